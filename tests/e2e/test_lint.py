@@ -95,10 +95,10 @@ def without_libraries(_: Config, rootfs: Path) -> None:
     (rootfs / "volume-driver").write_bytes(content)
 
 
-def shell(rootfs: Path) -> None:
+def shell(rootfs: Path, name: str) -> None:
     """Add a shell with its loader and libraries to the root filesystem."""
-    told = subprocess.run(["ldd", "/bin/sh"], capture_output=True, text=True, check=True).stdout
-    for path in ("/bin/sh", *re.findall(r"/\S+", told)):
+    told = subprocess.run(["ldd", name], capture_output=True, text=True, check=True).stdout
+    for path in (name, *re.findall(r"/\S+", told)):
         place = rootfs / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(Path(path).read_bytes())
@@ -118,12 +118,12 @@ def under_tini(*further: Mend) -> Mend:
     return change
 
 
-def start_script(text: str, *further: Mend, **given: Any) -> Mend:
+def start_script(text: str, *further: Mend, shell_name: str = "/bin/sh", **given: Any) -> Mend:
     """Replace the entrypoint with a shell script. A member Entrypoint that is given replaces it again."""
 
     def change(config: Config, rootfs: Path) -> None:
-        shell(rootfs)
-        (rootfs / "start.sh").write_text(f"#!/bin/sh\n{text}")
+        shell(rootfs, shell_name)
+        (rootfs / "start.sh").write_text(f"#!{shell_name}\n{text}")
         (rootfs / "start.sh").chmod(0o755)
         config.update({"Entrypoint": ["/start.sh"]} | given)
         for one in further:
@@ -220,6 +220,13 @@ FAULTS = [
         "loader-missing",
         NO_SUCH_FILE,
         start_script(EXEC),
+    ),
+    Fault(
+        "bash",
+        start_script(EXEC, program(elf(loader="/lib/ld.so")), shell_name="/bin/bash"),
+        "loader-missing",
+        NO_SUCH_FILE,
+        start_script(EXEC, shell_name="/bin/bash"),
     ),
     Fault(
         "background",
@@ -346,6 +353,7 @@ def test_what_an_engine_enables_without_a_word(code: str, enabled: dict[str, Com
     ("name", "said"),
     [
         ("exec", "/start.sh: 3: exec: /volume-driver: not found"),
+        ("bash", "/start.sh: line 3: /volume-driver: cannot execute: required file not found"),
         ("background", "/start.sh: 5: /volume-driver: not found"),
         ("child", "exec /volume-driver failed: No such file or directory"),
         ("command", "exec: driver: not found"),

@@ -74,8 +74,8 @@ FLAG_SWALLOWED: Final = warning(
     "quoted, so {flag} takes {following} for its value",
     seen="nothing at enabling; the program ignores the flags from there on, or fails. Go's flag parser stops at the "
     "next word without a dash, and the program uses its own defaults",
-    fix="set {setting}=VALUE at the install, or write {flag}=${variable} in the script, or pass {flag} only if the "
-    "setting has a value",
+    fix="set {setting}=VALUE at the install if the setting is settable, or write {flag}=${variable} in the "
+    "script, or pass {flag} only if the setting has a value",
 )
 FLAG_WITHOUT_VALUE: Final = replace(
     FLAG_SWALLOWED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,9 @@ from mirror.plugin.startup.started_programs import Certainty, PluginStart, Start
 #: Most libraries whose own needs are followed.
 _MOST_LIBRARIES: Final = 500
 _LIBRARY_FOLDERS: Final = ("/lib", "/lib64", "/usr/lib", "/usr/local/lib")
+#: Libraries that musl's loader takes for itself, whatever their version (musl: ldso/dynlink.c, load_library). With
+#: gcompat, musl also loads programs that were linked with glibc.
+_IN_MUSL: Final = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
 #: Architectures of which one kernel runs programs of both.
 _TOGETHER: Final = (frozenset(["386", "amd64"]), frozenset(["arm", "arm64"]))
 
@@ -56,7 +60,8 @@ def check_start(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | 
         if program.certainty is not Certainty.POSSIBLE:
             yield from check.started(program, is_certain=program.certainty is Certainty.CERTAIN)
         elif program.found is not None:
-            found = check.started(program, is_certain=True)
+            # A script may have a program for each platform.
+            found = [one for one in check.started(program, is_certain=True) if not one.code.startswith("platform")]
             yield from (scripts.CONDITIONAL_FAULT(fault=finding.text) for finding in found)
     for flag in start.swallowed:
         if flag.following:
@@ -93,6 +98,8 @@ class _StartCheck:
         self._meant = meant
         self._checked: set[int] = set()
         self._first: tuple[str, Platform] | None = None
+        self._nodes_by_name: dict[str, Node] = {}
+        self._has_musl = False
 
     def entrypoint(self, program: StartedProgram) -> Iterator[Finding]:
         """Yield findings about the entrypoint and its chain of interpreters."""
@@ -209,7 +216,9 @@ class _StartCheck:
         A library counts as found in any folder. The searched folders depend on the loader and on files in ``/etc``, and
         a wrong report would be worse than a missed one (ADR 14).
         """
-        nodes_by_name = {path.rpartition("/")[2]: node for path, node in self._rootfs.tree.walk()}
+        if not self._nodes_by_name:
+            self._nodes_by_name = {path.rpartition("/")[2]: node for path, node in self._rootfs.tree.walk()}
+            self._has_musl = any(name.startswith("ld-musl-") for name in self._nodes_by_name)
         missing: list[str] = []
         seen: set[str] = set()
         waiting = [program]
@@ -221,9 +230,9 @@ class _StartCheck:
                 if base in seen:
                     continue
                 seen.add(base)
-                if base in nodes_by_name:
-                    waiting.append(nodes_by_name[base])
-                else:
+                if base in self._nodes_by_name:
+                    waiting.append(self._nodes_by_name[base])
+                elif not (self._has_musl and _IN_MUSL.match(base)):
                     missing.append(base)
         return sorted(missing)
 

@@ -64,17 +64,17 @@ class ShellVariables:
         """Note that these variables may have changed."""
         self.values.update(dict.fromkeys(names))
 
-    def assign(self, word: ShellWord, *, certain: bool) -> bool:
-        """Apply a word if it is an assignment. Return False for other words.
+    def assign(self, word: ShellWord, *, certain: bool) -> None:
+        """Apply a word if it is an assignment. Ignore other words.
 
         Args:
             word: word such as ``NAME=VALUE``.
             certain: False if the shell may not reach the assignment. The value is unknown then.
         """
-        first = word.pieces[0] if word.pieces else None
-        if first is None or first.text is None or first.quoted or not (match := _ASSIGNMENT.match(first.text)):
-            return False
-        pieces = (Piece(first.text[match.end() :]), *word.pieces[1:])
+        match = _assignment(word)
+        if match is None:
+            return
+        pieces = (Piece(match.string[match.end() :]), *word.pieces[1:])
         value = self._joined(pieces)
         if match[2]:
             before = self.values.get(match[1])
@@ -82,7 +82,6 @@ class ShellVariables:
             value = None if before is None or value is None else KnownValue(before.text + value.text, pieces=pieces)
         is_short = value is not None and len(value.text) <= _MOST_VALUE_CHARACTERS
         self.values[match[1]] = value if certain and is_short else None
-        return True
 
     def apply_expansions(self, word: ShellWord, *, certain: bool) -> None:
         """Apply the expansions of a word that set a variable or end the script, such as ``${NAME:=VALUE}``."""
@@ -167,5 +166,10 @@ class ShellVariables:
 
 def is_assignment(word: ShellWord) -> bool:
     """Return True for a word such as ``NAME=VALUE``."""
+    return _assignment(word) is not None
+
+
+def _assignment(word: ShellWord) -> re.Match[str] | None:
+    """Return the name and the operator of an assignment; None for another word."""
     first = word.pieces[0] if word.pieces else None
-    return first is not None and first.text is not None and not first.quoted and bool(_ASSIGNMENT.match(first.text))
+    return None if first is None or first.text is None or first.quoted else _ASSIGNMENT.match(first.text)

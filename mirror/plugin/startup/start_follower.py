@@ -109,7 +109,7 @@ class _Follower:
             self._read(inner, state, by or name, line, certainty)
         elif inner is not None:
             self._start(inner.arguments, state, by or name, line, certainty)
-        elif (text := _script_of(found)) is not None and self._is_startable(found):
+        elif (text := _script_of(found)) is not None and self._is_startable(found, by):
             self._run(text, state.child(path, arguments[1:], certainty))
         if posixpath.basename(name) in _SUPERVISORS:
             self._follow_services(state, name, arguments[1:])
@@ -136,9 +136,11 @@ class _Follower:
         places = [posixpath.normpath(place) for place in hidden]
         return any(self._is_hidden(place) or place.startswith(later) for place in places)
 
-    def _is_startable(self, found: ResolvedPath | None) -> bool:
-        """Return True if all interpreters of a script exist. Without them, the script does not run."""
-        return found is not None and all(one is not None for _, one in chain(found, self._rootfs))
+    def _is_startable(self, found: ResolvedPath | None, by: str) -> bool:
+        """Return True if all interpreters of a script exist. Only a shell runs a script that names no interpreter."""
+        if found is None or found.node.program is None or not (by or found.node.program.interpreter):
+            return False
+        return all(one is not None for _, one in chain(found, self._rootfs))
 
     def _read(self, inner: WrappedStart, state: ShellState, by: str, line: int, certainty: Certainty) -> None:
         """Follow a script that a shell reads from a file."""
@@ -199,11 +201,8 @@ class _Follower:
         if name is not None and name in state.functions:
             ends = self._call(name, fields[1:], state, guards, command)
         elif words:
-            if (
-                name in {None, "set"}
-                or is_wrapper(name or "")
-                or posixpath.basename(name or "") not in BUILTINS | TOOLS
-            ):
+            is_system = posixpath.basename(name or "") in BUILTINS | TOOLS and not is_wrapper(name or "")
+            if not is_system or name in {"eval", "set", "su"}:
                 self.swallowed += swallowed_flags(words, state.variables, guards or frozenset(), state.title)
             ends = self._apply(command, words, fields, state, guards, is_last=is_last)
         for word in command.words:

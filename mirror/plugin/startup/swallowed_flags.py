@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Final
 
 from mirror.plugin.startup.shell_variables import ShellVariables
 from mirror.plugin.startup.shell_words import Piece, ShellWord
+from mirror.plugin.startup.wrapper_programs import SHELLS
 
 #: Arguments of a command that are looked at, and flags in one variable that are reported.
 _MOST_ARGUMENTS: Final = 100
@@ -54,11 +56,16 @@ def swallowed_flags(
         tested: names of variables that the script tested before it runs the command. These are not reported.
         script: name of the script.
     """
+    # A text that is expanded before a shell splits it into words.
+    is_text = posixpath.basename(words[0].literal or "") in SHELLS | {"eval", "su"}
     for position, word in enumerate(words[1:_MOST_ARGUMENTS], 1):
         flag, rest = word.literal, words[position + 1 :]
         if flag is not None and _FLAG.fullmatch(flag) and rest:
             if (empty := _empty_value(rest[0].pieces, variables, tested)) is not None:
                 following = next((other.source for other in rest[1:] if variables.expand(other)), "")
+                yield SwallowedFlag(script, word.line, flag, *empty, following)
+        elif is_text and len(word.pieces) > 1:
+            for flag, empty, following in islice(_in_value(word.pieces, variables, tested), _MOST_IN_VALUE):
                 yield SwallowedFlag(script, word.line, flag, *empty, following)
         elif len(word.pieces) == 1 and not word.pieces[0].quoted and not word.pieces[0].operator:
             value = variables.value_of(word.pieces[0]) if word.pieces[0].variable else None
@@ -90,7 +97,7 @@ def _empty_value(pieces: Sequence[Piece], variables: ShellVariables, tested: fro
     found = None
     for piece in pieces:
         value = variables.value_of(piece) if piece.variable and not piece.operator and not piece.quoted else None
-        if value is None or value.text or not value.setting:
+        if value is None or value.text.strip() or not value.setting:
             return None
         if {piece.variable, value.setting} & tested or _ARGUMENTS.search(f"{piece.variable}_{value.setting}"):
             return None

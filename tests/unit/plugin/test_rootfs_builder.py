@@ -203,3 +203,28 @@ def test_what_programs_say_is_bounded() -> None:
     assert not found.tree.whole
     kept = [node.program for _, node in found.tree.walk() if node.program is not None]
     assert sum(one.size_characters for one in kept) <= 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "mode", "is_kept"),
+    [
+        ("start", b"#!/bin/sh\n", 0o755, True),
+        ("start", b"#!/bin/sh\n", 0o644, True),
+        ("start.sh", b"echo", 0o644, True),
+        ("start", b"echo", 0o755, False),
+    ],
+)
+def test_shell_scripts_are_kept_with_their_text(name: str, content: bytes, mode: int, is_kept: bool) -> None:
+    found = rootfs(file(name, content, mode)).tree.find(f"/{name}")
+    assert found is not None
+    text = None if found.node.program is None else found.node.program.script_text
+    assert text == (content.decode() if is_kept else None)
+
+
+def test_scripts_beyond_the_limit_lose_their_text_only() -> None:
+    script = b"#!/bin/sh\n".ljust(64 * 1024)
+    found = rootfs(*(file(f"f{number}", script) for number in range(70)), cut=len(script))
+    programs = [node.program for _, node in found.tree.walk() if node.program is not None]
+    assert found.tree.whole
+    assert [program.interpreter for program in programs] == ["/bin/sh"] * 70
+    assert sum(program.script_text is not None for program in programs) == 64

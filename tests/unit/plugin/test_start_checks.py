@@ -81,6 +81,9 @@ def test_bare_names_that_a_script_creates() -> None:
         "install -m 755 /opt/driver /driver",
         "curl -fsSLo /driver http://host/driver",
         "cd / && wget http://host/driver",
+        "wget -O/driver http://host/driver",
+        "wget --output-document=/driver http://host/driver",
+        "cd /; curl -fsSLO http://host/driver",
         "tar -xf /opt/driver.tar",
         "apk add driver",
         "cat >/driver </opt/driver",
@@ -91,6 +94,21 @@ def test_bare_names_that_a_script_creates() -> None:
 )
 def test_files_that_a_script_creates_are_not_missing(text: str) -> None:
     assert started_by(f"{text}\n{EXEC}", file("bin/base64", elf())) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -fs http://host/health",
+        "wget -qO- http://host/health",
+        "wget --spider http://host/health",
+        "mount -t sysfs sysfs /sys",
+        "mount --make-rshared /",
+        "cp /a /b; echo >/log; tee /log </a; mkdir /driver",
+    ],
+)
+def test_other_commands_hide_nothing(text: str) -> None:
+    assert started_by(f"{text}\n{EXEC}") == ["error program-missing"]
 
 
 def test_a_script_may_correct_what_lint_would_report() -> None:
@@ -132,6 +150,18 @@ def test_a_program_for_another_platform_behind_a_script(text: str, expected: lis
     assert started_by(text, file("driver", ARM), hosts="linux/amd64") == expected
 
 
+def test_a_program_for_each_platform() -> None:
+    text = "case $(uname -m) in aarch64) exec /arm;; *) exec /driver;; esac"
+    assert started_by(text, file("arm", ARM), file("driver", STATIC), hosts="linux/amd64") == []
+
+
+def test_musl_takes_the_place_of_some_libraries() -> None:
+    gcompat = [file("driver", GLIBC), file("lib/ld-musl-x86_64.so.1"), link("lib64/ld-linux.so.2", "/lib/gcompat")]
+    assert started_by(EXEC, *gcompat, file("lib/gcompat", elf())) == []
+    more = file("driver", elf(loader="/lib/ld-musl-x86_64.so.1", needed=["libmore.so"]))
+    assert started_by(EXEC, *gcompat[1:], file("lib/gcompat", elf()), more) == ["error libraries-missing"]
+
+
 def test_the_message_names_the_place_and_the_cause() -> None:
     view = view_plugin(
         PluginContent(
@@ -153,7 +183,9 @@ def test_the_message_names_the_place_and_the_cause() -> None:
         "/start.sh, line 3: the value of -vlan-if is the setting iflist, which is empty by default and not quoted, so "
         "-vlan-if takes -store for its value"
     )
-    assert flag.fix.startswith("set iflist=VALUE at the install, or write -vlan-if=$iflist in the script")
+    assert flag.fix.startswith(
+        "set iflist=VALUE at the install if the setting is settable, or write -vlan-if=$iflist in the script"
+    )
 
 
 def test_a_flag_at_the_end_has_no_value() -> None:

@@ -183,6 +183,21 @@ def test_the_platform_is_that_of_the_program_behind_the_script(text: str, platfo
     assert str(platform_of(config(Entrypoint=["/start.sh"]), whole)) == platform
 
 
+PARTS = (
+    '/a , exec , eval , $x , "$@" , ${y:-/b} , x=/a , x+=$y , set -- , shift , shift 9 , cd .. , cd , . /start.sh , '
+    "sh -c , sh , /start.sh , '/a -f $y z' , f() { , } , f , ; , \n , & , | , && , || , if , then , fi , ( , ) , $( , ` , "
+    ">/c , <<x , env -u , timeout , su-exec , -c , -- , unset x , read y , export x=$y , exit , return , chmod , cp , "
+    "wget , dd , busybox , exec -a , nice -n , printf -v x , [ $y ] , while true; do , done , -f $y"
+)
+
+
+@given(st.lists(st.sampled_from(PARTS.split(" , ")), max_size=40).map(" ".join))
+def test_any_script_is_followed_to_an_end(text: str) -> None:
+    env = [{"Name": "y", "Value": ""}]
+    for arguments in (["/start.sh", "/a", "-x"], ["/bin/sh", "-c", text], ["busybox", *text.split(" ")]):
+        started(script(text), Entrypoint=arguments, Env=env)
+
+
 NAMES = st.sampled_from(["one", "two", "three", "four"])
 SIMPLE = st.one_of(
     NAMES,

@@ -7,7 +7,7 @@ import pytest
 from mirror.plugin.startup.start_follower import follow_start
 from tests.support.rootfs import config, elf, file, link, rootfs
 
-SETTINGS = {"uplink": "", "unset": None, "store": "etcd://a", "role": "master", "extra_args": ""}
+SETTINGS = {"uplink": "", "unset": None, "store": "etcd://a", "role": "master", "extra_args": "", "blank": " "}
 
 
 def swallowed(text: str) -> list[tuple[int, str, str, str]]:
@@ -45,6 +45,10 @@ FOUND = (2, "-if", "uplink", "-store")
         ('args="-a"; args="$args -if $uplink"\n/p $args -store', [(3, "-if", "uplink", "-store")]),
         ("f() { /p -if $uplink -store; }; f", [FOUND]),
         ("sh -c '/p -if $uplink -store'", [FOUND]),
+        ('sh -c "/p -if $uplink -store"', [FOUND]),
+        ('eval "/p -if $uplink -store"', [FOUND]),
+        ('su -c "/p -if $uplink -store" nobody', [FOUND]),
+        ("/p -if $blank -store", [(2, "-if", "blank", "-store")]),
     ],
 )
 def test_an_empty_setting_is_found(text: str, expected: list[tuple[int, str, str, str]]) -> None:
