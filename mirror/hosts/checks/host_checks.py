@@ -7,8 +7,8 @@ from mirror.hosts.checks.file_checks import file_checks
 from mirror.hosts.checks.host_check import HostPrediction
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.registry_check import registry_check
-from mirror.hosts.checks.wanted_settings import setting_checks
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
+from mirror.hosts.checks.wanted_settings import setting_checks
 
 
 def check_host(facts: HostFacts, wanted: WantedPlugin) -> HostPrediction:
