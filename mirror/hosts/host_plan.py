@@ -208,9 +208,9 @@ def _notes(now: InstalledPlugin | None, target: PluginTarget, steps: Sequence[Pl
     kinds = {step.kind for step in steps}
     if StepKind.UPGRADE in kinds:
         for what in kept_by_upgrade(now, target.config):
-            yield f"an upgrade does not apply {what} of the new version; fix: add 'replace: true'"
+            yield f"after the upgrade, {what}; fix: add 'replace: true'"
     elif StepKind.INSTALL not in kinds:
-        for key in effective_values(now).keys() - target.values.keys():
+        for key in sorted(effective_values(now).keys() - target.values.keys()):
             yield f"{key} stays set, because engines cannot unset a variable; fix: remove and install the plugin"
     if StepKind.REMOVE in kinds:
         yield "the old version is removed first, with the data in its folder"

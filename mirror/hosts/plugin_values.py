@@ -8,7 +8,7 @@ or a restart of the engine, ``docker plugin set`` changes the path in the config
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -71,8 +71,8 @@ def effective_values(plugin: InstalledPlugin) -> dict[str, str]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[str, ...]:
-    """Return what an upgrade leaves of the old version although nobody can set it, one text for each.
+def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> Iterator[str]:
+    """Yield a sentence for each part of the old version that stays at an upgrade, and that no setting changes.
 
     Args:
         plugin: the old version.
@@ -80,20 +80,20 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
     """
     settable = {(one.kind, one.name) for one in list_settings(released)}
     have = _env_values(plugin.settings.env)
-    devices = {(device.name, device.path) for device in plugin.settings.devices}
-    told = [
-        f"variable {env.name}={masked(env.name, env.value)}"
-        for env in released.env
-        if ("env", env.name) not in settable and env.value is not None and have.get(env.name) != env.value
-    ]
+    for env in released.env:
+        if ("env", env.name) not in settable and env.value is not None and have.get(env.name) != env.value:
+            yield f"variable {env.name}={masked(env.name, env.value)} of the new version does not apply"
+    for name in sorted(have.keys() - {env.name for env in released.env}):
+        yield f"variable {name} of the old version is still passed"
     if ("args", released.args.name) not in settable and released.args.value != plugin.settings.args:
-        told.append(f"arguments {' '.join(masked_words(released.args.value))!r}")
-    told += [
-        f"device {device.path}"
-        for device in released.devices
-        if ("device", device.name) not in settable and (device.name, device.path) not in devices
-    ]
-    return tuple(told)
+        yield f"arguments {' '.join(masked_words(released.args.value))!r} of the new version do not apply"
+    old, new = ([(one.name, one.path) for one in devices] for devices in (plugin.settings.devices, released.devices))
+    for name, path in new:
+        if (name, path) not in old and ("device", name) not in settable:
+            yield f"device {path} of the new version is not added"
+    for name, path in old:
+        if (name, path) not in new and (not name or name not in dict(new)):
+            yield f"device {path} of the old version is still there"
 
 
 def _setting_of(settings: Sequence[Setting], key: str) -> Setting | None:

@@ -77,7 +77,8 @@ async def test_an_upgrade_sets_the_defaults_of_the_new_version():
     await apply(engine, desired("1", settings={"A": "x"}))
     engine.calls.clear()
     (planned,) = engine.plan(desired("2")).plugins
-    assert planned.notes == ("an upgrade does not apply variable FIXED=2 of the new version; fix: add 'replace: true'",)
+    said = "after the upgrade, variable FIXED=2 of the new version does not apply; fix: add 'replace: true'"
+    assert planned.notes == (said,)
     await apply(engine, desired("2"))
     assert engine.calls == ["disable p:1", "upgrade p:1", "set p:1", "enable p:1"]
     found = engine.found("p:1")
