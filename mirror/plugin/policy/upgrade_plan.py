@@ -116,15 +116,15 @@ def _kept(earlier: PluginConfig, later: PluginConfig) -> Iterator[tuple[tuple[st
         old, new = before.get(name), after.get(name)
         if old != new:
             why = "no command unsets a variable" if new is None else "the new version does not let a host set it"
-            shown = [value and masked(name, value) for value in (old, new)]
-            yield ("env", name), new, NotApplied(f"env {name}", *shown, why)
+            stays, wanted = (value and masked(name, value) for value in (old, new))
+            yield ("env", name), new, NotApplied(f"env {name}", stays, wanted, why)
     if earlier.args.value != later.args.value:
         new = " ".join(later.args.value)
-        shown_args = [" ".join(without_secrets(config).args.value) for config in (earlier, later)]
+        stays, wanted = (" ".join(without_secrets(config).args.value) for config in (earlier, later))
         # An engine splits the text at each space.
         can_be_set = tuple(new.split(" ")) == later.args.value
         why = "the new version does not let a host set them" if can_be_set else "an engine splits them at spaces"
-        yield ("args", later.args.name), new if can_be_set else None, NotApplied("args", *shown_args, why)
+        yield ("args", later.args.name), new if can_be_set else None, NotApplied("args", stays, wanted, why)
 
 
 def _devices(earlier: PluginConfig, later: PluginConfig) -> Iterator[NotApplied]:
