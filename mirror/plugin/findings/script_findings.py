@@ -1,8 +1,8 @@
 """Table of findings about programs that wrappers and start scripts start, and about the commands of scripts.
 
-Measured with dash, bash and engine 20.10. A script is read and not run, so most of these findings are guesses and say
-so.
-For a program without which nothing of the plugin runs, the table of root filesystems has the findings.
+Measured with dash, bash and tini on engines 20.10 and 26.1. A script is read and not run, so most of these findings are
+guesses and say so. For a program without which nothing of the plugin runs, the table of root filesystems has the other
+findings.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ CONDITIONAL_FAULT: Final = hint(
     text="{fault}; the script starts it only under a condition, which was not evaluated",
     seen="if the condition is met, the script fails there, and enabling may fail: 'dial unix ...: connect: no such "
     "file or directory'",
-    fix="see the finding of that fault",
+    fix="put what is missing into rootfs, or remove the command from the script",
     own_words=frozenset({"fault"}),
 )
 FLAG_SWALLOWED: Final = warning(

@@ -95,7 +95,8 @@ def _in_value(
 def _empty_value(pieces: Sequence[Piece], variables: ShellVariables, tested: frozenset[str]) -> tuple[str, str] | None:
     """Return variable and setting of a word that disappears, because its unquoted variables are empty; else None."""
     found = None
-    for piece in pieces:
+    for one in pieces:
+        piece = replace(one, operator="") if one.operator in {":-", "-"} and one.alternative == "" else one
         value = variables.value_of(piece) if piece.variable and not piece.operator and not piece.quoted else None
         if value is None or value.text.strip() or not value.setting:
             return None

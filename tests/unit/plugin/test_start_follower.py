@@ -185,9 +185,9 @@ def test_the_platform_is_that_of_the_program_behind_the_script(text: str, platfo
 
 PARTS = (
     '/a , exec , eval , $x , "$@" , ${y:-/b} , x=/a , x+=$y , set -- , shift , shift 9 , cd .. , cd , . /start.sh , '
-    "sh -c , sh , /start.sh , '/a -f $y z' , f() { , } , f , ; , \n , & , | , && , || , if , then , fi , ( , ) , $( , ` , "
-    ">/c , <<x , env -u , timeout , su-exec , -c , -- , unset x , read y , export x=$y , exit , return , chmod , cp , "
-    "wget , dd , busybox , exec -a , nice -n , printf -v x , [ $y ] , while true; do , done , -f $y"
+    "sh -c , sh , /start.sh , '/a -f $y z' , f() { , } , f , ; , \n , & , | , && , || , if , then , fi , ( , ) , $( , "
+    "` , >/c , <<x , env -u , timeout , su-exec , -c , -- , unset x , read y , export x=$y , exit , return , chmod , "
+    "cp , wget , dd , busybox , exec -a , nice -n , printf -v x , [ $y ] , while true; do , done , -f $y"
 )
 
 

@@ -26,6 +26,7 @@ FOUND = (2, "-if", "uplink", "-store")
     [
         ("/p -if $uplink -store $store", [FOUND]),
         ("/p -if ${uplink} -store $store", [FOUND]),
+        ("/p -if ${uplink:-} -store $store", [FOUND]),
         ("/p --if $unset x", [(2, "--if", "unset", "x")]),
         ("/p -if $uplink", [(2, "-if", "uplink", "")]),
         ("/p -if $uplink $unset -x", [(2, "-if", "uplink", "-x")]),
