@@ -34,3 +34,18 @@ TOOLS: Final = frozenset(_TOOL_NAMES.split())
 TESTS: Final = frozenset(
     ["[", "[[", "((", "test", "grep", "egrep", "which", "command", "type", "hash", "pgrep", "false"]
 )
+
+# A test of one word is true if the word is not empty, also for the words "0" and "false".
+_TRUE_TESTS: Final = (("[", "{}", "]"), ("[[", "{}", "]]"), ("test", "{}"))
+_WORDS: Final = ("true", "false", "1", "0", '"true"', '"1"')
+#: Words of the conditions that make a loop endless, by the word that begins the loop.
+ENDLESS: Final = {
+    "while": (
+        ["true"],
+        [":"],
+        ["[", "1", "=", "1", "]"],
+        ["[", "1", "-eq", "1", "]"],
+        *([part.format(word) for part in parts] for parts in _TRUE_TESTS for word in _WORDS),
+    ),
+    "until": (["false"], ["[", "]"]),
+}

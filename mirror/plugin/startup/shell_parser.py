@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.plugin.startup.known_commands import TESTS
+from mirror.plugin.startup.known_commands import ENDLESS, TESTS
 from mirror.plugin.startup.shell_commands import OpenCommand, ShellCommand, joined, names_in
 from mirror.plugin.startup.shell_lexer import ShellLexer
 from mirror.plugin.startup.shell_words import Piece, ShellUnreadable, ShellWord, plain_word
@@ -17,8 +17,6 @@ _MOST_COMMANDS: Final = 10_000
 _MOST_OPEN: Final = 50
 _MOST_SUBSTITUTIONS: Final = 5
 
-#: Commands that make a loop endless, by the word that begins the loop.
-_ENDLESS: Final = {"while": (["true"], [":"]), "until": (["false"],)}
 _CLOSERS: Final = {"fi": "if", "done": "loop", "esac": "case", "}": "{"}
 
 
@@ -102,7 +100,7 @@ class _Parser:
         frame, keyword = self._frames[-1], word.keyword
         if keyword in {"if", "while", "until"}:
             self._advance()
-            self._open("if" if keyword == "if" else "loop", phase="condition", endless=_ENDLESS.get(keyword, ()))
+            self._open("if" if keyword == "if" else "loop", phase="condition", endless=ENDLESS.get(keyword, ()))
         elif keyword in {"for", "select"}:
             self._read_for()
         elif keyword == "case":
