@@ -130,7 +130,7 @@ class FolderWalk:
         waiting = [""]
         while waiting:
             folder = waiting.pop()
-            with reading(f"{self._name}/{folder}"), os.scandir(self._folder.enter(folder)) as found:
+            with reading(f"{self._name}/{folder}".rstrip("/")), os.scandir(self._folder.enter(folder)) as found:
                 for one in found:
                     status = one.stat(follow_symlinks=False)
                     if stat.S_ISREG(status.st_mode) and status.st_ino not in linked:
@@ -177,7 +177,7 @@ class FolderWalk:
         while below:
             folder, names, others = below[-1]
             prefix = f"{folder}/" if folder else ""
-            with reading(f"{self._name}/{folder}"):
+            with reading(f"{self._name}/{folder}".rstrip("/")):
                 # Folders below may have taken the place of this one among the open folders.
                 descriptor = self._folder.enter(folder)
             for name in names:
@@ -193,7 +193,7 @@ class FolderWalk:
                             below.append((path, *self._names(path)))
                             break
                     continue
-                file = -1
+                file, content = -1, None
                 try:
                     try:
                         file = os.open(name, _READ, dir_fd=descriptor)
@@ -210,8 +210,9 @@ class FolderWalk:
                         continue
                     node.content = content = FileBelow(self._contents, path, node.size_bytes, self._name, file)
                     yield TreeEntry(path, node)
-                    content.descriptor = -1
                 finally:
+                    if content is not None:
+                        content.descriptor = -1
                     if file >= 0:
                         os.close(file)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -190,10 +190,14 @@ def test_no_file_stays_open(folder: Path) -> None:
     before = open_files()
     with ExitStack() as stack:
         entries = walk(folder, stack).entries()
+        assert isinstance(entries, Generator)
         next(entries)
         file = next(entries)
         assert isinstance(file.node.content, FileBelow)
         assert stat.S_ISREG(os.fstat(file.node.content.descriptor).st_mode)
-        # A walk that is given up closes its file.
-        del entries
+        # A walk that is given up closes its file. The content is then opened again, not read from whatever file has
+        # the descriptor now.
+        entries.close()
+        assert file.node.content.descriptor == -1
+        assert read(file) == b""
     assert open_files() == before
