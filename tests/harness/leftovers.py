@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.harness.readiness import wait_until
 
+_UNMOUNT_ROUNDS = 5
+
 
 def processes_naming(marks: Iterable[str]) -> set[int]:
     """Return the ids of live processes whose command line or control group contains one of `marks`.
@@ -71,7 +73,12 @@ def mounts_below(folder: Path) -> list[Path]:
 
 def unmount_below(folder: Path) -> None:
     """Unmount everything at or below `folder`. Busy mounts are detached lazily."""
-    for point in mounts_below(folder):
-        for command in (["umount", str(point)], ["umount", "-l", str(point)]):
-            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-                break
+    # A process that ends late may mount once more, and a mount may lie under another one.
+    for _ in range(_UNMOUNT_ROUNDS):
+        points = mounts_below(folder)
+        if not points:
+            return
+        for point in points:
+            for command in (["umount", str(point)], ["umount", "-l", str(point)]):
+                if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                    break
