@@ -58,7 +58,7 @@ def apply(
 
     Exit code 1: a plugin cannot be changed, its change failed, or you answered
     no. 3: the engine or a registry cannot be reached. 4: interrupted; the running
-    change was rolled back. 5: this user must not open the engine's socket.
+    change was rolled back. 5: you may not open the engine's socket.
     """
     from mirror.cli.hosts.host_plan_output import plan_as_json, print_plan, print_results
     from mirror.settings.host_file import load_host_file
