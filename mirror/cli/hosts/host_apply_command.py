@@ -38,7 +38,9 @@ def apply(
     socket: SocketOption = None,
     grant: Annotated[
         list[str] | None,
-        typer.Option("--grant", metavar="DIGEST", help="Grant the privileges of the plugin with this digest."),
+        typer.Option(
+            "--grant", metavar="DIGEST", help="Grant the privileges of the plugin with this digest. Repeatable."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Grant all privileges, and do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,

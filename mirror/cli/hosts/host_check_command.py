@@ -37,7 +37,8 @@ def run(
         str | None, typer.Option("--alias", metavar="NAME[:TAG]", help="Local name that the plugin will have.")
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting that the plugin will have.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting that the plugin will have. Repeatable."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not read the layers: no check of programs.")] = False,
     config: ConfigOption = None,
