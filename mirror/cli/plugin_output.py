@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from mirror.cli.printing import RESULTS
+from mirror.cli.printing import RESULTS, wrapped
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.secret_values import without_secrets
 from mirror.plugin.config.settable import list_settings
@@ -103,16 +103,16 @@ def print_view(view: PluginView) -> None:
     heading("Privileges that the engine asks for")
     for privilege, risk in view.privileges:
         RESULTS.out(f"  - {printable(str(privilege))}", highlight=False)
-        RESULTS.out(f"      {printable(risk)}", style="dim", highlight=False)
+        RESULTS.out(wrapped(RESULTS, f"      {printable(risk)}", 6), style="dim", highlight=False)
     if not view.privileges:
         RESULTS.out("  none", highlight=False)
     if view.never_compared is not None:
         flaw = UNCOMPARED_PRIVILEGE
-        RESULTS.out(
+        line = (
             f"  engines {flaw.affected_in_words} install the plugin without checking that "
-            f"{printable(str(view.never_compared))} was granted ({flaw.identifier}); fix: {flaw.remedy}",
-            highlight=False,
+            f"{printable(str(view.never_compared))} was granted ({flaw.identifier}); fix: {flaw.remedy}"
         )
+        RESULTS.out(wrapped(RESULTS, line, 4), highlight=False)
     _print_settings(view)
     heading("Engines")
     for verdict in view.engines:
@@ -126,10 +126,12 @@ def print_view(view: PluginView) -> None:
 def print_findings(findings: Iterable[Finding]) -> None:
     """Print each finding: the fault, the engines that show it and how, and the fix."""
     for finding in findings:
-        # A finding quotes the plugin. Text.assemble does not parse markup, so "[bold]" in a plugin is shown as it is.
-        line = Text.assemble("  ", (finding.severity.value, _STYLES[finding.severity]), f": {finding.text}")
+        # A finding quotes the plugin. Text does not parse markup, so "[bold]" in a plugin is shown as it is.
+        severity = finding.severity.value
+        line = Text(wrapped(RESULTS, f"  {severity}: {finding.text}", 4))
+        line.stylize(_STYLES[finding.severity], 2, 2 + len(severity))
         RESULTS.print(line)
-        RESULTS.out(f"    engines {finding.engines}: {finding.seen}", highlight=False)
+        RESULTS.out(wrapped(RESULTS, f"    engines {finding.engines}: {finding.seen}", 6), highlight=False)
         RESULTS.out(f"    fix: {finding.fix}", highlight=False)
 
 
@@ -142,9 +144,7 @@ def _print_settings(view: PluginView) -> None:
     if view.config is None or not view.settings:
         return
     heading("Settings (KEY=VALUE at install, or docker plugin set)")
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
-    for column in ("key", "description"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for setting, public in zip(view.settings, list_settings(without_secrets(view.config)), strict=True):
         # Quoted as in a shell, because KEY=VALUE is pasted into 'docker plugin install' and 'docker plugin set'.
         is_secret = public != setting
@@ -152,5 +152,12 @@ def _print_settings(view: PluginView) -> None:
         note = "  (must be set)" if setting.must_be_set else ""
         note = "  (default hidden: it looks like a secret)" if is_secret else note
         shown = f"{shlex.quote(setting.key)}={value}{note}"
-        table.add_row(Text(printable(shown)), Text(printable(setting.description)))
+        rows.append((Text(printable(shown)), Text(printable(setting.description))))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
+    # A value in one piece can be copied, so descriptions give way first. A very long value is folded.
+    fits = max(key.cell_len for key, _ in rows) < RESULTS.width * 2 // 3
+    table.add_column("key", no_wrap=fits, overflow="fold")
+    table.add_column("description", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     RESULTS.print(table)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-#: Neither console wraps lines, so that digests and commands in them can be copied and searched.
+#: Neither console wraps lines, so that digests and commands in them can be copied and searched. Prose on a terminal is
+#: wrapped by :func:`wrapped`.
 #: Standard output is for results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
 RESULTS = Console(highlight=False, soft_wrap=True)
 MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -42,6 +44,20 @@ def print_list(
         show(found)
     else:
         MESSAGES.print(nothing, markup=False)
+
+
+def wrapped(console: Console, line: str, indent: int) -> str:
+    """Return a line of prose for a console: broken into several lines for a terminal, as it is for a pipe.
+
+    Args:
+        console: the console that prints the line.
+        line: the line, with its leading spaces.
+        indent: number of spaces before each further line.
+    """
+    if not console.is_terminal:
+        return line
+    width, further = max(console.width, indent + 20), " " * indent
+    return textwrap.fill(line, width, subsequent_indent=further, break_long_words=False, break_on_hyphens=False)
 
 
 def size(size_bytes: int) -> str:

@@ -14,6 +14,7 @@ from mirror.oci import Digest
 from mirror.oci.errors import Denied, MirrorError, Unsupported
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.own_name import own_names
+from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege, compute_privileges
 from mirror.plugin.config.risks import privileges_with_risks
 from mirror.plugin.config.settable import list_settings
@@ -58,7 +59,7 @@ class PlannedPlugin:
 
     def is_new(self, privilege: Privilege) -> bool:
         """Return True if the installed version does not have a privilege; False if no version is installed."""
-        return self.now is not None and privilege not in compute_privileges(self.now.config)
+        return self.now is not None and privilege.comparable not in _comparable(self.now.config)
 
     @property
     def reached_by_settings(self) -> tuple[tuple[Privilege, str], ...]:
@@ -66,11 +67,13 @@ class PlannedPlugin:
         config = self.target.config
         if config is None or not any(step.kind is StepKind.SET for step in self.steps):
             return ()
-        asked = set(compute_privileges(config)) if self.pulls else set[Privilege]()
-        if not self.pulls and self.now is not None:
-            asked |= set(compute_privileges(with_settings(self.now.config, effective_values(self.now))))
+        asked = set[tuple[str, tuple[str, ...]]]()
+        if self.pulls:
+            asked = _comparable(config)
+        elif self.now is not None:
+            asked = _comparable(with_settings(self.now.config, effective_values(self.now)))
         given = privileges_with_risks(with_settings(config, self.target.values))
-        return tuple(pair for pair in given if pair[0] not in asked)
+        return tuple(pair for pair in given if pair[0].comparable not in asked)
 
     @property
     def to_grant(self) -> Digest | None:
@@ -106,6 +109,10 @@ class HostPlan:
     def ungranted(self, granted: Sequence[Digest]) -> tuple[PlannedPlugin, ...]:
         """Return the plugins whose privileges are not granted yet."""
         return tuple(one for one in self.changes if one.to_grant is not None and one.to_grant not in granted)
+
+
+def _comparable(config: PluginConfig) -> set[tuple[str, tuple[str, ...]]]:
+    return {privilege.comparable for privilege in compute_privileges(config)}
 
 
 def plan_removal(desired: DesiredPlugin, now: InstalledPlugin | None) -> PlannedPlugin:

@@ -233,11 +233,7 @@ class PlanExecution:
 
 def _equal(offered: Sequence[Privilege], shown: Sequence[Privilege]) -> bool:
     """Return True if two lists have the same privileges. Descriptions differ between engines, and so does the order."""
-
-    def plain(privileges: Sequence[Privilege]) -> list[tuple[str, tuple[str, ...]]]:
-        return sorted((one.name, tuple(sorted(one.values))) for one in privileges)
-
-    return plain(offered) == plain(shown)
+    return sorted(one.comparable for one in offered) == sorted(one.comparable for one in shown)
 
 
 def _other_content(remote: str) -> EngineProtocolError:

@@ -109,6 +109,7 @@ def _comparable(config: PluginConfig) -> PluginConfig:
         mounts=tuple(replace(one, source=None) if "source" in one.settable else one for one in config.mounts),
         devices=tuple(replace(one, path=None) if "path" in one.settable else one for one in config.devices),
         interface=replace(interface, types=tuple(one for one in interface.types if _TYPE.fullmatch(one))),
+        capabilities=tuple(sorted(config.capabilities)),  # engines sort them while they compare privileges
         docker_version="",  # engines since 29 drop it
     )
 

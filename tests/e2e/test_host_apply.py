@@ -29,7 +29,9 @@ def _versions(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Three versions of a volume driver: 1.0 and 2.0 work, and the entrypoint of 3.0 is missing."""
     require(plugins.missing())
     mode = {"Name": "MODE", "Value": "one", **SETTABLE}
-    device = {"Linux": {"Devices": [{"Name": "dev", "Path": "/dev/null", "Settable": ["path"]}]}}
+    devices = [{"Name": "dev", "Path": "/dev/null", "Settable": ["path"]}]
+    # Engines sort the capabilities of installed plugins.
+    device = {"Linux": {"Capabilities": ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"], "Devices": devices}}
     mount = {"Name": "m", "Source": "/usr", "Destination": "/m", "Type": "bind", "Options": ["rbind", "ro"]}
     extra = {"Name": "EXTRA", "Value": "new", **SETTABLE}
     versions: dict[str, dict[str, Any]] = {

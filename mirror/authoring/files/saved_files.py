@@ -108,7 +108,9 @@ class SavedTar:
         if head.startswith(_ZSTD):
             return f"is {describe_file(head)}; fix: decompress it with unzstd"
         # A tar that breaks off has entries before the break.
-        return "is not a complete tar" if self._members else f"is {describe_file(head)}, not a tar"
+        if self._members:
+            return "is not a complete tar; fix: save it again"
+        return f"is {describe_file(head)}, not a tar; fix: give an image, the tar of a container, or a folder"
 
     def _note(self, entry: LayerEntry) -> None:
         self._members[posixpath.normpath(entry.path).lstrip("/")] = entry

@@ -38,7 +38,9 @@ def apply(
     socket: SocketOption = None,
     grant: Annotated[
         list[str] | None,
-        typer.Option("--grant", metavar="DIGEST", help="Grant the privileges of the plugin with this digest."),
+        typer.Option(
+            "--grant", metavar="DIGEST", help="Grant the privileges of the plugin with this digest. Repeatable."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Grant all privileges, and do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
@@ -58,7 +60,7 @@ def apply(
 
     Exit code 1: a plugin cannot be changed, its change failed, or you answered
     no. 3: the engine or a registry cannot be reached. 4: interrupted; the running
-    change was rolled back. 5: this user must not open the engine's socket.
+    change was rolled back. 5: you may not open the engine's socket.
     """
     from mirror.cli.hosts.host_plan_output import plan_as_json, print_plan, print_results
     from mirror.settings.host_file import load_host_file

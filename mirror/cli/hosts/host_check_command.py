@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.hosts.host_options import SocketOption, address_of
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, pairs, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
-from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, wrapped
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.printable_text import printable
@@ -38,7 +37,8 @@ def run(
         str | None, typer.Option("--alias", metavar="NAME[:TAG]", help="Local name that the plugin will have.")
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting that the plugin will have.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting that the plugin will have. Repeatable."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not read the layers: no check of programs.")] = False,
     config: ConfigOption = None,
@@ -51,7 +51,7 @@ def run(
     Asks the engine, and reads the file system if the engine runs on this host. Changes nothing.
 
     Exit code 1: a step will fail. 3: the engine or the registry cannot be
-    reached. 5: this user must not open the engine's socket.
+    reached. 5: you may not open the engine's socket.
     """
     from mirror.app.host_checking import HostQuestion, check_reference
 
@@ -92,18 +92,11 @@ def _print(facts: HostFacts, wanted: WantedPlugin, report: HostPrediction) -> No
     RESULTS.out(printable(title), style="bold", highlight=False)
     for check in report.checks:
         outcome = check.outcome.value
-        # Texts quote the engine and the plugin. Text.assemble does not parse markup.
-        text = f" {check.name + ':':<11} {_wrapped(printable(check.text))}"
-        RESULTS.print(Text.assemble("  ", (f"{outcome:<8}", _STYLES[outcome]), text))
+        # Texts quote the engine and the plugin. Text does not parse markup.
+        line = Text(wrapped(RESULTS, f"  {outcome:<8} {check.name + ':':<11} {printable(check.text)}", _TEXT_AT))
+        line.stylize(_STYLES[outcome], 2, 2 + len(outcome))
+        RESULTS.print(line)
         if check.fix:
             RESULTS.out(f"{'':<11}fix: {printable(check.fix)}", highlight=False)
     forecasts = ", ".join(f"will {step.value}: {forecast.value}" for step, forecast in report.forecasts.items())
     RESULTS.out(forecasts, style="bold", highlight=False)
-
-
-def _wrapped(text: str) -> str:
-    """Return a text in lines below each other for a terminal, and in one line for a pipe."""
-    if not RESULTS.is_terminal:
-        return text
-    width = max(RESULTS.width - _TEXT_AT, 20)
-    return f"\n{'':<{_TEXT_AT}}".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))

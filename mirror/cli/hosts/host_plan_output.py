@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mirror.cli.printing import wrapped
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginStep, StepKind
@@ -34,11 +35,14 @@ def print_plan(console: Console, plan: HostPlan) -> None:
         style = "bold red" if plugin.problem else None if plugin.steps else "dim"
         console.out(f"{printable(plugin.name)}: {_headline(plugin)}", style=style, highlight=False)
         for line in _details(plugin, plan.engine):
-            console.out(f"    {printable(line)}", highlight=False)
+            shown = f"    {printable(line)}"
+            # Digests and settings are copied from the terminal.
+            is_prose = not line.startswith(("digest: ", "set "))
+            console.out(wrapped(console, shown, 8) if is_prose else shown, highlight=False)
     if any(plugin.privileges for plugin in plan.plugins) and _is_exposed(plan.engine):
         flaw = UNCOMPARED_PRIVILEGE
         warning = f"the engine has {flaw.identifier} and {flaw.effect}; fix: {flaw.remedy}"
-        console.out(printable(warning), style="yellow", highlight=False)
+        console.out(wrapped(console, printable(warning), 4), style="yellow", highlight=False)
     if plan.others:
         console.out(f"not in the file, left alone: {printable(', '.join(plan.others))}", style="dim", highlight=False)
 

@@ -68,7 +68,7 @@ def run(
             derive_reference(settings, parsed, (repository, given), changes, bar, plain_http=plain_http)
         )
     for advice in renamed.derived.advice:
-        MESSAGES.out(f"warning: {advice}", highlight=False)
+        MESSAGES.out(f"note: {advice}", highlight=False)
     if json:
         print_json({"name": str(repository), "tag": str(given), **_as_json(renamed)})
     else:

@@ -32,7 +32,7 @@ def run(
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
     named = run_to_the_end(tag_reference(settings_of(config, data), parsed, repository, given))
     for sentence in named.advice:
-        MESSAGES.print(sentence, markup=False, highlight=False)
+        MESSAGES.out(f"note: {sentence}", highlight=False)
     if json:
         before = named.before and str(named.before)
         print_json({"name": str(repository), "tag": str(given), "digest": str(named.digest), "before": before})

@@ -25,6 +25,11 @@ class Privilege:
     description: str
     values: tuple[str, ...]
 
+    @property
+    def comparable(self) -> tuple[str, tuple[str, ...]]:
+        """Name and sorted values. Engines sort the capabilities of a plugin when they install it."""
+        return self.name, tuple(sorted(self.values))
+
     def __str__(self) -> str:
         """Return the line that the engine prints."""
         return f"{self.name}: [{' '.join(self.values)}]"

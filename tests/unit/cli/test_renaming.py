@@ -76,7 +76,7 @@ def test_a_copy_is_told_with_what_is_different(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert re.search(rf"Derived from:  acme/driver@{PLUGIN.digest} by user ann, (just now|\d+ s ago)\n", shown)
     assert 'changed: env role: "master" -> "worker"\n' in shown
-    assert "warning: diff_ids" not in shown
+    assert "note: diff_ids" not in shown
     assert run(["inspect", "site/driver:1.0", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)["derivation"]
     assert (made["made_by"], made["original"]) == ("user ann", str(PLUGIN.digest))
@@ -101,7 +101,7 @@ def test_a_secret_is_in_the_copy_and_in_no_output(tmp_path: Path, capsys: pytest
     told = capsys.readouterr()
     assert "q7Rz" not in told.out + told.err
     assert '  env role: "master" -> "--token=(hidden)"\n' in told.out
-    assert "warning: these parts of the config look like secrets, by their names or values: env role, args" in told.err
+    assert "note: these parts of the config look like secrets, by their names or values: env role, args" in told.err
 
     async def held() -> tuple[bytes, object]:
         async with Store.open(tmp_path / "data") as store:
@@ -117,7 +117,7 @@ def test_a_secret_is_in_the_copy_and_in_no_output(tmp_path: Path, capsys: pytest
 
 def test_a_copy_that_only_old_engines_mind_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["derive", "acme/driver:1.0", "site/driver:1.0", "-e", "role=worker"]) == 0
-    assert "warning: diff_ids are the digests of the compressed layers" in capsys.readouterr().err
+    assert "note: diff_ids are the digests of the compressed layers" in capsys.readouterr().err
 
 
 def test_where_nothing_had_to_be_changed(capsys: pytest.CaptureFixture[str]) -> None:

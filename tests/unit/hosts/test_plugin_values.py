@@ -37,6 +37,12 @@ DEVICE = {"Name": "d", "Path": "/dev/a"}
             {"Interface": {"Types": ["docker.networkdriver/1.0"], "Socket": "s"}},
             False,
         ),
+        # Engines sort capabilities at an install (measured: 20.10.24).
+        (
+            {"Linux": {"Capabilities": ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]}},
+            {"Linux": {"Capabilities": ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]}},
+            True,
+        ),
         ({"Env": None, "Args": None}, {"Env": [], "Args": {"Value": []}}, True),
         ({"PidHost": True}, {}, False),
     ],
