@@ -64,13 +64,16 @@ class Flattening:
             spool = temporary_file(self._stack)
             try:
                 found, facts = yield from _spooled(layer, spool, f"layer {number}")
-                self._facts.append(facts)
-                # An image may list one layer many times, so the layers are limited together too.
-                if (problem := COMMAND_LIMITS.broken_by_all(self._facts)) is not None:
-                    raise ManifestInvalid(problem.value)
+                self._limit(facts)
                 self._tree.apply(found)
             except ManifestInvalid as error:
                 raise ManifestInvalid(f"layer {number} {error}") from error
+
+    def _limit(self, facts: LayerFacts) -> None:
+        """Refuse a layer that exceeds a limit together with the layers before it. An image may list one many times."""
+        self._facts.append(facts)
+        if (problem := COMMAND_LIMITS.broken_by_all(self._facts)) is not None:
+            raise ManifestInvalid(problem.value)
 
     def entries(self) -> list[TreeEntry]:
         """Return the resulting tree, sorted by the components of the paths."""

@@ -41,7 +41,7 @@ def open_input(place: Path, stack: ExitStack) -> FileSpan:
         status = os.fstat(descriptor)
     if os.isatty(descriptor):
         raise ConfigurationFault(f"{name} is a terminal; fix: pipe a tar into the command")
-    if stat.S_ISCHR(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev != Path(os.devnull).stat().st_rdev:
         # Devices such as /dev/zero would fill the disk.
         raise ConfigurationFault(f"{name} is a device; fix: give a tar, an image or a folder")
     span = FileSpan(descriptor, 0, status.st_size, name)

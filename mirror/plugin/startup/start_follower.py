@@ -1,6 +1,6 @@
 """Following of a plugin's entrypoint through wrappers and shell scripts to the programs that run (ADR 30).
 
-A script is read and never run. The number and length of the scripts, commands and parts of words that are read is limited.
+A script is read and never run. Scripts, their characters, their commands and the parts of words are limited in number.
 """
 
 from __future__ import annotations

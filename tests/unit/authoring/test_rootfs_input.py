@@ -12,18 +12,22 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mirror.authoring.files import layer_sources
 from mirror.authoring.files.file_kind import describe_file
+from mirror.authoring.files.layer_sources import Flattening
 from mirror.authoring.files.rootfs_input import open_rootfs
 from mirror.authoring.files.spooled_input import STANDARD_INPUT
 from mirror.authoring.pack import Packed, Recipe, pack
 from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError
+from mirror.plugin.rootfs.layer_limits import COMMAND_LIMITS
 from mirror.plugin.rootfs.platform import Platform
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.copy_engine import CopyDestination
@@ -366,3 +370,22 @@ def test_indexes_that_list_each_other_many_times_are_read_once(tmp_path: Path) -
 def test_devices_do_not_fill_the_disk(device: str) -> None:
     with ExitStack() as stack, pytest.raises(ConfigurationFault, match="is a device"):
         open_rootfs(Path(device), (), stack)
+
+
+def test_the_folder_of_a_platform_is_no_link(tmp_path: Path) -> None:
+    write_root(tmp_path / "root")
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built/linux_amd64").symlink_to(tmp_path / "root")
+    with ExitStack() as stack, pytest.raises(ConfigurationFault, match="is a symbolic link"):
+        open_rootfs(tmp_path / "built", (), stack)
+
+
+def test_layers_are_limited_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each layer has 4 entries, so the second reaches the limit and the third exceeds it."""
+    monkeypatch.setattr(layer_sources, "COMMAND_LIMITS", replace(COMMAND_LIMITS, entries=8))
+    image = save_docker([root_tar()] * 3, tmp_path / "image.tar", repeated=True)
+    with ExitStack() as stack:
+        (found,) = open_rootfs(image, (), stack)
+        assert isinstance(found, list)
+        with pytest.raises(ManifestInvalid, match="layer 3 has more entries than the limit"):
+            list(Flattening(found, stack).steps())
