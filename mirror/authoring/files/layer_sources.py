@@ -13,6 +13,7 @@ from mirror.oci.digest import new_hasher
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.rootfs.entry import EntryCallback, LayerEntry
 from mirror.plugin.rootfs.layer import LayerReader
+from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.plugin.rootfs.layer_limits import COMMAND_LIMITS
 from mirror.plugin.rootfs.tree import Tree, TreeEntry
 from mirror.runtime.concurrency.threads import in_thread, stepped
@@ -48,6 +49,7 @@ class Flattening:
         self._layers = layers
         self._stack = stack
         self._tree = Tree()
+        self._facts: list[LayerFacts] = []
 
     def steps(self) -> Generator[int, None, None]:
         """Apply the layers in steps, and yield after each step the number of bytes that it has read.
@@ -61,10 +63,17 @@ class Flattening:
         for number, layer in enumerate(self._layers, 1):
             spool = temporary_file(self._stack)
             try:
-                found = yield from _spooled(layer, spool, f"layer {number}")
+                found, facts = yield from _spooled(layer, spool, f"layer {number}")
+                self._limit(facts)
                 self._tree.apply(found)
             except ManifestInvalid as error:
                 raise ManifestInvalid(f"layer {number} {error}") from error
+
+    def _limit(self, facts: LayerFacts) -> None:
+        """Refuse a layer that exceeds a limit together with the layers before it. An image may list one many times."""
+        self._facts.append(facts)
+        if (problem := COMMAND_LIMITS.broken_by_all(self._facts)) is not None:
+            raise ManifestInvalid(problem.value)
 
     def entries(self) -> list[TreeEntry]:
         """Return the resulting tree, sorted by the components of the paths."""
@@ -91,8 +100,8 @@ async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: P
 
 def _spooled(
     layer: LayerSource, spool: IO[bytes], name: str
-) -> Generator[int, None, list[tuple[LayerEntry, FileSpan]]]:
-    """Decompress a layer into a file, and return its entries.
+) -> Generator[int, None, tuple[list[tuple[LayerEntry, FileSpan]], LayerFacts]]:
+    """Decompress a layer into a file, and return its entries and its facts.
 
     All checks come before the return, so that nothing of an invalid layer is used.
     """
@@ -120,4 +129,4 @@ def _spooled(
         raise ManifestInvalid(f"does not match its digest {layer.digest}")
     if layer.diff_id is not None and facts.diff_id != layer.diff_id:
         raise ManifestInvalid(f"does not match the diff_id in the configuration ({layer.diff_id})")
-    return found
+    return found, facts

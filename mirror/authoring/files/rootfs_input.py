@@ -85,7 +85,11 @@ def _platform_folder(files: SavedFiles, top: Iterable[str], platform: Platform |
     if len(found) != 1:
         told = f"no folder for {platform}, only for" if not found else f"folders for {len(found)} platforms:"
         raise ConfigurationFault(f"{files.place} holds {told} {_listed(folders)}; fix: choose with --platform")
-    return files.place / folders[found[0]]
+    folder = files.place / folders[found[0]]
+    if folder.is_symlink():
+        # No build writes one. The files would be those of another folder of this machine.
+        raise ConfigurationFault(f"{folder} is a symbolic link; fix: give its target to --rootfs")
+    return folder
 
 
 def _require_root(files: SavedFiles, top: frozenset[str]) -> None:

@@ -40,6 +40,9 @@ def open_saved(place: Path, stack: ExitStack) -> SavedFiles:
 class SavedFolder:
     """The files of a folder. Created by :func:`open_saved`.
 
+    A name or a link in an image of somebody else may lead out of the folder. Such a file counts as missing, because it
+    would put a file of this machine into a plugin.
+
     Attributes:
         place: the folder.
     """
@@ -47,6 +50,8 @@ class SavedFolder:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._stack = stack
         self.place = folder
+        with reading(folder):
+            self._real = folder.resolve()
 
     def top_names(self) -> frozenset[str]:
         """Return the names of the files and folders at the top."""
@@ -55,17 +60,43 @@ class SavedFolder:
 
     def has(self, name: str) -> bool:
         """Return True if a file has the name."""
-        return (self.place / name).is_file()
+        return self._path_of(name) is not None
 
     def span(self, name: str) -> FileSpan:
-        """Return the content of a file.
+        """Return the content of a file, which stays open.
 
         Raises:
             ConfigurationFault: the file cannot be read.
+            ManifestInvalid: the folder does not hold the file.
         """
-        with reading(self.place / name):
-            descriptor = os.open(self.place / name, os.O_RDONLY | os.O_CLOEXEC)
-            self._stack.callback(os.close, descriptor)
+        return self._open(name, self._stack)
+
+    def read(self, name: str, most_bytes: int) -> bytes:
+        """Return the content of a small file.
+
+        Raises:
+            ConfigurationFault: the file cannot be read, or is longer than ``most_bytes``.
+            ManifestInvalid: the folder does not hold the file.
+        """
+        with ExitStack() as stack:
+            return self._open(name, stack).read(most_bytes)
+
+    def _path_of(self, name: str) -> Path | None:
+        """Return the path of a file without links; None if the folder does not hold the file."""
+        with reading(self.place):
+            try:
+                path = (self._real / name).resolve()
+                return path if path.is_relative_to(self._real) and path.is_file() else None
+            except (RuntimeError, ValueError):  # a circle of links, or a text that no file has for its name
+                return None
+
+    def _open(self, name: str, stack: ExitStack) -> FileSpan:
+        path = self._path_of(name)
+        if path is None:
+            raise _missing(self.place, name)
+        with reading(path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
             return FileSpan(descriptor, 0, os.fstat(descriptor).st_size, str(self.place / name))
 
 
@@ -141,7 +172,20 @@ class SavedTar:
             # The target of a hard link begins at the root of the tar, that of a symbolic link at its own folder.
             above = "" if entry.kind is EntryKind.HARD_LINK else posixpath.dirname(place)
             place = posixpath.normpath(posixpath.join(above, entry.target))
-        raise ManifestInvalid(f"{self.place} refers to {quoted(name)}, but does not hold it")
+        raise _missing(self.place, name)
+
+    def read(self, name: str, most_bytes: int) -> bytes:
+        """Return the content of a small file.
+
+        Raises:
+            ConfigurationFault: the file cannot be read, or is longer than ``most_bytes``.
+            ManifestInvalid: the tar does not hold the file.
+        """
+        return self.span(name).read(most_bytes)
+
+
+def _missing(place: Path, name: str) -> ManifestInvalid:
+    return ManifestInvalid(f"{place} refers to {quoted(name)}, but does not hold it")
 
 
 #: Files of a saved image or layout.

@@ -17,6 +17,7 @@ from mirror.oci import Descriptor, Digest, Manifest, media_types
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, ManifestInvalid, NameInvalid
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
 from mirror.oci.printable_text import printable_ascii
+from mirror.plugin.rootfs.layer_limits import COMMAND_LIMITS
 from mirror.plugin.rootfs.platform import Platform
 
 _INDEX: Final = "index.json"
@@ -27,7 +28,8 @@ _MARKS: Final = frozenset({_INDEX, _DOCKER_INDEX, _OLD_INDEX, "oci-layout"})
 #: An index may name other indexes.
 _MOST_LEVELS: Final = 4
 _MOST_IMAGES: Final = 1_000
-_MOST_LAYERS: Final = 1_000
+#: Each layer needs two open files. Engines build images of at most 127 layers.
+_MOST_LAYERS: Final = COMMAND_LIMITS.layers
 _ZSTD: Final = "zstd"
 #: Types of configs whose layers are a root filesystem.
 _CONFIGS: Final = frozenset(
@@ -67,11 +69,11 @@ def images_in(files: SavedFiles) -> list[SavedImage]:
         ManifestInvalid: an index or manifest is invalid.
     """
     if files.has(_INDEX):
-        index = parse_json_object(files.span(_INDEX).read(MAX_MANIFEST_BYTES), _INDEX)
+        index = parse_json_object(files.read(_INDEX, MAX_MANIFEST_BYTES), _INDEX)
         listed = [Descriptor.from_json(item, _INDEX) for item in _list(index.get("manifests"))]
         return list(_of_layout(files, listed))
     if files.has(_DOCKER_INDEX):
-        content = files.span(_DOCKER_INDEX).read(MAX_MANIFEST_BYTES)
+        content = files.read(_DOCKER_INDEX, MAX_MANIFEST_BYTES)
         if content.lstrip().startswith(b"{"):
             return [_of_folder(files, content)]
         return list(_of_docker(files, content))
@@ -83,18 +85,17 @@ def images_in(files: SavedFiles) -> list[SavedImage]:
 
 
 def _of_layout(files: SavedFiles, listed: Sequence[Descriptor]) -> Iterator[SavedImage]:
-    """Yield each image of a layout once. A layout may list one image under several tags."""
-    found: dict[Digest, tuple[Descriptor, Manifest]] = {}
-    for member, manifest in _manifests(files, listed, 0):
-        found.setdefault(member.digest, (member, manifest))
-        if len(found) > _MOST_IMAGES:
-            raise ConfigurationFault(f"{files.place} holds more than {_MOST_IMAGES} images")
-    for member, manifest in found.values():
+    """Yield each image of a layout once."""
+    for member, manifest in _manifests(files, listed, set(), 0):
         yield SavedImage(str(member.digest), _platform_in(files, member, manifest), _reader(files, manifest))
 
 
-def _manifests(files: SavedFiles, members: Sequence[Descriptor], level: int) -> Iterator[tuple[Descriptor, Manifest]]:
-    """Yield the manifests of all images below the members of an index.
+def _manifests(
+    files: SavedFiles, members: Sequence[Descriptor], seen: set[Digest], level: int
+) -> Iterator[tuple[Descriptor, Manifest]]:
+    """Yield the manifests of all images below the members of an index, each once.
+
+    A layout may list one image under several tags. Indexes that list each other many times would never end.
 
     Engines with containerd's image store save the index of an image for several platforms, but only the platforms that
     they have. A member without its manifest is therefore skipped, unless all are missing.
@@ -104,13 +105,18 @@ def _manifests(files: SavedFiles, members: Sequence[Descriptor], level: int) -> 
     images = [member for member in members if not _is_attestation(member)]
     held = [member for member in images if files.has(_name(member.digest))]
     for member in held or images[:1]:
-        content = _blob(files, member).read(MAX_MANIFEST_BYTES)
+        if member.digest in seen:
+            continue
+        seen.add(member.digest)
+        if len(seen) > _MOST_IMAGES:
+            raise ConfigurationFault(f"{files.place} holds more than {_MOST_IMAGES} images")
+        content = _document(files, member)
         try:
             manifest = Manifest.parse(content, member.media_type, member.digest)
         except DigestInvalid as error:
             raise ManifestInvalid(f"{files.place}: {error}") from error
         if manifest.config is None:
-            yield from _manifests(files, manifest.manifests, level + 1)
+            yield from _manifests(files, manifest.manifests, seen, level + 1)
         else:
             yield member, manifest
 
@@ -126,7 +132,7 @@ def _layers(files: SavedFiles, manifest: Manifest) -> list[LayerSource]:
         kind = "an index" if config is None else printable_ascii(config.media_type)
         raise ConfigurationFault(f"{files.place} holds an artifact of type {kind}, not an image")
     _require_layers(files, len(manifest.layers))
-    diff_ids = _diff_ids(_blob(files, config).read(MAX_MANIFEST_BYTES), len(manifest.layers))
+    diff_ids = _diff_ids(_document(files, config), len(manifest.layers))
     for number, layer in enumerate(manifest.layers, 1):
         # Layers are unpacked with zlib, and engines do not read zstd layers of plugins either.
         if _ZSTD in layer.media_type:
@@ -146,9 +152,8 @@ def _platform_in(files: SavedFiles, member: Descriptor, manifest: Manifest) -> P
         return found
     if not files.has(_name(manifest.config.digest)):
         return None
-    span = _blob(files, manifest.config)
     try:
-        return _platform(parse_json_object(span.read(MAX_MANIFEST_BYTES), "the image's configuration"))
+        return _platform(parse_json_object(_document(files, manifest.config), "the image's configuration"))
     except (ManifestInvalid, ConfigurationFault):
         return None  # the config of an artifact may be anything
 
@@ -172,13 +177,25 @@ def _name(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
-def _blob(files: SavedFiles, descriptor: Descriptor) -> FileSpan:
+def _name_of(files: SavedFiles, descriptor: Descriptor) -> str:
     # 'skopeo copy dir:' writes blobs without folders.
     flat = descriptor.digest.hex
-    span = files.span(flat if files.has(flat) else _name(descriptor.digest))
+    return flat if files.has(flat) else _name(descriptor.digest)
+
+
+def _blob(files: SavedFiles, descriptor: Descriptor) -> FileSpan:
+    span = files.span(_name_of(files, descriptor))
     if span.size_bytes != descriptor.size_bytes:
         raise ManifestInvalid(f"{span.name} has {span.size_bytes} bytes instead of {descriptor.size_bytes}")
     return span
+
+
+def _document(files: SavedFiles, descriptor: Descriptor) -> bytes:
+    name = _name_of(files, descriptor)
+    content = files.read(name, MAX_MANIFEST_BYTES)
+    if len(content) != descriptor.size_bytes:
+        raise ManifestInvalid(f"{files.place}: {name} has {len(content)} bytes instead of {descriptor.size_bytes}")
+    return content
 
 
 def _of_folder(files: SavedFiles, content: bytes) -> SavedImage:
@@ -198,13 +215,16 @@ def _of_folder(files: SavedFiles, content: bytes) -> SavedImage:
 def _of_docker(files: SavedFiles, content: bytes) -> Iterator[SavedImage]:
     """Yield the images that ``docker save`` wrote."""
     # manifest.json is a list. The parser, with its limits, accepts objects only.
-    for image in _list(parse_json_object(b'{"images":' + content + b"}", _DOCKER_INDEX)["images"]):
+    images = _list(parse_json_object(b'{"images":' + content + b"}", _DOCKER_INDEX)["images"])
+    if len(images) > _MOST_IMAGES:
+        raise ConfigurationFault(f"{files.place} holds more than {_MOST_IMAGES} images")
+    for image in images:
         entry: Mapping[str, Any] = image if isinstance(image, dict) else {}
         layers = _list(entry.get("Layers"))
         config = entry.get("Config")
         if not isinstance(config, str) or not all(isinstance(name, str) for name in layers):
             raise ManifestInvalid(f"{files.place}: manifest.json names no configuration, or a layer without a name")
-        document = files.span(config).read(MAX_MANIFEST_BYTES)
+        document = files.read(config, MAX_MANIFEST_BYTES)
         names = ", ".join(filter(None, map(printable_ascii, filter(_is_text, _list(entry.get("RepoTags"))))))
         platform = _platform(parse_json_object(document, "the image's configuration"))
         yield SavedImage(names or printable_ascii(config), platform, _docker_reader(files, document, layers))

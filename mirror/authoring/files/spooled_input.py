@@ -39,8 +39,11 @@ def open_input(place: Path, stack: ExitStack) -> FileSpan:
         descriptor = os.dup(0) if place == STANDARD_INPUT else os.open(place, os.O_RDONLY | os.O_CLOEXEC)
         stack.callback(os.close, descriptor)
         status = os.fstat(descriptor)
-    if place == STANDARD_INPUT and os.isatty(descriptor):
-        raise ConfigurationFault("the standard input is a terminal; fix: pipe a tar into the command")
+    if os.isatty(descriptor):
+        raise ConfigurationFault(f"{name} is a terminal; fix: pipe a tar into the command")
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev != Path(os.devnull).stat().st_rdev:
+        # Devices such as /dev/zero would fill the disk.
+        raise ConfigurationFault(f"{name} is a device; fix: give a tar, an image or a folder")
     span = FileSpan(descriptor, 0, status.st_size, name)
     if not stat.S_ISREG(status.st_mode):
         with open(descriptor, "rb", buffering=0, closefd=False) as pipe:

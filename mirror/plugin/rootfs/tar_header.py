@@ -11,6 +11,8 @@ import zlib
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from mirror.oci.errors import ManifestInvalid
+from mirror.oci.printable_text import quoted
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.tree import TreeEntry
 
@@ -109,6 +111,9 @@ def tar_header(entry: TreeEntry, latest_seconds: int) -> bytes:
     Args:
         entry: entry to write.
         latest_seconds: upper limit of the modification time in seconds since 1970. Times before 1970 become 0.
+
+    Raises:
+        ManifestInvalid: a tar cannot hold the name of an extended attribute.
     """
     path, node, same_as = entry
     # A hard link has no content, so its size is 0. Its attributes are those of its target.
@@ -127,9 +132,20 @@ def tar_header(entry: TreeEntry, latest_seconds: int) -> bytes:
     info = _info(kind, node.mode, node.uid, node.gid, device)
     info.name, info.linkname, info.size, info.mtime = path or ".", target, size_bytes, max(0, seconds)
     if same_as is None:
+        _require_names(path, node)
         # Sorted, so that the same files give the same bytes (ADR 15).
         info.pax_headers = {f"{_XATTR}{name}": node.xattrs[name] for name in sorted(node.xattrs)}
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _require_names(path: str, node: Node) -> None:
+    """Refuse names of attributes outside UTF-8, and those that readers would cut at ``=``."""
+    for name in node.xattrs:
+        if "=" in name or name.encode("utf-8", "replace").decode() != name:
+            raise ManifestInvalid(
+                f"{quoted(path)}: a tar cannot hold the name of the extended attribute {quoted(name)}; "
+                "fix: remove the attribute"
+            )
 
 
 def _info(kind: bytes, mode: int, uid: int, gid: int, device: tuple[int, int]) -> tarfile.TarInfo:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from mirror.plugin.startup.shell_words import ShellWord
+from mirror.plugin.startup.shell_words import ShellUnreadable, ShellWord
+
+#: Most variables that are tested before one command. Each command has its own set of them.
+_MOST_GUARDS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,15 @@ class OpenCommand:
 
     @property
     def inner_guards(self) -> frozenset[str] | None:
-        """Guards of the next command."""
-        return joined(self.guards, self.own_guards, self.list_guards)
+        """Guards of the next command.
+
+        Raises:
+            ShellUnreadable: more variables are tested than real scripts test.
+        """
+        guards = joined(self.guards, self.own_guards, self.list_guards)
+        if guards is not None and len(guards) > _MOST_GUARDS:
+            raise ShellUnreadable("too many variables are tested")
+        return guards
 
     @property
     def inner_handled(self) -> bool:
@@ -97,4 +108,5 @@ def names_in(commands: Iterable[ShellCommand]) -> frozenset[str]:
 def joined(*guards: frozenset[str] | None) -> frozenset[str] | None:
     """Return all names of several guards together; None if nothing is tested."""
     tested = [names for names in guards if names is not None]
-    return frozenset().union(*tested) if tested else None
+    # Most commands have the guards of the command before, and share the set: a script may have 10 000 commands.
+    return tested[0].union(*tested[1:]) if len(tested) > 1 else tested[0] if tested else None

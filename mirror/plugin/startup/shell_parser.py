@@ -292,7 +292,9 @@ class _Parser:
 
     def _mark(self, start: int, *, handled: bool = False, subshell: bool = False) -> None:
         """Add properties to the last commands, from a position on."""
-        self._commands[start:] = [
-            replace(command, handled=command.handled or handled, subshell=command.subshell or subshell)
-            for command in self._commands[start:]
-        ]
+        for position, command in enumerate(self._commands[start:], start):
+            # Nested compound commands mark their commands again and again.
+            if (handled and not command.handled) or (subshell and not command.subshell):
+                self._commands[position] = replace(
+                    command, handled=command.handled or handled, subshell=command.subshell or subshell
+                )

@@ -12,6 +12,7 @@ from mirror.plugin.startup.shell_words import Piece, ShellWord
 #: Longest value and longest list of arguments that are kept. A script may double a value with each line.
 _MOST_VALUE_CHARACTERS: Final = 4096
 _MOST_FIELDS: Final = 1000
+_MOST_FIELD_CHARACTERS: Final = 64 * 1024
 _MOST_PIECES: Final = 50
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 #: Variables that the engine or the shell sets.
@@ -101,9 +102,11 @@ class ShellVariables:
             return [None]
         fields: list[str] = []
         current: str | None = None
+        characters = 0
         for piece in word.pieces:
             value = self.value_of(piece)
-            if value is None or len(fields) > _MOST_FIELDS:
+            characters += 0 if value is None else len(value.text)
+            if value is None or len(fields) > _MOST_FIELDS or characters > _MOST_FIELD_CHARACTERS:
                 return [None]
             if piece.quoted or piece.text is not None:
                 current = (current or "") + value.text
@@ -143,7 +146,7 @@ class ShellVariables:
             return found
         else:
             chosen = piece.alternative
-        return None if chosen is None else KnownValue(chosen)
+        return None if chosen is None or len(chosen) > _MOST_VALUE_CHARACTERS else KnownValue(chosen)
 
     def _argument(self, number: int) -> KnownValue | None:
         if self.arguments is None or not number:

@@ -1,6 +1,6 @@
 """Following of a plugin's entrypoint through wrappers and shell scripts to the programs that run (ADR 30).
 
-A script is read and never run. The number and length of the scripts, commands and words that are read is limited.
+A script is read and never run. Scripts, their characters, their commands and the parts of words are limited in number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mirror.plugin.startup.written_paths import WrittenPaths
 _MOST_SCRIPTS: Final = 20
 _MOST_CHARACTERS: Final = 256 * 1024
 _MOST_COMMANDS: Final = 2_000
-_MOST_WORDS: Final = 20_000
+_MOST_PIECES: Final = 40_000
 #: Deepest nesting of scripts, wrappers and calls of functions.
 _MOST_DEPTH: Final = 12
 #: Folders in which s6-overlay looks for services.
@@ -66,7 +66,7 @@ class _Follower:
         self._config = config
         self._rootfs = rootfs
         self._is_hidden = is_hidden
-        self._scripts, self._commands, self._words = _MOST_SCRIPTS, _MOST_COMMANDS, _MOST_WORDS
+        self._scripts, self._commands, self._pieces = _MOST_SCRIPTS, _MOST_COMMANDS, _MOST_PIECES
         self._characters, self._depth = _MOST_CHARACTERS, 0
 
     def follow_entrypoint(self) -> None:
@@ -184,8 +184,8 @@ class _Follower:
     def _follow(self, command: ShellCommand, state: ShellState, outer: Guards, *, is_last: bool = False) -> bool:
         """Follow one command. Return True if the commands after it are surely not reached."""
         self._commands -= 1
-        self._words -= len(command.words)
-        if self._commands < 0 or self._words < 0:
+        self._pieces -= sum(1 + len(word.pieces) for word in command.words)
+        if self._commands < 0 or self._pieces < 0:
             return True
         guards = joined(outer, command.guards)
         certain = guards is None and not command.subshell

@@ -16,6 +16,9 @@ from mirror.plugin.startup.wrapper_programs import SHELLS
 #: Arguments of a command that are looked at, and flags in one variable that are reported.
 _MOST_ARGUMENTS: Final = 100
 _MOST_IN_VALUE: Final = 3
+#: Pieces of a text that are looked at, and those of them that may be the word after a flag.
+_MOST_PIECES: Final = 1000
+_MOST_FOLLOWING: Final = 10
 _FLAG: Final = re.compile(r"--?[A-Za-z][A-Za-z0-9_.-]*")
 _LAST_FLAG: Final = re.compile(r"(?:^|\s)(--?[A-Za-z][A-Za-z0-9_.-]*)[ \t]+$")
 #: Variables with such names hold whole arguments, not the value of the flag before them.
@@ -82,12 +85,13 @@ def _in_value(
 
     Each item has the flag, the variable and setting of its value, and the next word in the variable.
     """
-    for position, piece in enumerate(pieces[:-1]):
+    for position, piece in enumerate(pieces[: min(len(pieces) - 1, _MOST_PIECES)]):
         flag = _LAST_FLAG.search(piece.text or "")
         value = replace(pieces[position + 1], quoted=False)
         if flag is None or (empty := _empty_value([value], variables, tested)) is None:
             continue
-        following = "".join(f"${one.variable}" if one.text is None else one.text for one in pieces[position + 2 :])
+        after = pieces[position + 2 : position + 2 + _MOST_FOLLOWING]
+        following = "".join(f"${one.variable}" if one.text is None else one.text for one in after)
         if not following.strip() or following[:1].isspace():
             yield flag[1], empty, (following.split() or [""])[0]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mirror.authoring.files import layer_writer
 from mirror.authoring.files.layer_writer import LayerWriting
+from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.tree import TreeEntry
 from tests.support.layers import read
@@ -77,3 +78,9 @@ def test_folders_alone_are_written_in_blocks() -> None:
     writing = LayerWriting(folders, 0, lambda _: None)
     assert max(map(len, writing._blocks())) == _MIB
     assert read(written(*folders)[1]).entries == 10_000
+
+
+@pytest.mark.parametrize("name", ["user.\udcff", "user.a=b"])
+def test_an_attribute_that_a_tar_cannot_hold_is_refused(name: str) -> None:
+    with pytest.raises(ManifestInvalid, match="cannot hold the name of the extended attribute"):
+        written(TreeEntry("", Node(EntryKind.FOLDER)), file("a", b"", **{name: "b"}))

@@ -12,18 +12,22 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mirror.authoring.files import layer_sources
 from mirror.authoring.files.file_kind import describe_file
+from mirror.authoring.files.layer_sources import Flattening
 from mirror.authoring.files.rootfs_input import open_rootfs
 from mirror.authoring.files.spooled_input import STANDARD_INPUT
 from mirror.authoring.pack import Packed, Recipe, pack
 from mirror.oci import Digest, Tag
-from mirror.oci.errors import ConfigurationFault, MirrorError
+from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError
+from mirror.plugin.rootfs.layer_limits import COMMAND_LIMITS
 from mirror.plugin.rootfs.platform import Platform
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.copy_engine import CopyDestination
@@ -308,3 +312,80 @@ def test_damaged_input_is_read_or_refused(
             assert len(open_rootfs(place, [], stack)) == 1
         except MirrorError:
             return
+
+
+@pytest.mark.parametrize("outside", ["../secret.tar", "/secret.tar", "link.tar", "folder/secret.tar", "circle", "pipe"])
+def test_an_image_in_a_folder_does_not_lead_out_of_it(tmp_path: Path, outside: str) -> None:
+    write(tmp_path / "secret.tar", root_tar())
+    image = tmp_path / "image"
+    image.mkdir()
+    (image / "link.tar").symlink_to(tmp_path / "secret.tar")
+    (image / "folder").symlink_to(tmp_path)
+    (image / "circle").symlink_to("circle")
+    os.mkfifo(image / "pipe")
+    name = str(tmp_path / "secret.tar") if outside.startswith("/") else outside
+    (image / "config.json").write_text("{}")
+    (image / "manifest.json").write_text(json.dumps([{"Config": "config.json", "Layers": [name]}]))
+    with ExitStack() as stack, pytest.raises(ManifestInvalid, match="but does not hold it"):
+        open_rootfs(image, (), stack)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "a" * 300])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps([{"Config": name, "Layers": ["x"]}]))
+    with ExitStack() as stack, pytest.raises(MirrorError):
+        open_rootfs(tmp_path, (), stack)
+
+
+def test_links_inside_of_an_image_in_a_folder_are_followed(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.mkdir()
+    write(image / "root.tar", root_tar())
+    (image / "layer.tar").symlink_to("root.tar")
+    (image / "config.json").write_text("{}")
+    (image / "manifest.json").write_text('[{"Config": "config.json", "Layers": ["layer.tar"]}]')
+    (tmp_path / "linked").symlink_to(image)
+    with ExitStack() as stack:
+        (found,) = open_rootfs(tmp_path / "linked", (), stack)
+        assert isinstance(found, list)
+        assert b"".join(found[0].span.chunks()) == root_tar()
+
+
+def test_indexes_that_list_each_other_many_times_are_read_once(tmp_path: Path) -> None:
+    files = several({"linux/amd64": root_tar()})
+    top = json.loads(files["index.json"])["manifests"][0]
+    for _ in range(3):
+        content = json.dumps({"schemaVersion": 2, "manifests": [top] * 1000}).encode()
+        digest = Digest.of(content)
+        files[f"blobs/sha256/{digest.hex}"] = content
+        top = {**top, "digest": str(digest), "size": len(content)}
+    files["index.json"] = json.dumps({"manifests": [top] * 1000}).encode()
+    write_layout(files, tmp_path / "image")
+    with ExitStack() as stack:
+        (found,) = open_rootfs(tmp_path / "image", (), stack)
+    assert isinstance(found, list)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
+def test_devices_do_not_fill_the_disk(device: str) -> None:
+    with ExitStack() as stack, pytest.raises(ConfigurationFault, match="is a device"):
+        open_rootfs(Path(device), (), stack)
+
+
+def test_the_folder_of_a_platform_is_no_link(tmp_path: Path) -> None:
+    write_root(tmp_path / "root")
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built/linux_amd64").symlink_to(tmp_path / "root")
+    with ExitStack() as stack, pytest.raises(ConfigurationFault, match="is a symbolic link"):
+        open_rootfs(tmp_path / "built", (), stack)
+
+
+def test_layers_are_limited_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each layer has 4 entries, so the second reaches the limit and the third exceeds it."""
+    monkeypatch.setattr(layer_sources, "COMMAND_LIMITS", replace(COMMAND_LIMITS, entries=8))
+    image = save_docker([root_tar()] * 3, tmp_path / "image.tar", repeated=True)
+    with ExitStack() as stack:
+        (found,) = open_rootfs(image, (), stack)
+        assert isinstance(found, list)
+        with pytest.raises(ManifestInvalid, match="layer 3 has more entries than the limit"):
+            list(Flattening(found, stack).steps())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,25 @@ def test_scripts_that_start_scripts_without_end() -> None:
     """Each script starts the next one twice: the number of starts is limited, not only their depth."""
     many = [script(f"/s/{number + 1}\n" * 2 + "/a\n" * 100, path=f"s/{number}") for number in range(50)]
     assert len(started(*many, Entrypoint=["/s/0"])) < 2_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "||".join(f"$x{number}" for number in range(8000)),
+        "if $x\nthen b\n" + "".join(f"elif $x{number}\nthen b\n" for number in range(2500)) + "fi",
+        f"x={'v' * 4000}\nb {'$x' * 30_000}",
+        f"x={'v' * 4000}\nf() {{ b {'$x' * 10_000}; }}\n" + "f\n" * 5000,
+        f"f() {{ b ${{x:-{'v ' * 15_000}}}; }}\n" + "f\n" * 5000,
+        f'b\nsh -c "{"-a $e. " * 9000}"',
+    ],
+)
+def test_scripts_that_would_take_much_memory_or_time_are_given_up(text: str) -> None:
+    tracemalloc.start()
+    started(script(text), Entrypoint=["/start.sh"], Env=[{"Name": "e", "Value": ""}])
+    most_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most_bytes < 64 * 1024 * 1024
 
 
 def test_values_do_not_grow_without_end() -> None:
