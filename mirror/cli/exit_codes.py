@@ -20,6 +20,7 @@ _BY_FAMILY: dict[type[MirrorError], int] = {
     errors.UpstreamFault: OTHER_SIDE_FAILED,
     errors.EngineFault: OTHER_SIDE_FAILED,
     errors.EngineAccessDenied: LOCAL_TROUBLE,
+    errors.StorageFault: LOCAL_TROUBLE,
     MirrorError: ANSWER_IS_NO,  # all other errors: the request was understood and cannot be met
 }
 

@@ -16,6 +16,7 @@ from mirror.oci.errors import DigestInvalid, EngineProtocolError, MirrorError
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege
+from mirror.plugin.config.secret_values import masked_text
 
 #: Longest message of an engine that is quoted, in characters.
 _MOST_MESSAGE: Final = 1000
@@ -31,17 +32,17 @@ def read_json(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise EngineProtocolError(f"the answer of the engine is not JSON: {printable(str(error), 100)}") from error
+        raise _invalid(f"is not JSON: {printable(str(error), 100)}") from error
 
 
 def read_message(content: bytes) -> str:
-    """Return the message of an error answer, with printable characters only. Any content is accepted."""
+    """Return the message of an error answer, printable and without secrets. Any content is accepted."""
     try:
         found = _text(_object(read_json(content)), "message")
     except EngineProtocolError:
         # Something other than an engine may answer, such as a proxy with an HTML page.
         found = content[:_MOST_MESSAGE].decode("utf-8", "replace")
-    return printable(" ".join(found.split()), _MOST_MESSAGE) or "no message"
+    return _shown(found)
 
 
 def read_version(value: Any) -> EngineVersion:
@@ -53,7 +54,7 @@ def read_version(value: Any) -> EngineVersion:
     body = _object(value)
     version, api_version = _text(body, "Version", _MOST_NAME), _text(body, "ApiVersion", _MOST_NAME)
     if not version or not api_version:
-        raise EngineProtocolError("the answer names no version of an engine")
+        raise _invalid("names no version of an engine")
     return EngineVersion(
         version=version,
         api_version=api_version,
@@ -112,7 +113,7 @@ def read_descriptor(value: Any) -> Digest:
     try:
         return Digest.parse(_text(_member(_object(value), "Descriptor"), "digest"))
     except DigestInvalid as error:
-        raise EngineProtocolError(f"the answer of the engine names no digest: {error}") from error
+        raise _invalid(f"names no digest: {error}") from error
 
 
 def read_step(value: Any) -> PullStep:
@@ -132,12 +133,12 @@ def read_step(value: Any) -> PullStep:
 
 
 def read_stream_error(value: Any) -> str | None:
-    """Return the error that a message of a pull reports, printable; None if the message is no error."""
+    """Return the error that a message of a pull reports, printable and without secrets; None if it reports none."""
     body = _object(value)
     if "error" not in body and "errorDetail" not in body:
         return None
     found = _text(_member(body, "errorDetail"), "message") or _text(body, "error")
-    return printable(" ".join(found.split()), _MOST_MESSAGE) or "no message"
+    return _shown(found)
 
 
 def privileges_as_json(privileges: Iterable[Privilege]) -> list[dict[str, Any]]:
@@ -148,7 +149,7 @@ def privileges_as_json(privileges: Iterable[Privilege]) -> list[dict[str, Any]]:
 def _plugin(body: dict[str, Any]) -> InstalledPlugin:
     name, enabled = _text(body, "Name", _MOST_NAME), body.get("Enabled")
     if not name or not isinstance(enabled, bool) or not isinstance(body.get("Config"), dict):
-        raise EngineProtocolError("the list of plugins has an entry without Name, Enabled or Config")
+        raise _invalid("is a list of plugins with an entry without Name, Enabled or Config")
     settings = _member(body, "Settings")
     return InstalledPlugin(
         plugin_id=_text(body, "Id", _MOST_NAME),
@@ -177,20 +178,29 @@ def _config(value: dict[str, Any], name: str) -> PluginConfig:
 def _privilege(body: dict[str, Any]) -> Privilege:
     name = _text(body, "Name")
     if not name:
-        raise EngineProtocolError("the list of privileges has an entry without Name")
+        raise _invalid("is a list of privileges with an entry without Name")
     return Privilege(name, _text(body, "Description"), _texts(body, "Value"))
+
+
+def _shown(message: str) -> str:
+    """Return a message of an engine on one line, without the secrets in the settings that it quotes."""
+    return masked_text(printable(" ".join(message.split()), _MOST_MESSAGE)) or "no message"
+
+
+def _invalid(what: str) -> EngineProtocolError:
+    return EngineProtocolError(f"the answer of the engine {what}; fix: check that a Docker Engine listens there")
 
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise EngineProtocolError("the answer of the engine is not an object")
+        raise _invalid("is not an object")
     return value
 
 
 def _list(value: Any) -> list[Any]:
     """Return a list. Engines write null for an empty list."""
     if value is not None and not isinstance(value, list):
-        raise EngineProtocolError("the answer of the engine is not a list")
+        raise _invalid("is not a list")
     return value or []
 
 

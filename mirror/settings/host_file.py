@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from mirror.hosts.desired_plugin import DesiredPlugin, name_on_host
@@ -34,6 +42,7 @@ _DEEPEST: Final = 5
 _MESSAGES: Final = {
     "missing": "is required",
     "model_type": "must be a mapping, such as 'name: mirror:5000/contiv/v2plugin:1.0'",
+    "literal_error": "must be present or absent",
     "dict_type": "must be a mapping of KEY: VALUE",
     "list_type": "must be a list of plugins, each of which begins with '- name: …'",
     "string_type": "must be a text",
@@ -57,9 +66,17 @@ def _text(value: object) -> object:
     return value
 
 
+def _without_nul(value: str) -> str:
+    # A process cannot get it. The engine accepts it, cannot start the plugin, and quotes the value in its message.
+    if "\0" in value:
+        raise ValueError("a value cannot have a NUL character")
+    return value
+
+
 _Value = Annotated[
     str,
     BeforeValidator(_text),
+    AfterValidator(_without_nul),
     WithJsonSchema(
         {
             "anyOf": [
@@ -243,11 +260,11 @@ def _explain(problem: ErrorDetails, name: str, lines: Mapping[_Place, int]) -> s
         close = difflib.get_close_matches(str(place[-1]), known, n=1)
         message = f"unknown key; did you mean {close[0]}?" if close else f"unknown key; allowed: {', '.join(known)}"
     message = _MESSAGES.get(problem["type"], message)
-    if (
-        problem["type"] != "extra_forbidden"
-        and isinstance(problem["input"], str)
-        and repr(problem["input"]) not in message
-    ):
+    if not place and problem["type"] == "model_type":
+        message = "must begin with the key 'plugins:'"
+    # A setting may be a secret.
+    shows = problem["type"] != "extra_forbidden" and "settings" not in place
+    if shows and isinstance(problem["input"], str) and repr(problem["input"]) not in message:
         message = f"{message} (it is {printable(problem['input'], 80)!r})"
     # A missing key has no line of its own. The line of the plugin is that of the nearest place above.
     line = next(lines[place[:length]] for length in range(len(place), -1, -1) if place[:length] in lines)

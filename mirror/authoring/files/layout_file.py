@@ -17,7 +17,15 @@ from typing import IO, Any, Final
 from mirror.authoring.files.safe_files import write_whole, writing
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.digest import new_hasher
-from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, Unsupported, UploadInvalid, UploadUnknown
+from mirror.oci.errors import (
+    BlobUnknown,
+    DigestInvalid,
+    ManifestUnknown,
+    StorageFault,
+    Unsupported,
+    UploadInvalid,
+    UploadUnknown,
+)
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.plugin.build.assembly import canonical_json
 from mirror.registry.port import Blob, Upload
@@ -228,6 +236,12 @@ class LayoutUpload:
 @contextmanager
 def _whole(file: Path) -> Iterator[IO[bytes]]:
     """Create a temporary file that gets the name of ``file`` if the block succeeds, and is removed otherwise."""
+    with writing(file):
+        # The target of a link is replaced, and the link stays.
+        file = file.resolve()
+    if file.exists() and not file.is_file():
+        # A rename would replace a device such as /dev/null for all programs of the host.
+        raise StorageFault(f"{file} cannot be written: it is not a regular file; fix: name a file that may be replaced")
     with writing(file):
         # In the same folder, hence on the same filesystem, so that the file can be renamed.
         descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)

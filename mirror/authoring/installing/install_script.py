@@ -51,6 +51,11 @@ restart() {
 }
 
 has() {
+    # For grep, each line is a pattern of its own. Such a value is set every time.
+    case $1 in
+        *"
+"*) return 1 ;;
+    esac
     key=${1%%=*}
     case $key in
         *.value | *.source | *.path) key=${key%.*} ;;

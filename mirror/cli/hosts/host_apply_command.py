@@ -18,6 +18,7 @@ from mirror.cli.options import JsonOption
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.progress_bars import byte_bars
+from mirror.cli.questions import confirmed
 from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, Denied, DigestInvalid, EngineUnreachable, MirrorError, UpstreamFault
 
@@ -125,6 +126,7 @@ def _ask(plan: HostPlan, granted: Sequence[Digest], *, yes: bool) -> None:
     Raises:
         Denied: privileges are not granted, and there is no terminal to ask.
         typer.Exit: the user answered no.
+        Interrupted: the user gave no answer.
     """
     missing = plan.ungranted(granted)
     terminal = sys.stdin.isatty()
@@ -137,9 +139,8 @@ def _ask(plan: HostPlan, granted: Sequence[Digest], *, yes: bool) -> None:
             f"the privileges of {names} are not granted, and there is no terminal to ask; nothing was changed; fix: "
             f"read the plan, then add {options}"
         )
-    # The question goes to standard error, so that standard output holds the plan and the results only.
     question = "Grant these privileges and make the changes?" if missing else "Make the changes?"
-    if not typer.confirm(question, default=False, err=True):
+    if not confirmed(question):
         MESSAGES.print("nothing was changed", markup=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 

@@ -13,6 +13,7 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.questions import confirmed
 from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
 from mirror.oci.timestamps import time_ago
@@ -153,8 +154,7 @@ def _confirmed(settings: Settings, reference: Reference) -> Digest:
         MESSAGES.print(f"{name}@{member} {_asks_for(asked)}", markup=False, highlight=False)
         for one in asked or ():
             MESSAGES.print(f"  - {describe_privilege(one)}", markup=False, highlight=False)
-    # The question goes to standard error, so that standard output holds the result only.
-    if not typer.confirm("Approve it?", default=False, err=True):
+    if not confirmed("Approve it?"):
         MESSAGES.print("no decision was recorded", markup=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
     return proposal.digest

@@ -12,6 +12,7 @@ import typer
 from mirror.access.rights import AccessAction
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_list
+from mirror.cli.questions import asking
 from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
@@ -114,7 +115,8 @@ def _password(*, from_stdin: bool) -> str:
         return sys.stdin.readline(_MOST_READ_CHARACTERS).rstrip("\r\n")
     if not sys.stdin.isatty():
         raise ConfigurationFault("there is no terminal to ask for the password; fix: use --password-stdin")
-    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password", err=True)
+    with asking():
+        answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password", err=True)
     return answer
 
 

@@ -202,12 +202,16 @@ FAKE_DOCKER = """\
 #!/bin/sh
 for word in "$@"; do printf '%s\\036' "$word"; done >>"$LOG"
 printf '\\035' >>"$LOG"
+case "$4" in *Settings*) printf '%s\\n' "$SETTINGS" ;; esac
 [ "$2" != inspect ]
 """
 
 
-def calls(script: str, folder: Path, *arguments: str) -> tuple[int, list[list[str]], str]:
-    """Run a script beside a docker that has no plugins. Return the exit code, the calls of docker and the errors."""
+def calls(script: str, folder: Path, *arguments: str, settings: str = "") -> tuple[int, list[list[str]], str]:
+    """Run a script beside a docker that has no plugins. Return the exit code, the calls of docker and the errors.
+
+    After the install, the plugin has the ``settings``.
+    """
     folder.mkdir(exist_ok=True)
     (folder / "docker").write_text(FAKE_DOCKER)
     (folder / "docker").chmod(0o755)
@@ -219,7 +223,7 @@ def calls(script: str, folder: Path, *arguments: str) -> tuple[int, list[list[st
     done = subprocess.run(
         ["/bin/sh", "-s", "--", *arguments],
         input=script.encode(),
-        env={"PATH": str(folder), "LOG": str(log)},
+        env={"PATH": str(folder), "LOG": str(log), "SETTINGS": settings},
         cwd=folder,
         capture_output=True,
         check=False,
@@ -248,6 +252,15 @@ def test_the_script_sets_and_enables(tmp_path: Path) -> None:
         ],
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_set"), [("A=x", False), ("A.value=x", False), ("A=y", True), ("A=x\nB=y", True)]
+)
+def test_the_script_sets_what_differs(setting: str, is_set: bool, tmp_path: Path) -> None:
+    script = install_script(plan_install(found({}), HOST))
+    code, made, _ = calls(script, tmp_path / "a", setting, settings="A=x")
+    assert (code, [call[-1] for call in made if call[1] == "set"]) == (0, [setting] if is_set else [])
 
 
 @pytest.mark.parametrize("argument", ["--grant-all-permissions", "-x=y", "=x", "x", ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -58,6 +59,18 @@ async def test_what_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None
     with pytest.raises(StorageFault, match="cannot be written"):
         async with LayoutFile.create(tmp_path / "no/where.tar"):
             pass
+
+
+async def test_a_link_keeps_pointing_to_the_file_and_other_kinds_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "link.tar").symlink_to("a.tar")
+    await written(tmp_path / "link.tar")
+    assert (tmp_path / "link.tar").readlink() == Path("a.tar")
+    os.mkfifo(tmp_path / "pipe")
+    for other in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(StorageFault, match="it is not a regular file; fix: "):
+            async with LayoutFile.create(other):
+                pass
+    assert (tmp_path / "pipe").is_fifo()
 
 
 async def test_content_is_held_to_its_digest_and_written_one_at_a_time(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_what_a_file_holds_is_looked_at_and_unpacked(capsys):
         (["pack", "driver", "-t", "a", "--set", "x=1", "--set", "x=2"], 2, "given twice"),
         (["pack", "driver", "-t", "a", "--set", "x=1"], 2, "--set PluginName=VALUE"),
         (["pack", "driver", "-t", "a", "--rootfs", "nothing"], 2, "nothing cannot be read: No such file"),
-        (["pack", "driver", "-t", "a", "-o", "no/where.tar"], 1, "cannot be written: No such file"),
+        (["pack", "driver", "-t", "a", "-o", "no/where.tar"], 5, "cannot be written: No such file"),
         (["pack", "driver", "-t", "127.0.0.1:9/a"], 3, "127.0.0.1:9"),
         (["unpack", "a:1", "out"], 2, "no data folder"),
         (["unpack", "127.0.0.1:9/a:1", "out"], 3, "127.0.0.1:9"),

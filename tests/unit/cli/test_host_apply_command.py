@@ -99,7 +99,7 @@ def test_a_change_without_privileges_needs_no_consent_without_a_terminal(engine:
     assert engine.found("m:5000/p:plain") is not None
 
 
-@pytest.mark.parametrize(("said", "exit_code"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
+@pytest.mark.parametrize(("said", "exit_code"), [("y\n", 0), ("n\n", 1), ("\n", 1), ("", 4)])
 def test_on_a_terminal_the_plan_is_asked_about_once(
     engine: FakeEngine,
     said: str,

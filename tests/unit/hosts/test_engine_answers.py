@@ -123,6 +123,10 @@ def test_errors_in_a_stream_are_read(message: Any, error: str | None) -> None:
         (b'{"message":"plugin \\"x\\" not found"}\n', 'plugin "x" not found'),
         (b'{"message":"line\\nline\\u001b[31m"}', "line line?[31m"),
         (b"<html>bad\xff gateway</html>", "<html>bad\N{REPLACEMENT CHARACTER} gateway</html>"),
+        (
+            b'{"message":"cannot start: \\"DB_PASSWORD=s3cr3t-x\\": unknown"}',
+            'cannot start: "DB_PASSWORD=(hidden)": unknown',
+        ),
         (b"", "no message"),
         (b"[]", "[]"),
     ],
@@ -147,7 +151,7 @@ def test_messages_are_made_printable(content: bytes, message: str) -> None:
     ],
 )
 def test_answers_of_a_wrong_shape_are_refused(reader: Callable[[Any], Any], value: Any) -> None:
-    with pytest.raises(EngineProtocolError):
+    with pytest.raises(EngineProtocolError, match=r"answer of the engine .*; fix: |cannot be read"):
         reader(value)
 
 

@@ -63,7 +63,13 @@ TEXT = "write a text, a number, true, false or a list of arguments; '' is the em
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("", ["f.yaml:1: must be a mapping, such as 'name: mirror:5000/contiv/v2plugin:1.0'"]),
+        ("", ["f.yaml:1: must begin with the key 'plugins:'"]),
+        ("- a", ["f.yaml:1: must begin with the key 'plugins:'"]),
+        (
+            "plugins: [a]",
+            ["f.yaml:1: plugins.0: must be a mapping, such as 'name: mirror:5000/contiv/v2plugin:1.0' (it is 'a')"],
+        ),
+        (f'{BEGIN}  settings: {{K: "a\\0b"}}', ["f.yaml:3: plugins.0.settings.K: a value cannot have a NUL character"]),
         ("plugins:", ["f.yaml:1: plugins: must be a list of plugins, each of which begins with '- name: …'"]),
         ("plugin: []", ["f.yaml:1: plugins: is required", "f.yaml:1: plugin: unknown key; did you mean plugins?"]),
         (f"{BEGIN}- alias: x", ["f.yaml:3: plugins.1.name: is required"]),
@@ -75,7 +81,7 @@ TEXT = "write a text, a number, true, false or a list of arguments; '' is the em
         (f"{BEGIN}  enabled: maybe", ["f.yaml:3: plugins.0.enabled: must be true or false (it is 'maybe')"]),
         (
             f"{BEGIN}  state: gone",
-            ["f.yaml:3: plugins.0.state: Input should be 'present' or 'absent' (it is 'gone')"],
+            ["f.yaml:3: plugins.0.state: must be present or absent (it is 'gone')"],
         ),
         (f"{BEGIN}  settings:\n    a: ok\n    b:", [f"f.yaml:5: plugins.0.settings.b: {TEXT}"]),
         (f"{BEGIN}  settings:\n    a: {{b: c}}", [f"f.yaml:4: plugins.0.settings.a: {TEXT}"]),
