@@ -110,6 +110,11 @@ def masked_text(text: str) -> str:
     return _LOGIN.sub(_masked_login, "".join(_masked_pairs(text)))
 
 
+def masked_name(name: str) -> str:
+    """Return the name of a setting or variable to show. By mistake, the name may be ``NAME=VALUE`` with a secret."""
+    return _masked_word("", name) if "=" in name else name
+
+
 def masked_words(words: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a command line with their secrets replaced by :data:`HIDDEN`."""
     return tuple(_masked_word(before, word) for before, word in zip(("", *words), words, strict=False))
@@ -137,7 +142,7 @@ def without_secrets(config: PluginConfig) -> PluginConfig:
         config,
         entrypoint=masked_words(config.entrypoint),
         args=replace(args, value=(HIDDEN,) if is_secret else masked_words(args.value)),
-        env=tuple(replace(env, value=_masked(env.name, env.value)) for env in config.env),
+        env=tuple(replace(env, name=masked_name(env.name), value=_masked(env.name, env.value)) for env in config.env),
         mounts=tuple(
             replace(mount, source=_masked(mount.name, mount.source), options=masked_words(mount.options))
             for mount in config.mounts
@@ -148,7 +153,7 @@ def without_secrets(config: PluginConfig) -> PluginConfig:
 def secrets_in(config: PluginConfig) -> Iterator[str]:
     """Yield a phrase for each part of a config that holds a secret, such as ``env DB_PASSWORD``, without its value."""
     shown = without_secrets(config)
-    yield from (f"env {one.name}" for one, other in zip(config.env, shown.env, strict=True) if one != other)
+    yield from (f"env {other.name}" for one, other in zip(config.env, shown.env, strict=True) if one != other)
     if config.entrypoint != shown.entrypoint:
         yield "entrypoint"
     if config.args != shown.args:

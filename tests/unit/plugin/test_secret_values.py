@@ -22,6 +22,7 @@ from mirror.plugin.config.secret_values import (
     masked_text,
     masked_values,
     masked_words,
+    secrets_in,
     without_secrets,
 )
 from mirror.plugin.findings.finding import Severity
@@ -239,3 +240,15 @@ def test_plain_values_are_masked_at_any_depth() -> None:
         "args": ["--token", HIDDEN],
         "fix": True,
     }
+
+
+def test_a_secret_in_a_name_is_hidden_too() -> None:
+    """Somebody wrote ``NAME=VALUE`` into the name."""
+    names = ["PASSWORD=Tr0ub4dor", "PASSWORD=Tr0ub4dor", "OTHER=plain"]
+    made = config(Env=[{"Name": name, "Value": "", "Settable": ["value", "x"]} for name in names])
+    view = view_plugin(PluginContent(made, None, ()))
+    text = f"{view_as_json(view)} {facts_of(view)} {[str(one) for one in view.findings]}"
+    assert "Tr0ub4dor" not in text
+    assert "PASSWORD=(hidden)" in text
+    assert "OTHER=plain" in text
+    assert list(secrets_in(made)) == ["env PASSWORD=(hidden)"] * 2
