@@ -128,7 +128,13 @@ MOUNT_OVER_DEV: Final = error(
     code="mount-over-dev",
     text="{mount} hides /dev of the plugin",
     seen=_RUNC.format("unable to setup user: stat /dev/null: no such file or directory"),
-    fix="use a folder below /dev, or another place",
+    fix="use another place",
+)
+MOUNT_DROPPED: Final = warning(
+    code="mount-dropped",
+    text="engines drop {mount} from the plugin, because its destination {destination} is below /dev/",
+    seen="the plugin is enabled, but never sees the mount",
+    fix="use a destination outside /dev; for a device, list it in Linux.Devices",
 )
 MOUNT_TWICE: Final = hint(
     code="mount-twice",

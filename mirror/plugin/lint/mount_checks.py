@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from mirror.plugin.config.dropped_mounts import dropped_mounts, with_made_mounts
 from mirror.plugin.config.host_path import is_within, resolve
 from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind, host_preparation
 from mirror.plugin.config.mount_reach import DISK_FILE_SYSTEMS, EMPTY_FILE_SYSTEMS, FILE_SYSTEMS, config_reaches
@@ -31,11 +32,15 @@ _REPLACEABLE: Final = frozenset(f"/proc/{name}" for name in _REPLACEABLE_NAMES.s
 def check_mounts(config: PluginConfig) -> Iterator[Finding]:
     """Yield findings about mounts, the propagated mount and devices, then those about paths on the host."""
     settings = {(setting.kind, setting.name): setting for setting in list_settings(config)}
-    for mount in config.mounts:
+    dropped = dropped_mounts(config)
+    for number, mount in enumerate(config.mounts):
+        if number in dropped and mount.source is not None:
+            yield table.MOUNT_DROPPED(mount=described(mount), destination=mount.destination)
+            continue
         yield from _check_source(mount, settings.get(("mount", mount.name)))
         yield from _check_type(mount, can_be_set=("mount", mount.name) in settings)
         yield from _check_destination(mount)
-    places = Counter(place_of(mount.destination) for mount in config.mounts if mount.destination)
+    places = Counter(place_of(mount.destination) for mount in with_made_mounts(config).mounts if mount.destination)
     for place, count in places.items():
         if count > 1:
             yield table.MOUNT_TWICE(destination=place)

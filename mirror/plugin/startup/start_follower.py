@@ -108,7 +108,8 @@ class _Follower:
         elif inner is not None and inner.file is not None:
             self._read(inner, state, by or name, line, certainty)
         elif inner is not None:
-            self._start(inner.arguments, state, by or name, line, certainty)
+            inherited = state.with_path(arguments[: -len(inner.arguments)])
+            self._start(inner.arguments, inherited, by or name, line, certainty)
         elif (text := _script_of(found)) is not None and self._is_startable(found, by):
             self._run(text, state.child(path, arguments[1:], certainty))
         if posixpath.basename(name) in _SUPERVISORS:
@@ -222,7 +223,9 @@ class _Follower:
         """Apply a built-in command, or start a program. Return True if no command of the script follows."""
         name = fields[0] if fields else None
         certain = guards is None and not command.subshell
-        certainty = Certainty.POSSIBLE if guards is not None or command.handled else Certainty.LIKELY
+        # A shell that does not find the program of ``exec`` ends, so that ``exec X || Y`` never comes to Y.
+        is_handled = command.handled and name != "exec"
+        certainty = Certainty.POSSIBLE if guards is not None or is_handled else Certainty.LIKELY
         if name in {"exit", "return"}:
             # The script goes on only if the test had the other result.
             state.variables.forget(guards or ())
@@ -242,7 +245,9 @@ class _Follower:
         is_literal = not any(part.isidentifier() for word in words[is_exec : is_exec + 1] for part in word.names)
         if certainty and state.undisturbed and is_literal and (is_exec or is_last) and not command.subshell:
             certainty = Certainty.CERTAIN
-        self._start(fields, state, state.title, words[0].line, min(certainty, state.ceiling))
+        paths = [word for word in command.words[: -len(words)] if (word.pieces[0].text or "").startswith("PATH=")]
+        inherited = state.with_path([part for word in paths for part in state.variables.expand(word)])
+        self._start(fields, inherited, state.title, words[0].line, min(certainty, state.ceiling))
         if is_exec:
             state.variables.forget(guards or ())
         if name is None or is_exec or not (name in BUILTINS or posixpath.basename(name) in TOOLS):

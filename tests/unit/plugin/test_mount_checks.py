@@ -76,6 +76,7 @@ def test_what_engines_mount_is_not_reported(members: dict[str, Any]) -> None:
     [
         (mount(Source=None), "mount-source-missing"),
         (mount(Source=None, Settable=["source"]), "mount-source-missing"),
+        (mount(Source=None, Destination="/dev/mapper"), "mount-source-missing"),
         (mount(Source="tmp"), "mount-source-relative"),
         (mount(Options=[]), "mount-unbound"),
         (mount(Options=["RBIND"]), "mount-unbound"),
@@ -117,6 +118,10 @@ def test_what_surely_fails_is_an_error(members: dict[str, Any], code: str) -> No
         (mount(Source="", Settable=["source"]), "warning", "mount-source-empty"),
         (device("", "path"), "warning", "device-path-empty"),
         (unbound("nonsense"), "warning", "mount-type"),
+        (mount(Destination="/dev/mapper"), "warning", "mount-dropped"),
+        (mount(Destination="/dev/"), "warning", "mount-dropped"),
+        (mount(Source="/srv/absent", Destination="/dev/mapper"), "warning", "mount-dropped"),
+        (unbound("none", Destination="/dev/mapper"), "warning", "mount-dropped"),
         ({"PropagatedMount": "volumes"}, "warning", "propagated-mount-spelling"),
         ({"PropagatedMount": "/./volumes"}, "warning", "propagated-mount-spelling"),
         (mount(Destination="m"), "hint", "mount-destination-relative"),
