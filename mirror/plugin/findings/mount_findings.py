@@ -124,6 +124,12 @@ MOUNT_IN_PROC: Final = error(
     ),
     fix="use a place outside /proc",
 )
+MOUNT_IN_SYS: Final = warning(
+    code="mount-in-sys",
+    text="{mount} is at {destination}, where hosts may have no folder",
+    seen=_MOUNTING.format("mkdir ...: read-only file system"),
+    fix="use a place outside /sys; this is a guess, because the kernel of the host makes the folders of /sys",
+)
 MOUNT_OVER_DEV: Final = error(
     code="mount-over-dev",
     text="{mount} hides /dev of the plugin",
