@@ -29,7 +29,8 @@ _REPLACEABLE_NAMES: Final = """
 _REPLACEABLE: Final = frozenset(f"/proc/{name}" for name in _REPLACEABLE_NAMES.split())
 #: Folders of /sys on all usual hosts.
 _IN_SYS: Final = tuple(
-    f"/sys/{name}" for name in ("block", "bus", "class", "dev", "devices", "firmware", "fs", "kernel", "module", "power")
+    f"/sys/{name}"
+    for name in ("block", "bus", "class", "dev", "devices", "firmware", "fs", "kernel", "module", "power")
 )
 
 
