@@ -11,6 +11,7 @@ from mirror.hosts.checks.host_check import HostCheck, Step, ok, or_ok, problem, 
 from mirror.hosts.checks.host_facts import HostFacts, HostFiles, PathKind
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.oci.printable_text import printable
+from mirror.plugin.config.dropped_mounts import with_made_mounts
 from mirror.plugin.config.plugin_config import PluginConfig
 
 #: Options and types of mounts whose source is a path on the host.
@@ -35,16 +36,17 @@ _COPIES: Final = 2
 
 def needed_paths(config: PluginConfig) -> tuple[str, ...]:
     """List the absolute paths of the host without which a plugin cannot be enabled: sources of mounts, and devices."""
-    sources = [mount.source for mount in config.mounts if mount.source and _BOUND & set(mount.options)]
+    made = with_made_mounts(config).mounts
+    sources = [mount.source for mount in made if mount.source and _BOUND & set(mount.options)]
     paths = [*sources, *(device.path for device in config.devices if device.path)]
     return tuple(dict.fromkeys(path for path in paths if path.startswith("/")))
 
 
 def file_checks(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
     """Yield the checks. If the file system is not seen, each of them is unknown."""
-    config = wanted.config
-    if config is None:
+    if wanted.config is None:
         return
+    config = with_made_mounts(wanted.config)
     if facts.files is None:
         needed = ", ".join(printable(path, 100) for path in needed_paths(config)[:10])
         about = f", and the plugin needs {needed}" if needed else ""

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final
 
 from mirror.oci.printable_text import printable_ascii
+from mirror.plugin.config.dropped_mounts import with_made_mounts
 from mirror.plugin.config.mount_reach import BIND_OPTIONS
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
 
@@ -170,7 +171,7 @@ def host_preparation(config: PluginConfig) -> HostPreparation:
 
 def _needed(config: PluginConfig) -> Iterator[tuple[str, bool]]:
     """Yield the cleaned absolute paths that must exist on the host, and True for devices."""
-    for mount in config.mounts:
+    for mount in with_made_mounts(config).mounts:
         if mount.source and mount.source.startswith("/") and has_bind_option(mount):
             yield _clean(mount.source), False
     for device in config.devices:

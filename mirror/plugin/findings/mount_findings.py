@@ -124,11 +124,23 @@ MOUNT_IN_PROC: Final = error(
     ),
     fix="use a place outside /proc",
 )
+MOUNT_IN_SYS: Final = warning(
+    code="mount-in-sys",
+    text="{mount} is at {destination}, where hosts may have no folder",
+    seen=_MOUNTING.format("mkdir ...: read-only file system"),
+    fix="use a place outside /sys; this is a guess, because the kernel of the host makes the folders of /sys",
+)
 MOUNT_OVER_DEV: Final = error(
     code="mount-over-dev",
     text="{mount} hides /dev of the plugin",
     seen=_RUNC.format("unable to setup user: stat /dev/null: no such file or directory"),
-    fix="use a folder below /dev, or another place",
+    fix="use another place",
+)
+MOUNT_DROPPED: Final = warning(
+    code="mount-dropped",
+    text="engines drop {mount} from the plugin, because its destination {destination} is below /dev/",
+    seen="the plugin is enabled, but never sees the mount",
+    fix="use a destination outside /dev; for a device, list it in Linux.Devices",
 )
 MOUNT_TWICE: Final = hint(
     code="mount-twice",

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from mirror.plugin.config.dropped_mounts import dropped_mounts, with_made_mounts
 from mirror.plugin.config.host_path import is_within, resolve
 from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind, host_preparation
 from mirror.plugin.config.mount_reach import DISK_FILE_SYSTEMS, EMPTY_FILE_SYSTEMS, FILE_SYSTEMS, config_reaches
@@ -26,16 +27,26 @@ _REPLACEABLE_NAMES: Final = """
 """
 #: Files of /proc that runc lets a bind mount replace.
 _REPLACEABLE: Final = frozenset(f"/proc/{name}" for name in _REPLACEABLE_NAMES.split())
+#: Folders of /sys on all usual hosts.
+_IN_SYS: Final = tuple(
+    f"/sys/{name}"
+    for name in ("block", "bus", "class", "dev", "devices", "firmware", "fs", "kernel", "module", "power")
+)
 
 
 def check_mounts(config: PluginConfig) -> Iterator[Finding]:
     """Yield findings about mounts, the propagated mount and devices, then those about paths on the host."""
     settings = {(setting.kind, setting.name): setting for setting in list_settings(config)}
-    for mount in config.mounts:
+    dropped = dropped_mounts(config)
+    brought = frozenset(place_of(mount.destination) for mount in config.mounts)
+    for number, mount in enumerate(config.mounts):
+        if number in dropped and mount.source is not None:
+            yield table.MOUNT_DROPPED(mount=described(mount), destination=mount.destination)
+            continue
         yield from _check_source(mount, settings.get(("mount", mount.name)))
         yield from _check_type(mount, can_be_set=("mount", mount.name) in settings)
-        yield from _check_destination(mount)
-    places = Counter(place_of(mount.destination) for mount in config.mounts if mount.destination)
+        yield from _check_destination(mount, brought - {place_of(mount.destination)})
+    places = Counter(place_of(mount.destination) for mount in with_made_mounts(config).mounts if mount.destination)
     for place, count in places.items():
         if count > 1:
             yield table.MOUNT_TWICE(destination=place)
@@ -101,8 +112,8 @@ def _check_type(mount: Mount, *, can_be_set: bool) -> Iterator[Finding]:
             yield table.MOUNT_NOT_A_DISK(source=source, destination=at, name=name)
 
 
-def _check_destination(mount: Mount) -> Iterator[Finding]:
-    """Yield findings about the destination of a mount."""
+def _check_destination(mount: Mount, brought: frozenset[str]) -> Iterator[Finding]:
+    """Yield findings about the destination of a mount. Mounts at the other places may bring folders."""
     place = place_of(mount.destination)
     source = mount.source or ""
     if mount.destination and not mount.destination.startswith("/"):
@@ -117,6 +128,10 @@ def _check_destination(mount: Mount) -> Iterator[Finding]:
         yield table.PLUGINS_FOLDER_HIDDEN(destination=place)
     elif place == "/proc" and not has_bind_option(mount) and mount.type in EMPTY_FILE_SYSTEMS:
         yield table.MOUNT_IN_PROC(mount=described(mount), destination=place)
+    elif is_within(place, "/sys") and place != "/sys" and place_of(source) != place:
+        # A mount over /sys itself may bring the folder.
+        if not any(is_within(place, folder) for folder in (*_IN_SYS, *brought)):
+            yield table.MOUNT_IN_SYS(mount=described(mount), destination=place)
     elif has_bind_option(mount):
         # Of a folder that is the same on all hosts, it is known that it has no devices and is no procfs.
         is_other = host_kind(source) is HostKind.FOLDER and not is_within(place_of(source), place)

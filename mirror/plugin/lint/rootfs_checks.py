@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import Final
 
+from mirror.plugin.config.dropped_mounts import with_made_mounts
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.findings import rootfs_findings as table
 from mirror.plugin.findings.finding import Finding
@@ -42,6 +43,7 @@ def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform |
     if not rootfs.tree.whole:
         yield table.ROOTFS_NOT_READ()
         return
+    config = with_made_mounts(config)
     if config.entrypoint or config.args.value:
         yield from check_start(config, rootfs, meant)
     yield from check_rootfs_mounts(config, rootfs)

@@ -97,7 +97,11 @@ def chain(found: ResolvedPath, rootfs: Rootfs) -> Iterator[tuple[str, ResolvedPa
         inner = rootfs.tree.find(posixpath.join("/", called))
         if inner is not None and posixpath.basename(called) == "env" and program.argument:
             yield called, inner
-            called = next((word for word in program.argument.split() if not word.startswith("-")), "")
+            # The kernel passes the whole rest of the line as one argument, which only ``-S`` splits.
+            words = program.argument.split()
+            if not words[0].startswith("-"):
+                words = [program.argument.strip(" \t")]
+            called = next((word for word in words if not word.startswith("-")), "")
             places = (rootfs.tree.find(f"{folder}/{called}") for folder in _DEFAULT_PATH.split(":"))
             inner = next((place for place in places if place is not None), None)
         if inner is None:

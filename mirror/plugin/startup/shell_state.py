@@ -9,7 +9,7 @@ from typing import Final
 
 from mirror.plugin.rootfs.entry import MOST_PATH_BYTES
 from mirror.plugin.startup.shell_commands import ShellCommand
-from mirror.plugin.startup.shell_variables import ShellVariables
+from mirror.plugin.startup.shell_variables import KnownValue, ShellVariables
 from mirror.plugin.startup.started_programs import Certainty
 
 _DECLARING: Final = frozenset(["export", "readonly", "local", "declare", "typeset"])
@@ -45,6 +45,20 @@ class ShellState:
         if not self.variables.is_complete:
             variables.forget_all()
         return ShellState(title, variables, self.folder, ceiling)
+
+    def with_path(self, words: Sequence[str | None]) -> ShellState:
+        """Return the state for a program whose ``PATH`` the words before its name set, as in ``env PATH=/opt X``.
+
+        Args:
+            words: assignments, options and arguments; None stands for an unknown one, which may be ``PATH`` too.
+        """
+        paths = [word for word in words if word is None or word.startswith("PATH=")]
+        if not paths:
+            return self
+        state = self.child(self.title, self.variables.arguments or (), self.ceiling)
+        path = None if None in paths else (paths[-1] or "").removeprefix("PATH=")
+        state.variables.values["PATH"] = None if path is None else KnownValue(path[:MOST_PATH_BYTES])
+        return state
 
     def path_of(self, name: str) -> str | None:
         """Return the absolute path that a name with a slash means; None if it is unknown."""

@@ -19,7 +19,7 @@ from mirror.plugin.startup.shell_parser import read_commands
 from mirror.plugin.startup.shell_state import ShellState
 from mirror.plugin.startup.shell_variables import KnownValue, ShellVariables, is_assignment
 from mirror.plugin.startup.shell_words import ShellWord
-from mirror.plugin.startup.started_programs import Certainty, PluginStart, StartedProgram
+from mirror.plugin.startup.started_programs import Certainty, PluginStart, StartedProgram, script_of
 from mirror.plugin.startup.swallowed_flags import SwallowedFlag, swallowed_flags
 from mirror.plugin.startup.wrapper_programs import WrappedStart, is_wrapper, unwrap
 from mirror.plugin.startup.written_paths import WrittenPaths
@@ -96,8 +96,12 @@ class _Follower:
         self.written.note_command(arguments, state.folder)
         if path is None or self._hides(path, found, is_started=bool(by)):
             return
-        if not (is_builtin or (by and found is None and name in TOOLS)):
-            self.programs.append(StartedProgram(name, path, found, by, line, certainty))
+        # Busybox may have a missing tool built in, and the plugin may work without it unless the script ends there.
+        is_tool = bool(by) and found is None and name in TOOLS
+        is_needed = certainty is Certainty.CERTAIN and self._rootfs.tree.find("/bin/busybox") is None
+        if not is_builtin and (not is_tool or is_needed):
+            recorded = Certainty.LIKELY if is_tool else certainty
+            self.programs.append(StartedProgram(name, path, found, by, line, recorded))
         if not by and found is None:
             return
         self._depth += 1
@@ -108,8 +112,9 @@ class _Follower:
         elif inner is not None and inner.file is not None:
             self._read(inner, state, by or name, line, certainty)
         elif inner is not None:
-            self._start(inner.arguments, state, by or name, line, certainty)
-        elif (text := _script_of(found)) is not None and self._is_startable(found, by):
+            inherited = state.with_path(arguments[: -len(inner.arguments)])
+            self._start(inner.arguments, inherited, by or name, line, certainty)
+        elif (text := script_of(found)) is not None and self._is_startable(found, by):
             self._run(text, state.child(path, arguments[1:], certainty))
         if posixpath.basename(name) in _SUPERVISORS:
             self._follow_services(state, name, arguments[1:])
@@ -151,7 +156,7 @@ class _Follower:
         if path is None or self._hides(path, found) or (found is None and "/" not in file):
             return
         self.programs.append(StartedProgram(file, path, found, by, line, certainty, is_read=True))
-        if (text := _script_of(found)) is not None:
+        if (text := script_of(found)) is not None:
             self._run(text, state.child(path, inner.parameters, certainty))
 
     def _follow_services(self, state: ShellState, by: str, arguments: Arguments) -> None:
@@ -222,7 +227,9 @@ class _Follower:
         """Apply a built-in command, or start a program. Return True if no command of the script follows."""
         name = fields[0] if fields else None
         certain = guards is None and not command.subshell
-        certainty = Certainty.POSSIBLE if guards is not None or command.handled else Certainty.LIKELY
+        # A shell that does not find the program of ``exec`` ends, so that ``exec X || Y`` never comes to Y.
+        is_handled = command.handled and name != "exec"
+        certainty = Certainty.POSSIBLE if guards is not None or is_handled else Certainty.LIKELY
         if name in {"exit", "return"}:
             # The script goes on only if the test had the other result.
             state.variables.forget(guards or ())
@@ -242,7 +249,9 @@ class _Follower:
         is_literal = not any(part.isidentifier() for word in words[is_exec : is_exec + 1] for part in word.names)
         if certainty and state.undisturbed and is_literal and (is_exec or is_last) and not command.subshell:
             certainty = Certainty.CERTAIN
-        self._start(fields, state, state.title, words[0].line, min(certainty, state.ceiling))
+        paths = [word for word in command.words[: -len(words)] if (word.pieces[0].text or "").startswith("PATH=")]
+        inherited = state.with_path([part for word in paths for part in state.variables.expand(word)])
+        self._start(fields, inherited, state.title, words[0].line, min(certainty, state.ceiling))
         if is_exec:
             state.variables.forget(guards or ())
         if name is None or is_exec or not (name in BUILTINS or posixpath.basename(name) in TOOLS):
@@ -279,7 +288,7 @@ class _Follower:
         self.programs.append(
             StartedProgram(file, path, found, state.title, line, min(certainty, Certainty.LIKELY), is_read=True)
         )
-        if (text := _script_of(found)) is None:
+        if (text := script_of(found)) is None:
             state.lose()
             return
         before = state.title, state.guards, state.ceiling
@@ -288,8 +297,3 @@ class _Follower:
         self._run(text, state)
         self._depth -= 1
         state.title, state.guards, state.ceiling = before
-
-
-def _script_of(found: ResolvedPath | None) -> str | None:
-    """Return the text of a shell script; None for another file."""
-    return found.node.program.script_text if found is not None and found.node.program is not None else None

@@ -65,3 +65,8 @@ class PluginStart:
     programs: tuple[StartedProgram, ...]
     swallowed: tuple[SwallowedFlag, ...]
     written: WrittenPaths
+
+
+def script_of(found: ResolvedPath | None) -> str | None:
+    """Return the text of a shell script; None for another file."""
+    return found.node.program.script_text if found is not None and found.node.program is not None else None

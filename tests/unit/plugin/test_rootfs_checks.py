@@ -91,6 +91,29 @@ def test_env_looks_for_its_program() -> None:
     assert codes(*python, file("usr/local/bin/python3", elf())) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"), [("python3", []), ("python3 -u", ["interpreter-missing"]), ("python3 \t", [])]
+)
+def test_env_takes_the_rest_of_the_line_for_one_name(line: str, expected: list[str]) -> None:
+    driver = file("bin/driver", f"#!/usr/bin/env {line}\n{SOCKET}".encode())
+    assert codes(driver, file("usr/bin/env", elf()), file("usr/bin/python3", elf())) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "expected"),
+    [
+        ("exec runsvdir /etc/service", [], ["program-missing"]),
+        ("exec runsvdir /etc/service", [file("bin/busybox", elf())], []),
+        ("exec runsvdir /etc/service", [file("usr/bin/runsvdir", elf())], []),
+        ("runsvdir /etc/service; exec /bin/sh", [], []),
+        ("exec runsvdir /etc/service &", [], []),
+    ],
+)
+def test_a_missing_tool_at_the_end_of_a_script(text: str, more: list[Told], expected: list[str]) -> None:
+    driver = file("bin/driver", f"#!/bin/sh\n# {SOCKET}\n{text}\n".encode())
+    assert codes(driver, file("bin/sh", elf()), *more) == expected
+
+
 def test_scripts_for_scripts_without_end() -> None:
     assert codes(file("bin/driver", b"#!/bin/driver\n" + SOCKET.encode())) == []
 

@@ -60,6 +60,9 @@ def shown(programs: tuple[StartedProgram, ...]) -> list[str]:
         (["/bin/sh", "-c", "$COMMAND"], []),
         (["/bin/sh", "-s"], []),
         (["/tini", "--", "/nope"], ["!-/nope"]),
+        (["env", "PATH=/opt:/bin", "d"], ["!d"]),
+        (["env", "-i", "PATH=/opt", "c"], ["!-c"]),
+        (["/tini", "env", "PATH=/opt:/bin", "sh", "-c", "d"], ["!env", "!sh", "!d"]),
     ],
 )
 def test_arguments_of_the_config(arguments: list[str], expected: list[str]) -> None:
@@ -108,6 +111,14 @@ def test_arguments_of_the_config(arguments: list[str], expected: list[str]) -> N
         ("exit 0\n/a", []),
         ("if /a; then :; fi", ["?/a"]),
         ("'", []),
+        ("PATH=/opt:$PATH d", ["!d"]),
+        ("exec env PATH=/opt:$PATH d", ["!env", "!d"]),
+        ("PATH=$unset d", []),
+        ("PATH=$(/a) d", ["?/a"]),
+        ("exec env PATH=$(/a) d", ["?/a", "env"]),
+        ("X=$(/a) PATH=/opt d", ["?/a", "d"]),
+        ("exec /nope || exec /a", ["!-/nope"]),
+        ("[ $x ] && exec /nope || exec /a", ["?-/nope", "?/a"]),
     ],
 )
 def test_commands_of_a_script(text: str, expected: list[str]) -> None:
