@@ -14,11 +14,11 @@ from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.registry_check import HTTP_REFUSED, may_use_http
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
+from mirror.hosts.desired_plugin import name_on_host
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_client import EngineClient
 from mirror.oci import Reference
 from mirror.oci.errors import ManifestInvalid, NotFound, UpstreamFault
-from mirror.plugin.config.own_name import local_name
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import Progress
 
@@ -69,7 +69,7 @@ async def check_reference(
     wanted = WantedPlugin(
         remote=remote,
         host=host,
-        name=_local_name(asked.alias or replace(reference, host=host)),
+        name=name_on_host(asked.alias or replace(reference, host=host)),
         digest=found.manifest.digest,
         by_digest=reference.digest is not None,
         size_bytes=found.manifest.content_size_bytes,
@@ -79,11 +79,6 @@ async def check_reference(
     if asked.address.is_socket:
         facts = await with_files(facts, () if wanted.config is None else needed_paths(wanted.config))
     return facts, wanted, check_host(facts, wanted)
-
-
-def _local_name(reference: Reference) -> str:
-    repository = f"{reference.host}/{reference.repository}" if reference.host else reference.repository.name
-    return local_name(repository, reference.tag.name if reference.tag else "latest")
 
 
 async def _read_alike(

@@ -217,6 +217,8 @@ def _notes(now: InstalledPlugin | None, target: PluginTarget, steps: Sequence[Pl
         for what in kept_by_upgrade(now, target.config):
             yield f"after the upgrade, {what}; fix: add 'replace: true'"
     elif StepKind.INSTALL not in kinds:
+        for what in kept_by_upgrade(now, target.config):
+            yield f"since an upgrade, {what}; fix: remove and install the plugin"
         for key in sorted(effective_values(now).keys() - target.values.keys()):
             yield f"{key} stays set, because engines cannot unset a variable; fix: remove and install the plugin"
     if StepKind.REMOVE in kinds:

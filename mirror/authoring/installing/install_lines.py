@@ -10,9 +10,9 @@ from mirror.authoring.inspect import Inspection
 from mirror.authoring.installing.install_plan import InstallPlan, plan_install
 from mirror.authoring.installing.short_alias import driver_name, driver_uses
 from mirror.plugin.config.own_name import as_local_name
+from mirror.plugin.policy.engine_vulnerabilities import CRASH_BY_DIGEST
 
-#: Fixed in 23.0.10, 25.0.3 and 26 (moby d5c9f26e3d).
-CRASHES_ON_DIGEST: Final = "engines 20.10, 24.0 and early releases of 23.0 and 25.0 crash on a digest; fix: use a tag"
+CRASHES_ON_DIGEST: Final = f"engines {CRASH_BY_DIGEST.affected_in_words} crash on a digest; fix: use a tag"
 
 
 @dataclass(frozen=True, slots=True)

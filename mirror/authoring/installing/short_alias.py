@@ -7,16 +7,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from mirror.oci import Repository
+from mirror.plugin.config.built_in_drivers import BUILT_IN_DRIVERS
 
 _GENERIC: Final = "authz|docker|driver|drivers|log|logging|managed|net|network|plugin|plugins|store|v2|v2plugin|volume"
 #: Generic words at both ends of a path component. Components are at most 255 characters long.
 _ENDS: Final = re.compile(rf"^(?:(?:{_GENERIC})(?:[._-]+|$))+|(?:(?:^|[._-]+)(?:{_GENERIC}))+$")
-_BUILT_IN: Final = """
-    awslogs bridge default etwlogs fluentd gcplogs gelf host internal ipvlan journald json-file l2bridge l2tunnel local
-    logentries macvlan nat none null overlay splunk syslog transparent
-"""
-#: Drivers that are part of the engine. An engine prefers them to a plugin of the same name.
-_DRIVERS: Final = frozenset(_BUILT_IN.split())
 #: Capabilities of plugins that engines find without the tag ``latest``.
 _TAG_LATEST_ADDED: Final = frozenset({"volumedriver", "logdriver", "authz"})
 _CAPABILITY: Final = re.compile(r"docker\.([a-z]+)/.*", re.DOTALL)
@@ -33,7 +28,7 @@ def short_alias(repository: Repository) -> str:
     for component in reversed(components):
         name = _ENDS.sub("", component)
         if name:
-            return components[-1] if name in _DRIVERS else name
+            return components[-1] if name in BUILT_IN_DRIVERS else name
     return components[-1]
 
 

@@ -12,6 +12,7 @@ from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.hosts.engine_api import InstalledPlugin
 from mirror.oci.printable_text import printable, printable_ascii
+from mirror.plugin.config.built_in_drivers import BUILT_IN_DRIVERS
 from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.engine_support import EngineVerdict, engine_verdicts
 from mirror.plugin.policy.engine_vulnerabilities import CRASH_BY_DIGEST, UNCOMPARED_PRIVILEGE, Exposure
@@ -33,13 +34,6 @@ _ABOUT_INSTALLING: Final = (
 _ALSO_RUN: Final = {("amd64", "386"), ("arm64", "arm")}
 #: Runtimes that start plugins as runc does.
 _LIKE_RUNC: Final = frozenset({"", "runc", "crun", "nvidia", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux"})
-#: Names of drivers that engines have themselves. A plugin of such a name is never used.
-_BUILT_IN: Final = frozenset(
-    (
-        *("local", "bridge", "host", "null", "none", "overlay", "macvlan", "ipvlan", "default"),
-        *("json-file", "journald", "syslog", "fluentd", "gelf", "awslogs", "gcplogs", "splunk", "etwlogs"),
-    )
-)
 
 
 def engine_checks(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
@@ -131,7 +125,7 @@ def _name(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
     same = next((plugin for plugin in facts.plugins if plugin.name == wanted.name), None)
     if same is not None:
         yield _taken(facts, wanted, same)
-    elif wanted.name.removesuffix(":latest") in _BUILT_IN:
+    elif wanted.name.removesuffix(":latest") in BUILT_IN_DRIVERS:
         builtin = wanted.name.removesuffix(":latest")
         yield warning(
             "name", Step.FIND, f"{builtin} is also the name of a driver of the engine itself", "use another --alias"

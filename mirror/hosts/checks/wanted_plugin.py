@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from mirror.oci import Digest
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.settable import SETTABLE_FIELDS
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.lint.config_checks import check_config
 from mirror.plugin.lint.plugin_view import PluginView
-
-#: The field that a setting of each kind changes.
-_FIELDS: Final = {"env": "value", "mount": "source", "device": "path", "args": "value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +83,5 @@ def with_settings(config: PluginConfig, settings: Mapping[str, str]) -> PluginCo
 
 def _spellings(kind: str, key: str) -> tuple[str, ...]:
     """Return the keys by which engines take a setting: as listed, and with its field."""
-    field = f".{_FIELDS[kind]}"
+    field = f".{SETTABLE_FIELDS[kind]}"
     return (key,) if key.endswith(field) else (key, f"{key}{field}")

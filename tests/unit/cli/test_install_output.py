@@ -45,7 +45,7 @@ def test_the_lines_are_printed_with_the_commands_that_use_the_driver(capsys: pyt
         *("Install with", f"  {COMMANDS[0]}", ""),
         *("Or under a short name", f"  {COMMANDS[1]}", ""),
         *("Or pinned to this content", f"  {COMMANDS[2]}"),
-        *("  engines 20.10, 24.0 and early releases of 23.0 and 25.0 crash on a digest; fix: use a tag", ""),
+        *("  engines 20.10 to 23.0.9 and 24.0 to 25.0.2 crash on a digest; fix: use a tag", ""),
         *("Use it with", f"  docker run --log-driver {REFERENCE} IMAGE", "  docker run --log-driver loki IMAGE"),
     ]
 

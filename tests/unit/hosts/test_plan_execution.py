@@ -84,6 +84,9 @@ async def test_an_upgrade_sets_the_defaults_of_the_new_version():
     found = engine.found("p:1")
     assert found is not None
     assert found.settings.env == ("A=two", "FIXED=1", "B=new")
+    (again,) = engine.plan(desired("2")).plugins
+    kept = "since an upgrade, variable FIXED=2 of the new version does not apply; fix: remove and install the plugin"
+    assert (again.steps, again.notes) == ((), (kept,))
 
 
 async def test_a_replaced_plugin_has_all_defaults():
