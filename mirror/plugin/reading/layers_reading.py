@@ -1,7 +1,7 @@
 """Everything that is kept of the layers of a plugin after they were read, and its written form.
 
 Findings are not kept. They are computed from the reading each time, so that they always follow the rules of this
-version, the tag and the options of the command (ADR 35).
+version, the tag and the options of the command (ADR 34).
 """
 
 from __future__ import annotations
