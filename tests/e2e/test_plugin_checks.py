@@ -57,10 +57,15 @@ def holds(mirror: Mirror, repository: str) -> bool:
 def findings(mirror: Mirror, reference: str) -> list[str]:
     """Return the codes of findings about the packing and the config.
 
-    Hints are left out, since these plugins cannot be enabled.
+    Hints are left out, since these plugins cannot be enabled. So is the finding about the name, since they are copies of
+    contiv's plugin under other names.
     """
     shown = json.loads(mirror.command("inspect", reference, "--quick", "--json").stdout)
-    return [finding["code"] for finding in shown["findings"] if finding["severity"] != "hint"]
+    return [
+        finding["code"]
+        for finding in shown["findings"]
+        if finding["severity"] != "hint" and finding["code"] != "own-name"
+    ]
 
 
 def create(engine: Engine, reference: str, archive: bytes) -> tuple[int, str]:
