@@ -57,8 +57,8 @@ def holds(mirror: Mirror, repository: str) -> bool:
 def findings(mirror: Mirror, reference: str) -> list[str]:
     """Return the codes of findings about the packing and the config.
 
-    Hints are left out, since these plugins cannot be enabled. So is the finding about the name, since they are copies of
-    contiv's plugin under other names.
+    Hints are left out, since these plugins cannot be enabled. So is the finding about the name, since these plugins are
+    copies of contiv's under other names.
     """
     shown = json.loads(mirror.command("inspect", reference, "--quick", "--json").stdout)
     return [
