@@ -132,12 +132,8 @@ async def rule_statuses(
 
 
 async def _status(rule: MirrorRule, history: RunHistory, is_running: IsRunning, now: datetime) -> RuleStatus:
-    # Ask before reading the journal: a run that ends in between has recorded its end by then. In the other order, it
-    # would be taken for interrupted.
-    running = await is_running(rule.name)
+    runs = await _runs(rule.name, history, is_running)
     known = await history.rule_record(rule.name)
-    latest = await history.runs(rule.name, _RUNS_SHOWN)
-    runs = [_seen(run, running=running and run is latest[0]) for run in latest]
     tags = await history.mirrored_by(rule.name)
     records = await history.entries(runs[0].id) if runs else []
     events = await history.events_of(rule.name, _EVENTS_SHOWN)
@@ -145,6 +141,21 @@ async def _status(rule: MirrorRule, history: RunHistory, is_running: IsRunning, 
     if rule.schedule is not None:
         due = next_run(rule.schedule, rule.name, known, known.known_since)
     return RuleStatus(rule, now, runs, known.last_success_at, due, tags, records, events)
+
+
+async def _runs(rule: str, history: RunHistory, is_running: IsRunning) -> list[Run]:
+    """Return the latest runs of a rule, latest first."""
+    seen = None
+    while True:
+        # Ask before reading the journal: a run that ends in between has recorded its end by then. In the other order,
+        # it would be taken for interrupted.
+        running = await is_running(rule)
+        latest = await history.runs(rule, _RUNS_SHOWN)
+        newest = next(iter(latest), None)
+        # A run that the journal shows for the first time may have begun after the question.
+        if running or newest is None or newest.outcome is not RunOutcome.RUNNING or newest.id == seen:
+            return [_seen(run, running=running and run is newest) for run in latest]
+        seen = newest.id
 
 
 def _seen(run: Run, *, running: bool) -> Run:

@@ -63,6 +63,19 @@ async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: HandC
     assert (interrupted.state, interrupted.failure) == ("interrupted", interrupted.last_run)
 
 
+async def test_a_run_that_begins_after_the_question_is_running(here: Store, clock: HandClock) -> None:
+    answers = iter([False, True])
+
+    async def is_running(_rule: str) -> bool:
+        answer = next(answers)
+        if not answer:
+            await here.records.sync_runs.begin_run("acme")
+        return answer
+
+    (state,) = await rule_statuses([RULE], here.records.sync_runs, is_running, clock.now())
+    assert (state.state, next(answers, None)) == ("running", None)
+
+
 async def test_a_rule_fails_until_a_run_succeeds(
     upstream: Upstream, here: Store, context: RunContext, clock: HandClock
 ) -> None:
