@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Annotated, NoReturn
 
@@ -105,6 +106,7 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line of this process, and exit with the exit code of the command."""
+    gc.freeze()  # what was imported is not looked through again
     sys.exit(run(sys.argv[1:]))
 
 
