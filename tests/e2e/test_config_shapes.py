@@ -6,21 +6,25 @@ the runtime, within a second.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mirror.authoring.files.plugin_folder import read_plugin_folder
-from mirror.plugin.lint.plugin_view import view_plugin
 from tests.harness import plugins
+from tests.harness.changed_plugins import (
+    Change,
+    Config,
+    Fault,
+    findings_of,
+    members,
+    mounts,
+    with_mended,
+    write_changed,
+)
 from tests.harness.command import CompletedRun
 from tests.harness.engine import Engine
 from tests.harness.requirement import require
@@ -28,28 +32,10 @@ from tests.harness.requirement import require
 # All engines give the plugin to the same runtime, which makes the mounts.
 pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
 
-Config = dict[str, Any]
-Change = Callable[[Config, Path], None]
-
 SOCKET = "/run/docker/plugins/volumes.sock"
 NOT_A_FOLDER = "error mounting .*: not a directory"
 NO_SUCH_DEVICE = "error mounting .*: no such device"
 NO_NODE = "error gathering device information while adding custom device"
-
-
-def members(**given: Any) -> Change:
-    """Replace members of the working driver's config."""
-
-    def change(config: Config, _: Path) -> None:
-        config.update(given)
-
-    return change
-
-
-def mounts(*items: dict[str, Any]) -> Change:
-    """Add mounts with the given members."""
-    whole = {"Name": "m", "Source": "/tmp", "Destination": "/m", "Type": "bind", "Options": ["rbind"]}
-    return members(Mounts=[whole | item for item in items])
 
 
 def unbound(kind: str, source: str = "/tmp", *options: str) -> Change:
@@ -95,101 +81,82 @@ def both(*changes: Change) -> Change:
     return change
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A faulty plugin.
-
-    Attributes:
-        name: Name of the plugin.
-        change: Change that makes the working driver faulty.
-        code: Code of the finding, which is an error.
-        seen: Part of the engine's message.
-        mended: Change that makes the repaired plugin. None means the unchanged driver.
-    """
-
-    name: str
-    change: Change
-    code: str
-    seen: str
-    mended: Change | None = None
-
-
 SHAPES = [
-    Shape("propagated-root", members(PropagatedMount="/"), "propagated-mount-root", "pivot_root .: invalid argument"),
-    Shape(
+    Fault("propagated-root", members(PropagatedMount="/"), "propagated-mount-root", "pivot_root .: invalid argument"),
+    Fault(
         "propagated-program",
         both(moved, members(PropagatedMount="/bin")),
         "program-hidden",
         r'exec: "/bin/volume-driver": stat /bin/volume-driver: no such file',
         both(moved, members(PropagatedMount="/volumes")),
     ),
-    Shape("propagated-file", both(files("f"), members(PropagatedMount="/f")), "mount-not-a-folder", NOT_A_FOLDER),
-    Shape(
+    Fault("propagated-file", both(files("f"), members(PropagatedMount="/f")), "mount-not-a-folder", NOT_A_FOLDER),
+    Fault(
         "propagated-below", both(files("f"), members(PropagatedMount="/f/x")), "mount-not-a-folder", "not a directory"
     ),
-    Shape("propagated-proc", members(PropagatedMount="/proc/x"), "mount-in-proc", "is inside /proc"),
-    Shape("propagated-dev", members(PropagatedMount="/dev"), "mount-over-dev", "unable to setup user: stat /dev/null"),
-    Shape("type-none", unbound("none"), "mount-unbound", NO_SUCH_DEVICE, mounts({"Type": "none"})),
-    Shape("type-upper", unbound("BIND"), "mount-unbound", NO_SUCH_DEVICE, mounts({"Type": "BIND"})),
-    Shape("type-disk", unbound("ext4"), "mount-type", "error mounting .*: block device required"),
-    Shape("type-case", unbound("TMPFS"), "mount-type", NO_SUCH_DEVICE, unbound("tmpfs")),
-    Shape(
+    Fault("propagated-proc", members(PropagatedMount="/proc/x"), "mount-in-proc", "is inside /proc"),
+    Fault("propagated-dev", members(PropagatedMount="/dev"), "mount-over-dev", "unable to setup user: stat /dev/null"),
+    Fault("type-none", unbound("none"), "mount-unbound", NO_SUCH_DEVICE, mounts({"Type": "none"})),
+    Fault("type-upper", unbound("BIND"), "mount-unbound", NO_SUCH_DEVICE, mounts({"Type": "BIND"})),
+    Fault("type-disk", unbound("ext4"), "mount-type", "error mounting .*: block device required"),
+    Fault("type-case", unbound("TMPFS"), "mount-type", NO_SUCH_DEVICE, unbound("tmpfs")),
+    Fault(
         "type-overlay",
         unbound("overlay"),
         "mount-type",
         "invalid argument",
         unbound("overlay", "o", "lowerdir=/tmp:/var"),
     ),
-    Shape("at-root", mounts({"Destination": "/"}), "mount-destination-root", "error closing exec fds"),
-    Shape("at-proc", mounts({"Destination": "/proc"}), "mount-in-proc", "is not of type proc"),
-    Shape("in-proc", mounts({"Destination": "/proc/x"}), "mount-in-proc", "is inside /proc"),
-    Shape("at-dev", mounts({"Destination": "/dev"}), "mount-over-dev", "unable to setup user: stat /dev/null"),
-    Shape(
+    Fault("at-root", mounts({"Destination": "/"}), "mount-destination-root", "error closing exec fds"),
+    Fault("at-proc", mounts({"Destination": "/proc"}), "mount-in-proc", "is not of type proc"),
+    Fault("in-proc", mounts({"Destination": "/proc/x"}), "mount-in-proc", "is inside /proc"),
+    Fault("at-dev", mounts({"Destination": "/dev"}), "mount-over-dev", "unable to setup user: stat /dev/null"),
+    Fault(
         "file-over-folder",
         mounts({"Source": "/etc/hosts", "Destination": "/volumes"}),
         "mount-not-a-file",
         NOT_A_FOLDER,
         mounts({"Source": "/etc/hosts", "Destination": "/new/hosts"}),
     ),
-    Shape(
+    Fault(
         "folder-over-file",
         both(files("f"), mounts({"Destination": "/f"})),
         "mount-not-a-folder",
         NOT_A_FOLDER,
         both(files("f"), mounts({"Source": "/etc/hosts", "Destination": "/f"})),
     ),
-    Shape("below-file", both(files("f"), mounts({"Destination": "/f/x"})), "mount-not-a-folder", "not a directory"),
-    Shape(
+    Fault("below-file", both(files("f"), mounts({"Destination": "/f/x"})), "mount-not-a-folder", "not a directory"),
+    Fault(
         "hosts-folder",
         both(files("etc/hosts/x"), members(Network={"Type": "host"})),
         "mount-not-a-file",
         NOT_A_FOLDER,
         both(files("etc/hosts"), members(Network={"Type": "host"})),
     ),
-    Shape(
+    Fault(
         "empty-over-program",
         both(moved, mounts({"Type": "tmpfs", "Source": "tmpfs", "Destination": "/bin", "Options": []})),
         "program-hidden",
         r'exec: "/bin/volume-driver": stat',
         both(moved, mounts({"Type": "tmpfs", "Source": "tmpfs", "Options": []})),
     ),
-    Shape(
+    Fault(
         "work-dir-file", both(files("f"), members(WorkDir="/f")), "work-dir-not-a-folder", "mkdir /f: not a directory"
     ),
-    Shape(
+    Fault(
         "kernel-over-program",
         both(moved, mounts({"Source": "/sys", "Destination": "/bin"})),
         "program-hidden",
         r'exec: "/bin/volume-driver": stat',
         both(moved, mounts({"Source": "/sys"})),
     ),
-    Shape("env-nameless", env("", "x"), "env-nameless", "environment variable name can't be empty", env("A", "x")),
-    Shape("env-zero", env("A", "x\0"), "zero-byte", "can't contain null", env("A", "x")),
-    Shape("work-dir-zero", members(WorkDir="/\0"), "zero-byte", "mkdir /.*: invalid argument", members(WorkDir="/x")),
-    Shape("mount-zero", mounts({"Destination": "/m\0"}), "zero-byte", "null byte", mounts({})),
-    Shape("device-empty", device(""), "device-path-empty", NO_NODE, device("/dev/null")),
-    Shape("device-file", device("/etc/hosts"), "device-not-a-node", f"{NO_NODE} .*: not a device node"),
-    Shape("socket-control", members(Interface={"Socket": "a\tb"}), "socket-name", "invalid control character in URL"),
+    Fault("env-nameless", env("", "x"), "env-nameless", "environment variable name can't be empty", env("A", "x")),
+    Fault("env-zero", env("A", "x\0"), "zero-byte", "can't contain null", env("A", "x")),
+    Fault("work-dir-zero", members(WorkDir="/\0"), "zero-byte", "mkdir /.*: invalid argument", members(WorkDir="/x")),
+    Fault("mount-zero", mounts({"Destination": "/m\0"}), "zero-byte", "null byte", mounts({})),
+    Fault("device-empty", device(""), "device-path-empty", NO_NODE, device("/dev/null")),
+    Fault("device-file", device("/etc/hosts"), "device-not-a-node", f"{NO_NODE} .*: not a device node"),
+    Fault("socket-control", members(Interface={"Socket": "a\tb"}), "socket-name", "invalid control character in URL"),
 ]
 #: Plugins that an engine enables, with the codes of their findings that are warnings.
 ENABLED: dict[str, tuple[Change, list[str]]] = {
@@ -214,21 +181,9 @@ ENABLED: dict[str, tuple[Change, list[str]]] = {
 }
 
 
-def make(folder: Path, change: Change | None) -> Path:
-    """Write a changed working driver into a folder."""
-    plugins.volume_plugin(folder)
-    config = json.loads((folder / "config.json").read_bytes())
-    if change is not None:
-        change(config, folder / "rootfs")
-    (folder / "rootfs/unique").write_text(str(folder))
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
-
-
 def found(folder: Path, severity: str) -> set[str]:
     """Return the codes of the findings of one severity for a folder."""
-    findings = view_plugin(asyncio.run(read_plugin_folder(folder))).findings
-    return {finding.code for finding in findings if finding.severity.value == severity}
+    return {finding.code for finding in findings_of(folder) if finding.severity.value == severity}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -240,13 +195,11 @@ def _compiler() -> None:
 def enabled(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CompletedRun]]:
     """Results of enabling each plugin, by its name. Each plugin is removed at once, so that few run together."""
     folder = tmp_path_factory.mktemp("plugins")
-    made: dict[str, Change | None] = {shape.name: shape.change for shape in SHAPES}
-    made |= {f"{shape.name}-mended": shape.mended for shape in SHAPES if shape.mended is not None}
-    made |= {"as-it-is": None} | {name: change for name, (change, _) in ENABLED.items()}
+    made = with_mended(SHAPES) | {name: change for name, (change, _) in ENABLED.items()}
 
     def enable(name: str) -> CompletedRun:
         reference = f"shapes/{name}:1"
-        engine.docker("plugin", "create", reference, str(make(folder / name, made[name])))
+        engine.docker("plugin", "create", reference, str(write_changed(folder / name, made[name])))
         tried = engine.docker("plugin", "enable", reference, check=False)
         engine.docker("plugin", "rm", "-f", reference)
         return tried
@@ -256,13 +209,13 @@ def enabled(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
-def test_a_faulty_shape_is_an_error(shape: Shape, enabled: dict[str, CompletedRun], tmp_path: Path) -> None:
-    assert shape.code in found(make(tmp_path / "faulty", shape.change), "error")
+def test_a_faulty_shape_is_an_error(shape: Fault, enabled: dict[str, CompletedRun], tmp_path: Path) -> None:
+    assert shape.code in found(write_changed(tmp_path / "faulty", shape.change), "error")
     assert enabled[shape.name].exit_code == 1
     assert re.search(shape.seen, enabled[shape.name].stderr)
 
-    assert not found(make(tmp_path / "mended", shape.mended), "error")
-    assert enabled["as-it-is" if shape.mended is None else f"{shape.name}-mended"].exit_code == 0
+    assert not found(write_changed(tmp_path / "mended", shape.mended), "error")
+    assert enabled[shape.name_mended].exit_code == 0
 
 
 @pytest.mark.parametrize("name", ENABLED)
@@ -270,7 +223,7 @@ def test_a_shape_that_an_engine_enables_is_no_error(
     name: str, enabled: dict[str, CompletedRun], tmp_path: Path
 ) -> None:
     change, warnings = ENABLED[name]
-    folder = make(tmp_path / "plugin", change)
+    folder = write_changed(tmp_path / "plugin", change)
     assert (found(folder, "error"), found(folder, "warning")) == (set(), set(warnings))
     assert enabled[name].exit_code == 0, enabled[name].stderr
 
@@ -279,7 +232,7 @@ def test_a_container_starts_only_with_volumes_below_the_propagated_mount(engine:
     """The driver tells the engine paths below /volumes. The engine compares them with PropagatedMount as texts."""
 
     def run_with_volume(name: str, propagated_mount: str) -> CompletedRun:
-        folder = make(tmp_path / name, members(PropagatedMount=propagated_mount))
+        folder = write_changed(tmp_path / name, members(PropagatedMount=propagated_mount))
         reference = f"shapes/{name}:1"
         engine.docker("plugin", "create", reference, str(folder))
         engine.docker("plugin", "enable", reference)

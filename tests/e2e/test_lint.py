@@ -5,23 +5,29 @@ Faulty plugins fail when they are enabled, with the predicted message. The repai
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mirror.authoring.files.plugin_folder import read_plugin_folder
-from mirror.plugin.lint.plugin_view import view_plugin
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.program import ProgramReader
 from tests.harness import plugins
+from tests.harness.changed_plugins import (
+    Change,
+    Config,
+    Fault,
+    findings_of,
+    members,
+    mounts,
+    with_mended,
+    write_changed,
+)
 from tests.harness.command import CompletedRun
 from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror, plugin_mirror
@@ -30,36 +36,23 @@ from tests.support.rootfs import elf
 
 pytestmark = pytest.mark.e2e
 
-Config = dict[str, Any]
-Mend = Callable[[Config, Path], None]
-
 TINI = "/usr/bin/tini-static"
 TYPE = "docker.volumedriver/1.0"
 SOCKETS = "/run/docker/plugins"
 NO_SUCH_FILE = r"dial unix \S+/volumes\.sock: connect: no such file or directory"
 
 
-def members(**given: Any) -> Mend:
-    """Replace members of the working driver's config."""
-
-    def change(config: Config, _: Path) -> None:
-        config.update(given)
-
-    return change
-
-
-def mount(**given: Any) -> Mend:
+def mount(**given: Any) -> Change:
     """Add one mount with the given members."""
-    whole = {"Name": "m", "Source": "/tmp", "Destination": "/m", "Type": "bind", "Options": ["rbind"]}
-    return members(Mounts=[whole | given])
+    return mounts(given)
 
 
-def socket(name: str) -> Mend:
+def socket(name: str) -> Change:
     """Use the same socket name in the config and for the driver."""
     return members(Entrypoint=["/volume-driver", f"{SOCKETS}/{name}"], Interface={"Types": [TYPE], "Socket": name})
 
 
-def script(line: str) -> Mend:
+def script(line: str) -> Change:
     """Replace the entrypoint with a script that begins with `line`. /interpreter is a link to the driver."""
 
     def change(config: Config, rootfs: Path) -> None:
@@ -71,7 +64,7 @@ def script(line: str) -> Mend:
     return change
 
 
-def program(content: bytes) -> Mend:
+def program(content: bytes) -> Change:
     """Replace the driver with content that names the socket but does not run."""
 
     def change(_: Config, rootfs: Path) -> None:
@@ -105,7 +98,7 @@ def shell(rootfs: Path, name: str) -> None:
         place.chmod(0o755)
 
 
-def under_tini(*further: Mend) -> Mend:
+def under_tini(*further: Change) -> Change:
     """Start the driver with a small init program."""
 
     def change(config: Config, rootfs: Path) -> None:
@@ -118,7 +111,7 @@ def under_tini(*further: Mend) -> Mend:
     return change
 
 
-def start_script(text: str, *further: Mend, shell_name: str = "/bin/sh", **given: Any) -> Mend:
+def start_script(text: str, *further: Change, shell_name: str = "/bin/sh", **given: Any) -> Change:
     """Replace the entrypoint with a shell script. A member Entrypoint that is given replaces it again."""
 
     def change(config: Config, rootfs: Path) -> None:
@@ -132,7 +125,7 @@ def start_script(text: str, *further: Mend, shell_name: str = "/bin/sh", **given
     return change
 
 
-def mode(bits: int) -> Mend:
+def mode(bits: int) -> Change:
     """Set the permissions of the driver."""
 
     def change(_: Config, rootfs: Path) -> None:
@@ -165,7 +158,7 @@ echo "read to the end"
 """
 
 
-def swallowing(uplink: str) -> Mend:
+def swallowing(uplink: str) -> Change:
     """Return a change that passes settings to a program as Go's flag parser reads them, with this default."""
 
     def change(config: Config, rootfs: Path) -> None:
@@ -176,30 +169,6 @@ def swallowing(uplink: str) -> Mend:
         (rootfs / "show").chmod(0o755)
 
     return change
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A faulty plugin and the predicted finding.
-
-    Attributes:
-        name: Name of the plugin.
-        make: Change that makes the working driver faulty.
-        code: Code of the finding.
-        seen: Part of the engine's message.
-        mended: Change that makes a repaired plugin. None means the unchanged driver.
-    """
-
-    name: str
-    make: Mend
-    code: str
-    seen: str
-    mended: Mend | None = None
-
-    @property
-    def name_mended(self) -> str:
-        """Name of the repaired plugin."""
-        return f"{self.name}-mended" if self.mended is not None else "as-it-is"
 
 
 FAULTS = [
@@ -287,23 +256,9 @@ ENABLED_ALL_THE_SAME = {
 WITH_UPLINK = swallowing("eth1")
 
 
-def make(folder: Path, change: Mend | None) -> Path:
-    """Write a changed working driver into a folder.
-
-    A unique file makes every layer different, since old engines have problems with plugins that share a layer.
-    """
-    plugins.volume_plugin(folder)
-    config = json.loads((folder / "config.json").read_bytes())
-    if change is not None:
-        change(config, folder / "rootfs")
-    (folder / "rootfs/unique").write_text(str(folder))
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
-
-
 def found(folder: Path, hosts: Platform | None = None) -> list[str]:
     """Return the codes of the findings for a folder."""
-    return [finding.code for finding in view_plugin(asyncio.run(read_plugin_folder(folder)), hosts=hosts).findings]
+    return [finding.code for finding in findings_of(folder, hosts)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -319,9 +274,8 @@ def enabled(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     All plugins are enabled at the same time, since engines wait up to 23 s for a socket.
     """
     folder = tmp_path_factory.mktemp("plugins")
-    made: dict[str, Mend | None] = {fault.name: fault.make for fault in FAULTS}
-    made |= {fault.name_mended: fault.mended for fault in FAULTS} | ENABLED_ALL_THE_SAME | {"uplink": WITH_UPLINK}
-    folders = {name: make(folder / name, change) for name, change in made.items()}
+    made = with_mended(FAULTS) | ENABLED_ALL_THE_SAME | {"uplink": WITH_UPLINK}
+    folders = {name: write_changed(folder / name, change) for name, change in made.items()}
 
     def enable(name: str) -> CompletedRun:
         engine.docker("plugin", "create", f"lint/{name}:1", str(folders[name]))
@@ -334,18 +288,18 @@ def enabled(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_predicted_and_mended(fault: Fault, enabled: dict[str, CompletedRun], tmp_path: Path) -> None:
     hosts = Platform("linux", "amd64") if fault.code == "platform-wrong" else None
-    assert found(make(tmp_path / "faulty", fault.make), hosts) == [fault.code]
+    assert found(write_changed(tmp_path / "faulty", fault.change), hosts) == [fault.code]
     tried = enabled[fault.name]
     assert tried.exit_code == 1
     assert re.search(fault.seen, tried.stderr)
 
-    assert found(make(tmp_path / "mended", fault.mended), hosts) == []
+    assert found(write_changed(tmp_path / "mended", fault.mended), hosts) == []
     assert enabled[fault.name_mended].exit_code == 0
 
 
 @pytest.mark.parametrize("code", ENABLED_ALL_THE_SAME)
 def test_what_an_engine_enables_without_a_word(code: str, enabled: dict[str, CompletedRun], tmp_path: Path) -> None:
-    assert found(make(tmp_path / "plugin", ENABLED_ALL_THE_SAME[code])) == [code]
+    assert found(write_changed(tmp_path / "plugin", ENABLED_ALL_THE_SAME[code])) == [code]
     assert enabled[code].exit_code == 0
 
 
@@ -371,14 +325,14 @@ def test_the_cause_is_in_the_log_of_the_daemon(
 def test_an_empty_setting_swallows_the_next_flag(
     engine: Engine, enabled: dict[str, CompletedRun], tmp_path: Path
 ) -> None:
-    (told,) = view_plugin(asyncio.run(read_plugin_folder(make(tmp_path / "empty", swallowing(""))))).findings
+    (told,) = findings_of(write_changed(tmp_path / "empty", swallowing("")))
     assert told.text.startswith("/start.sh, line 2: the value of -uplink is the setting uplink")
     assert "so -uplink takes -store" in told.text
     shown = logged(engine, "lint/flag-swallowed:1")
     assert "flag -uplink has [-store]" in shown
     assert "stopped at etcd://store:2379" in shown
 
-    assert found(make(tmp_path / "mended", WITH_UPLINK)) == []
+    assert found(write_changed(tmp_path / "mended", WITH_UPLINK)) == []
     assert enabled["uplink"].exit_code == 0
     shown = logged(engine, "lint/uplink:1")
     assert "flag -store has [etcd://store:2379]" in shown
@@ -398,7 +352,7 @@ def test_names_that_delete_others_do_so_at_the_install(engine: Engine, mirror: M
         config["Entrypoint"] = ["/.driver", f"{SOCKETS}/volumes.sock"]
 
     reference = f"{mirror.host}/lint/whiteout:1"
-    assert found(make(tmp_path / "plugin", whiteout)) == ["entrypoint-missing", "whiteouts"]
+    assert found(write_changed(tmp_path / "plugin", whiteout)) == ["entrypoint-missing", "whiteouts"]
     engine.docker("plugin", "create", reference, str(tmp_path / "plugin"))
     engine.docker("plugin", "push", reference)
     engine.docker("plugin", "rm", reference)
