@@ -82,6 +82,20 @@ def test_the_engines_of_a_kind_can_be_read(kind: FindingKind) -> None:
     assert not kind.keeps_out or kind.engines != "none"
 
 
+def test_a_push_is_refused_for_these_findings_alone() -> None:
+    """Others are advice: a plugin that some engine can install is served. The changelog names each new refusal."""
+    manifest = {
+        "files-missing",
+        "layer-type",
+        "layer-uncompressed",
+        "layers-missing",
+        "manifest-ambiguous",
+        "size-wrong",
+    }
+    content = {"config-unreadable", "layer-too-large", "layer-unreadable"}
+    assert {kind.code for kind in FINDING_KINDS.values() if kind.refuses_push} == manifest | content
+
+
 def test_the_document_lists_every_kind() -> None:
     """The list is generated from the table. If the two differ, write the expected text to docs/FINDINGS.md."""
     document = (ROOT / "docs" / "FINDINGS.md").read_text()
