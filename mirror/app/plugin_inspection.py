@@ -13,7 +13,8 @@ from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
 from mirror.authoring.files.plugin_folder import read_plugin_folder
 from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
-from mirror.oci import Reference
+from mirror.oci import Reference, Tag
+from mirror.oci.errors import ConfigurationFault, RepositoryUnknown
 from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.registry.port import ReadLister
 from mirror.settings import Settings
@@ -104,8 +105,15 @@ async def _opened(
         async with open_anonymously(reference.host, plain_http=plain_http) as remote:
             yield remote, reference, None
     else:
-        async with open_services(settings, must_exist=True) as services:
-            yield services.store, reference, services
+        try:
+            async with open_services(settings, must_exist=True) as services:
+                yield services.store, reference, services
+        except (ConfigurationFault, RepositoryUnknown) as fault:
+            if reference.target != Tag("latest"):
+                raise
+            # A path without ./ is taken for a name if nothing of a plugin is there.
+            path = f"for a folder or file, check the path ./{reference.repository}"
+            raise type(fault)(f"{fault}; {path}", **fault.detail) from fault
 
 
 def advertised_host(settings: Settings) -> str:

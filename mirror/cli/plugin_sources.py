@@ -26,9 +26,9 @@ SOURCE_HELP = (
 def parse_source(text: str) -> Reference | LayoutReference | Path:
     """Parse ``REF``, ``DIR`` or ``FILE``.
 
-    A text with ``.tar:`` names content in an OCI layout file. A text that begins with ``.``, ``/`` or ``~`` is a path.
-    Any other text is a path if it has no ``:`` and the folder of a plugin or a file of this name exists. So a name with
-    a tag is always a reference.
+    A text with ``.tar:`` names content in an OCI layout file. A text that begins with ``.``, ``/`` or ``~``, or ends
+    with ``/``, is a path. Any other text is a path if it has no ``:`` and the folder of a plugin or a file of this name
+    exists. So a name with a tag is always a reference.
 
     Raises:
         NameInvalid, DigestInvalid: the text is neither a path nor a valid reference.
@@ -38,7 +38,8 @@ def parse_source(text: str) -> Reference | LayoutReference | Path:
         return inside
     path = Path(text).expanduser()
     # A folder such as ./contiv/v2plugin must not change the meaning of a reference with a tag.
-    if text.startswith((".", "/", "~")) or (":" not in text and (path.is_file() or is_plugin_folder(path))):
+    is_path = text.startswith((".", "/", "~")) or text.endswith("/")
+    if is_path or (":" not in text and (path.is_file() or is_plugin_folder(path))):
         return path
     return Reference.parse(text)
 

@@ -28,8 +28,8 @@ _FILES_SHOWN = 200
 
 
 def run(
-    earlier: Annotated[str, typer.Argument(metavar="REF|DIR", help=SOURCE_HELP)],
-    later: Annotated[str, typer.Argument(metavar="REF|DIR", help="The later plugin, in the same form.")],
+    earlier: Annotated[str, typer.Argument(metavar="REF|DIR|FILE", help=SOURCE_HELP)],
+    later: Annotated[str, typer.Argument(metavar="REF|DIR|FILE", help="The later plugin, in the same form.")],
     *,
     config: ConfigOption = None,
     data: DataOption = None,

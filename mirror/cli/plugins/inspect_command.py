@@ -32,7 +32,7 @@ from mirror.transfer.progress_reporting import SilentProgress
 
 
 def run(
-    source: Annotated[str, typer.Argument(metavar="REF|DIR", help=SOURCE_HELP)],
+    source: Annotated[str, typer.Argument(metavar="REF|DIR|FILE", help=SOURCE_HELP)],
     *,
     config: ConfigOption = None,
     data: DataOption = None,

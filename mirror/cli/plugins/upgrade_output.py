@@ -10,7 +10,7 @@ from typing import Any
 from mirror.app.plugin_inspection import advertised_host
 from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.cli.plugin_output import heading
-from mirror.cli.printing import RESULTS
+from mirror.cli.printing import RESULTS, wrapped
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
@@ -70,7 +70,7 @@ def print_upgrade(plan: UpgradePlan) -> None:
     if plan.not_applied:
         heading("Not applied by an upgrade")
         for change in plan.not_applied:
-            RESULTS.out(f"  {printable(_sentence(change))}", highlight=False)
+            RESULTS.out(wrapped(RESULTS, f"  {printable(_sentence(change))}", 4), highlight=False)
         heading("To apply everything, install the plugin anew; all settings of this host are lost")
         _print_commands(plan.reinstall)
 

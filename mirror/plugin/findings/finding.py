@@ -13,7 +13,7 @@ class Severity(Enum):
 
     #: No engine in use can install or run the plugin, or an engine would install other content than intended.
     ERROR = "error"
-    #: Some engines or other clients do not accept the plugin.
+    #: Some engines or other clients do not accept the plugin, or it may fail when it is used.
     WARNING = "warning"
     #: Possibly intended; worth a look if the plugin does not work.
     HINT = "hint"

@@ -84,6 +84,8 @@ def test_config_schema_is_a_json_schema(capsys):
         (["ls"], 2, "no data folder data"),
         (["inspect", "a:b:c"], 2, "is not a tag"),
         (["inspect", "Upper/Case"], 2, "is not a repository name"),
+        (["lint", "folder/typo"], 2, "create a folder); for a folder or file, check the path ./folder/typo"),
+        (["lint", "folder/typo/"], 2, "folder/typo is not a folder for 'docker plugin create'"),
         (["ls", "--data", "data", "--config", "absent.yaml"], 2, "absent.yaml: cannot be read"),
         (["sync"], 2, "no mirror rules"),
         (["serve", "--listen", "0.0.0.0:5000"], 2, "anonymous: [pull, push]"),
@@ -119,4 +121,13 @@ def test_an_empty_store_is_told(capsys):
 @pytest.mark.parametrize("arguments", [["ls", "a/b"], ["inspect", "a/b:1"]])
 def test_what_is_not_held_is_a_no(arguments, capsys):
     assert run(arguments) == 1
-    assert "the registry has no repository a/b" in capsys.readouterr().err
+    # A name with a tag is never a path.
+    assert capsys.readouterr().err == "error: the registry has no repository a/b\n"
+
+
+@pytest.mark.usefixtures("empty_store")
+@pytest.mark.parametrize("arguments", [["lint", "typo"], ["inspect", "typo"], ["diff", "typo", "typo"]])
+def test_a_name_that_may_be_a_path_is_told_as_both(arguments, capsys):
+    assert run(arguments) == 1
+    told = capsys.readouterr().err
+    assert told == "error: the registry has no repository typo; for a folder or file, check the path ./typo\n"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
+from mirror.cli.plugins import upgrade_output
 from mirror.cli.printing import wrapped
+from mirror.plugin.policy.upgrade_plan import NotApplied, UpgradePlan
 
 LINE = "  error: the folder sha256:0123456789abcdef0123456789abcdef is missing"
 
@@ -22,3 +25,19 @@ def test_prose_is_wrapped_for_a_terminal_and_its_words_stay_whole():
 
 def test_prose_is_one_line_in_a_pipe():
     assert wrapped(Console(file=io.StringIO(), width=30), LINE, 4) == LINE
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_an_upgrade_does_not_apply_is_prose_and_its_commands_are_not(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+):
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=terminal, width=60, color_system=None, soft_wrap=True)
+    monkeypatch.setattr(upgrade_output, "RESULTS", console)
+    command = "docker plugin upgrade --skip-remote-check disk:latest mirror.example:5000/acme/disk:2.0"
+    change = NotApplied("device /dev/fuse", None, "/dev/fuse", "an upgrade keeps the devices of the old version")
+    upgrade_output.print_upgrade(UpgradePlan("disk:latest", "acme/disk:2.0", (command,), (), (), (change,), ()))
+    lines = output.getvalue().splitlines()
+    assert f"  {command}" in lines
+    told = "  device /dev/fuse is not added (new: '/dev/fuse'): an upgrade keeps the devices of the old version"
+    assert (told in lines, "    upgrade keeps the devices of the old version" in lines) == (not terminal, terminal)
