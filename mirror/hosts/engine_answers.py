@@ -83,6 +83,7 @@ def read_info(value: Any) -> EngineInfo:
         runtimes=tuple(map(_whole, _member(body, "Runtimes"))),
         live_restore=body.get("LiveRestoreEnabled") is True,
         runtime_answers=_member(body, "RuncCommit").get("ID") != "N/A",
+        engine_id=_text(body, "ID", _MOST_NAME),
     )
 
 

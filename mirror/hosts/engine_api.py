@@ -48,6 +48,7 @@ class EngineInfo:
         runtimes: names of all runtimes.
         live_restore: True if containers survive a restart of the engine.
         runtime_answers: False if the engine could not ask the default runtime for its version.
+        engine_id: id that the engine made up for itself.
     """
 
     name: str
@@ -61,6 +62,7 @@ class EngineInfo:
     runtimes: tuple[str, ...]
     live_restore: bool
     runtime_answers: bool = True
+    engine_id: str = ""
 
     def has_security_option(self, name: str) -> bool:
         """Return True if an option such as ``userns`` or ``rootless`` is on."""

@@ -45,6 +45,7 @@ VERSION: dict[str, Any] = {
     "KernelVersion": "6.1.0",
 }
 INFO: dict[str, Any] = {
+    "ID": "5a7c5d2e",
     "Name": "node1",
     "OperatingSystem": "Debian",
     "DockerRootDir": "/var/lib/docker",

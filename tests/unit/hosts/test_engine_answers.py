@@ -62,6 +62,7 @@ def test_info_is_read() -> None:
         default_runtime="runc",
         runtimes=("runc",),
         live_restore=True,
+        engine_id="5a7c5d2e",
     )
     assert [found.has_security_option(name) for name in ("userns", "seccomp", "rootless", "user")] == [
         True,
