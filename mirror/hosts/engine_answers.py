@@ -71,17 +71,13 @@ def read_info(value: Any) -> EngineInfo:
     indexes = _member(registries, "IndexConfigs")
     return EngineInfo(
         name=_text(body, "Name", _MOST_NAME),
-        operating_system=_text(body, "OperatingSystem", _MOST_NAME),
         data_root=_text(body, "DockerRootDir"),
         security_options=_texts(body, "SecurityOptions"),
         insecure_networks=_texts(registries, "InsecureRegistryCIDRs"),
         insecure_hosts=tuple(
             _whole(host) for host, index in indexes.items() if isinstance(index, dict) and index.get("Secure") is False
         ),
-        mirrors=_texts(registries, "Mirrors"),
         default_runtime=_text(body, "DefaultRuntime", _MOST_NAME),
-        runtimes=tuple(map(_whole, _member(body, "Runtimes"))),
-        live_restore=body.get("LiveRestoreEnabled") is True,
         runtime_answers=_member(body, "RuncCommit").get("ID") != "N/A",
         engine_id=_text(body, "ID", _MOST_NAME),
     )
