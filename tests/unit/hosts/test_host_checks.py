@@ -379,3 +379,11 @@ def test_settings_change_the_config_as_engines_do() -> None:
     assert changed.args.value == ("-a", "", "b")
     assert changed.env[0].value == "2"
     assert with_settings(whole, {}) == whole
+
+
+def test_a_setting_changes_only_the_item_that_engines_change() -> None:
+    both = config(Env=[{"Name": "m", "Value": "1", "Settable": ["value"]}], **mount(Settable=["source"]))
+    changed = with_settings(both, {"m": "2"})
+    assert (changed.env[0].value, changed.mounts) == ("2", both.mounts)
+    fixed = config(**mount())
+    assert with_settings(fixed, {"m": "/new"}) == fixed
