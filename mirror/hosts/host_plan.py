@@ -176,15 +176,15 @@ def _problems(
         return
     if _pulls(steps) and reference.tag is None and CRASH_BY_DIGEST.exposure(engine) is Exposure.AFFECTED:
         yield Unsupported(
-            f"{desired.place}: engine {engine} crashes at an install by digest; fix: write "
-            f"{reference.repository}:TAG@{reference.digest}: then the engine pulls the tag, and the digest is compared"
+            f"{desired.place}: engine {engine} crashes at an install by digest; fix: write NAME:TAG@DIGEST: then the "
+            "engine pulls the tag, and the digest is compared"
         )
     config = with_settings(target.config, target.values)
-    unset = [mount.name for mount in config.mounts if mount.source is None]
-    unset += [device.name for device in config.devices if not device.path]
+    unset = [f"mount {mount.name or mount.destination}" for mount in config.mounts if mount.source is None]
+    unset += [f"device {device.name}" for device in config.devices if not device.path]
     if unset and desired.enabled:
         yield Unsupported(
-            f"{desired.place}: settings.{printable(unset[0], 80)} has no default, and the plugin cannot run without it"
+            f"{desired.place}: {printable(unset[0], 80)} has no value, and the plugin cannot run without one"
         )
     if now is not None and StepKind.UPGRADE in kinds:
         devices = {setting.key for setting in list_settings(target.config) if setting.kind == "device"}
