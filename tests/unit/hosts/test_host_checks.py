@@ -197,6 +197,7 @@ def test_errors_of_lint_are_problems_of_their_step() -> None:
     assert [(check.name, check.outcome, check.step) for check in unusual(FACTS, plugin)] == [
         ("lint", Outcome.PROBLEM, step) for step in Step
     ]
+    assert "engine" not in {check.name for check in check_host(FACTS, plugin).checks}
 
 
 def test_warnings_of_lint_are_told_with_their_step() -> None:
