@@ -7,7 +7,6 @@ something is invalid.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any, Final
 
 from mirror.hosts.engine_api import EngineInfo, EngineVersion, InstalledPlugin, PluginSettings, PullStep
@@ -136,11 +135,6 @@ def read_stream_error(value: Any) -> str | None:
         return None
     found = _text(_member(body, "errorDetail"), "message") or _text(body, "error")
     return _shown(found)
-
-
-def privileges_as_json(privileges: Iterable[Privilege]) -> list[dict[str, Any]]:
-    """Return privileges as an engine expects them with a pull."""
-    return [{"Name": one.name, "Description": one.description, "Value": list(one.values)} for one in privileges]
 
 
 def _plugin(body: dict[str, Any]) -> InstalledPlugin:
