@@ -59,9 +59,10 @@ def apply(
     they need, asks once, and carries the changes out. A change that fails is
     rolled back to the old version and its settings. A second run changes nothing.
 
-    Exit code 1: a plugin cannot be changed, its change failed, or you answered
-    no. 3: the engine or a registry cannot be reached. 4: interrupted; the running
-    change was rolled back. 5: you may not open the engine's socket.
+    Exit code 1: a plugin cannot be changed, its change failed, you answered no, or
+    another run is changing the engine. 3: the engine or a registry cannot be
+    reached. 4: interrupted; the running change was rolled back. 5: you may not
+    open the engine's socket.
     """
     from mirror.cli.hosts.host_plan_output import plan_as_json, print_plan, print_results
     from mirror.hosts.host_lock import host_lock
