@@ -231,6 +231,13 @@ async def test_a_plugin_that_was_changed_after_the_plan_is_left_alone():
     assert str(result.error) == "p:1 has changed since the plan was made; fix: run the command again"
 
 
+async def test_a_change_is_kept_if_only_its_answer_was_lost():
+    engine = FakeEngine(RELEASES, faults=[LOST] * 3)
+    (result,) = await apply(engine, desired("1", settings={"A": "x"}))
+    assert result.outcome is PluginOutcome.DONE
+    assert engine.calls == ["pull p:1", "set p:1", "enable p:1"]
+
+
 async def test_an_engine_that_is_gone_ends_the_execution():
     engine = FakeEngine(RELEASES, faults=[None, GONE])
     first, second = await apply(engine, desired("1", "a:1"), desired("1", "b:1"))
