@@ -7,7 +7,6 @@ something is invalid.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any, Final
 
 from mirror.hosts.engine_api import EngineInfo, EngineVersion, InstalledPlugin, PluginSettings, PullStep
@@ -71,18 +70,15 @@ def read_info(value: Any) -> EngineInfo:
     indexes = _member(registries, "IndexConfigs")
     return EngineInfo(
         name=_text(body, "Name", _MOST_NAME),
-        operating_system=_text(body, "OperatingSystem", _MOST_NAME),
         data_root=_text(body, "DockerRootDir"),
         security_options=_texts(body, "SecurityOptions"),
         insecure_networks=_texts(registries, "InsecureRegistryCIDRs"),
         insecure_hosts=tuple(
             _whole(host) for host, index in indexes.items() if isinstance(index, dict) and index.get("Secure") is False
         ),
-        mirrors=_texts(registries, "Mirrors"),
         default_runtime=_text(body, "DefaultRuntime", _MOST_NAME),
-        runtimes=tuple(map(_whole, _member(body, "Runtimes"))),
-        live_restore=body.get("LiveRestoreEnabled") is True,
         runtime_answers=_member(body, "RuncCommit").get("ID") != "N/A",
+        engine_id=_text(body, "ID", _MOST_NAME),
     )
 
 
@@ -139,11 +135,6 @@ def read_stream_error(value: Any) -> str | None:
         return None
     found = _text(_member(body, "errorDetail"), "message") or _text(body, "error")
     return _shown(found)
-
-
-def privileges_as_json(privileges: Iterable[Privilege]) -> list[dict[str, Any]]:
-    """Return privileges as an engine expects them with a pull."""
-    return [{"Name": one.name, "Description": one.description, "Value": list(one.values)} for one in privileges]
 
 
 def _plugin(body: dict[str, Any]) -> InstalledPlugin:

@@ -38,29 +38,23 @@ class EngineInfo:
 
     Attributes:
         name: name of the host.
-        operating_system: name of the distribution.
         data_root: folder with the data of the engine, on its host.
         security_options: options such as ``name=userns`` and ``name=rootless``.
         insecure_networks: networks (CIDR) whose registries may use plain HTTP.
         insecure_hosts: registries that may use plain HTTP, as ``HOST[:PORT]``.
-        mirrors: URLs of mirrors of Docker Hub.
         default_runtime: name of the default runtime.
-        runtimes: names of all runtimes.
-        live_restore: True if containers survive a restart of the engine.
         runtime_answers: False if the engine could not ask the default runtime for its version.
+        engine_id: id that the engine made up for itself.
     """
 
     name: str
-    operating_system: str
     data_root: str
     security_options: tuple[str, ...]
     insecure_networks: tuple[str, ...]
     insecure_hosts: tuple[str, ...]
-    mirrors: tuple[str, ...]
     default_runtime: str
-    runtimes: tuple[str, ...]
-    live_restore: bool
     runtime_answers: bool = True
+    engine_id: str = ""
 
     def has_security_option(self, name: str) -> bool:
         """Return True if an option such as ``userns`` or ``rootless`` is on."""

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_answers import (
-    privileges_as_json,
     read_descriptor,
     read_info,
     read_plugins,
@@ -92,7 +91,7 @@ class EngineClient:
         login: RegistryLogin | None = None,
         progress: PullProgress | None = None,
     ) -> None:
-        query, body = {"remote": remote, "name": name}, privileges_as_json(privileges)
+        query, body = {"remote": remote, "name": name}, [one.to_engine_json() for one in privileges]
         await self._connection.stream(
             EngineCall("POST", "/plugins/pull", f"install {remote}", query, body, login), progress
         )
@@ -107,7 +106,7 @@ class EngineClient:
         progress: PullProgress | None = None,
     ) -> None:
         path, doing = f"{_path(name)}/upgrade", f"upgrade {name} to {remote}"
-        query, body = {"remote": remote}, privileges_as_json(privileges)
+        query, body = {"remote": remote}, [one.to_engine_json() for one in privileges]
         await self._connection.stream(EngineCall("POST", path, doing, query, body, login), progress)
 
     async def change_settings(self, name: str, settings: Sequence[str]) -> None:

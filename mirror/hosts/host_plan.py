@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mirror.hosts.checks.wanted_plugin import with_settings
@@ -151,7 +151,7 @@ def plan_plugin(
         return PlannedPlugin(target, now, problem=Denied(f"{said}; fix: write the new digest, or move the tag back"))
     if not steps:
         return PlannedPlugin(target, now, notes=tuple(_notes(now, target, steps)))
-    problem = next(_problems(desired, now, target, steps, engine), None)
+    problem = next(_problems(desired, release.config, target.values, steps, engine), None)
     # "install" occurs with an installed plugin only if the old version is replaced.
     if problem is None and now is not None and way_back is None and not without_rollback and _pulls(steps):
         problem = Unsupported(
@@ -165,29 +165,26 @@ def plan_plugin(
 
 def _problems(
     desired: DesiredPlugin,
-    now: InstalledPlugin | None,
-    target: PluginTarget,
+    released: PluginConfig,
+    values: Mapping[str, str],
     steps: Sequence[PluginStep],
     engine: str,
 ) -> Iterator[MirrorError]:
     """Yield the reasons why steps cannot be carried out."""
-    kinds, reference, release = {step.kind for step in steps}, desired.reference, target.release
-    if release is None or target.config is None:
-        return
-    if _pulls(steps) and reference.tag is None and CRASH_BY_DIGEST.exposure(engine) is Exposure.AFFECTED:
+    if _pulls(steps) and desired.reference.tag is None and CRASH_BY_DIGEST.exposure(engine) is Exposure.AFFECTED:
         yield Unsupported(
-            f"{desired.place}: engine {engine} crashes at an install by digest; fix: write "
-            f"{reference.repository}:TAG@{reference.digest}: then the engine pulls the tag, and the digest is compared"
+            f"{desired.place}: engine {engine} crashes at an install by digest; fix: write NAME:TAG@DIGEST: then the "
+            "engine pulls the tag, and the digest is compared"
         )
-    config = with_settings(target.config, target.values)
-    unset = [mount.name for mount in config.mounts if mount.source is None]
-    unset += [device.name for device in config.devices if not device.path]
+    config = with_settings(released, values)
+    unset = [f"mount {mount.name or mount.destination}" for mount in config.mounts if mount.source is None]
+    unset += [f"device {device.name}" for device in config.devices if not device.path]
     if unset and desired.enabled:
         yield Unsupported(
-            f"{desired.place}: settings.{printable(unset[0], 80)} has no default, and the plugin cannot run without it"
+            f"{desired.place}: {printable(unset[0], 80)} has no value, and the plugin cannot run without one"
         )
-    if now is not None and StepKind.UPGRADE in kinds:
-        devices = {setting.key for setting in list_settings(target.config) if setting.kind == "device"}
+    if any(step.kind is StepKind.UPGRADE for step in steps):
+        devices = {setting.key for setting in list_settings(released) if setting.kind == "device"}
         stale = [key for step in steps for key in step.settings if key in devices]
         if stale:
             yield Unsupported(

@@ -11,7 +11,15 @@ from mirror.hosts.engine_api import EngineChanger, EngineReader, InstalledPlugin
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult, state_of, variables_left
 from mirror.hosts.plugin_steps import PluginStep, PluginTarget, StepKind, command_of, steps_between
-from mirror.oci.errors import Busy, EngineProtocolError, EngineRefused, EngineUnreachable, MirrorError, Unsupported
+from mirror.oci.errors import (
+    Busy,
+    EngineProtocolError,
+    EngineRefused,
+    EngineUnreachable,
+    MirrorError,
+    Unsupported,
+    UpstreamUnreachable,
+)
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.privileges import Privilege
 from mirror.runtime.retry_policy import RetryPolicy
@@ -176,7 +184,13 @@ class PlanExecution:
             work = self._engine.pull(release.remote, name, asked, login=login, progress=progress)
         else:
             work = self._engine.upgrade(name, release.remote, asked, login=login, progress=progress)
-        await (self._until_stopped(work) if stoppable else work)
+        try:
+            await (self._until_stopped(work) if stoppable else work)
+        except EngineRefused as error:
+            # The error itself does not tell if the engine or the registry has failed.
+            if release.privileges and not offered:
+                raise UpstreamUnreachable(str(error)) from error
+            raise
         # Engines do not compare the layers with the digests in the config, so equal configs do not prove equal content.
         if progress.digest not in {None, str(release.digest)}:
             raise _other_content(release.remote)

@@ -178,6 +178,7 @@ def test_the_script_installs_sets_and_upgrades_and_then_changes_nothing(
         assert run_script(engine, script, "--yes", *settings).exit_code == 0
         described = engine.inspect_plugin("volumes:latest")
         assert (described["PluginReference"], described["Enabled"]) == (f"{mirror.host}/acme/volumes:{tag}", True)
+        assert [mount["Source"] for mount in described["Config"]["Mounts"]] == ["/tmp"]
         engine.docker("volume", "create", "-d", "volumes", "kept")
         assert engine.inspect_volume("kept")["Status"] == {"version": "2"}
         engine.docker("volume", "rm", "kept")

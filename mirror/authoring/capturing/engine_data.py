@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +12,12 @@ from mirror.authoring.files.safe_files import FileSpan, read_file
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ConfigurationFault, ManifestInvalid, ManifestUnknown, NotFound, RangeInvalid
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.plugin.build.engine_record import EngineRecord
+from mirror.plugin.build.engine_record import PLUGIN_ID, EngineRecord
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.registry.port import Blob
 from mirror.runtime.concurrency.threads import await_or_release, begin_in_thread, stepped
 from mirror.wire.ranges import RangeRequest, Span
 
-_PLUGIN_ID: Final = re.compile(r"[0-9a-f]{64}")
 _LEAST_ID_DIGITS: Final = 4
 
 
@@ -78,7 +76,7 @@ class EngineData:
             ) from error
         for folder in folders:
             file = folder / "config.json"
-            if _PLUGIN_ID.fullmatch(folder.name) and file.is_file():
+            if PLUGIN_ID.fullmatch(folder.name) and file.is_file():
                 try:
                     record = EngineRecord.parse(read_file(file, MAX_CONFIG_BYTES))
                 except ManifestInvalid:

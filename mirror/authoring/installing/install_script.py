@@ -60,8 +60,9 @@ has() {
     case $key in
         *.value | *.source | *.path) key=${key%.*} ;;
     esac
+    # After an upgrade, Settings.Mounts still lists the mounts of the old version.
     look '{{range .Settings.Env}}{{println .}}{{end
-        }}{{range .Settings.Mounts}}{{.Name}}={{.Source}}{{println}}{{end
+        }}{{range .Config.Mounts}}{{.Name}}={{.Source}}{{println}}{{end
         }}{{range .Settings.Devices}}{{.Name}}={{.Path}}{{println}}{{end
         }}{{.Config.Args.Name}}={{join .Settings.Args " "}}' | grep -Fqx -- "$key=${1#*=}"
 }

@@ -40,10 +40,7 @@ def swarm_spec(plan: InstallPlan) -> dict[str, Any]:
                 "Name": plan.lasting_name,
                 "Remote": plan.reference,
                 "Disabled": False,
-                "Privileges": [
-                    {"Name": one.name, "Description": one.description, "Value": list(one.values)}
-                    for one in compute_privileges(plan.config)
-                ],
+                "Privileges": [one.to_engine_json() for one in compute_privileges(plan.config)],
                 "Env": [f"{one.variable}={plan.alias}" for one in plan.names_to_set],
             },
         },

@@ -59,25 +59,29 @@ def apply(
     they need, asks once, and carries the changes out. A change that fails is
     rolled back to the old version and its settings. A second run changes nothing.
 
-    Exit code 1: a plugin cannot be changed, its change failed, or you answered
-    no. 3: the engine or a registry cannot be reached. 4: interrupted; the running
-    change was rolled back. 5: you may not open the engine's socket.
+    Exit code 1: a plugin cannot be changed, its change failed, you answered no, or
+    another run is changing the engine. 3: the engine or a registry cannot be
+    reached. 4: interrupted; the running change was rolled back. 5: you may not
+    open the engine's socket.
     """
     from mirror.cli.hosts.host_plan_output import plan_as_json, print_plan, print_results
+    from mirror.hosts.host_lock import host_lock
     from mirror.settings.host_file import load_host_file
 
     granted = [_digest(text) for text in grant or ()]
     desired, address = load_host_file(file), address_of(socket)
 
-    async def plan_host() -> tuple[HostPlan, LoginOf]:
+    async def plan_host() -> tuple[HostPlan, LoginOf, str]:
         from mirror.app.host_applying import HostPlanner
         from mirror.hosts.engine_client import EngineClient
 
         async with EngineClient.open(address) as engine:
-            planner = HostPlanner(engine, await engine.info(), os.environ, plain_http=plain_http)
-            return await planner.plan(desired, without_rollback=without_rollback), planner.login
+            info = await engine.info()
+            planner = HostPlanner(engine, info, os.environ, plain_http=plain_http)
+            plan = await planner.plan(desired, without_rollback=without_rollback)
+            return plan, planner.login, info.engine_id
 
-    plan, login = run_to_the_end(plan_host())
+    plan, login, engine_id = run_to_the_end(plan_host())
     if not json:
         print_plan(RESULTS, plan)
     if dry_run:
@@ -89,7 +93,8 @@ def apply(
         if json and sys.stdin.isatty():
             print_plan(MESSAGES, plan)
         _ask(plan, granted, yes=yes)
-    results, stopped = run_to_the_end(_carried_out(plan, address, login, force=force))
+    with host_lock(engine_id if plan.changes else ""):
+        results, stopped = run_to_the_end(_carried_out(plan, address, login, force=force))
     if json:
         print_json(plan_as_json(plan, results))
     elif plan.changes:

@@ -52,7 +52,7 @@ def run(
     from mirror.cli.plugins.upgrade_output import names_of, print_upgrade, upgrade_as_json
 
     settings = settings_of(config, data)
-    local_name = None if alias is None else str(_alias(alias, upgrade=upgrade))
+    local_name = None if alias is None else _alias(alias, upgrade=upgrade)
     sources = parse_source(earlier), parse_source(later)
     names = names_of(settings, sources, local_name) if upgrade else None
     contents: list[PluginContent] = []

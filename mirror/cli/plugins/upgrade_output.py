@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mirror.app.plugin_inspection import advertised_host
 from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.cli.plugin_output import heading
 from mirror.cli.printing import RESULTS, wrapped
+from mirror.hosts.desired_plugin import name_on_host
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
@@ -20,7 +21,9 @@ from mirror.settings import Settings
 Source = Reference | LayoutReference | Path
 
 
-def names_of(settings: Settings, sources: tuple[Source, Source], alias: str | None) -> tuple[str, tuple[str, str]]:
+def names_of(
+    settings: Settings, sources: tuple[Source, Source], alias: Reference | None
+) -> tuple[str, tuple[str, str]]:
     """Return the name of a plugin on its host, and the old and the new version as the host pulls them.
 
     Args:
@@ -36,21 +39,16 @@ def names_of(settings: Settings, sources: tuple[Source, Source], alias: str | No
         raise ConfigurationFault(
             f"{later}: an engine upgrades only from a registry; fix: give the later plugin as [HOST/]NAME:TAG"
         )
-    if not isinstance(earlier, Reference) and alias is None:
+    first = _pulled(settings, earlier) if isinstance(earlier, Reference) else None
+    name = alias or first
+    if name is None:
         raise ConfigurationFault(f"{earlier}: the name of the plugin on its host is not known; fix: give --alias NAME")
-    first = _pulled(settings, earlier) if isinstance(earlier, Reference) else ""
-    return alias or _installed_as(first), (first, _pulled(settings, later))
+    return name_on_host(name), (str(first or ""), str(_pulled(settings, later)))
 
 
-def _pulled(settings: Settings, reference: Reference) -> str:
+def _pulled(settings: Settings, reference: Reference) -> Reference:
     """Return a reference as a Docker host writes it."""
-    return str(reference) if reference.host else f"{advertised_host(settings)}/{reference}"
-
-
-def _installed_as(reference: str) -> str:
-    """Return the name that an engine gives a plugin without an alias: the tag stays, and a digest does not."""
-    name, at, _ = reference.partition("@")
-    return f"{name}:latest" if at and ":" not in name.rpartition("/")[2] else name
+    return reference if reference.host else replace(reference, host=advertised_host(settings))
 
 
 def upgrade_as_json(plan: UpgradePlan) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from mirror.hosts.checks.host_check import HostCheck, Step, ok, or_ok, problem, unknown, warning
@@ -12,24 +13,10 @@ from mirror.hosts.checks.host_facts import HostFacts, HostFiles, PathKind
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.dropped_mounts import with_made_mounts
+from mirror.plugin.config.host_preparation import has_bind_option, host_preparation
+from mirror.plugin.config.mount_reach import is_bound
 from mirror.plugin.config.plugin_config import PluginConfig
 
-#: Options and types of mounts whose source is a path on the host.
-_BOUND: Final = frozenset({"bind", "rbind"})
-#: Modules of the kernel that make devices.
-_MODULES: Final = {
-    "/dev/fuse": "fuse",
-    "/dev/net/tun": "tun",
-    "/dev/kvm": "kvm",
-    "/dev/loop-control": "loop",
-    "/dev/mapper/control": "dm_mod",
-    "/dev/nbd0": "nbd",
-    "/dev/vhost-net": "vhost_net",
-    "/dev/vfio/vfio": "vfio",
-    "/dev/infiniband": "ib_uverbs",
-    "/dev/ppp": "ppp_generic",
-    "/dev/btrfs-control": "btrfs",
-}
 #: An engine keeps the compressed layer and its files.
 _COPIES: Final = 2
 
@@ -37,7 +24,7 @@ _COPIES: Final = 2
 def needed_paths(config: PluginConfig) -> tuple[str, ...]:
     """List the absolute paths of the host without which a plugin cannot be enabled: sources of mounts, and devices."""
     made = with_made_mounts(config).mounts
-    sources = [mount.source for mount in made if mount.source and _BOUND & set(mount.options)]
+    sources = [mount.source for mount in made if mount.source and has_bind_option(mount)]
     paths = [*sources, *(device.path for device in config.devices if device.path)]
     return tuple(dict.fromkeys(path for path in paths if path.startswith("/")))
 
@@ -88,26 +75,25 @@ def _mounts(config: PluginConfig, paths: Mapping[str, PathKind]) -> Iterator[Hos
         source = mount.source or ""
         kind = paths.get(source)
         if kind is PathKind.MISSING:
-            yield problem("mounts", Step.ENABLE, f"{printable(source)} is missing on the host", _made_by(source))
+            fix = _made_by(replace(config, mounts=(mount,), devices=()))
+            yield problem("mounts", Step.ENABLE, f"{printable(source)} is missing on the host", fix)
         elif kind is PathKind.HIDDEN:
             yield unknown("mounts", Step.ENABLE, f"this user must not look at {printable(source)}", "run as root")
 
 
-def _made_by(source: str) -> str:
-    """Return the command that makes a path. A name with a suffix is a file or socket, which a service makes."""
-    suffix = posixpath.splitext(posixpath.basename(source))[1]
-    if suffix in {".sock", ".socket", ".pid"} or source.startswith(("/dev/", "/proc/", "/sys/")):
-        return "start the service or load the module that makes it"
-    if suffix in {".conf", ".json", ".yaml", ".yml", ".crt", ".pem", ".key", ".toml"}:
-        return "create the file"
-    return f"mkdir -p {shlex.quote(printable(source))}"
+def _made_by(config: PluginConfig) -> str:
+    """Return the command or advice that makes the only path of a config."""
+    needed = host_preparation(config)
+    if needed.commands:
+        return needed.commands[0]
+    if needed.files:
+        return "create the file, or start the service that makes it"
+    return "load the module or start the service that makes it, or set another path"
 
 
 def _file_systems(config: PluginConfig, files: HostFiles) -> Iterator[HostCheck]:
     """Yield checks of mounts of other types than bind."""
-    others = [
-        mount.type for mount in config.mounts if mount.type not in {"", *_BOUND} and not _BOUND & set(mount.options)
-    ]
+    others = [mount.type for mount in config.mounts if not is_bound(mount)]
     for name in dict.fromkeys(others):
         if name not in files.file_systems:
             shown = printable(name, 40)
@@ -125,8 +111,7 @@ def _devices(config: PluginConfig, paths: Mapping[str, PathKind]) -> Iterator[Ho
         path = device.path or ""
         kind = paths.get(path)
         if kind is PathKind.MISSING:
-            module = _MODULES.get(posixpath.normpath(path))
-            fix = f"modprobe {module}" if module else "load the module of the device, or set another path"
+            fix = _made_by(replace(config, mounts=(), devices=(device,)))
             yield problem("devices", Step.ENABLE, f"{printable(path)} is missing on the host", fix)
         elif kind is PathKind.OTHER:
             # Engines take a folder, and add every device in it.

@@ -15,13 +15,12 @@ from mirror.hosts.checks.host_facts import HostFiles, PathKind
 from mirror.hosts.engine_api import EngineInfo, EngineVersion, InstalledPlugin
 from mirror.oci import Digest
 from mirror.oci.errors import MirrorError
-from mirror.plugin.build.engine_record import EngineRecord
+from mirror.plugin.build.engine_record import PLUGIN_ID, EngineRecord
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 
 #: Most chunks of a file of /proc that are read: 8 MiB. A host with ten thousand mounts has about 2 MiB.
 _MOST_CHUNKS: Final = 128
 _CHUNK_BYTES: Final = 64 * 1024
-_PLUGIN_ID: Final = re.compile(r"[0-9a-f]{64}")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _USABLE: Final = re.compile(r"enabled\n(?:.*\n)*flags: \w*F")
 #: Go's names of architectures, by the names of QEMU's user emulators in binfmt_misc.
@@ -164,7 +163,7 @@ def _emulated(folder: Path) -> Iterator[str]:
 def _digests(folder: Path, plugins: Iterable[InstalledPlugin]) -> Iterator[tuple[str, Digest]]:
     """Yield id and digest of plugins. The records of the engine can only be read by root."""
     for plugin in plugins:
-        if not _PLUGIN_ID.fullmatch(plugin.plugin_id):
+        if not PLUGIN_ID.fullmatch(plugin.plugin_id):
             continue
         try:
             with (folder / plugin.plugin_id / "config.json").open("rb") as file:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mirror.oci import Digest
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.config.settable import SETTABLE_FIELDS
+from mirror.plugin.config.settable import SETTABLE_FIELDS, settings_by_item
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.lint.config_checks import check_config
 from mirror.plugin.lint.plugin_view import PluginView
@@ -58,25 +58,19 @@ class WantedPlugin:
 
 
 def with_settings(config: PluginConfig, settings: Mapping[str, str]) -> PluginConfig:
-    """Return a config with the values of settings in it, as ``docker plugin set`` writes them.
+    """Return a config with the values of settings in it, as ``docker plugin set`` writes them."""
+    known = settings_by_item(config)
 
-    Engines set no source or path where the config has null.
-    """
+    def value(kind: str, name: str, default: str | None) -> str | None:
+        keys = _spellings(kind, known[kind, name].key) if (kind, name) in known else ()
+        return next((settings[key] for key in keys if key in settings), default)
 
-    def given(kind: str, name: str) -> str | None:
-        return next((settings[key] for key in _spellings(kind, name) if key in settings), None)
-
-    def kept(kind: str, name: str, default: str | None) -> str | None:
-        value = given(kind, name)
-        is_null = default is None and kind in {"mount", "device"}
-        return default if value is None or is_null else value
-
-    arguments = given("args", config.args.name)
+    arguments = value("args", config.args.name, None)
     return replace(
         config,
-        env=tuple(replace(env, value=kept("env", env.name, env.value)) for env in config.env),
-        mounts=tuple(replace(mount, source=kept("mount", mount.name, mount.source)) for mount in config.mounts),
-        devices=tuple(replace(device, path=kept("device", device.name, device.path)) for device in config.devices),
+        env=tuple(replace(env, value=value("env", env.name, env.value)) for env in config.env),
+        mounts=tuple(replace(mount, source=value("mount", mount.name, mount.source)) for mount in config.mounts),
+        devices=tuple(replace(device, path=value("device", device.name, device.path)) for device in config.devices),
         args=config.args if arguments is None else replace(config.args, value=tuple(arguments.split(" "))),
     )
 

@@ -7,15 +7,19 @@ users, and the digests of the blobs.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mirror.oci import Digest, media_types
 from mirror.oci.errors import DigestInvalid, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
 from mirror.plugin.build.assembly import ConfigDocument
 from mirror.plugin.config.plugin_config import PluginConfig
+
+#: Id of an installed plugin, which is the name of its folder.
+PLUGIN_ID: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)

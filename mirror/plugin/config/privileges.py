@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from mirror.plugin.config.plugin_config import PluginConfig
 
@@ -29,6 +30,10 @@ class Privilege:
     def comparable(self) -> tuple[str, tuple[str, ...]]:
         """Name and sorted values. Engines sort the capabilities of a plugin when they install it."""
         return self.name, tuple(sorted(self.values))
+
+    def to_engine_json(self) -> dict[str, Any]:
+        """Return plain values, as the API of engines takes them."""
+        return {"Name": self.name, "Description": self.description, "Value": list(self.values)}
 
     def __str__(self) -> str:
         """Return the line that the engine prints."""

@@ -89,9 +89,6 @@ def plan_upgrade(
             public = wanted if masked(setting.name, wanted) == wanted else "VALUE"
             values.append(f"{setting.key}={name if takes_own_name(setting) else public}")
     not_applied += _devices(earlier, later)
-    values += [
-        f"{setting.key}=VALUE" for (kind, _), setting in settings.items() if kind == "mount" and setting.must_be_set
-    ]
     return UpgradePlan(
         name=name,
         reference=references[1],
@@ -141,7 +138,7 @@ def _reset(earlier: PluginConfig, settings: Mapping[tuple[str, str], Setting]) -
     """Yield the mounts that a host may have set in the old version and can set in the new version."""
     before = settings_by_item(earlier)
     for item, setting in settings.items():
-        if item[0] == "mount" and item in before and not setting.must_be_set:
+        if item[0] == "mount" and item in before:
             yield f"{setting.key}={setting.default or ''}"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mirror.app import host_applying
 from mirror.app.host_applying import HostPlanner
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease
 from mirror.hosts.engine_answers import read_info
@@ -133,6 +134,19 @@ async def test_a_registry_that_does_not_have_the_plugin_or_does_not_answer_is_a_
         assert here.problem is None
     (planned,) = (await planner(AskingEngine()).plan([desired("127.0.0.1:9/x:1")])).plugins
     assert isinstance(planned.problem, UpstreamUnreachable)
+
+
+@pytest.mark.parametrize(
+    ("reference", "host", "repository"),
+    [
+        ("sshfs:1", "registry-1.docker.io", "library/sshfs"),
+        ("docker.io/vieux/sshfs:1", "registry-1.docker.io", "vieux/sshfs"),
+        ("mirror:5000/sshfs:1", "mirror:5000", "sshfs"),
+    ],
+)
+def test_a_name_without_a_host_is_one_of_docker_hub(reference: str, host: str, repository: str):
+    parsed = Reference.parse(reference)
+    assert (host_applying._host_of(parsed), host_applying._repository_of(parsed).name) == (host, repository)
 
 
 async def test_plugins_that_the_file_does_not_name_are_listed():

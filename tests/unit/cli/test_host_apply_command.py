@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from mirror.app.host_applying import HostPlanner
 from mirror.cli.command_line import run
 from mirror.hosts.desired_plugin import DesiredPlugin
 from mirror.hosts.engine_client import EngineClient
+from mirror.hosts.host_lock import host_lock
 from mirror.hosts.host_plan import HostPlan
 from mirror.settings.host_file import host_file_schema
 from tests.unit.hosts.fake_engine import GONE, MISSING, FakeEngine, env, release
@@ -133,6 +135,34 @@ def test_a_failure_is_told_with_what_was_done(engine: FakeEngine, capsys: pytest
     assert (first["outcome"], first["done"]) == ("not rolled back", ["disable"])
     assert first["left"] == "unknown, because the engine does not answer"
     assert (second["outcome"], second["done"]) == ("not done", [])
+
+
+def test_a_registry_that_the_engine_cannot_read_is_a_failure_of_the_other_side(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+):
+    plan = HostPlanner.plan
+
+    async def plan_and_lose_the_registry(*given: Any, **options: Any) -> HostPlan:
+        planned = await plan(*given, **options)
+        engine.registry.clear()
+        return planned
+
+    monkeypatch.setattr(HostPlanner, "plan", plan_and_lose_the_registry)
+    wanted("name: 'm:5000/p:1', alias: a")
+    assert run([*FILE, "--yes"]) == 3
+
+
+def test_one_run_at_a_time_changes_an_engine(engine: FakeEngine, capsys: pytest.CaptureFixture[str]):
+    engine.engine_id = f"{uuid.uuid4()}"
+    wanted("name: 'm:5000/p:1', alias: a")
+    with host_lock(engine.engine_id):
+        assert run([*FILE, "--dry-run"]) == 0
+        assert run([*FILE, "--yes"]) == 1
+        assert "another 'host apply' is changing the plugins of this engine" in capsys.readouterr().err
+        assert engine.calls == []
+    assert run([*FILE, "--yes"]) == 0
+    with host_lock(engine.engine_id):
+        assert run(FILE) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

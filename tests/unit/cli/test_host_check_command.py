@@ -64,3 +64,11 @@ def test_lines_fit_a_terminal_and_are_whole_in_a_pipe(terminal: bool, monkeypatc
         "will install: yes, will enable: no, will be found: no",
     ]
     assert (len(lines), max(map(len, lines)) <= 80) == ((7, True) if terminal else (5, False))
+
+
+def test_json_has_the_predictions_and_each_check() -> None:
+    found = host_check_command._as_json(FACTS, WANTED, PREDICTION)
+    assert [found[f"will_{step}"] for step in ("install", "enable", "be_found")] == ["yes", "no", "no"]
+    sound, missing = found["checks"]
+    assert sound == {"check": "name", "outcome": "ok", "step": None, "text": "no plugin is named x:1", "fix": None}
+    assert (missing["outcome"], missing["step"], missing["fix"]) == ("problem", "enable", "modprobe fuse")

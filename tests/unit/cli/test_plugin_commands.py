@@ -209,6 +209,9 @@ def test_an_upgrade_of_a_plugin_with_an_alias(capsys: pytest.CaptureFixture[str]
     assert "  docker plugin install --alias short:latest 127.0.0.1:5000/acme/driver:2.0\n" in shown
     plan = as_json(capsys, *arguments, exit_code=1)["upgrade"]
     assert plan["name"] == "short:latest"
+    # Engines leave out the host and the folder of Docker Hub, and a variable with the own name has this name.
+    on_hub = as_json(capsys, *arguments[:-1], "docker.io/library/short", exit_code=1)["upgrade"]
+    assert on_hub["name"] == "short:latest"
     assert plan["not_applied"][0] == {
         "what": "env OLD",
         "stays": "\x1b",

@@ -45,18 +45,15 @@ VERSION: dict[str, Any] = {
     "KernelVersion": "6.1.0",
 }
 INFO: dict[str, Any] = {
+    "ID": "5a7c5d2e",
     "Name": "node1",
-    "OperatingSystem": "Debian",
     "DockerRootDir": "/var/lib/docker",
     "SecurityOptions": ["name=apparmor", "name=seccomp,profile=default", "name=userns"],
     "RegistryConfig": {
         "InsecureRegistryCIDRs": ["127.0.0.0/8"],
         "IndexConfigs": {"docker.io": {"Secure": True}, "mirror:5000": {"Secure": False}},
-        "Mirrors": ["https://hub.example/"],
     },
-    "Runtimes": {"runc": {"path": "runc"}},
     "DefaultRuntime": "runc",
-    "LiveRestoreEnabled": True,
 }
 
 

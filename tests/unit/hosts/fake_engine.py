@@ -56,6 +56,7 @@ class FakeEngine:
         self.calls: list[str] = []
         self.used: set[str] = set()
         self.slow_enables = 0
+        self.engine_id = ""
         self._plugins: dict[str, InstalledPlugin] = {}
         # Config and settings share their devices until the engine reads them from its disk.
         self._shared: set[str] = set()
@@ -91,7 +92,7 @@ class FakeEngine:
         return EngineVersion("26.1.5", "1.45", "linux", "amd64", "6.1")
 
     async def info(self) -> EngineInfo:
-        return read_info({})
+        return read_info({"ID": self.engine_id})
 
     async def remote_digest(self, remote: str) -> Digest:
         return self.registry[remote].digest

@@ -37,7 +37,7 @@ READERS: list[Callable[[Any], Any]] = [
 ]
 #: JSON values, with the names of members that are read.
 _NAMES = ["Name", "Enabled", "Config", "Settings", "Env", "Mounts", "Value", "Version", "ApiVersion", "Descriptor"]
-_MORE = ["digest", "progressDetail", "current", "errorDetail", "error", "RegistryConfig", "IndexConfigs", "Runtimes"]
+_MORE = ["digest", "progressDetail", "current", "errorDetail", "error", "RegistryConfig", "IndexConfigs", "RuncCommit"]
 _KEYS = st.sampled_from(_NAMES + _MORE) | st.text(max_size=5)
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20)
 VALUES = st.recursive(
@@ -53,15 +53,12 @@ def test_info_is_read() -> None:
     found = read_info(INFO)
     assert found == EngineInfo(
         name="node1",
-        operating_system="Debian",
         data_root="/var/lib/docker",
         security_options=("name=apparmor", "name=seccomp,profile=default", "name=userns"),
         insecure_networks=("127.0.0.0/8",),
         insecure_hosts=("mirror:5000",),
-        mirrors=("https://hub.example/",),
         default_runtime="runc",
-        runtimes=("runc",),
-        live_restore=True,
+        engine_id="5a7c5d2e",
     )
     assert [found.has_security_option(name) for name in ("userns", "seccomp", "rootless", "user")] == [
         True,

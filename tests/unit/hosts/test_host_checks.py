@@ -197,6 +197,7 @@ def test_errors_of_lint_are_problems_of_their_step() -> None:
     assert [(check.name, check.outcome, check.step) for check in unusual(FACTS, plugin)] == [
         ("lint", Outcome.PROBLEM, step) for step in Step
     ]
+    assert "engine" not in {check.name for check in check_host(FACTS, plugin).checks}
 
 
 def test_warnings_of_lint_are_told_with_their_step() -> None:
@@ -232,6 +233,16 @@ def test_a_taken_name_is_told_from_the_same_plugin() -> None:
     assert fix.startswith(
         "docker plugin disable acme/x:1 && docker plugin upgrade acme/x:1 mirror:5000/acme/x:1, or use another --alias"
     )
+    told = {
+        "with other layers": unusual(installed(), wanted()),
+        "with the same layers": unusual(installed(), wanted(rootfs=PLUGIN["Config"]["rootfs"])),
+        f"with digest {OTHER}": unusual(
+            replace(installed(), files=replace(FILES, digests={"a" * 64: OTHER})), wanted()
+        ),
+    }
+    assert {text: found[0].text for text, found in told.items()} == {
+        text: f"acme/x:1 is already installed, {text}" for text in told
+    }
     same = replace(FILES, digests={"a" * 64: DIGEST})
     disabled, enabled = replace(installed(), files=same), replace(installed(Enabled=True), files=same)
     assert only(disabled, wanted()) == ("name", Outcome.DONE, Step.INSTALL, "docker plugin enable acme/x:1")
@@ -306,6 +317,9 @@ def test_the_data_root_must_take_and_run_the_plugin(files: dict[str, Any], step:
         (mount(Source="/etc/x.conf"), PathKind.MISSING, "mounts", Outcome.PROBLEM, "create the file"),
         (mount(Source="/root/x"), PathKind.HIDDEN, "mounts", Outcome.UNKNOWN, "run as root"),
         (device("/dev/fuse"), PathKind.MISSING, "devices", Outcome.PROBLEM, "modprobe fuse"),
+        (device("/dev/kvm"), PathKind.MISSING, "devices", Outcome.PROBLEM, "modprobe kvm_intel || modprobe kvm_amd"),
+        (device("/dev/nbd3"), PathKind.MISSING, "devices", Outcome.PROBLEM, "modprobe nbd"),
+        (mount(Source="/dev/fuse"), PathKind.MISSING, "mounts", Outcome.PROBLEM, "modprobe fuse"),
         (device("/dev/xyz"), PathKind.MISSING, "devices", Outcome.PROBLEM, "load the module"),
         (device("/etc/hostname"), PathKind.OTHER, "devices", Outcome.PROBLEM, "path of a device"),
     ],
@@ -329,7 +343,8 @@ def test_modules_and_file_systems_must_be_there() -> None:
     assert only(bare, wanted(Linux={"Capabilities": ["CAP_SYS_MODULE"]}))[:2] == ("modules", Outcome.WARNING)
     found = only(FACTS, wanted(**mount(Type="nfs", Options=[])))
     assert (found[0], found[3]) == ("file-system", "modprobe nfs")
-    assert unusual(FACTS, wanted(**mount(Type="ext4", Options=[]))) == []
+    for kind in ("ext4", "none", "bind"):
+        assert unusual(FACTS, wanted(**mount(Type=kind, Options=[]))) == []
 
 
 def test_a_remote_file_system_is_unknown() -> None:
@@ -379,3 +394,11 @@ def test_settings_change_the_config_as_engines_do() -> None:
     assert changed.args.value == ("-a", "", "b")
     assert changed.env[0].value == "2"
     assert with_settings(whole, {}) == whole
+
+
+def test_a_setting_changes_only_the_item_that_engines_change() -> None:
+    both = config(Env=[{"Name": "m", "Value": "1", "Settable": ["value"]}], **mount(Settable=["source"]))
+    changed = with_settings(both, {"m": "2"})
+    assert (changed.env[0].value, changed.mounts) == ("2", both.mounts)
+    fixed = config(**mount())
+    assert with_settings(fixed, {"m": "/new"}) == fixed

@@ -16,6 +16,7 @@ from tests.unit.hosts.fake_engine import env, release
 ONE = release("1", Env=[env("A", "one"), env("log.level", "info"), env("FIXED", "x", settable=False)])
 PINNED = f"m:5000/p@{ONE.digest}"
 MOUNT = {"Name": "data", "Destination": "/d", "Type": "bind", "Options": ["rbind"], "Settable": ["source"]}
+DEVICE = {"Name": "dev", "Settable": ["path"]}
 
 
 def plan(wanted: PluginRelease, reference: str = "m:5000/p:1", engine: str = "26.1.5", **given: Any) -> PlannedPlugin:
@@ -61,12 +62,23 @@ def test_a_digest_that_the_tag_no_longer_has_is_refused():
 
 
 @pytest.mark.parametrize(
-    "members", [{"Mounts": [MOUNT]}, {"Linux": {"Devices": [{"Name": "data", "Path": "", "Settable": ["path"]}]}}]
+    ("members", "what"),
+    [
+        ({"Mounts": [MOUNT]}, "mount data"),
+        ({"Mounts": [MOUNT | {"Name": "", "Settable": None}]}, "mount /d"),
+        ({"Linux": {"Devices": [DEVICE | {"Path": ""}]}}, "device dev"),
+    ],
 )
-def test_what_has_no_default_must_be_set_if_the_plugin_shall_run(members: dict[str, Any]):
+def test_mounts_and_devices_have_a_value_if_the_plugin_shall_run(members: dict[str, Any], what: str):
     wanted = release("m", **members)
-    assert "settings.data has no default" in str(plan(wanted).problem)
+    assert str(plan(wanted).problem) == f"f.yaml:7: {what} has no value, and the plugin cannot run without one"
     assert plan(wanted, enabled=False).problem is None
+
+
+def test_a_value_can_be_taken_away_by_the_file():
+    wanted = release("m", Linux={"Devices": [DEVICE | {"Path": "/dev/null"}]})
+    assert plan(wanted).problem is None
+    assert "device dev has no value" in str(plan(wanted, settings={"dev": ""}).problem)
 
 
 def test_a_driver_that_would_not_know_its_name_is_noted():

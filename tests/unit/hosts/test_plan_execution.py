@@ -19,7 +19,7 @@ from mirror.hosts.plugin_result import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginTarget, steps_between
 from mirror.hosts.plugin_values import effective_values, same_content
 from mirror.oci import Digest, Reference
-from mirror.oci.errors import EngineProtocolError, EngineUnreachable, Unsupported
+from mirror.oci.errors import EngineProtocolError, EngineUnreachable, Unsupported, UpstreamUnreachable
 from tests.unit.hosts.fake_engine import GONE, LOST, MISSING, REFUSED, FakeEngine, env, release
 
 MOUNT = {"Name": "data", "Destination": "/data", "Type": "bind", "Options": ["rbind"], "Settable": ["source"]}
@@ -203,6 +203,16 @@ async def test_a_tag_that_moves_after_the_plan_is_noticed():
     assert engine.found("p:1") is None
 
 
+async def test_a_registry_that_only_the_engine_cannot_read_has_failed_and_not_the_plugin():
+    engine = FakeEngine(RELEASES)
+    plan = engine.plan(desired("1"))
+    engine.registry.clear()
+    (result,) = await run(engine, plan)
+    assert result.outcome is PluginOutcome.REFUSED
+    assert isinstance(result.error, UpstreamUnreachable)
+    assert str(result.error) == "the engine did not: error resolving plugin reference: m:5000/p:1"
+
+
 async def test_privileges_that_the_installed_version_does_not_have_are_new():
     engine = FakeEngine(RELEASES)
     (first,) = engine.plan(desired("1")).plugins
@@ -219,6 +229,13 @@ async def test_a_plugin_that_was_changed_after_the_plan_is_left_alone():
     (result,) = await run(engine, plan)
     assert result.outcome is PluginOutcome.REFUSED
     assert str(result.error) == "p:1 has changed since the plan was made; fix: run the command again"
+
+
+async def test_a_change_is_kept_if_only_its_answer_was_lost():
+    engine = FakeEngine(RELEASES, faults=[LOST] * 3)
+    (result,) = await apply(engine, desired("1", settings={"A": "x"}))
+    assert result.outcome is PluginOutcome.DONE
+    assert engine.calls == ["pull p:1", "set p:1", "enable p:1"]
 
 
 async def test_an_engine_that_is_gone_ends_the_execution():
