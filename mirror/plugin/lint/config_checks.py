@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 from typing import Final
 
-from mirror.plugin.config.plugin_config import Mount, PluginConfig
+from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.secret_values import secrets_in
 from mirror.plugin.findings import config_findings as table
 from mirror.plugin.findings.finding import Finding
@@ -53,12 +52,3 @@ def check_secrets(config: PluginConfig) -> Iterator[Finding]:
     """Yield a finding about the secrets in a config. The finding has the names only."""
     if parts := list(secrets_in(config)):
         yield table.SECRET_DEFAULT(parts=parts)
-
-
-def covering_mount(config: PluginConfig, path: str) -> Mount | None:
-    """Return the mount that hides a path of the plugin's root filesystem; None if no mount does."""
-    for mount in config.mounts:
-        place = posixpath.normpath(posixpath.join("/", mount.destination)).rstrip("/")
-        if mount.destination and f"{path}/".startswith(f"{place}/"):
-            return mount
-    return None

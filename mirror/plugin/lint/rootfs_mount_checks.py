@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mirror.plugin.config.host_path import is_within, resolve
+from mirror.plugin.config.host_path import is_within, path_and_parents, resolve
 from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind
 from mirror.plugin.config.mount_reach import EMPTY_FILE_SYSTEMS
 from mirror.plugin.config.plugin_config import PluginConfig
@@ -24,8 +24,7 @@ _WITHOUT_PROGRAMS: Final = ("/proc", "/sys", "/dev/pts")
 _EMPTY: Final = EMPTY_FILE_SYSTEMS.union({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"})
 #: Paths that the engine makes anew if they are no folders (moby: daemon/initlayer).
 _MADE_ANEW: Final = frozenset({"/dev", "/etc", "/proc", "/sys"})
-#: Most folders of a path, and most mounts, that are looked up.
-_MOST_FOLDERS: Final = 64
+#: Most mounts that are looked up.
 _MOST_MOUNTS: Final = 500
 
 
@@ -57,7 +56,7 @@ def check_rootfs_mounts(config: PluginConfig, rootfs: Rootfs) -> Iterator[Findin
     mounted = set(_MOUNTED_BEFORE)
     for place in places:
         # An earlier mount hides the root filesystem at this place.
-        if mounted.isdisjoint(_path_and_parents(place.path)):
+        if mounted.isdisjoint(path_and_parents(place.path)):
             yield from _check_place(place, rootfs)
         mounted.add(place.path)
     yield from _check_work_dir(config, rootfs, places)
@@ -125,7 +124,7 @@ def _not_a_folder(path: str, rootfs: Rootfs, *, dangling: bool = False) -> tuple
         dangling: True to also return a link that leads nowhere. The runtime makes the target of such a link for a
             mount, but not for the working folder.
     """
-    for part in _path_and_parents(path):
+    for part in path_and_parents(path):
         if part in _MADE_ANEW or part == "/":
             continue
         found = rootfs.tree.find(part)
@@ -135,15 +134,6 @@ def _not_a_folder(path: str, rootfs: Rootfs, *, dangling: bool = False) -> tuple
         if found.node.kind is not EntryKind.FOLDER:
             return part, found.node.kind
     return None
-
-
-def _path_and_parents(path: str) -> Iterator[str]:
-    """Yield the root, and the first folders of an absolute path down to the path itself."""
-    yield "/"
-    if path != "/":
-        names = path.split("/", _MOST_FOLDERS + 1)[1 : _MOST_FOLDERS + 1]
-        for number in range(1, len(names) + 1):
-            yield "/" + "/".join(names[:number])
 
 
 def _check_hidden(config: PluginConfig, rootfs: Rootfs, places: tuple[_Place, ...]) -> Iterator[Finding]:

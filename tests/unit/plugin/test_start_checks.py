@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -124,6 +125,45 @@ def test_a_mount_over_a_program_is_not_looked_behind() -> None:
     assert started_by("exec /host/driver", Mounts=mounts) == hint
     assert started_by("exec /state/driver", folder("state"), PropagatedMount="/state") == []
     assert started_by(". /host/settings\nexec /driver $x", file("driver", STATIC), Mounts=mounts) == hint
+
+
+@pytest.mark.parametrize(
+    ("destination", "path", "covered"),
+    [
+        ("/opt", "/opt/driver", True),
+        ("opt/", "/opt", True),
+        ("/", "/x", True),
+        ("/opt", "/optional", False),
+        ("", "/x", False),
+    ],
+)
+def test_mounts_cover_what_lies_below(destination: str, path: str, covered: bool) -> None:
+    mount = {"Source": "/host", "Destination": destination, "Type": "bind", "Options": ["rbind"]}
+    assert ("error program-missing" in started_by(f"exec {path}", Mounts=[mount])) is not covered
+
+
+def steps(number: int) -> int:
+    """Count the calls of functions while a plugin with many mounts and many commands is checked."""
+    text = "".join(f"/x{one}\n" for one in range(number))
+    mounts = [{"Source": "/s", "Destination": f"/sys/{one}", "Type": "tmpfs"} for one in range(number)]
+    whole = rootfs(*MUSL, file("start.sh", f"#!/bin/sh\n{text}".encode()))
+    content = PluginContent(config(Entrypoint=["/start.sh"], Mounts=mounts), whole)
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    sys.setprofile(note)
+    try:
+        view_plugin(content)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_work_grows_with_mounts_and_commands_and_not_with_their_product() -> None:
+    assert steps(400) < 3 * steps(200)
 
 
 @pytest.mark.parametrize(
