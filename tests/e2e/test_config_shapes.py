@@ -115,6 +115,9 @@ class Shape:
 
 
 SHAPES = [
+    Shape(
+        "nameless-program", members(Entrypoint=["", SOCKET]), "entrypoint-empty", 'exec: "": executable file not found'
+    ),
     Shape("propagated-root", members(PropagatedMount="/"), "propagated-mount-root", "pivot_root .: invalid argument"),
     Shape(
         "propagated-program",
@@ -157,6 +160,13 @@ SHAPES = [
         "mount-not-a-folder",
         NOT_A_FOLDER,
         both(files("f"), mounts({"Source": "/etc/hosts", "Destination": "/f"})),
+    ),
+    Shape("folder-over-made-file", mounts({"Destination": "/etc/hosts"}), "mount-not-a-folder", NOT_A_FOLDER),
+    Shape(
+        "file-over-made-folder",
+        mounts({"Source": "/etc/hosts", "Destination": "/etc"}),
+        "mount-not-a-file",
+        NOT_A_FOLDER,
     ),
     Shape("below-file", both(files("f"), mounts({"Destination": "/f/x"})), "mount-not-a-folder", "not a directory"),
     Shape(

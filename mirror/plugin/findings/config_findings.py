@@ -17,6 +17,11 @@ ENTRYPOINT_EMPTY: Final = error(
     seen=_RUNC.format("args must not be empty"),
     fix='name the program: "Entrypoint": ["/path/in/rootfs"]',
 )
+ENTRYPOINT_NAMELESS: Final = replace(
+    ENTRYPOINT_EMPTY,
+    text="the first word of the entrypoint, which names the program, is empty",
+    seen=_RUNC.format('exec: "": executable file not found in $PATH'),
+)
 WORK_DIR_RELATIVE: Final = error(
     code="work-dir-relative",
     text="WorkDir {work_dir!r} is relative",

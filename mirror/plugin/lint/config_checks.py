@@ -26,8 +26,11 @@ _CAPABILITIES: Final = frozenset(f"CAP_{name}" for name in _CAPABILITY_NAMES.spl
 
 def check_config(config: PluginConfig) -> Iterator[Finding]:
     """Yield all findings about a config, in the order of the checks."""
-    if not config.entrypoint and not config.args.value:
+    words = (*config.entrypoint, *config.args.value)
+    if not words:
         yield table.ENTRYPOINT_EMPTY()
+    elif not words[0]:
+        yield table.ENTRYPOINT_NAMELESS()
     if config.work_dir and not config.work_dir.startswith("/"):
         yield table.WORK_DIR_RELATIVE(work_dir=config.work_dir, absolute=f"/{config.work_dir}")
     yield from check_interface(config.interface)

@@ -152,6 +152,8 @@ def _check_propagated(path: str) -> Iterator[Finding]:
         yield table.MOUNT_OVER_DEV(mount="PropagatedMount")
     elif is_within(place, "/proc"):
         yield table.MOUNT_IN_PROC(mount="PropagatedMount", destination=place)
+    elif place.startswith("/sys/") and _IN_SYS.isdisjoint(path_and_parents(place)):
+        yield table.MOUNT_IN_SYS(mount="PropagatedMount", destination=place)
 
 
 def _check_devices(config: PluginConfig, settings: dict[tuple[str, str], Setting]) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ def linux(**members: Any) -> dict[str, Any]:
         ({}, []),
         ({"Entrypoint": []}, ["entrypoint-empty"]),
         ({"Entrypoint": None, "Args": {"Value": ["/bin/driver"]}}, []),
+        ({"Entrypoint": ["", "x"]}, ["entrypoint-empty"]),
+        ({"Entrypoint": None, "Args": {"Value": ["", "x"]}}, ["entrypoint-empty"]),
         ({"WorkDir": "run"}, ["work-dir-relative"]),
         ({"WorkDir": "/run"}, []),
         (linux(Capabilities=["CAP_SYS_ADMIN", "CAP_BPF"]), []),
