@@ -92,6 +92,10 @@ class ShellState:
         elif name in {"cd", "chdir", "pushd"}:
             target = fields[1] if len(fields) == 2 else None
             self.folder = self.path_of(target) if certain and target else None
+        elif name == "alias":
+            # An alias may stand for any command.
+            self.functions |= {part.partition("=")[0]: [] for part in fields[1:] if part}
+            self.undisturbed = False
         elif name == "popd":
             self.folder = None
         elif name == "set":

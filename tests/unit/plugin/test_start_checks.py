@@ -91,6 +91,7 @@ def test_bare_names_that_a_script_creates() -> None:
         "base64 </opt/driver | tee /driver",
         'cp /opt/driver "$TARGET"',
         "dd if=/opt/driver of=/driver",
+        "/bin/busybox --install -s /bin",
     ],
 )
 def test_files_that_a_script_creates_are_not_missing(text: str) -> None:
