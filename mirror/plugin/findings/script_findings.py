@@ -23,6 +23,7 @@ _NOT_FOUND: Final = _NO_SOCKET.format(
     "not found', 'cannot execute: required file not found' or 'No such file or directory"
 )
 _GUESS: Final = "; this is a guess, because the script was read and not run"
+_VALUE_GUESSED: Final = "; this is a guess, because only the program knows whether {flag} takes a value"
 
 
 def _guess(kind: FindingKind, seen: str) -> FindingKind:
@@ -73,7 +74,7 @@ FLAG_SWALLOWED: Final = warning(
     text="{script}, line {line}: the value of {flag} is the setting {setting}, which is empty by default and not "
     "quoted, so {flag} takes {following} for its value",
     seen="nothing at enabling; the program ignores the flags from there on, or fails. Go's flag parser stops at the "
-    "next word without a dash, and the program uses its own defaults",
+    "next word without a dash, and the program uses its own defaults" + _VALUE_GUESSED,
     fix="set {setting}=VALUE at the install if the setting is settable, or write {flag}=${variable} in the "
     "script, or pass {flag} only if the setting has a value",
 )
@@ -81,5 +82,5 @@ FLAG_WITHOUT_VALUE: Final = replace(
     FLAG_SWALLOWED,
     text="{script}, line {line}: the value of {flag} is the setting {setting}, which is empty by default and not "
     "quoted, so {flag} has no value",
-    seen="the program fails: 'flag needs an argument'",
+    seen="the program fails: 'flag needs an argument'" + _VALUE_GUESSED,
 )

@@ -224,6 +224,7 @@ def test_the_message_names_the_place_and_the_cause() -> None:
         "/start.sh, line 3: the value of -vlan-if is the setting iflist, which is empty by default and not quoted, so "
         "-vlan-if takes -store for its value"
     )
+    assert flag.seen.endswith("; this is a guess, because only the program knows whether -vlan-if takes a value")
     assert flag.fix.startswith(
         "set iflist=VALUE at the install if the setting is settable, or write -vlan-if=$iflist in the script"
     )
