@@ -69,6 +69,12 @@ CONDITIONAL_FAULT: Final = hint(
     fix="put what is missing into rootfs, or remove the command from the script",
     own_words=frozenset({"fault"}),
 )
+SETTING_DEMANDED: Final = warning(
+    code="setting-demanded",
+    text=f"{{script}}, line {{line}}: the script ends if {{setting}} is empty, as it is by default{_GUESS}",
+    seen=_NO_SOCKET.format("parameter not set or null', 'parameter null or not set', or the script's own message"),
+    fix="install it with {setting}=VALUE if the setting is settable, or write a default into the config",
+)
 FLAG_SWALLOWED: Final = warning(
     code="flag-swallowed",
     text="{script}, line {line}: the value of {flag} is the setting {setting}, which is empty by default and not "

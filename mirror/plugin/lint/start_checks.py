@@ -66,6 +66,8 @@ def check_start(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | 
             # A script may have a program for each platform.
             found = [one for one in check.started(program, is_certain=True) if not one.code.startswith("platform")]
             yield from (scripts.CONDITIONAL_FAULT(fault=finding.text) for finding in found)
+    for one in start.demanded:
+        yield scripts.SETTING_DEMANDED(script=one.script, line=one.line, setting=one.setting)
     for flag in start.swallowed:
         if flag.following:
             yield scripts.FLAG_SWALLOWED(

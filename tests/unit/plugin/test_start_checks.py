@@ -92,6 +92,7 @@ def test_bare_names_that_a_script_creates() -> None:
         'cp /opt/driver "$TARGET"',
         "dd if=/opt/driver of=/driver",
         "/bin/busybox --install -s /bin",
+        "mount --bind /opt/driver /driver",
     ],
 )
 def test_files_that_a_script_creates_are_not_missing(text: str) -> None:
@@ -228,6 +229,31 @@ def test_the_message_names_the_place_and_the_cause() -> None:
     assert flag.fix.startswith(
         "set iflist=VALUE at the install if the setting is settable, or write -vlan-if=$iflist in the script"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (': "${x:?}"', 1),
+        ("echo ${x:?set x}\n: ${x:?}", 1),
+        ("y=$x; : ${y:?}", 1),
+        ("f() { : ${x:?}; }; f", 1),
+        (": ${filled:?}", 0),
+        (": ${x?}", 0),
+        (": ${x:=a}; : ${x:?}", 0),
+        ("[ $mode = a ] && : ${x:?}", 0),
+        ("(: ${x:?})", 0),
+        ("sh -c ': ${x:?}'", 1),
+        ("[ $mode = a ] && sh -c ': ${x:?}'", 0),
+        ("f() { : ${x:?}; }", 0),
+        ("x=a; : ${x:?}", 0),
+        (". /host/x\n: ${x:?}", 0),
+    ],
+)
+def test_settings_that_a_script_demands(text: str, count: int) -> None:
+    env = [{"Name": "x", "Value": ""}, {"Name": "filled", "Value": "a"}]
+    findings = started_by(f"{text}\n{EXEC}", file("driver", STATIC), file("host/x", b"#!/bin/sh\nread x\n"), Env=env)
+    assert findings == ["warning setting-demanded"] * count
 
 
 def test_a_flag_at_the_end_has_no_value() -> None:
