@@ -55,6 +55,7 @@ def started_by(text: str, *entries: Told, **members: Any) -> list[str]:
         ("exec driver", [file("driver", STATIC)], ["error program-missing"]),
         ("sh /lib/more.sh", [], ["error program-missing"]),
         ("sh /lib/more.sh", [file("lib/more.sh", b"exec /driver", 0o644)], ["error program-missing"]),
+        ("sh -e /lib/more.sh", [file("lib/more.sh", b"exec /driver", 0o644)], ["error program-missing"]),
         (EXEC, [file("driver", STATIC, 0o644)], ["error program-not-executable"]),
         (FOREVER, [file("driver", STATIC, 0o644)], ["warning program-not-executable"]),
         (EXEC, [folder("driver")], ["error program-not-executable"]),

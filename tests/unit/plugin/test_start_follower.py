@@ -99,6 +99,7 @@ def test_arguments_of_the_config(arguments: list[str], expected: list[str]) -> N
         ("P=/a\n[ $X ] && P=/b\nexec $P", []),
         ('exec "${P:-/a}" -x', ["/a"]),
         ("D=/opt\nexec ${D}/d", ["/opt/d"]),
+        ("x=' -y'\nexec /a$x", ["/a"]),
         ("$(/a)", ["?/a"]),
         ('main() {\n  exec "$@"\n}\nmain /a\n/b', ["!/a"]),
         ("f() { f; }; f", []),
