@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mirror.plugin.rootfs.program import SHELLS
+
 Arguments = Sequence[str | None]
 
 
@@ -85,7 +87,6 @@ _WRAPPERS: Final = {
     "command": _Options("p"),
     "builtin": _Options(),
 }
-SHELLS: Final = frozenset(["sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"])
 
 
 def is_wrapper(name: str) -> bool:
