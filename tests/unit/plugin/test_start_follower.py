@@ -107,6 +107,7 @@ def test_arguments_of_the_config(arguments: list[str], expected: list[str]) -> N
         ("die() { exit 1; }\n[ $X ] || die\nexec /a", ["!/a"]),
         (". /lib/more.sh\nexec $P", ["/lib/more.sh", "/b", "/a"]),
         (". /lib/unknown\nP=/a\nwhat; exec $P", ["-/lib/unknown", "/a"]),
+        (". /lib/unknown\nexec /nope", ["-/lib/unknown", "-/nope"]),
         ("/bin/again", ["!/bin/again", "!/bin/again"]),
         ("cat <<END\n/b\nEND\nexec /a", ["!/a"]),
         ("eval exec /a", ["/a"]),
