@@ -82,6 +82,9 @@ def both(*changes: Change) -> Change:
 
 
 SHAPES = [
+    Fault(
+        "nameless-program", members(Entrypoint=["", SOCKET]), "entrypoint-empty", 'exec: "": executable file not found'
+    ),
     Fault("propagated-root", members(PropagatedMount="/"), "propagated-mount-root", "pivot_root .: invalid argument"),
     Fault(
         "propagated-program",
@@ -124,6 +127,13 @@ SHAPES = [
         "mount-not-a-folder",
         NOT_A_FOLDER,
         both(files("f"), mounts({"Source": "/etc/hosts", "Destination": "/f"})),
+    ),
+    Fault("folder-over-made-file", mounts({"Destination": "/etc/hosts"}), "mount-not-a-folder", NOT_A_FOLDER),
+    Fault(
+        "file-over-made-folder",
+        mounts({"Source": "/etc/hosts", "Destination": "/etc"}),
+        "mount-not-a-file",
+        NOT_A_FOLDER,
     ),
     Fault("below-file", both(files("f"), mounts({"Destination": "/f/x"})), "mount-not-a-folder", "not a directory"),
     Fault(

@@ -171,6 +171,12 @@ def swallowing(uplink: str) -> Change:
     return change
 
 
+def demanding(store: str) -> Change:
+    """Return a change that demands a setting in the start script, with this default."""
+    env = [{"Name": "store", "Value": store, "Settable": ["value"]}]
+    return start_script(f': "${{store:?}}"\nexec /volume-driver {DRIVER_SOCKET}\n', Env=env)
+
+
 FAULTS = [
     Fault("empty", members(Entrypoint=[]), "entrypoint-empty", "args must not be empty"),
     Fault("absent", members(Entrypoint=["/nope"]), "entrypoint-missing", r'exec: "/nope": stat /nope: no such file'),
@@ -204,6 +210,7 @@ FAULTS = [
         NO_SUCH_FILE,
         start_script(BACKGROUND),
     ),
+    Fault("demand", demanding(""), "setting-demanded", NO_SUCH_FILE, demanding("etcd://store:2379")),
     Fault("child", under_tini(program(elf(183))), "platform-wrong", NO_SUCH_FILE, under_tini()),
     Fault(
         "command",
@@ -309,6 +316,7 @@ def test_what_an_engine_enables_without_a_word(code: str, enabled: dict[str, Com
         ("exec", "/start.sh: 3: exec: /volume-driver: not found"),
         ("bash", "/start.sh: line 3: /volume-driver: cannot execute: required file not found"),
         ("background", "/start.sh: 5: /volume-driver: not found"),
+        ("demand", "/start.sh: 2: store: parameter not set or null"),
         ("child", "exec /volume-driver failed: No such file or directory"),
         ("command", "exec: driver: not found"),
         ("child-mode", "exec: /volume-driver: Permission denied"),

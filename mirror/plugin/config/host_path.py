@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -12,6 +13,9 @@ from mirror.oci.printable_text import printable_ascii
 
 #: Longest path that Linux follows, in bytes, including the final zero byte (PATH_MAX).
 MOST_PATH_BYTES: Final = 4096
+
+#: Most folders of one path that are looked up.
+_MOST_FOLDERS: Final = 64
 
 #: Most paths whose results are cached: each rule of the policy resolves the paths of a plugin again.
 _MOST_REMEMBERED: Final = 1024
@@ -131,3 +135,12 @@ def tidy(path: str) -> str:
 def is_within(path: str, folder: str) -> bool:
     """Return True if a path is a folder or lies below the folder. Nothing lies below a relative folder."""
     return folder.startswith("/") and (path == folder or path.startswith(folder.rstrip("/") + "/"))
+
+
+def path_and_parents(path: str) -> Iterator[str]:
+    """Yield the root, and the first folders of an absolute path down to the path itself."""
+    yield "/"
+    if path != "/":
+        names = path.split("/", _MOST_FOLDERS + 1)[1 : _MOST_FOLDERS + 1]
+        for number in range(1, len(names) + 1):
+            yield "/" + "/".join(names[:number])

@@ -16,6 +16,7 @@ from typing import Final
 
 from mirror.oci.printable_text import printable_ascii
 from mirror.plugin.config.dropped_mounts import with_made_mounts
+from mirror.plugin.config.host_path import tidy
 from mirror.plugin.config.mount_reach import BIND_OPTIONS
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
 
@@ -99,7 +100,7 @@ _MOST_PATHS: Final = 10
 
 def host_kind(path: str) -> HostKind | None:
     """Return the kind that a path has on every host that has the path; None if unknown."""
-    clean = _clean(path)
+    clean = tidy(path)
     return _KINDS.get(clean) or (HostKind.DEVICE if _module(clean) or _DEVICE_NAME.fullmatch(clean) else None)
 
 
@@ -173,16 +174,10 @@ def _needed(config: PluginConfig) -> Iterator[tuple[str, bool]]:
     """Yield the cleaned absolute paths that must exist on the host, and True for devices."""
     for mount in with_made_mounts(config).mounts:
         if mount.source and mount.source.startswith("/") and has_bind_option(mount):
-            yield _clean(mount.source), False
+            yield tidy(mount.source), False
     for device in config.devices:
         if device.path:
-            yield _clean(device.path), True
-
-
-def _clean(path: str) -> str:
-    """Return a path without detours and repeated slashes."""
-    clean = posixpath.normpath(path)
-    return f"/{clean.lstrip('/')}" if clean.startswith("/") else clean
+            yield tidy(device.path), True
 
 
 def _module(path: str) -> str | None:

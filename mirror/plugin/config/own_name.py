@@ -13,7 +13,7 @@ from typing import Final
 from mirror.oci import Reference
 from mirror.oci.errors import MirrorError
 from mirror.plugin.config.plugin_config import Env, PluginConfig
-from mirror.plugin.config.settable import list_settings
+from mirror.plugin.config.settable import settings_by_item
 
 #: Longest name of a variable that is looked at. No variable of a real plugin is as long.
 _MOST_CHARACTERS: Final = 200
@@ -72,12 +72,12 @@ def own_names(config: PluginConfig) -> tuple[OwnName, ...]:
     The name of such a variable has the words ``plugin name`` or ``driver name`` in any spelling. A word that names a
     kind of driver, as in ``LOG_DRIVER_NAME``, excludes plugins of other kinds.
     """
-    keys = {setting.key for setting in list_settings(config) if setting.kind == "env"}
+    settings = settings_by_item(config)
     found = []
     for env in config.env:
         if _takes_own_name(env, config):
-            key = next((key for key in (env.name, f"{env.name}.value") if env.settable and key in keys), None)
-            found.append(OwnName(env.name, key, env.value))
+            setting = settings.get(("env", env.name)) if env.settable else None
+            found.append(OwnName(env.name, setting.key if setting else None, env.value))
     return tuple(found)
 
 

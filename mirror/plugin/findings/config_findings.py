@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.plugin.findings.finding_kind import error, hint, warning
+from mirror.plugin.findings.finding_kind import RUNTIME_ERROR, error, hint, warning
 
-#: Error of engines when a plugin is enabled. Newer engines begin it with "failed to create task for container".
-_RUNC: Final = "enabling fails: 'OCI runtime create failed: ... {}'"
 _NO_SOCKET: Final = "enabling fails after 13 to 23 s: 'dial unix /run/docker/plugins/ID/{}'"
 
 ENTRYPOINT_EMPTY: Final = error(
     code="entrypoint-empty",
     text="there is no entrypoint",
-    seen=_RUNC.format("args must not be empty"),
+    seen=RUNTIME_ERROR.format("args must not be empty"),
     fix='name the program: "Entrypoint": ["/path/in/rootfs"]',
+)
+ENTRYPOINT_NAMELESS: Final = replace(
+    ENTRYPOINT_EMPTY,
+    text="the first word of the entrypoint, which names the program, is empty",
+    seen=RUNTIME_ERROR.format('exec: "": executable file not found in $PATH'),
 )
 WORK_DIR_RELATIVE: Final = error(
     code="work-dir-relative",
     text="WorkDir {work_dir!r} is relative",
-    seen=_RUNC.format("Cwd must be an absolute path"),
+    seen=RUNTIME_ERROR.format("Cwd must be an absolute path"),
     fix="use the absolute path {absolute!r}",
 )
 SOCKET_EMPTY: Final = error(

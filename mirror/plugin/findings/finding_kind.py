@@ -65,6 +65,9 @@ class FindingKind:
         return frozenset(name for template in templates for _, name, _, _ in Formatter().parse(template) if name)
 
 
+#: Effect of a fault that the runtime reports. Newer engines begin it with "failed to create task for container".
+RUNTIME_ERROR: Final = "enabling fails: 'OCI runtime create failed: ... {}'"
+
 error: Final = partial(FindingKind, severity=Severity.ERROR)
 refusal: Final = partial(FindingKind, severity=Severity.ERROR, refuses_push=True)
 warning: Final = partial(FindingKind, severity=Severity.WARNING)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.plugin.findings.finding_kind import error, hint, warning
+from mirror.plugin.findings.finding_kind import RUNTIME_ERROR, error, hint, warning
 
-#: Error of engines when a plugin is enabled. Newer engines begin it with "failed to create task for container".
-_RUNC: Final = "enabling fails: 'OCI runtime create failed: ... {}'"
-_MOUNTING: Final = _RUNC.format("error mounting ...: {}")
+_MOUNTING: Final = RUNTIME_ERROR.format("error mounting ...: {}")
 # The engine panics in the request, so the client sees a closed connection.
 _NO_DEVICE: Final = "enabling fails: the engine aborts the request: 'error during connect ... EOF'"
 _NEVER_SET: Final = "; setting one fails: 'Plugin config has no {}'"
@@ -65,7 +63,7 @@ DEVICE_NOT_A_NODE: Final = error(
 MOUNT_UNBOUND: Final = error(
     code="mount-unbound",
     text="the mount of {source} at {destination} has neither option bind nor rbind",
-    seen=_RUNC.format('error mounting "{source}" ...: no such device'),
+    seen=RUNTIME_ERROR.format('error mounting "{source}" ...: no such device'),
     fix='add "Options": ["rbind"]: the type bind alone does nothing',
 )
 MOUNT_TYPE_CASE: Final = error(
@@ -95,13 +93,13 @@ MOUNT_OVERLAY_EMPTY: Final = error(
 MOUNT_SOURCE_RELATIVE: Final = error(
     code="mount-source-relative",
     text="mount source {source!r} is relative",
-    seen=_RUNC.format("error mounting ...: stat ...: no such file or directory"),
+    seen=RUNTIME_ERROR.format("error mounting ...: stat ...: no such file or directory"),
     fix="use an absolute path on the host",
 )
 MOUNT_DESTINATION_EMPTY: Final = error(
     code="mount-destination-empty",
     text="the mount of {source} has no destination",
-    seen=_RUNC.format("error closing exec fds: open /proc/self/fd: no such file or directory"),
+    seen=RUNTIME_ERROR.format("error closing exec fds: open /proc/self/fd: no such file or directory"),
     fix="set the path at which the plugin sees the mount",
 )
 MOUNT_DESTINATION_ROOT: Final = replace(
@@ -133,7 +131,7 @@ MOUNT_IN_SYS: Final = warning(
 MOUNT_OVER_DEV: Final = error(
     code="mount-over-dev",
     text="{mount} hides /dev of the plugin",
-    seen=_RUNC.format("unable to setup user: stat /dev/null: no such file or directory"),
+    seen=RUNTIME_ERROR.format("unable to setup user: stat /dev/null: no such file or directory"),
     fix="use another place",
 )
 MOUNT_DROPPED: Final = warning(
@@ -151,7 +149,7 @@ MOUNT_TWICE: Final = hint(
 PROPAGATED_MOUNT_ROOT: Final = error(
     code="propagated-mount-root",
     text="PropagatedMount {path!r} is the whole root filesystem of the plugin",
-    seen=_RUNC.format("error jailing process inside rootfs: pivot_root .: invalid argument"),
+    seen=RUNTIME_ERROR.format("error jailing process inside rootfs: pivot_root .: invalid argument"),
     fix="use a folder below /",
 )
 # The engine replaces this text at the beginning of a volume's path by the folder on the host.
@@ -177,20 +175,21 @@ MOUNT_NOT_A_FILE: Final = error(
 WORK_DIR_NOT_A_FOLDER: Final = error(
     code="work-dir-not-a-folder",
     text="WorkDir {work_dir!r} needs the folder {path}, which is a {file_kind} in the root filesystem",
-    seen=_RUNC.format("mkdir {path}: not a directory', or 'file exists"),
+    seen=RUNTIME_ERROR.format("mkdir {path}: not a directory', or 'file exists"),
     fix="use a folder; the engine creates a missing one",
 )
 PROGRAM_HIDDEN: Final = error(
     code="program-hidden",
     text="{mount} hides {name}, which the plugin needs to start",
-    seen=_RUNC.format('exec: "...": stat ...: no such file or directory')
+    seen=RUNTIME_ERROR.format('exec: "...": stat ...: no such file or directory')
     + ", or after 13 s: 'dial unix ...: connect: no such file or directory'",
     fix="put the program elsewhere in rootfs, or mount elsewhere",
 )
 PROGRAM_COVERED: Final = warning(
     code="program-from-host",
     text="{mount} hides the program {name} of the root filesystem",
-    seen=f"unless the folder on the host holds the program, {_RUNC.format('exec: ...: no such file or directory')}",
+    seen="unless the folder on the host holds the program, "
+    + RUNTIME_ERROR.format("exec: ...: no such file or directory"),
     fix="put the program elsewhere in rootfs, or mount elsewhere",
 )
 PROGRAM_FROM_HOST: Final = hint(

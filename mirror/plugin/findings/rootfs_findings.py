@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.plugin.findings.finding_kind import error, hint, warning
+from mirror.plugin.findings.finding_kind import RUNTIME_ERROR, error, hint, warning
 
-_EXEC: Final = "enabling fails: 'OCI runtime create failed: ... exec: \"{{name}}\": {}'"
+_EXEC: Final = RUNTIME_ERROR.format('exec: "{{name}}": {}')
 # The engine dials the socket for 13 s after a program that has ended, and for 23 s while the program runs. The cause is
 # only in the daemon's log.
 _NO_SOCKET: Final = (

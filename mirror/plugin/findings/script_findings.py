@@ -23,6 +23,7 @@ _NOT_FOUND: Final = _NO_SOCKET.format(
     "not found', 'cannot execute: required file not found' or 'No such file or directory"
 )
 _GUESS: Final = "; this is a guess, because the script was read and not run"
+_VALUE_GUESSED: Final = "; this is a guess, because only the program knows whether {flag} takes a value"
 
 
 def _guess(kind: FindingKind, seen: str) -> FindingKind:
@@ -68,12 +69,18 @@ CONDITIONAL_FAULT: Final = hint(
     fix="put what is missing into rootfs, or remove the command from the script",
     own_words=frozenset({"fault"}),
 )
+SETTING_DEMANDED: Final = warning(
+    code="setting-demanded",
+    text=f"{{script}}, line {{line}}: the script ends if {{setting}} is empty, as it is by default{_GUESS}",
+    seen=_NO_SOCKET.format("parameter not set or null', 'parameter null or not set', or the script's own message"),
+    fix="install it with {setting}=VALUE if the setting is settable, or write a default into the config",
+)
 FLAG_SWALLOWED: Final = warning(
     code="flag-swallowed",
     text="{script}, line {line}: the value of {flag} is the setting {setting}, which is empty by default and not "
     "quoted, so {flag} takes {following} for its value",
     seen="nothing at enabling; the program ignores the flags from there on, or fails. Go's flag parser stops at the "
-    "next word without a dash, and the program uses its own defaults",
+    "next word without a dash, and the program uses its own defaults" + _VALUE_GUESSED,
     fix="set {setting}=VALUE at the install if the setting is settable, or write {flag}=${variable} in the "
     "script, or pass {flag} only if the setting has a value",
 )
@@ -81,5 +88,5 @@ FLAG_WITHOUT_VALUE: Final = replace(
     FLAG_SWALLOWED,
     text="{script}, line {line}: the value of {flag} is the setting {setting}, which is empty by default and not "
     "quoted, so {flag} has no value",
-    seen="the program fails: 'flag needs an argument'",
+    seen="the program fails: 'flag needs an argument'" + _VALUE_GUESSED,
 )

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.plugin.findings.finding_kind import error, warning
-
-_RUNC: Final = "enabling fails: 'OCI runtime create failed: ... {}'"
+from mirror.plugin.findings.finding_kind import RUNTIME_ERROR, error, warning
 
 SETTABLE_IGNORED: Final = warning(
     code="settable-ignored",
@@ -31,7 +29,7 @@ SETTING_UNREACHABLE: Final = warning(
 ENV_NAMELESS: Final = error(
     code="env-nameless",
     text="a variable in Env has no name: {name!r}",
-    seen=_RUNC.format("environment variable name can't be empty"),
+    seen=RUNTIME_ERROR.format("environment variable name can't be empty"),
     fix="name it, or remove it",
 )
 ENV_NAME_EQUALS: Final = warning(

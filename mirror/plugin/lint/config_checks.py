@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 from typing import Final
 
-from mirror.plugin.config.plugin_config import Mount, PluginConfig
+from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.secret_values import secrets_in
 from mirror.plugin.findings import config_findings as table
 from mirror.plugin.findings.finding import Finding
@@ -27,8 +26,11 @@ _CAPABILITIES: Final = frozenset(f"CAP_{name}" for name in _CAPABILITY_NAMES.spl
 
 def check_config(config: PluginConfig) -> Iterator[Finding]:
     """Yield all findings about a config, in the order of the checks."""
-    if not config.entrypoint and not config.args.value:
+    words = (*config.entrypoint, *config.args.value)
+    if not words:
         yield table.ENTRYPOINT_EMPTY()
+    elif not words[0]:
+        yield table.ENTRYPOINT_NAMELESS()
     if config.work_dir and not config.work_dir.startswith("/"):
         yield table.WORK_DIR_RELATIVE(work_dir=config.work_dir, absolute=f"/{config.work_dir}")
     yield from check_interface(config.interface)
@@ -53,12 +55,3 @@ def check_secrets(config: PluginConfig) -> Iterator[Finding]:
     """Yield a finding about the secrets in a config. The finding has the names only."""
     if parts := list(secrets_in(config)):
         yield table.SECRET_DEFAULT(parts=parts)
-
-
-def covering_mount(config: PluginConfig, path: str) -> Mount | None:
-    """Return the mount that hides a path of the plugin's root filesystem; None if no mount does."""
-    for mount in config.mounts:
-        place = posixpath.normpath(posixpath.join("/", mount.destination)).rstrip("/")
-        if mount.destination and f"{path}/".startswith(f"{place}/"):
-            return mount
-    return None

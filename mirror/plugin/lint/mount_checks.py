@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from mirror.plugin.config.dropped_mounts import dropped_mounts, with_made_mounts
-from mirror.plugin.config.host_path import is_within, resolve
+from mirror.plugin.config.host_path import is_within, path_and_parents, resolve, tidy
 from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind, host_preparation
 from mirror.plugin.config.mount_reach import DISK_FILE_SYSTEMS, EMPTY_FILE_SYSTEMS, FILE_SYSTEMS, config_reaches
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
-from mirror.plugin.config.settable import Setting, list_settings
+from mirror.plugin.config.settable import Setting, settings_by_item
 from mirror.plugin.findings import mount_findings as table
 from mirror.plugin.findings.finding import Finding
 
@@ -28,7 +28,7 @@ _REPLACEABLE_NAMES: Final = """
 #: Files of /proc that runc lets a bind mount replace.
 _REPLACEABLE: Final = frozenset(f"/proc/{name}" for name in _REPLACEABLE_NAMES.split())
 #: Folders of /sys on all usual hosts.
-_IN_SYS: Final = tuple(
+_IN_SYS: Final = frozenset(
     f"/sys/{name}"
     for name in ("block", "bus", "class", "dev", "devices", "firmware", "fs", "kernel", "module", "power")
 )
@@ -36,7 +36,7 @@ _IN_SYS: Final = tuple(
 
 def check_mounts(config: PluginConfig) -> Iterator[Finding]:
     """Yield findings about mounts, the propagated mount and devices, then those about paths on the host."""
-    settings = {(setting.kind, setting.name): setting for setting in list_settings(config)}
+    settings = settings_by_item(config)
     dropped = dropped_mounts(config)
     brought = frozenset(place_of(mount.destination) for mount in config.mounts)
     for number, mount in enumerate(config.mounts):
@@ -45,7 +45,7 @@ def check_mounts(config: PluginConfig) -> Iterator[Finding]:
             continue
         yield from _check_source(mount, settings.get(("mount", mount.name)))
         yield from _check_type(mount, can_be_set=("mount", mount.name) in settings)
-        yield from _check_destination(mount, brought - {place_of(mount.destination)})
+        yield from _check_destination(mount, brought)
     places = Counter(place_of(mount.destination) for mount in with_made_mounts(config).mounts if mount.destination)
     for place, count in places.items():
         if count > 1:
@@ -63,7 +63,7 @@ def check_mounts(config: PluginConfig) -> Iterator[Finding]:
 
 def place_of(path: str) -> str:
     """Return a path in a plugin as an absolute path without detours, as runc reads a destination."""
-    return "/" + posixpath.normpath(posixpath.join("/", path)).lstrip("/")
+    return tidy(posixpath.join("/", path))
 
 
 def described(mount: Mount) -> str:
@@ -113,7 +113,7 @@ def _check_type(mount: Mount, *, can_be_set: bool) -> Iterator[Finding]:
 
 
 def _check_destination(mount: Mount, brought: frozenset[str]) -> Iterator[Finding]:
-    """Yield findings about the destination of a mount. Mounts at the other places may bring folders."""
+    """Yield findings about the destination of a mount. Mounts at the places above it may bring folders."""
     place = place_of(mount.destination)
     source = mount.source or ""
     if mount.destination and not mount.destination.startswith("/"):
@@ -130,7 +130,7 @@ def _check_destination(mount: Mount, brought: frozenset[str]) -> Iterator[Findin
         yield table.MOUNT_IN_PROC(mount=described(mount), destination=place)
     elif is_within(place, "/sys") and place != "/sys" and place_of(source) != place:
         # A mount over /sys itself may bring the folder.
-        if not any(is_within(place, folder) for folder in (*_IN_SYS, *brought)):
+        if not any(above in _IN_SYS or (above in brought and above != place) for above in path_and_parents(place)):
             yield table.MOUNT_IN_SYS(mount=described(mount), destination=place)
     elif has_bind_option(mount):
         # Of a folder that is the same on all hosts, it is known that it has no devices and is no procfs.
@@ -152,6 +152,8 @@ def _check_propagated(path: str) -> Iterator[Finding]:
         yield table.MOUNT_OVER_DEV(mount="PropagatedMount")
     elif is_within(place, "/proc"):
         yield table.MOUNT_IN_PROC(mount="PropagatedMount", destination=place)
+    elif place.startswith("/sys/") and _IN_SYS.isdisjoint(path_and_parents(place)):
+        yield table.MOUNT_IN_SYS(mount="PropagatedMount", destination=place)
 
 
 def _check_devices(config: PluginConfig, settings: dict[tuple[str, str], Setting]) -> Iterator[Finding]:

@@ -17,18 +17,20 @@ def check_own_name(config: PluginConfig, name: str | None) -> Iterator[Finding]:
     Args:
         config: configuration of the plugin.
         name: local name of the plugin, as :func:`mirror.plugin.config.own_name.local_name` returns it. None if the
-            plugin has no name yet.
+            plugin has no name yet: then it is the name in the value.
     """
     for found in own_names(config):
         value = _shown(found)
-        if name is None or _agrees(found, name):
-            # Without a name, nothing can be compared. A template is reported by another check.
-            if found.default is not None and as_local_name(found.default) is not None:
-                yield table.OWN_NAME_NEEDED(variable=found.variable, value=value)
+        # A value without a tag is the name of no plugin. A template is reported by another check.
+        wanted = as_local_name(found.default or "") if name is None else name
+        if wanted is None:
+            continue
+        if _agrees(found, wanted):
+            yield table.OWN_NAME_NEEDED(variable=found.variable, value=value)
         elif found.key is not None:
-            yield table.OWN_NAME(variable=found.variable, value=value, name=name, key=found.key)
+            yield table.OWN_NAME(variable=found.variable, value=value, name=wanted, key=found.key)
         elif found.default is not None:
-            yield table.OWN_NAME_FIXED(variable=found.variable, value=value, name=name)
+            yield table.OWN_NAME_FIXED(variable=found.variable, value=value, name=wanted)
 
 
 def naming_note(config: PluginConfig, name: str, *, created: bool = False) -> str | None:

@@ -13,6 +13,7 @@ from typing import Final
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.findings.config_findings import TEMPLATE_LEFT
 from mirror.plugin.findings.finding import Finding
+from mirror.plugin.rootfs.program import SHELLS
 
 #: Forms that no program expands: ``__NAME__``, ``%NAME%``, ``@NAME@``, ``{{ name }}``, ``<NAME>`` and contiv's word.
 #: An escape of a URL such as ``%2F`` is no form, and neither is ``{{.Name}}``.
@@ -34,7 +35,7 @@ _WHOLE_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][\w.-]*)\}", re.ASCII)
 #: Names of variables whose value the plugin itself expands.
 _EXPANDED: Final = re.compile(r"^PS[0-4]$|PROMPT|FORMAT|TEMPLATE|PATTERN|COMMAND|CMD|SCRIPT|TAG|LABEL", re.IGNORECASE)
 _EXPANDED_FORMS: Final = ("$", "{{", "%")
-_SHELLS: Final = frozenset({"sh", "bash", "ash", "dash", "ksh", "zsh", "busybox", "execlineb"})
+_EXPANDING: Final = SHELLS | {"busybox", "execlineb"}
 #: Longest part of a text that is searched. The forms are short, and a text may have 4 MiB.
 _MOST_CHARACTERS: Final = 4096
 
@@ -53,7 +54,7 @@ def _left(config: PluginConfig) -> Iterator[tuple[str, str]]:
             yield where, match[0]
     words = (*config.entrypoint, *config.args.value)
     # A shell expands its command, and may get it as several words.
-    has_shell = any(word.rpartition("/")[2] in _SHELLS for word in words)
+    has_shell = any(word.rpartition("/")[2] in _EXPANDING for word in words)
     for word in words[1:] if config.entrypoint else words:
         cut = word[:_MOST_CHARACTERS]
         match = _FILLED_BY_BUILDERS.search(cut)

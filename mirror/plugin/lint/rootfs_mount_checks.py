@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mirror.plugin.config.host_path import is_within, resolve
+from mirror.plugin.config.host_path import is_within, path_and_parents, resolve
 from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind
 from mirror.plugin.config.mount_reach import EMPTY_FILE_SYSTEMS
 from mirror.plugin.config.plugin_config import PluginConfig
@@ -22,10 +22,11 @@ _MOUNTED_BEFORE: Final = ("/proc", "/sys", "/dev")
 #: Folders of a host, and file systems, that hold no programs.
 _WITHOUT_PROGRAMS: Final = ("/proc", "/sys", "/dev/pts")
 _EMPTY: Final = EMPTY_FILE_SYSTEMS.union({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"})
-#: Paths that the engine makes anew if they are no folders (moby: daemon/initlayer).
+#: Paths that the engine makes anew if they are no folders, and files that it makes if nothing is there (moby:
+#: daemon/initlayer).
 _MADE_ANEW: Final = frozenset({"/dev", "/etc", "/proc", "/sys"})
-#: Most folders of a path, and most mounts, that are looked up.
-_MOST_FOLDERS: Final = 64
+_MADE_FILES: Final = frozenset({"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"})
+#: Most mounts that are looked up.
 _MOST_MOUNTS: Final = 500
 
 
@@ -57,7 +58,7 @@ def check_rootfs_mounts(config: PluginConfig, rootfs: Rootfs) -> Iterator[Findin
     mounted = set(_MOUNTED_BEFORE)
     for place in places:
         # An earlier mount hides the root filesystem at this place.
-        if mounted.isdisjoint(_path_and_parents(place.path)):
+        if mounted.isdisjoint(path_and_parents(place.path)):
             yield from _check_place(place, rootfs)
         mounted.add(place.path)
     yield from _check_work_dir(config, rootfs, places)
@@ -93,17 +94,23 @@ def _check_place(place: _Place, rootfs: Rootfs) -> Iterator[Finding]:
     """Yield the finding about the files at and above the place of a mount."""
     above = _not_a_folder(posixpath.dirname(place.path), rootfs)
     if above is not None:
-        path, kind = above
-        yield table.MOUNT_NOT_A_FOLDER(mount=place.words, path=path, file_kind=kind.word)
+        yield table.MOUNT_NOT_A_FOLDER(mount=place.words, path=above[0], file_kind=above[1].word)
         return
-    found = rootfs.tree.find(place.path)
-    if found is None or place.kind is None or place.path in _MADE_ANEW:
+    kind = _kind_at(place.path, rootfs)
+    if kind is None or place.kind is None:
         return
-    is_folder = found.node.kind is EntryKind.FOLDER
-    if place.kind is HostKind.FOLDER and not is_folder:
-        yield table.MOUNT_NOT_A_FOLDER(mount=place.words, path=place.path, file_kind=found.node.kind.word)
-    elif place.kind is not HostKind.FOLDER and is_folder:
+    if place.kind is HostKind.FOLDER and kind is not EntryKind.FOLDER:
+        yield table.MOUNT_NOT_A_FOLDER(mount=place.words, path=place.path, file_kind=kind.word)
+    elif place.kind is not HostKind.FOLDER and kind is EntryKind.FOLDER:
         yield table.MOUNT_NOT_A_FILE(mount=place.words, path=place.path)
+
+
+def _kind_at(path: str, rootfs: Rootfs) -> EntryKind | None:
+    """Return the kind of the file at a path when the mounts are made; None if nothing is there."""
+    if path in _MADE_ANEW:
+        return EntryKind.FOLDER
+    found = rootfs.tree.find(path)
+    return found.node.kind if found is not None else EntryKind.FILE if path in _MADE_FILES else None
 
 
 def _check_work_dir(config: PluginConfig, rootfs: Rootfs, places: tuple[_Place, ...]) -> Iterator[Finding]:
@@ -125,25 +132,14 @@ def _not_a_folder(path: str, rootfs: Rootfs, *, dangling: bool = False) -> tuple
         dangling: True to also return a link that leads nowhere. The runtime makes the target of such a link for a
             mount, but not for the working folder.
     """
-    for part in _path_and_parents(path):
-        if part in _MADE_ANEW or part == "/":
-            continue
-        found = rootfs.tree.find(part)
-        if found is None:
+    for part in path_and_parents(path):
+        kind = EntryKind.FOLDER if part == "/" else _kind_at(part, rootfs)
+        if kind is None:
             link = rootfs.tree.find(part, follow=False) if dangling else None
             return None if link is None else (part, link.node.kind)
-        if found.node.kind is not EntryKind.FOLDER:
-            return part, found.node.kind
+        if kind is not EntryKind.FOLDER:
+            return part, kind
     return None
-
-
-def _path_and_parents(path: str) -> Iterator[str]:
-    """Yield the root, and the first folders of an absolute path down to the path itself."""
-    yield "/"
-    if path != "/":
-        names = path.split("/", _MOST_FOLDERS + 1)[1 : _MOST_FOLDERS + 1]
-        for number in range(1, len(names) + 1):
-            yield "/" + "/".join(names[:number])
 
 
 def _check_hidden(config: PluginConfig, rootfs: Rootfs, places: tuple[_Place, ...]) -> Iterator[Finding]:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from mirror.plugin.config.host_path import path_and_parents
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.findings import rootfs_findings as table
 from mirror.plugin.findings import script_findings as scripts
 from mirror.plugin.findings.finding import Finding
-from mirror.plugin.lint.config_checks import covering_mount
+from mirror.plugin.lint.mount_checks import place_of
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, search_path
@@ -50,8 +51,10 @@ def check_start(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | 
         rootfs: root filesystem of the plugin, read to the end.
         meant: platform for which the plugin is intended; None if unknown.
     """
-    start = follow_start(config, rootfs, lambda path: _is_from_host(config, path))
-    check = _StartCheck(config, rootfs, start, meant)
+    mounted = frozenset(place_of(mount.destination) for mount in config.mounts if mount.destination)
+    hidden = mounted | ({place_of(config.propagated_mount)} if config.propagated_mount else set())
+    start = follow_start(config, rootfs, lambda path: _is_at(hidden, path))
+    check = _StartCheck(config, rootfs, start, mounted, meant)
     if start.programs:
         yield from check.entrypoint(start.programs[0])
     # A program may be started several times. The most certain start counts.
@@ -63,6 +66,8 @@ def check_start(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | 
             # A script may have a program for each platform.
             found = [one for one in check.started(program, is_certain=True) if not one.code.startswith("platform")]
             yield from (scripts.CONDITIONAL_FAULT(fault=finding.text) for finding in found)
+    for one in start.demanded:
+        yield scripts.SETTING_DEMANDED(script=one.script, line=one.line, setting=one.setting)
     for flag in start.swallowed:
         if flag.following:
             yield scripts.FLAG_SWALLOWED(
@@ -86,15 +91,22 @@ class _StartCheck:
         config: configuration of the plugin.
         rootfs: root filesystem of the plugin.
         start: programs that the plugin starts.
+        mounted: places of the mounts, whose content comes from the host.
         meant: platform for which the plugin is intended; None if unknown.
     """
 
     def __init__(
-        self, config: PluginConfig, rootfs: Rootfs, start: PluginStart, meant: IntendedPlatform | None
+        self,
+        config: PluginConfig,
+        rootfs: Rootfs,
+        start: PluginStart,
+        mounted: frozenset[str],
+        meant: IntendedPlatform | None,
     ) -> None:
         self._config = config
         self._rootfs = rootfs
         self._start = start
+        self._mounted = mounted
         self._meant = meant
         self._checked: set[int] = set()
         self._first: tuple[str, Platform] | None = None
@@ -147,7 +159,7 @@ class _StartCheck:
         before = name
         for called, one in chain(program.found, self._rootfs):
             if one is None:
-                if covering_mount(self._config, called) is None and not self._start.written.may_hold(called):
+                if not _is_at(self._mounted, called) and not self._start.written.may_hold(called):
                     yield self._interpreter_missing(before, called, is_certain=is_certain)
                 return
             shown = called if before is not name or not program.by else name
@@ -176,13 +188,11 @@ class _StartCheck:
             return
         written = self._start.written
         if self._rootfs.tree.find(posixpath.join("/", elf.interpreter)) is None:
-            if covering_mount(self._config, elf.interpreter) is None and not written.may_hold(elf.interpreter):
+            if not _is_at(self._mounted, elf.interpreter) and not written.may_hold(elf.interpreter):
                 kind = table.LOADER_MISSING if is_certain else scripts.LOADER_GUESSED
                 yield kind(name=name, loader=elf.interpreter)
         # Libraries below a mount are those of the host, which are unknown here. A script may create libraries too.
-        elif not any(
-            covering_mount(self._config, folder) or written.may_be_below(folder) for folder in _LIBRARY_FOLDERS
-        ):
+        elif not any(_is_at(self._mounted, folder) or written.may_be_below(folder) for folder in _LIBRARY_FOLDERS):
             missing = self._missing_libraries(node)
             if missing:
                 kind = table.LIBRARIES_MISSING if is_certain else scripts.LIBRARIES_GUESSED
@@ -237,11 +247,9 @@ class _StartCheck:
         return sorted(missing)
 
 
-def _is_from_host(config: PluginConfig, path: str) -> bool:
-    """Return True if a mount, or the propagated mount, hides a path of the root filesystem."""
-    propagated = posixpath.normpath(posixpath.join("/", config.propagated_mount)).rstrip("/")
-    is_below = bool(config.propagated_mount) and f"{path}/".startswith(f"{propagated}/")
-    return is_below or covering_mount(config, path) is not None
+def _is_at(places: frozenset[str], path: str) -> bool:
+    """Return True if one of these mounts hides a path of the root filesystem."""
+    return not places.isdisjoint(path_and_parents(place_of(path)))
 
 
 def _run_together(one: Platform, other: Platform) -> bool:

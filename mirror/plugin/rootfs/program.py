@@ -15,8 +15,9 @@ _MOST_LINE_BYTES: Final = 256
 _MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 #: Largest shell script whose text is kept. Larger ones carry an archive, or are not written by hand.
 _MOST_SCRIPT_BYTES: Final = 64 * 1024
-#: Interpreters of shell scripts, and programs that start the interpreter in their argument.
-_SHELLS: Final = frozenset(["sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"])
+#: Interpreters of shell scripts.
+SHELLS: Final = frozenset(["sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"])
+#: Programs that start the interpreter in their argument.
 _STARTERS: Final = frozenset(["env", "busybox", "with-contenv"])
 
 
@@ -91,7 +92,7 @@ class ProgramReader:
     def _script(self, interpreter: str, argument: str) -> str | None:
         """Return the text of a shell script; None if it is another script, or not kept whole."""
         names = [interpreter, *argument.split()] if posixpath.basename(interpreter) in _STARTERS else [interpreter]
-        if not any(posixpath.basename(name) in _SHELLS for name in names):
+        if not any(posixpath.basename(name) in SHELLS for name in names):
             return None
         is_whole = self._position == len(self._kept) <= _MOST_SCRIPT_BYTES
         return self._kept.decode("utf-8", "surrogateescape") if is_whole and b"\0" not in self._kept else None

@@ -30,6 +30,8 @@ _TOOL_NAMES: Final = """
 """
 #: Programs of every small root filesystem, mostly applets of busybox. A shell may have them built in.
 TOOLS: Final = frozenset(_TOOL_NAMES.split())
+#: Words before a command, with the option of ``time``.
+PREFIXES: Final = frozenset(["!", "time", "-p", "coproc"])
 #: Commands whose result decides what follows. Other commands on the left of ``&&`` usually succeed.
 TESTS: Final = frozenset(
     ["[", "[[", "((", "test", "grep", "egrep", "which", "command", "type", "hash", "pgrep", "false"]

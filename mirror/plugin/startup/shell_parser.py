@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.plugin.startup.known_commands import ENDLESS, TESTS
+from mirror.plugin.startup.known_commands import ENDLESS, PREFIXES, TESTS
 from mirror.plugin.startup.shell_commands import OpenCommand, ShellCommand, joined, names_in
 from mirror.plugin.startup.shell_lexer import ShellLexer
 from mirror.plugin.startup.shell_words import Piece, ShellUnreadable, ShellWord, plain_word
@@ -113,7 +113,7 @@ class _Parser:
         elif keyword in _CLOSERS:
             self._advance()
             self._close(_CLOSERS[keyword])
-        elif keyword in {"!", "time", "coproc"}:
+        elif keyword in PREFIXES:
             self._advance()
             frame.negated = frame.negated or keyword == "!"
         elif keyword == "function":
@@ -189,8 +189,8 @@ class _Parser:
             elif in_test:
                 self._advance()  # an operator of [[
             elif part[0] in "<>" or part.startswith("&>"):
-                # A number before a redirection is a file descriptor.
-                if words and not self._lexer.apart and words[-1].source.isdecimal() and len(words) > 1:
+                # A number or name before a redirection is a file descriptor.
+                if words and not self._lexer.apart and words[-1].is_descriptor and len(words) > 1:
                     words.pop()
                 if (target := self._read_redirection()) is not None:
                     redirections.append((part, target))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from mirror.plugin.rootfs.entry import MOST_PATH_BYTES
 from mirror.plugin.startup.shell_commands import ShellCommand
 from mirror.plugin.startup.shell_variables import KnownValue, ShellVariables
-from mirror.plugin.startup.started_programs import Certainty
+from mirror.plugin.startup.shell_words import ShellWord
+from mirror.plugin.startup.started_programs import Certainty, DemandedSetting
 
 _DECLARING: Final = frozenset(["export", "readonly", "local", "declare", "typeset"])
 #: Commands that set the variables which they name.
@@ -67,6 +68,13 @@ class ShellState:
         path = posixpath.join(self.folder or "/", name)
         return path if len(path) <= MOST_PATH_BYTES else None
 
+    def demanded(self, word: ShellWord) -> Iterator[DemandedSetting]:
+        """Yield the settings that a word demands, as ``${NAME:?}`` does, and that are empty. The script ends there."""
+        for piece in word.pieces if self.ceiling is not Certainty.POSSIBLE else ():
+            value = self.variables.value_of(piece) if piece.operator == ":?" else None
+            if value is not None and value.setting and not value.text:
+                yield DemandedSetting(self.title, word.line, value.setting)
+
     def lose(self) -> None:
         """Note that the script did something unknown."""
         self.variables.forget_all()
@@ -92,6 +100,10 @@ class ShellState:
         elif name in {"cd", "chdir", "pushd"}:
             target = fields[1] if len(fields) == 2 else None
             self.folder = self.path_of(target) if certain and target else None
+        elif name == "alias":
+            # An alias may stand for any command.
+            self.functions |= {part.partition("=")[0]: [] for part in fields[1:] if part}
+            self.undisturbed = False
         elif name == "popd":
             self.folder = None
         elif name == "set":

@@ -15,6 +15,7 @@ _MOST_FIELDS: Final = 1000
 _MOST_FIELD_CHARACTERS: Final = 64 * 1024
 _MOST_PIECES: Final = 50
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
+_HOME: Final = re.compile(r"(?:^|:)~")
 #: Variables that the engine or the shell sets.
 _ALWAYS_SET: Final = frozenset(
     ["HOME", "HOSTNAME", "IFS", "OLDPWD", "PATH", "PPID", "PWD", "RANDOM", "TERM", "UID", "USER"]
@@ -76,7 +77,7 @@ class ShellVariables:
         if match is None:
             return
         pieces = (Piece(match.string[match.end() :]), *word.pieces[1:])
-        value = self._joined(pieces)
+        value = None if _HOME.search(pieces[0].text or "") else self._joined(pieces)
         if match[2]:
             before = self.values.get(match[1])
             pieces = (*(before.pieces if before is not None else ()), *value.pieces) if value is not None else ()
@@ -95,6 +96,9 @@ class ShellVariables:
 
     def expand(self, word: ShellWord) -> list[str | None]:
         """Return the fields that a word becomes. An unknown field is None, and may be several fields or none."""
+        first = word.pieces[0] if word.pieces else Piece("")
+        if first.text is not None and first.text.startswith("~") and not first.quoted:
+            return [None]
         expansions = [piece for piece in word.pieces if piece.text is None]
         if len(expansions) == 1 and expansions[0].variable in {"@", "*"} and not word.literal:
             if self.arguments is not None and all(piece.text in {None, ""} for piece in word.pieces):
@@ -107,6 +111,8 @@ class ShellVariables:
             value = self.value_of(piece)
             characters += 0 if value is None else len(value.text)
             if value is None or len(fields) > _MOST_FIELDS or characters > _MOST_FIELD_CHARACTERS:
+                return [None]
+            if not piece.quoted and (_is_pattern(value.text) or _has_braces(piece.text or "")):
                 return [None]
             if piece.quoted or piece.text is not None:
                 current = (current or "") + value.text
@@ -170,6 +176,17 @@ class ShellVariables:
 def is_assignment(word: ShellWord) -> bool:
     """Return True for a word such as ``NAME=VALUE``."""
     return _assignment(word) is not None
+
+
+def _is_pattern(text: str) -> bool:
+    """Return True for a pattern of file names. The files that are there decide what it becomes."""
+    return "*" in text or "?" in text or "]" in text.partition("[")[2]
+
+
+def _has_braces(text: str) -> bool:
+    """Return True for braces that become several words, such as ``{a,b}`` (bash)."""
+    inside = text.partition("{")[2].rpartition("}")[0]
+    return "," in inside or ".." in inside
 
 
 def _assignment(word: ShellWord) -> re.Match[str] | None:

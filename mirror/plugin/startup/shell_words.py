@@ -60,6 +60,11 @@ class ShellWord:
         return self.source if len(self.pieces) == 1 and self.pieces[0].text == self.source else ""
 
     @property
+    def is_descriptor(self) -> bool:
+        """True for a number or a name in braces (bash). Before a redirection, they stand for a file descriptor."""
+        return self.source.isdecimal() or (self.source[:1] == "{" and self.source[1:-1].isidentifier())
+
+    @property
     def names(self) -> frozenset[str]:
         """Names of the variables in the word."""
         return frozenset(name for piece in self.pieces for name in (piece.variable, *piece.names) if name)

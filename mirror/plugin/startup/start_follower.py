@@ -19,9 +19,9 @@ from mirror.plugin.startup.shell_parser import read_commands
 from mirror.plugin.startup.shell_state import ShellState
 from mirror.plugin.startup.shell_variables import KnownValue, ShellVariables, is_assignment
 from mirror.plugin.startup.shell_words import ShellWord
-from mirror.plugin.startup.started_programs import Certainty, PluginStart, StartedProgram, script_of
+from mirror.plugin.startup.started_programs import Certainty, DemandedSetting, PluginStart, StartedProgram, script_of
 from mirror.plugin.startup.swallowed_flags import SwallowedFlag, swallowed_flags
-from mirror.plugin.startup.wrapper_programs import WrappedStart, is_wrapper, unwrap
+from mirror.plugin.startup.wrapper_programs import Arguments, WrappedStart, is_wrapper, unwrap
 from mirror.plugin.startup.written_paths import WrittenPaths
 
 _MOST_SCRIPTS: Final = 20
@@ -36,7 +36,6 @@ _SERVICES: Final = ("/etc/services.d", "/etc/s6-overlay/s6-rc.d")
 _AT_RUN_TIME: Final = ("/dev/", "/proc/", "/run/", "/sys/", "/tmp/", "/var/run/")  # noqa: S108 - in the plugin
 _SUPERVISORS: Final = frozenset(["init", "s6-svscan"])
 
-Arguments = Sequence[str | None]
 Guards = frozenset[str] | None
 
 
@@ -52,8 +51,8 @@ def follow_start(
     """
     follower = _Follower(config, rootfs, is_hidden)
     follower.follow_entrypoint()
-    swallowed = tuple(dict.fromkeys(follower.swallowed))
-    return PluginStart(tuple(dict.fromkeys(follower.programs)), swallowed, follower.written)
+    swallowed, demanded = dict.fromkeys(follower.swallowed), dict.fromkeys(follower.demanded)
+    return PluginStart(tuple(dict.fromkeys(follower.programs)), tuple(swallowed), tuple(demanded), follower.written)
 
 
 class _Follower:
@@ -62,6 +61,7 @@ class _Follower:
     def __init__(self, config: PluginConfig, rootfs: Rootfs, is_hidden: Callable[[str], bool]) -> None:
         self.programs: list[StartedProgram] = []
         self.swallowed: list[SwallowedFlag] = []
+        self.demanded: list[DemandedSetting] = []
         self.written = WrittenPaths()
         self._config = config
         self._rootfs = rootfs
@@ -177,9 +177,8 @@ class _Follower:
         if commands is None:
             state.lose()
             return
-        for command in commands:
-            if command.function:
-                state.functions.setdefault(command.function, []).append(command)
+        for command in (one for one in commands if one.function):
+            state.functions.setdefault(command.function, []).append(command)
         whole = [command for command in commands if not command.function]
         for command in whole:
             is_last = command is whole[-1] and not command.nested
@@ -211,6 +210,7 @@ class _Follower:
                 self.swallowed += swallowed_flags(words, state.variables, guards or frozenset(), state.title)
             ends = self._apply(command, words, fields, state, guards, is_last=is_last)
         for word in command.words:
+            self.demanded += state.demanded(word) if certain else ()
             state.variables.apply_expansions(word, certain=certain)
         return ends and certain
 

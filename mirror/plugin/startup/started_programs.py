@@ -53,17 +53,34 @@ class StartedProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class DemandedSetting:
+    """A setting that is empty by default, and without which a script ends.
+
+    Attributes:
+        script: name of the script.
+        line: line that demands the setting.
+        setting: the setting.
+    """
+
+    script: str
+    line: int
+    setting: str
+
+
+@dataclass(frozen=True, slots=True)
 class PluginStart:
     """Everything that is known about the start of a plugin.
 
     Attributes:
         programs: programs, the entrypoint first.
         swallowed: flags of commands that take the next word for their value.
+        demanded: settings that a script demands.
         written: places that scripts write to.
     """
 
     programs: tuple[StartedProgram, ...]
     swallowed: tuple[SwallowedFlag, ...]
+    demanded: tuple[DemandedSetting, ...]
     written: WrittenPaths
 
 

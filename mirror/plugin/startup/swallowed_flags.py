@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
+from mirror.plugin.rootfs.program import SHELLS
 from mirror.plugin.startup.shell_variables import ShellVariables
 from mirror.plugin.startup.shell_words import Piece, ShellWord
-from mirror.plugin.startup.wrapper_programs import SHELLS
 
 #: Arguments of a command that are looked at, and flags in one variable that are reported.
 _MOST_ARGUMENTS: Final = 100

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mirror.plugin.rootfs.program import SHELLS
+
 Arguments = Sequence[str | None]
 
 
@@ -34,10 +36,11 @@ class _Options:
     Attributes:
         flags: letters of the options without a value.
         valued: letters of the options with a value.
-        words: long options without a value.
+        words: long options without a value, and a dash if it is an option.
         valued_words: long options whose value is the next argument.
         operands: number of arguments before the wrapped program.
         assignments: True if assignments may stand before the wrapped program.
+        needed: option without which the arguments mean something else.
     """
 
     flags: str = ""
@@ -46,6 +49,7 @@ class _Options:
     valued_words: frozenset[str] = frozenset()
     operands: int = 0
     assignments: bool = False
+    needed: str = ""
 
 
 _TINI: Final = _Options("sgvwh", "pe")
@@ -57,7 +61,7 @@ _WRAPPERS: Final = {
     "docker-init": _TINI,
     "catatonit": _Options("gP"),
     "dumb-init": _DUMB_INIT,
-    "env": _Options("i0v", "uC", frozenset(["--ignore-environment"]), frozenset(["--unset"]), assignments=True),
+    "env": _Options("i0v", "uC", frozenset(["-", "--ignore-environment"]), frozenset(["--unset"]), assignments=True),
     "nohup": _Options(),
     "setsid": _Options("cfw", words=frozenset(["--fork", "--wait", "--ctty"])),
     "nice": _Options("0123456789", "n", valued_words=frozenset(["--adjustment"])),
@@ -68,7 +72,7 @@ _WRAPPERS: Final = {
     "chrt": _Options("abfior", operands=1),
     "chpst": _Options("vP012", "uUbenmdopfcrtl/"),
     "flock": _Options("nsxuo", "wE", operands=1),
-    "runuser": _Options("", "ugG"),
+    "runuser": _Options("", "ugG", needed="-u"),
     "setpriv": _Options(
         words=frozenset(["--clear-groups", "--init-groups", "--keep-groups", "--no-new-privs"]),
         valued_words=frozenset(["--reuid", "--regid", "--groups", "--inh-caps", "--bounding-set"]),
@@ -83,7 +87,6 @@ _WRAPPERS: Final = {
     "command": _Options("p"),
     "builtin": _Options(),
 }
-SHELLS: Final = frozenset(["sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"])
 
 
 def is_wrapper(name: str) -> bool:
@@ -110,12 +113,14 @@ def unwrap(arguments: Arguments) -> WrappedStart | None:
     if options is None:
         return None
     at = _after_options(options, rest)
-    if at is None:
+    if at is None or (options.needed and options.needed not in rest[:at]):
         return None
     at += options.operands
     while options.assignments and at < len(rest) and "=" in (rest[at] or ""):
         at += 1
-    return WrappedStart(arguments=rest[at:]) if at < len(rest) and rest[at] else None
+    # The name of a program does not begin with a dash: this is an option that is not known here, as in "flock FILE -c".
+    inner = rest[at] if at < len(rest) else None
+    return WrappedStart(arguments=rest[at:]) if inner and not inner.startswith("-") else None
 
 
 def _after_options(options: _Options, arguments: Arguments) -> int | None:
@@ -127,7 +132,7 @@ def _after_options(options: _Options, arguments: Arguments) -> int | None:
             return at
         if word == "--":
             return at + 1
-        if not word.startswith("-") or word == "-":
+        if not word.startswith("-") or (word == "-" and word not in options.words):
             return at
         at += 1
         if word.startswith("--"):
@@ -158,9 +163,10 @@ def _shell(arguments: Arguments) -> WrappedStart | None:
         if word[:1] not in {"-", "+"}:
             break
         at += 1
-        if word in {"-o", "+o", "-O", "--rcfile", "--init-file"}:
+        if word in {"--rcfile", "--init-file"}:
             at += 1
         elif not word.startswith("--"):
+            at += "o" in word.lower()  # the name of an option follows, as in "-euo pipefail"
             is_text = is_text or ("c" in word and word[0] == "-")
             if "s" in word:
                 return None

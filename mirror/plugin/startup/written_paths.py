@@ -38,6 +38,7 @@ class WrittenPaths:
         rest = arguments[1:]
         if name == "busybox":
             name, rest = rest[0] if rest and rest[0] else "", rest[1:]
+            self._anything = self._anything or name == "--install"  # links to all programs that are built in
         if name == "mount" and any((word or "").startswith("--make") for word in rest):
             return
         has_target = "-t" in rest and name != "mount"  # the type of a mount

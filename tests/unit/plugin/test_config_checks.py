@@ -6,17 +6,12 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.lint.config_checks import check_config, covering_mount
+from mirror.plugin.lint.config_checks import check_config
 from tests.support.rootfs import config
 
 
 def codes(**members: Any) -> list[str]:
     return [finding.code for finding in check_config(config(**members))]
-
-
-def mount(**members: Any) -> dict[str, Any]:
-    whole = {"Name": "m", "Source": "/tmp", "Destination": "/m", "Type": "bind", "Options": ["rbind"]}
-    return {"Mounts": [whole | members]}
 
 
 def linux(**members: Any) -> dict[str, Any]:
@@ -29,6 +24,8 @@ def linux(**members: Any) -> dict[str, Any]:
         ({}, []),
         ({"Entrypoint": []}, ["entrypoint-empty"]),
         ({"Entrypoint": None, "Args": {"Value": ["/bin/driver"]}}, []),
+        ({"Entrypoint": ["", "x"]}, ["entrypoint-empty"]),
+        ({"Entrypoint": None, "Args": {"Value": ["", "x"]}}, ["entrypoint-empty"]),
         ({"WorkDir": "run"}, ["work-dir-relative"]),
         ({"WorkDir": "/run"}, []),
         (linux(Capabilities=["CAP_SYS_ADMIN", "CAP_BPF"]), []),
@@ -43,20 +40,6 @@ def linux(**members: Any) -> dict[str, Any]:
 )
 def test_what_is_found(members: dict[str, Any], expected: list[str]) -> None:
     assert codes(**members) == expected
-
-
-@pytest.mark.parametrize(
-    ("destination", "path", "covered"),
-    [
-        ("/opt", "/opt/driver", True),
-        ("opt/", "/opt", True),
-        ("/", "/x", True),
-        ("/opt", "/optional", False),
-        ("", "/x", False),
-    ],
-)
-def test_mounts_cover_what_lies_below(destination: str, path: str, covered: bool) -> None:
-    assert (covering_mount(config(**mount(Destination=destination)), path) is not None) is covered
 
 
 def test_what_a_config_holds_is_shown_without_what_a_terminal_obeys() -> None:

@@ -39,7 +39,7 @@ def prepared(*sources: str, devices: tuple[str, ...] = ()) -> tuple[tuple[str, .
         ),
         ([], ["/dev/kvm"], ["modprobe kvm_intel || modprobe kvm_amd"]),
         (["/dev/fuse"], [], ["modprobe fuse"]),
-        ([], ["/dev/sdb"], []),
+        ([], ["/dev/sdb", "/srv/node"], []),
     ],
 )
 def test_commands_make_what_is_missing(sources: list[str], devices: list[str], commands: list[str]) -> None:

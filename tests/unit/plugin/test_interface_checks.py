@@ -115,6 +115,12 @@ def test_the_releases_that_use_a_plugin(types: list[str], engines: list[str]) ->
     assert [one.engines for one in engine_verdicts(check_interface(interface)) if one.works] == engines
 
 
+def test_the_message_names_the_types_that_came_later() -> None:
+    types = ["docker.logdriver/2", "docker.csinode/1.0", "example.things/1.0"]
+    (since,) = (one for one in check_interface(config(Interface={"Types": types}).interface) if "since" in one.code)
+    assert since.text == "older engines do not use plugins of type docker.logdriver/2, docker.csinode/1.0"
+
+
 def test_every_release_of_a_capability_is_a_release_of_the_table() -> None:
     told = {release for one in CAPABILITIES.values() for release in (one.since, one.removed) if release is not None}
     assert told <= set(RELEASES)

@@ -68,6 +68,7 @@ def without_reach(members: dict[str, Any]) -> list[tuple[str, str]]:
         unbound("fuse.sshfs", "host:"),
         {"PropagatedMount": "/volumes"},
         {"PropagatedMount": "/volumes/"},
+        {"PropagatedMount": "/sys/fs"},
         device("/dev/null"),
     ],
 )
@@ -127,6 +128,7 @@ def test_what_surely_fails_is_an_error(members: dict[str, Any], code: str) -> No
         (mount(Destination="/dev/"), "warning", "mount-dropped"),
         (mount(Source="/srv/absent", Destination="/dev/mapper"), "warning", "mount-dropped"),
         (unbound("none", Destination="/dev/mapper"), "warning", "mount-dropped"),
+        ({"PropagatedMount": "/sys/x"}, "warning", "mount-in-sys"),
         ({"PropagatedMount": "volumes"}, "warning", "propagated-mount-spelling"),
         ({"PropagatedMount": "/./volumes"}, "warning", "propagated-mount-spelling"),
         (mount(Destination="m"), "hint", "mount-destination-relative"),

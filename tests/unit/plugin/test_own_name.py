@@ -93,6 +93,7 @@ def test_a_value_is_a_name_or_none(value: str, name: str | None) -> None:
         ("mirror:5000/acme:1", True, "acme:1", Severity.HINT, "install it with --alias mirror:5000/acme:1"),
         ("acme", True, "acme:latest", Severity.WARNING, "install it with --alias acme:latest and plugin_name=acme:l"),
         ("acme:1", True, None, Severity.HINT, "install it with --alias acme:1"),
+        ("acme", True, None, Severity.WARNING, "install it with --alias acme:latest and plugin_name=acme:latest; or"),
     ],
 )
 def test_the_value_is_compared_with_the_name(

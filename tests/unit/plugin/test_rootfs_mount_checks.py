@@ -52,6 +52,15 @@ def mounts(*pairs: tuple[str, str], kind: str = "bind") -> dict[str, Any]:
         # The engine makes these folders anew.
         ([file("etc")], mounts(("/tmp", "/etc/acme")), []),
         ([file("proc"), file("dev")], mounts(("/tmp", "/dev/x")), []),
+        ([], mounts(("/etc/hosts", "/etc")), ["mount-not-a-file"]),
+        ([file("etc")], mounts(("/etc/hosts", "/etc")), ["mount-not-a-file"]),
+        # The engine makes these files.
+        ([], mounts(("/tmp", "/etc/hosts")), ["mount-not-a-folder"]),
+        ([], mounts(("/tmp", "/etc/resolv.conf/below")), ["mount-not-a-folder"]),
+        ([], mounts(("/etc/hosts", "/etc/hosts")), []),
+        ([folder("etc/hostname")], mounts(("/tmp", "/etc/hostname")), []),
+        ([], mounts(("/tmp", "/etc"), ("/tmp", "/etc/hosts")), []),
+        ([], {"WorkDir": "/etc/hosts"}, ["work-dir-not-a-folder"]),
         ([file("run")], {}, ["mount-not-a-folder"]),
         ([file("run/docker")], {}, ["mount-not-a-folder"]),
         ([folder("etc/hosts")], {}, []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ def started_by(text: str, *entries: Told, **members: Any) -> list[str]:
         ("exec driver", [file("driver", STATIC)], ["error program-missing"]),
         ("sh /lib/more.sh", [], ["error program-missing"]),
         ("sh /lib/more.sh", [file("lib/more.sh", b"exec /driver", 0o644)], ["error program-missing"]),
+        ("sh -e /lib/more.sh", [file("lib/more.sh", b"exec /driver", 0o644)], ["error program-missing"]),
         (EXEC, [file("driver", STATIC, 0o644)], ["error program-not-executable"]),
         (FOREVER, [file("driver", STATIC, 0o644)], ["warning program-not-executable"]),
         (EXEC, [folder("driver")], ["error program-not-executable"]),
@@ -90,6 +92,8 @@ def test_bare_names_that_a_script_creates() -> None:
         "base64 </opt/driver | tee /driver",
         'cp /opt/driver "$TARGET"',
         "dd if=/opt/driver of=/driver",
+        "/bin/busybox --install -s /bin",
+        "mount --bind /opt/driver /driver",
     ],
 )
 def test_files_that_a_script_creates_are_not_missing(text: str) -> None:
@@ -124,6 +128,45 @@ def test_a_mount_over_a_program_is_not_looked_behind() -> None:
     assert started_by("exec /host/driver", Mounts=mounts) == hint
     assert started_by("exec /state/driver", folder("state"), PropagatedMount="/state") == []
     assert started_by(". /host/settings\nexec /driver $x", file("driver", STATIC), Mounts=mounts) == hint
+
+
+@pytest.mark.parametrize(
+    ("destination", "path", "covered"),
+    [
+        ("/opt", "/opt/driver", True),
+        ("opt/", "/opt", True),
+        ("/", "/x", True),
+        ("/opt", "/optional", False),
+        ("", "/x", False),
+    ],
+)
+def test_mounts_cover_what_lies_below(destination: str, path: str, covered: bool) -> None:
+    mount = {"Source": "/host", "Destination": destination, "Type": "bind", "Options": ["rbind"]}
+    assert ("error program-missing" in started_by(f"exec {path}", Mounts=[mount])) is not covered
+
+
+def steps(number: int) -> int:
+    """Count the calls of functions while a plugin with many mounts and many commands is checked."""
+    text = "".join(f"/x{one}\n" for one in range(number))
+    mounts = [{"Source": "/s", "Destination": f"/sys/{one}", "Type": "tmpfs"} for one in range(number)]
+    whole = rootfs(*MUSL, file("start.sh", f"#!/bin/sh\n{text}".encode()))
+    content = PluginContent(config(Entrypoint=["/start.sh"], Mounts=mounts), whole)
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    sys.setprofile(note)
+    try:
+        view_plugin(content)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_work_grows_with_mounts_and_commands_and_not_with_their_product() -> None:
+    assert steps(400) < 3 * steps(200)
 
 
 @pytest.mark.parametrize(
@@ -183,9 +226,35 @@ def test_the_message_names_the_place_and_the_cause() -> None:
         "/start.sh, line 3: the value of -vlan-if is the setting iflist, which is empty by default and not quoted, so "
         "-vlan-if takes -store for its value"
     )
+    assert flag.seen.endswith("; this is a guess, because only the program knows whether -vlan-if takes a value")
     assert flag.fix.startswith(
         "set iflist=VALUE at the install if the setting is settable, or write -vlan-if=$iflist in the script"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (': "${x:?}"', 1),
+        ("echo ${x:?set x}\n: ${x:?}", 1),
+        ("y=$x; : ${y:?}", 1),
+        ("f() { : ${x:?}; }; f", 1),
+        (": ${filled:?}", 0),
+        (": ${x?}", 0),
+        (": ${x:=a}; : ${x:?}", 0),
+        ("[ $mode = a ] && : ${x:?}", 0),
+        ("(: ${x:?})", 0),
+        ("sh -c ': ${x:?}'", 1),
+        ("[ $mode = a ] && sh -c ': ${x:?}'", 0),
+        ("f() { : ${x:?}; }", 0),
+        ("x=a; : ${x:?}", 0),
+        (". /host/x\n: ${x:?}", 0),
+    ],
+)
+def test_settings_that_a_script_demands(text: str, count: int) -> None:
+    env = [{"Name": "x", "Value": ""}, {"Name": "filled", "Value": "a"}]
+    findings = started_by(f"{text}\n{EXEC}", file("driver", STATIC), file("host/x", b"#!/bin/sh\nread x\n"), Env=env)
+    assert findings == ["warning setting-demanded"] * count
 
 
 def test_a_flag_at_the_end_has_no_value() -> None:
