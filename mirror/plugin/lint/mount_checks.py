@@ -12,7 +12,7 @@ from mirror.plugin.config.host_path import is_within, resolve
 from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind, host_preparation
 from mirror.plugin.config.mount_reach import DISK_FILE_SYSTEMS, EMPTY_FILE_SYSTEMS, FILE_SYSTEMS, config_reaches
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
-from mirror.plugin.config.settable import Setting, list_settings
+from mirror.plugin.config.settable import Setting, settings_by_item
 from mirror.plugin.findings import mount_findings as table
 from mirror.plugin.findings.finding import Finding
 
@@ -36,7 +36,7 @@ _IN_SYS: Final = tuple(
 
 def check_mounts(config: PluginConfig) -> Iterator[Finding]:
     """Yield findings about mounts, the propagated mount and devices, then those about paths on the host."""
-    settings = {(setting.kind, setting.name): setting for setting in list_settings(config)}
+    settings = settings_by_item(config)
     dropped = dropped_mounts(config)
     brought = frozenset(place_of(mount.destination) for mount in config.mounts)
     for number, mount in enumerate(config.mounts):
