@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mirror.authoring.files import layer_sources
+from mirror.authoring.files import layer_sources, saved_image, spooled_input
 from mirror.authoring.files.file_kind import describe_file
 from mirror.authoring.files.layer_sources import Flattening
 from mirror.authoring.files.rootfs_input import open_rootfs
@@ -243,6 +243,22 @@ def two_images(at: Path) -> Path:
     return write(at / "x.tar", tar(entry("manifest.json", saved.encode()), entry("c", b"{}"), entry("l", root_tar())))
 
 
+def zstd_layer(at: Path) -> Path:
+    return write_layout_tar(
+        layout([root_tar()], layer_type="application/vnd.oci.image.layer.v1.tar+zstd"), at / "x.tar"
+    )
+
+
+def longer_layer(at: Path) -> Path:
+    files = layout([root_tar()])
+    (layer,) = (name for name, content in files.items() if content.startswith(b"\x1f\x8b"))
+    return write_layout_tar({**files, layer: files[layer] + b"x"}, at / "x.tar")
+
+
+def tar_of_platforms(at: Path) -> Path:
+    return write(at / "x.tar", tar(entry("linux_amd64/bin/x"), entry("linux_arm64/bin/x")))
+
+
 REFUSED: dict[str, Callable[[Path], Path]] = {
     "cannot be read: No such file": lambda at: at / "x",
     "is empty, not a tar": lambda at: write(at / "x", b""),
@@ -258,6 +274,12 @@ REFUSED: dict[str, Callable[[Path], Path]] = {
     "is damaged or truncated": lambda at: write(at / "x", gzip.compress(root_tar())[:-20]),
     "is not a complete tar": lambda at: write(at / "x", root_tar()[:1000]),
     "is compressed with zstd; fix: decompress it with unzstd": lambda at: write(at / "x", b"\x28\xb5\x2f\xfd"),
+    "is compressed with zstd; fix: write the image again with": zstd_layer,
+    "bytes instead of": longer_layer,
+    "holds a folder for each of linux/amd64, linux/arm64; fix: build with --output type=oci": tar_of_platforms,
+    "holds more than 1000 images": lambda at: write(
+        at / "x", tar(entry("manifest.json", json.dumps([{}] * 1001).encode()))
+    ),
     "holds no files": empty,
     "is the context of a build, with a Dockerfile": context,
     "is the folder of a plugin, with its files below rootfs/; fix: give rootfs/ itself": plugin_folder,
@@ -290,6 +312,33 @@ def test_a_root_filesystem_of_unknown_platform_is_not_packed_for_two(tmp_path: P
     file = write(tmp_path / "x.tar", root_tar())
     with ExitStack() as stack, pytest.raises(ConfigurationFault, match="the files of one platform only"):
         open_rootfs(file, [AMD64, ARM64], stack)
+
+
+def test_a_layout_of_too_many_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_image, "_MOST_IMAGES", 2)
+    file = write_layout_tar(several(PLATFORMS), tmp_path / "x")
+    with ExitStack() as stack, pytest.raises(ConfigurationFault, match="holds more than 2 images"):
+        open_rootfs(file, (), stack)
+
+
+def test_compressed_input_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooled_input, "COMMAND_LIMITS", replace(COMMAND_LIMITS, layer_bytes=5000))
+    with ExitStack() as stack, pytest.raises(ConfigurationFault, match="unpacks to"):
+        open_rootfs(write(tmp_path / "x", gzip.compress(root_tar())), (), stack)
+
+
+def test_a_terminal_is_refused() -> None:
+    outer, terminal = os.openpty()
+    before = os.dup(0)
+    os.dup2(terminal, 0)
+    os.write(outer, b"\x04")  # end of input, so that nobody waits for more
+    try:
+        with ExitStack() as stack, pytest.raises(ConfigurationFault, match="is a terminal"):
+            open_rootfs(STANDARD_INPUT, (), stack)
+    finally:
+        os.dup2(before, 0)
+        for descriptor in (before, terminal, outer):
+            os.close(descriptor)
 
 
 @example(b"")
