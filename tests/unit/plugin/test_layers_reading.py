@@ -166,6 +166,25 @@ def test_a_document_with_another_value_in_any_place_raises_nothing(other: object
         assert read is None or read.rootfs is None or list(read.rootfs.tree.entries())
 
 
+@pytest.mark.parametrize(
+    ("line", "at", "other"),
+    [
+        (3, 1, ""),
+        (3, 1, ".."),
+        (3, 1, "a/b"),
+        (3, 4, "sbin"),
+        (4, 0, 1),
+        (6, slice(0, 1), [["FILE", 1], ["FOLDER", 1]]),
+    ],
+    ids=["no name", "above", "two names", "twice", "nowhere", "the root is a file"],
+)
+def test_a_tree_that_no_layers_have_is_no_reading(line: int, at: int | slice, other: object) -> None:
+    values = [json.loads(text) for text in zlib.decompress(written(real())).splitlines()]
+    assert read_reading(zlib.compress(b"\n".join(json.dumps(value).encode() for value in values))) is not None
+    values[line][at] = other
+    assert read_reading(zlib.compress(b"\n".join(json.dumps(value).encode() for value in values))) is None
+
+
 @pytest.mark.parametrize("kept", [0, 1, 10, -1])
 def test_a_document_that_is_cut_off_is_no_reading(kept: int) -> None:
     assert read_reading(written(real())[:kept]) is None
