@@ -34,7 +34,7 @@ from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.saved_image import layout, save_docker, write_layout, write_layout_tar
 from tests.support.layers import entry, tar
-from tests.unit.authoring.conftest import REPOSITORY, TAG, packed, recipe
+from tests.unit.authoring.conftest import CONFIG, REPOSITORY, TAG, packed, recipe
 
 PROGRAM = b"\x7fELF" + bytes(5000)
 AMD64, ARM64, ARMV7 = (Platform.parse(text) for text in ("linux/amd64", "linux/arm64", "linux/arm/v7"))
@@ -205,6 +205,22 @@ async def test_one_platform_of_several_keeps_the_tag(registry: MemoryRegistry, s
     (folders / "linux_arm64/bin/driver").write_bytes(b"arm64")
     (again,) = await built(registry, source, folders, ARM64)
     assert again.plugin == one.plugin
+
+
+@pytest.mark.parametrize("platforms", [[ARM64], [AMD64, ARM64]])
+async def test_rootfs_may_have_a_folder_for_each_platform(
+    registry: MemoryRegistry, tmp_path: Path, platforms: list[Platform]
+) -> None:
+    (tmp_path / "plugin").mkdir()
+    (tmp_path / "plugin/config.json").write_text(json.dumps(CONFIG))
+    for name in ("linux_amd64", "linux_arm64"):
+        write_root(tmp_path / "plugin/rootfs" / name)
+        (tmp_path / "plugin/rootfs" / name / "etc/issue").write_text(name)
+    found = Recipe(tmp_path / "plugin", None, {}, latest_seconds=0, owners=False, platforms=tuple(platforms))
+    destination = CopyDestination(registry, REPOSITORY)
+    plugins = await pack(found, destination, TAG, SilentProgress())
+    alone = replace(found, rootfs=tmp_path / "plugin/rootfs/linux_arm64", platforms=())
+    assert plugins[-1].plugin == (await pack(alone, destination, TAG, SilentProgress()))[0].plugin
 
 
 async def test_no_plugin_is_stored_if_a_platform_is_missing(
