@@ -250,7 +250,7 @@ def _open_rootfs(recipe: Recipe, stack: ExitStack) -> Sequence[RootfsInput]:
         raise ConfigurationFault(
             f"{recipe.folder} has no {ROOTFS}/; fix: create it, or name an image, a tar or a folder with --rootfs"
         )
-    return open_rootfs(rootfs, recipe.platforms, stack) if len(recipe.platforms) > 1 else [rootfs]
+    return open_rootfs(rootfs, recipe.platforms, stack) if recipe.platforms else [rootfs]
 
 
 def _walk(rootfs: Path, stack: ExitStack, *, owners: bool) -> FolderWalk:

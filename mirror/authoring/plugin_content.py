@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from types import ModuleType
 
 from mirror.oci import Digest, Manifest, Repository
+from mirror.oci.digest import new_hasher
 from mirror.oci.errors import BlobUnknown, ManifestInvalid, StorageFault
 from mirror.oci.printable_text import quoted
+from mirror.plugin import reading, rootfs
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.lint.plugin_view import PluginContent
@@ -104,7 +109,7 @@ async def read_content(
     if readings is None:
         read = await _read_layers(reader, repository, manifest, progress, limits=limits, names=names)
     else:
-        version = reading_version(limits, names)
+        version = reading_version(code_digest(rootfs, reading), limits, names)
         kept = await readings.reading(manifest.digest, version)
         known = None if kept is None else await in_thread(read_reading, kept)
         # A layer that is gone since then is a finding or an error, so the reading does not replace it.
@@ -116,6 +121,20 @@ async def read_content(
                 await _keep(readings, manifest.digest, version, read)
     found = manifest_checks.check_plugin(manifest, stored.size_bytes, stored.content, read.facts)
     return PluginContent(config, read.rootfs, found)
+
+
+@cache
+def code_digest(*rooms: ModuleType) -> str:
+    """Return a digest of all modules in packages.
+
+    The digest of the code that reads layers is part of the version of a reading. So a change of this code ends the
+    readings of before, and nobody has to remember it.
+    """
+    hasher = new_hasher()
+    for room in rooms:
+        for file in sorted(Path(room.__path__[0]).glob("*.py*")):
+            hasher.update(file.read_bytes())
+    return hasher.hexdigest()
 
 
 async def _read_layers(

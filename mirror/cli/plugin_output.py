@@ -120,7 +120,7 @@ def print_view(view: PluginView) -> None:
             f"  {verdict.engines + ':':<16}{'no known problem' if verdict.works else 'does not work'}", highlight=False
         )
         for reason in verdict.reasons:
-            RESULTS.out(f"      {printable(reason.text)}", highlight=False)
+            RESULTS.out(wrapped(RESULTS, f"      {printable(reason.text)}", 8), highlight=False)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:

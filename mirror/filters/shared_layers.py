@@ -140,7 +140,7 @@ class SharedLayerReader:
     async def _read_platform(
         self, registry: Reader, repository: Repository, manifest: Manifest, config: PluginConfig
     ) -> Platform | str | None:
-        watcher = RootfsBuilder()
+        watcher = RootfsBuilder(digests=False)
         layers = PluginLayers(self._limits)
         for number, digest in enumerate(dict.fromkeys(layer.digest for layer in manifest.layers), 1):
             # Read the layer even if its facts are known, because the watcher needs its entries.

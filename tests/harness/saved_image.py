@@ -33,7 +33,12 @@ def save_docker(layers: Sequence[bytes], file: Path, *, repeated: bool = False) 
 
 
 def layout(
-    layers: Sequence[bytes], *, compressed: bool = True, attested: bool = True, config_type: str = OCI.config
+    layers: Sequence[bytes],
+    *,
+    compressed: bool = True,
+    attested: bool = True,
+    config_type: str = OCI.config,
+    layer_type: str | None = None,
 ) -> dict[str, bytes]:
     """Return the files of an OCI layout with one image, by path.
 
@@ -42,9 +47,10 @@ def layout(
         compressed: True to compress the layers with gzip.
         attested: True to add an attestation manifest to the index, as BuildKit does.
         config_type: media type of the config.
+        layer_type: media type of the layers. None for the type that matches `compressed`.
     """
     blobs = [gzip.compress(layer, mtime=0) if compressed else layer for layer in layers]
-    layer_type = OCI.layer if compressed else OCI.layer.removesuffix("+gzip")
+    layer_type = layer_type or (OCI.layer if compressed else OCI.layer.removesuffix("+gzip"))
     files: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
 
     def described(media_type: str, content: bytes) -> dict[str, object]:

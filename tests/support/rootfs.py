@@ -94,10 +94,11 @@ def rootfs(
     *entries: tuple[LayerEntry, bytes],
     names: Iterable[bytes] = (),
     cut: int = 1000,
+    digests: bool = True,
     **limits: TreeLimits,
 ) -> Rootfs:
     """Return the root filesystem of these entries, with content passed in pieces of ``cut`` bytes."""
-    reader = RootfsBuilder(names, **limits)
+    reader = RootfsBuilder(names, digests=digests, **limits)
     for entry, content in entries:
         reader.begin(entry)
         for start in range(0, len(content), cut):

@@ -150,12 +150,10 @@ def _platform_in(files: SavedFiles, member: Descriptor, manifest: Manifest) -> P
     """Return the platform of an image from its index, or from its config."""
     if (found := _platform(member.platform)) is not None or manifest.config is None:
         return found
-    if not files.has(_name(manifest.config.digest)):
-        return None
     try:
         return _platform(parse_json_object(_document(files, manifest.config), "the image's configuration"))
     except (ManifestInvalid, ConfigurationFault):
-        return None  # the config of an artifact may be anything
+        return None  # the config may be missing, and that of an artifact may be anything
 
 
 def _platform(value: Mapping[str, Any] | None) -> Platform | None:

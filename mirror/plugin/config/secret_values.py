@@ -28,15 +28,15 @@ _ENDS: Final = re.compile(
     r"|(api|access|secret|private|auth|master|sign|signing|crypt|encryption|account|client|license|storage|shared"
     r"|service|admin|root|user|app|db|ssh|aes|hmac)key)s?\Z"
 )
-_NOUNS: Final = frozenset({"pwd", "psk", "cred", "creds", "authorization", "cookie"})
+_NOUNS: Final = frozenset({"pwd", "pw", "psk", "cred", "creds", "authorization", "cookie"})
 #: Words before "key" that name no secret. "KEY" alone is one, because ceph and others use it.
 _PLAIN_KEYS: Final = frozenset(
     {"public", "pub", "primary", "foreign", "sort", "partition", "cache", "label", "map", "lookup", "hash", "group"}
 )
 #: Words after the noun that change nothing. Any other word does: "TOKEN_TTL", "KEY_FILE" and "SECRET_NAME" are plain.
 _TRAILING: Final = frozenset({"value", "default", "base", "b", "hash", "plain", "plaintext", "text", "string", "data"})
-_HINT: Final = re.compile(r"pass|pwd|secret|token|cred|key|psk|auth|cookie", re.IGNORECASE)
-_PASSWORDS: Final = re.compile(r"pass|pwd")
+_HINT: Final = re.compile(r"pass|pw|secret|token|cred|key|psk|auth|cookie", re.IGNORECASE)
+_PASSWORDS: Final = re.compile(r"pass|pw")
 _SWITCHES: Final = frozenset(
     {"true", "false", "yes", "no", "on", "off", "enabled", "disabled", "none", "null", "nil", "auto", "bearer", "basic"}
 )

@@ -126,8 +126,4 @@ def _setting(item: ConfigItem) -> Setting:
 
 def settings_by_item(config: PluginConfig) -> dict[tuple[str, str], Setting]:
     """Return every setting by the kind and the name of the variable, mount, device or arguments that it changes."""
-    found: dict[tuple[str, str], Setting] = {}
-    for setting in list_settings(config):
-        # Of several items with one name, an engine changes the first.
-        found.setdefault((setting.kind, setting.name), setting)
-    return found
+    return {(setting.kind, setting.name): setting for setting in list_settings(config)}

@@ -15,15 +15,12 @@ from typing import Any, Final, get_type_hints
 
 from mirror.oci import Digest
 from mirror.oci.errors import DigestInvalid
-from mirror.plugin.reading.tree_columns import SHAPE, read_tree, write_tree
+from mirror.plugin.reading.tree_columns import read_tree, write_tree
 from mirror.plugin.reading.typed_values import form_of
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 
-#: Number of the rules by which layers are read. Increment it whenever the same layers give another reading. New fields
-#: of the classes, other limits and other searched names need no new number.
-_RULES: Final = 1
 #: Largest document. A root filesystem of 100 000 files has about 4 MiB, mostly digests.
 MOST_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 _MOST_TEXT_BYTES: Final = 128 * 1024 * 1024
@@ -33,7 +30,6 @@ _LEVEL: Final = 1
 _TYPES: Final = get_type_hints(Rootfs)
 _FORMS: Final = {field.name: form_of(_TYPES[field.name]) for field in fields(Rootfs) if field.name != "tree"}
 _FACTS: Final = form_of(LayerFacts)
-_SHAPE: Final = [SHAPE, {name: form.shape for name, form in _FORMS.items()}, _FACTS.shape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +45,15 @@ class LayersReading:
     facts: Mapping[Digest, LayerFacts]
 
 
-def reading_version(limits: LayerLimits, names: Iterable[bytes]) -> str:
+def reading_version(code: str, limits: LayerLimits, names: Iterable[bytes]) -> str:
     """Return a text that differs if the same layers may give another reading.
 
     Args:
+        code: digest of the code that reads layers and documents.
         limits: limits beyond which layers are not read.
         names: texts that are searched in all files.
     """
-    parts = [_RULES, _SHAPE, astuple(limits), [name.hex() for name in names]]
+    parts = [code, astuple(limits), [name.hex() for name in names]]
     return Digest.of(json.dumps(parts).encode()).hex
 
 

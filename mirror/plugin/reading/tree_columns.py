@@ -21,9 +21,6 @@ _FIELDS: Final = tuple(field.name for field in fields(Node) if field.init)
 _TYPES: Final = get_type_hints(Node)
 _FORMS: Final[dict[str, Form]] = {name: form_of(_TYPES[name]) for name in _FIELDS if name != "content"}
 
-#: Description of all fields of a node that are written.
-SHAPE: Final = ", ".join(f"{name}: {form.shape}" for name, form in _FORMS.items())
-
 
 def write_tree(tree: Tree) -> Iterator[Any]:
     """Yield the parts of a tree as plain values: three columns for its names, then a column for each field of nodes."""

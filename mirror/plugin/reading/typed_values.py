@@ -1,7 +1,7 @@
 """Values of typed dataclasses as plain JSON values, derived from the types of their fields.
 
-A field that is added to a class is written and read without more code, and changes the shape of the class. Values are
-checked while they are read, because a document from a disk may be damaged or made by another version.
+A field that is added to a class is written and read without more code. Values are checked while they are read, because
+a document from a disk may be damaged.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ class Form(NamedTuple):
     """Written form of a type.
 
     Attributes:
-        shape: description of the type with all its fields. Another description means another written form.
         write: returns the plain value of a value.
         read: returns the value of a plain value. Raises ValueError, TypeError, LookupError or DigestInvalid for a wrong
             one.
         atoms: types of the values if they are written as they are; empty for values that are written in another way.
     """
 
-    shape: str
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
     atoms: frozenset[type] = frozenset()
@@ -49,7 +47,7 @@ def form_of(kind: Any) -> Form:
     if kind in _SIMPLE:
         return _SIMPLE[kind]
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return Form(f"{kind.__name__}({', '.join(kind.__members__)})", lambda value: value.name, kind.__getitem__)
+        return Form(lambda value: value.name, kind.__getitem__)
     if is_dataclass(kind):
         return _form_of_dataclass(kind)
     raise TypeError(f"{kind} has no written form; fix: use one of the types that form_of() names")
@@ -60,11 +58,11 @@ def _form_of_compound(kind: Any, origin: Any, of: tuple[Any, ...]) -> Form:
     if origin in {Union, UnionType} and NoneType in of and len(of) == 2:
         return _form_of_optional(form_of(of[0] if of[1] is NoneType else of[1]))
     if origin is tuple and len(of) == 2 and of[1] is Ellipsis:
-        return _form_of_items("tuple", tuple, form_of(of[0]))
+        return _form_of_items(tuple, form_of(of[0]))
     if origin is tuple:
-        return _form_of_members("tuple", lambda *values: values, lambda value: value, [form_of(one) for one in of])
+        return _form_of_members(lambda *values: values, _as_it_is, [form_of(one) for one in of])
     if origin is frozenset:
-        return _form_of_items("frozenset", frozenset, form_of(of[0]))
+        return _form_of_items(frozenset, form_of(of[0]))
     if origin is Mapping and of[0] is str:
         return _form_of_mapping(form_of(of[1]))
     raise TypeError(f"{kind} has no written form; fix: use one of the types that form_of() names")
@@ -87,16 +85,14 @@ def _reader_of_plain(kind: type) -> Callable[[Any], Any]:
 def _form_of_optional(inner: Form) -> Form:
     # A dataclass is written as a list and a text as a text, so null is free to mean None.
     return Form(
-        f"{inner.shape}|None",
         lambda value: None if value is None else inner.write(value),
         lambda value: None if value is None else inner.read(value),
         inner.atoms and inner.atoms | {NoneType},
     )
 
 
-def _form_of_items(name: str, make: Callable[[Iterable[Any]], Any], inner: Form) -> Form:
+def _form_of_items(make: Callable[[Iterable[Any]], Any], inner: Form) -> Form:
     return Form(
-        f"{name}({inner.shape}...)",
         lambda values: [inner.write(value) for value in values],
         lambda values: make(inner.read(value) for value in _list(values)),
     )
@@ -108,23 +104,17 @@ def _form_of_mapping(inner: Form) -> Form:
             raise TypeError("not an object")
         return {key: inner.read(value) for key, value in values.items()}
 
-    return Form(
-        f"mapping({inner.shape})", lambda values: {key: inner.write(value) for key, value in values.items()}, read
-    )
+    return Form(lambda values: {key: inner.write(value) for key, value in values.items()}, read)
 
 
 def _form_of_dataclass(kind: Any) -> Form:
     types = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
     members = [form_of(types[name]) for name in names]
-    named = [f"{name}: {member.shape}" for name, member in zip(names, members, strict=True)]
-    form = _form_of_members("", kind, lambda value: [getattr(value, name) for name in names], members)
-    return form._replace(shape=f"{kind.__name__}({', '.join(named)})")
+    return _form_of_members(kind, lambda value: [getattr(value, name) for name in names], members)
 
 
-def _form_of_members(
-    name: str, make: Callable[..., Any], take_apart: Callable[[Any], Iterable[Any]], members: list[Form]
-) -> Form:
+def _form_of_members(make: Callable[..., Any], take_apart: Callable[[Any], Iterable[Any]], members: list[Form]) -> Form:
     """Return the form of a value that is written as a list with one plain value for each of its members."""
 
     def write(value: Any) -> list[Any]:
@@ -133,7 +123,7 @@ def _form_of_members(
     def read(values: Any) -> Any:
         return make(*(member.read(one) for member, one in zip(members, _list(values), strict=True)))
 
-    return Form(f"{name}({', '.join(member.shape for member in members)})", write, read)
+    return Form(write, read)
 
 
 def _list(value: Any) -> list[Any]:
@@ -144,7 +134,7 @@ def _list(value: Any) -> list[Any]:
 
 #: Forms of types without parts.
 _SIMPLE: Final[dict[Any, Form]] = {
-    bytes: Form("bytes", bytes.hex, bytes.fromhex),
-    Digest: Form("Digest", str, Digest.parse),
-    **{kind: Form(kind.__name__, _as_it_is, _reader_of_plain(kind), frozenset({kind})) for kind in (bool, int, str)},
+    bytes: Form(bytes.hex, bytes.fromhex),
+    Digest: Form(str, Digest.parse),
+    **{kind: Form(_as_it_is, _reader_of_plain(kind), frozenset({kind})) for kind in (bool, int, str)},
 }

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mirror.authoring.files import folder_tree
 from mirror.authoring.files.folder_tree import FileBelow, FolderWalk
 from mirror.authoring.files.safe_files import open_folder
-from mirror.oci.errors import ConfigurationFault
+from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
 from mirror.plugin.rootfs.tree import Tree, TreeEntry
 
@@ -182,6 +183,30 @@ def test_deep_folders_need_few_descriptors(folder: Path, stack: ExitStack) -> No
         assert len(open_files()) <= most
     assert len(paths) == 1 + 150 + 151
     assert paths == sorted(paths, key=lambda path: path.split("/"))
+
+
+def test_more_files_than_a_layer_may_have_are_refused(
+    folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (folder / name).touch()
+    monkeypatch.setattr(folder_tree, "MOST_ENTRIES", 3)
+    assert len(list(walk(folder, stack).packed_entries())) == 4
+    (folder / "d").touch()
+    with pytest.raises(ConfigurationFault, match="has more than 3 files and folders"):
+        list(walk(folder, stack).packed_entries())
+
+
+def test_paths_longer_than_linux_allows_are_refused(folder: Path, stack: ExitStack) -> None:
+    """A path below an open folder may be longer than any path that a call takes."""
+    below = open_folder(folder)
+    for _ in range(22):
+        os.mkdir("d" * 200, dir_fd=below)
+        above, below = below, os.open("d" * 200, os.O_RDONLY | os.O_DIRECTORY, dir_fd=below)
+        os.close(above)
+    os.close(below)
+    with pytest.raises(ManifestInvalid, match="is longer than Linux allows"):
+        list(walk(folder, stack).packed_entries())
 
 
 def test_no_file_stays_open(folder: Path) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import tarfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from mirror.authoring.plugin_content import read_content
+from mirror.authoring import plugin_content
+from mirror.authoring.plugin_content import code_digest, read_content
 from mirror.oci import Descriptor, Digest, Manifest, Repository, media_types
 from mirror.oci.errors import BlobUnknown, StorageFull
+from mirror.plugin import reading, rootfs
 from mirror.plugin.lint.plugin_difference import compare_plugins
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.reading import layers_reading
@@ -143,7 +147,7 @@ async def test_what_another_version_kept_is_read_anew_and_replaced(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await opened_again(tmp_path, manifest)
-    monkeypatch.setattr(layers_reading, "_RULES", -1)
+    monkeypatch.setattr(plugin_content, "code_digest", lambda *_: "other code")
     assert await opened_again(tmp_path, manifest) == 2
     assert await opened_again(tmp_path, manifest) == 0
 
@@ -156,6 +160,20 @@ async def test_with_other_limits_layers_are_read_anew(tmp_path: Path, manifest: 
     async with look(tmp_path, manifest) as again:
         assert (await again.content(manifest)).rootfs is not None
         assert again.opened == 2
+
+
+def test_a_change_of_any_module_is_another_code(tmp_path: Path) -> None:
+    rooms = []
+    for room in (rootfs, reading):
+        shutil.copytree(room.__path__[0], tmp_path / room.__name__)
+        rooms.append(ModuleType(room.__name__))
+        rooms[-1].__path__ = [str(tmp_path / room.__name__)]
+    assert code_digest(*rooms) == code_digest(rootfs, reading)
+    for module in (rooms[0].__path__[0] + "/program.py", rooms[1].__path__[0] + "/tree_columns.py"):
+        before = code_digest.__wrapped__(*rooms)
+        with Path(module).open("a") as changed:
+            changed.write("# other\n")
+        assert code_digest.__wrapped__(*rooms) != before
 
 
 @pytest.mark.parametrize("damage", ["x''", "substr(document, 1, length(document) - 1)", "zeroblob(length(document))"])

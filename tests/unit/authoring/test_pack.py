@@ -8,19 +8,24 @@ import json
 import os
 import socket
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mirror.authoring.pack import Packed
+from mirror.authoring.files import layer_writer
+from mirror.authoring.pack import Packed, pack
 from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError, RepositoryUnknown, StorageFull
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.rootfs.layer import LayerReader
+from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry, MemoryUpload
+from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.saved_image import layout, save_docker, write_layout, write_layout_tar
 from tests.support.layers import END, entry, tar
 from tests.unit.authoring.conftest import CONFIG, REPOSITORY, TAG, packed, recipe, write_rootfs
@@ -50,6 +55,41 @@ async def test_a_plugin_is_one_that_every_engine_takes(registry: MemoryRegistry,
     assert json.loads(config) == {**CONFIG, "rootfs": {"type": "layers", "diff_ids": [str(facts.diff_id)]}}
     assert layer[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\x03"  # no name, no time
     assert (facts.tar_bytes, gzip.decompress(layer)[-1024:]) == (built.tar_bytes, END)
+
+
+async def test_only_facts_that_a_reader_would_find_are_passed_on(
+    registry: MemoryRegistry, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: dict[Digest, LayerFacts] = {}
+    destination = CopyDestination(registry, REPOSITORY, known.__setitem__)
+    (built,) = await pack(recipe(source), destination, TAG, SilentProgress())
+    assert [(digest, facts.tar_bytes) for digest, facts in known.items()] == [
+        (built.plugin.manifest.layers[0].digest, built.tar_bytes)
+    ]
+    known.clear()
+    # A reader may stop in the middle of a layer that is dense.
+    monkeypatch.setattr(layer_writer, "ALLOWANCE_BYTES", 0)
+    await pack(recipe(source), destination, TAG, SilentProgress())
+    assert known == {}
+
+
+class Expected(SilentProgress):
+    """Records the totals that were announced."""
+
+    def __init__(self) -> None:
+        self.totals: list[int] = []
+
+    def expect(self, total_bytes: int) -> None:
+        self.totals.append(total_bytes)
+
+
+@pytest.mark.parametrize(("measured", "totals"), [(False, []), (True, [3_000_004 + 1])])
+async def test_the_size_of_a_folder_is_found_first_only_for_a_bar(
+    registry: MemoryRegistry, source: Path, measured: bool, totals: list[int]
+) -> None:
+    progress = Expected()
+    await pack(replace(recipe(source), measured=measured), CopyDestination(registry, REPOSITORY), TAG, progress)
+    assert progress.totals == totals
 
 
 async def test_the_layer_holds_what_the_folder_holds(registry: MemoryRegistry, source: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mirror.authoring.files import layer_sources
+from mirror.authoring.files import layer_sources, saved_image, spooled_input
 from mirror.authoring.files.file_kind import describe_file
 from mirror.authoring.files.layer_sources import Flattening
 from mirror.authoring.files.rootfs_input import open_rootfs
@@ -34,7 +34,7 @@ from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.saved_image import layout, save_docker, write_layout, write_layout_tar
 from tests.support.layers import entry, tar
-from tests.unit.authoring.conftest import REPOSITORY, TAG, packed, recipe
+from tests.unit.authoring.conftest import CONFIG, REPOSITORY, TAG, packed, recipe
 
 PROGRAM = b"\x7fELF" + bytes(5000)
 AMD64, ARM64, ARMV7 = (Platform.parse(text) for text in ("linux/amd64", "linux/arm64", "linux/arm/v7"))
@@ -207,6 +207,22 @@ async def test_one_platform_of_several_keeps_the_tag(registry: MemoryRegistry, s
     assert again.plugin == one.plugin
 
 
+@pytest.mark.parametrize("platforms", [[ARM64], [AMD64, ARM64]])
+async def test_rootfs_may_have_a_folder_for_each_platform(
+    registry: MemoryRegistry, tmp_path: Path, platforms: list[Platform]
+) -> None:
+    (tmp_path / "plugin").mkdir()
+    (tmp_path / "plugin/config.json").write_text(json.dumps(CONFIG))
+    for name in ("linux_amd64", "linux_arm64"):
+        write_root(tmp_path / "plugin/rootfs" / name)
+        (tmp_path / "plugin/rootfs" / name / "etc/issue").write_text(name)
+    found = Recipe(tmp_path / "plugin", None, {}, latest_seconds=0, owners=False, platforms=tuple(platforms))
+    destination = CopyDestination(registry, REPOSITORY)
+    plugins = await pack(found, destination, TAG, SilentProgress())
+    alone = replace(found, rootfs=tmp_path / "plugin/rootfs/linux_arm64", platforms=())
+    assert plugins[-1].plugin == (await pack(alone, destination, TAG, SilentProgress()))[0].plugin
+
+
 async def test_no_plugin_is_stored_if_a_platform_is_missing(
     registry: MemoryRegistry, source: Path, tmp_path: Path
 ) -> None:
@@ -243,6 +259,22 @@ def two_images(at: Path) -> Path:
     return write(at / "x.tar", tar(entry("manifest.json", saved.encode()), entry("c", b"{}"), entry("l", root_tar())))
 
 
+def zstd_layer(at: Path) -> Path:
+    return write_layout_tar(
+        layout([root_tar()], layer_type="application/vnd.oci.image.layer.v1.tar+zstd"), at / "x.tar"
+    )
+
+
+def longer_layer(at: Path) -> Path:
+    files = layout([root_tar()])
+    (layer,) = (name for name, content in files.items() if content.startswith(b"\x1f\x8b"))
+    return write_layout_tar({**files, layer: files[layer] + b"x"}, at / "x.tar")
+
+
+def tar_of_platforms(at: Path) -> Path:
+    return write(at / "x.tar", tar(entry("linux_amd64/bin/x"), entry("linux_arm64/bin/x")))
+
+
 REFUSED: dict[str, Callable[[Path], Path]] = {
     "cannot be read: No such file": lambda at: at / "x",
     "is empty, not a tar": lambda at: write(at / "x", b""),
@@ -258,6 +290,12 @@ REFUSED: dict[str, Callable[[Path], Path]] = {
     "is damaged or truncated": lambda at: write(at / "x", gzip.compress(root_tar())[:-20]),
     "is not a complete tar": lambda at: write(at / "x", root_tar()[:1000]),
     "is compressed with zstd; fix: decompress it with unzstd": lambda at: write(at / "x", b"\x28\xb5\x2f\xfd"),
+    "is compressed with zstd; fix: write the image again with": zstd_layer,
+    "bytes instead of": longer_layer,
+    "holds a folder for each of linux/amd64, linux/arm64; fix: build with --output type=oci": tar_of_platforms,
+    "holds more than 1000 images": lambda at: write(
+        at / "x", tar(entry("manifest.json", json.dumps([{}] * 1001).encode()))
+    ),
     "holds no files": empty,
     "is the context of a build, with a Dockerfile": context,
     "is the folder of a plugin, with its files below rootfs/; fix: give rootfs/ itself": plugin_folder,
@@ -290,6 +328,33 @@ def test_a_root_filesystem_of_unknown_platform_is_not_packed_for_two(tmp_path: P
     file = write(tmp_path / "x.tar", root_tar())
     with ExitStack() as stack, pytest.raises(ConfigurationFault, match="the files of one platform only"):
         open_rootfs(file, [AMD64, ARM64], stack)
+
+
+def test_a_layout_of_too_many_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_image, "_MOST_IMAGES", 2)
+    file = write_layout_tar(several(PLATFORMS), tmp_path / "x")
+    with ExitStack() as stack, pytest.raises(ConfigurationFault, match="holds more than 2 images"):
+        open_rootfs(file, (), stack)
+
+
+def test_compressed_input_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooled_input, "COMMAND_LIMITS", replace(COMMAND_LIMITS, layer_bytes=5000))
+    with ExitStack() as stack, pytest.raises(ConfigurationFault, match="unpacks to"):
+        open_rootfs(write(tmp_path / "x", gzip.compress(root_tar())), (), stack)
+
+
+def test_a_terminal_is_refused() -> None:
+    outer, terminal = os.openpty()
+    before = os.dup(0)
+    os.dup2(terminal, 0)
+    os.write(outer, b"\x04")  # end of input, so that nobody waits for more
+    try:
+        with ExitStack() as stack, pytest.raises(ConfigurationFault, match="is a terminal"):
+            open_rootfs(STANDARD_INPUT, (), stack)
+    finally:
+        os.dup2(before, 0)
+        for descriptor in (before, terminal, outer):
+            os.close(descriptor)
 
 
 @example(b"")

@@ -7,9 +7,12 @@ import io
 import pytest
 from rich.console import Console
 
+from mirror.cli import plugin_output
 from mirror.cli.plugins import upgrade_output
 from mirror.cli.printing import wrapped
+from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.policy.upgrade_plan import NotApplied, UpgradePlan
+from tests.support.rootfs import config
 
 LINE = "  error: the folder sha256:0123456789abcdef0123456789abcdef is missing"
 
@@ -41,3 +44,14 @@ def test_what_an_upgrade_does_not_apply_is_prose_and_its_commands_are_not(
     assert f"  {command}" in lines
     told = "  device /dev/fuse is not added (new: '/dev/fuse'): an upgrade keeps the devices of the old version"
     assert (told in lines, "    upgrade keeps the devices of the old version" in lines) == (not terminal, terminal)
+
+
+def test_no_reason_of_an_engine_is_wider_than_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Console(file=(output := io.StringIO()), force_terminal=True, width=60, soft_wrap=True, no_color=True)
+    monkeypatch.setattr(plugin_output, "RESULTS", terminal)
+    mount = {"Name": "data", "Destination": "/data", "Type": "bind", "Source": None, "Settable": ["source"]}
+    view = view_plugin(PluginContent(config(Mounts=[mount]), None))
+    plugin_output.print_view(view)
+    told = output.getvalue().partition("Engines")[2]
+    assert "has no source" in told
+    assert max(len(line) for line in told.splitlines()) <= 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -166,6 +166,25 @@ def test_a_document_with_another_value_in_any_place_raises_nothing(other: object
         assert read is None or read.rootfs is None or list(read.rootfs.tree.entries())
 
 
+@pytest.mark.parametrize(
+    ("line", "at", "other"),
+    [
+        (3, 1, ""),
+        (3, 1, ".."),
+        (3, 1, "a/b"),
+        (3, 4, "sbin"),
+        (4, 0, 1),
+        (6, slice(0, 1), [["FILE", 1], ["FOLDER", 1]]),
+    ],
+    ids=["no name", "above", "two names", "twice", "nowhere", "the root is a file"],
+)
+def test_a_tree_that_no_layers_have_is_no_reading(line: int, at: int | slice, other: object) -> None:
+    values = [json.loads(text) for text in zlib.decompress(written(real())).splitlines()]
+    assert read_reading(zlib.compress(b"\n".join(json.dumps(value).encode() for value in values))) is not None
+    values[line][at] = other
+    assert read_reading(zlib.compress(b"\n".join(json.dumps(value).encode() for value in values))) is None
+
+
 @pytest.mark.parametrize("kept", [0, 1, 10, -1])
 def test_a_document_that_is_cut_off_is_no_reading(kept: int) -> None:
     assert read_reading(written(real())[:kept]) is None
@@ -186,41 +205,17 @@ def test_a_document_that_unpacks_to_too_much_is_not_read(monkeypatch: pytest.Mon
     assert write_reading(real()) is None
 
 
-def test_other_limits_and_other_searched_names_are_another_version() -> None:
+def test_other_code_limits_and_searched_names_are_another_version() -> None:
     versions = {
-        reading_version(LayerLimits(), [b"a"]),
-        reading_version(LayerLimits(layers=1), [b"a"]),
-        reading_version(LayerLimits(), [b"b"]),
-        reading_version(LayerLimits(), [b"a", b"b"]),
-        reading_version(LayerLimits(), []),
+        reading_version("1", LayerLimits(), [b"a"]),
+        reading_version("2", LayerLimits(), [b"a"]),
+        reading_version("1", LayerLimits(layers=1), [b"a"]),
+        reading_version("1", LayerLimits(), [b"b"]),
+        reading_version("1", LayerLimits(), [b"a", b"b"]),
+        reading_version("1", LayerLimits(), []),
     }
-    assert len(versions) == 5
-    assert reading_version(LayerLimits(), [b"a"]) in versions
-
-
-@dataclass(frozen=True)
-class Before:
-    name: str
-
-
-@dataclass(frozen=True)
-class After:
-    name: str
-    text: str | None = None
-
-
-@dataclass(frozen=True)
-class Holder:
-    held: Before | None
-
-
-def test_another_field_is_another_shape() -> None:
-    assert form_of(Before).shape.replace("Before", "After") != form_of(After).shape
-    assert form_of(After).read(form_of(After).write(After("x", "y"))) == After("x", "y")
-
-
-def test_the_shape_of_a_field_is_part_of_the_shape() -> None:
-    assert form_of(Before).shape in form_of(Holder).shape
+    assert len(versions) == 6
+    assert reading_version("1", LayerLimits(), [b"a"]) in versions
 
 
 @pytest.mark.parametrize("kind", [float, dict, list[int], int | str, object])

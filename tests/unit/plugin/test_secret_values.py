@@ -36,12 +36,12 @@ SECRET_NAMES = """
     DB_PASSWORD PGPASSWORD rootPassword MYSQL_PWD PASSWD DB_PASS dbpass PASSPHRASE SECRET CLIENT_SECRET clientSecret
     AWS_SECRET_ACCESS_KEY SECRET_KEY secretkey PRIVATE_KEY privateKey SSH_KEY ENCRYPTION_KEY S3_KEY ACCESS_KEY KEY
     ACCOUNT_KEYS CREDENTIALS credential AZURE_CREDENTIAL TOKEN_2 PASSWORD_HASH TOKEN_BASE64 log.password AUTHORIZATION
-    BASIC_AUTH WIFI_PSK SESSION_COOKIE
+    BASIC_AUTH WIFI_PSK SESSION_COOKIE ROOT_PW
 """
 PLAIN_NAMES = """
     KEYBOARD MONKEY KEY_FILE TOKEN_PATH PASSWORD_FILE TOKEN_TTL TOKEN_URL SECRET_NAME KEY_ID ACCESS_KEY_ID KEYS
     PUBLIC_KEY SSH_PUBLIC_KEY PARTITION_KEY TOKENIZER SECRETARY BYPASS COMPASS PASSTHROUGH PASS_THROUGH PWD OLDPWD
-    AUTHOR AUTH_MODE KEYRING DEBUG role plugin_name KEYSTONE PASSIVE
+    PWM PW_FILE POWER AUTHOR AUTH ENABLE_AUTH AUTH_MODE KEYRING DEBUG role plugin_name KEYSTONE PASSIVE
 """
 
 
@@ -123,6 +123,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N"
         ("CONNECTION", "Server=db;User=a;Password=b;X=1", f"Server=db;User=a;Password={HIDDEN};X=1"),
         ("OPTIONS", "-v --token abc --db.password=def", f"-v --token {HIDDEN} --db.password={HIDDEN}"),
         ("OPTIONS", "password='a b' x", f"password='{HIDDEN}' x"),
+        ("OPTIONS", "password='a token=b' x", f"password='{HIDDEN}' x"),
         ("JSON", '{"apiKey": "a b", "role": "x"}', f'{{"apiKey": "{HIDDEN}", "role": "x"}}'),
         ("JSON", r'{"token": "a\"b", "x": 1}', f'{{"token": "{HIDDEN}", "x": 1}}'),
         ("JSON", r'"{\"token\": \"a b\", \"x\": 1}"', rf'"{{\"token\": \"{HIDDEN}\", \"x\": 1}}"'),
@@ -208,6 +209,12 @@ def test_a_secret_is_in_no_output(secret: str, other: str) -> None:
     for one_secret in (secret, other):
         assert not any(form in shown for form in (one_secret, quote(one_secret), json.dumps(one_secret)[1:-1]))
     assert changes.to_json() == {"env": {"API_KEY": secret}, "args": ["--token", secret]}
+
+
+def test_arguments_with_a_secret_name_are_hidden() -> None:
+    found = config(Args={"Name": "token", "Value": ["abc", "def"]})
+    assert without_secrets(found).args.value == (HIDDEN,)
+    assert list(secrets_in(found)) == ["args"]
 
 
 def test_two_secrets_that_differ_are_a_difference() -> None:

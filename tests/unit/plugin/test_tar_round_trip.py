@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ManifestInvalid
@@ -94,6 +94,8 @@ _PATHS = st.one_of(
 )
 
 
+@example("a", Node(EntryKind.FILE), (0, 0, 0, 8**11), "", None, 0)
+@example("a", Node(EntryKind.FILE), (0, 0, 0, 8**11 - 1), "", None, 0)
 @given(
     path=st.just("") | _PATHS,
     node=_NODES,
