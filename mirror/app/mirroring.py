@@ -38,11 +38,13 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
         ConfigurationFault: a rule does not exist, or there are no rules.
         StorageFault: the store cannot be opened.
     """
-    rules = chosen([section.rule() for section in settings.mirrors], names)
+    configured = [section.rule() for section in settings.mirrors]
+    rules = chosen(configured, names)
     async with open_services(settings) as services:
         store, sources = services.store, await services.upstreams(_sources(rules))
         runs, derivations = store.records.sync_runs, store.records.derivations
-        context = RunContext(runs, derivations, services.layers.of(store), _CLOCK, reporter, BlobLocks(store.downloads))
+        layers, locks = services.layers.of(store), BlobLocks(store.downloads)
+        context = RunContext(runs, derivations, layers, _CLOCK, reporter, locks, rules=configured)
         return await run_rules(rules, sources, services.checked(store), services.rule_locks, context)
 
 
@@ -51,7 +53,8 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
 
     Raises the errors of :func:`sync`. Changes nothing and creates no data folder.
     """
-    rules = chosen([section.rule() for section in settings.mirrors], names)
+    configured = [section.rule() for section in settings.mirrors]
+    rules = chosen(configured, names)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(_existing_store(settings))
         services = Services(settings, store, stack)
@@ -59,7 +62,8 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
         sources = await services.upstreams(_sources(rules))
         registry = DryRunRegistry(store, store.find_blob, store.downloads)
         runs, derivations = store.records.sync_runs, store.records.derivations
-        real = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), BlobLocks())
+        layers, reporter = services.layers.of(store), SilentReporter()
+        real = RunContext(runs, derivations, layers, _CLOCK, reporter, BlobLocks(), rules=configured)
         upstreams = {name: registry.source(source) for name, source in sources.items()}
         # No rule locks: a dry run writes nothing, and need not wait for a run.
         return await run_rules(rules, upstreams, registry, nullcontext, dry_run_context(real, registry))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
+
+import structlog
 
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream
 from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.registry import PullThroughRegistry
 from mirror.proxy.upstream_lookups import PullRecords
+from mirror.records.sync_runs import MirroredTag
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
+from mirror.runtime.concurrency.threads import in_thread
 from mirror.settings import Settings
 from mirror.settings.pull_through_settings import Unattended
 from mirror.store.registry import Store
 from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.upstream.registry import UpstreamRegistry
+
+_LOG = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
@@ -41,6 +48,10 @@ async def pulling_through(
         for name, registry in upstreams.items()
     }
     rules = [ProxyRule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
+    routes = Routes(rules, settings.server.reserved)
+    freshness = Freshness(fresh_for=settings.pull_through.fresh_for_duration)
+    # The upstream may have moved on while no rule followed it, so the first pull of such a tag asks the upstream.
+    await _release_tags(settings, store, routes, clock.now() - max(freshness.fresh_for, freshness.retry_after))
     # The process may have died after the last blob of a manifest arrived, and before the manifest became complete.
     await store.records.incomplete.complete_whole()
     async with BackgroundTasks() as tasks:
@@ -55,10 +66,27 @@ async def pulling_through(
         yield PullThroughRegistry(
             store,
             PullRecords(store.records.origins, store.records.incomplete),
-            Routes(rules, settings.server.reserved),
+            routes,
             downloads,
             tasks,
             clock=clock,
-            freshness=Freshness(fresh_for=settings.pull_through.fresh_for_duration),
+            freshness=freshness,
             outcomes=outcomes,
         )
+
+
+async def _release_tags(settings: Settings, store: Store, routes: Routes, confirmed_before: datetime) -> None:
+    """Give pull-through the tags whose rule is gone, so that they follow the upstream again (ADR 37)."""
+    rules = [section.rule() for section in settings.mirrors]
+
+    def unwanted(brought: Sequence[MirroredTag]) -> list[MirroredTag]:
+        return [
+            row
+            for row in brought
+            if routes.of(row.repository) and not any(rule.may_bring(row.repository, row.tag) for rule in rules)
+        ]
+
+    released = await in_thread(unwanted, await store.records.tag_owners.brought_here())
+    if released:
+        await store.records.tag_owners.release(released, confirmed_before)
+        _LOG.info("tags without a mirror rule are pulled through from now on", count=len(released))

@@ -18,7 +18,8 @@
     │   ├── Unsupported              kind of request that is switched off or not implemented
     │   ├── Unauthorized             caller unknown, or login wrong
     │   ├── Denied                   action that is not allowed
-    │   │   └── RightMissing         action that is not allowed to this caller, but may be to others
+    │   │   ├── RightMissing         action that is not allowed to this caller, but may be to others
+    │   │   └── TagPushed            tag that a mirror rule may not move, because a client has pushed it
     │   ├── ReferenceInUse           content that other content still needs
     │   ├── TooManyRequests          too many concurrent requests of one client; temporary
     │   └── NotFound
@@ -42,6 +43,7 @@
     │   ├── EngineAccessDenied       this user must not open the engine's socket
     │   ├── EngineRefused            the engine answered with an error
     │   └── EngineProtocolError      invalid answer
+    ├── TagConflict                  tag that two mirror rules want to point to different content
     ├── Busy                         another caller is doing this right now; temporary
     └── ConfigurationFault           the configuration or the command line is wrong
 
@@ -139,6 +141,10 @@ class Denied(ClientFault):
 
 class RightMissing(Denied):
     """The action is not allowed to this caller. Another caller may have the right."""
+
+
+class TagPushed(Denied):
+    """A mirror rule may not move the tag, because a client has pushed it."""
 
 
 class ReferenceInUse(ClientFault):
@@ -267,6 +273,10 @@ class EngineRefused(EngineFault):
 
 class EngineProtocolError(EngineFault):
     """An engine sent an invalid answer."""
+
+
+class TagConflict(MirrorError):
+    """Two mirror rules want a tag to point to different content."""
 
 
 class Busy(MirrorError):

@@ -96,3 +96,15 @@ class NamePattern:
 
     def __str__(self) -> str:
         return self.text
+
+
+def patterns_meet(first: str, second: str) -> bool:
+    """Return True if some name is matched by both patterns."""
+    ones, others = first.split("/"), second.split("/")
+    for one, other in zip(ones, others, strict=False):
+        # ``**`` is the last component and matches at least one, so the rest of the other pattern fits.
+        if "**" in {one, other}:
+            return True
+        if one != other and one not in WILDCARDS and other not in WILDCARDS:
+            return False
+    return len(ones) == len(others)

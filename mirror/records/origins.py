@@ -6,7 +6,8 @@ complete. The store implements both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -30,6 +31,19 @@ class Origin:
     digest: Digest
     checked_at: datetime
     asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OtherTags:
+    """Tags of a repository that no rule has brought.
+
+    Attributes:
+        pushed: tags that a client has pushed.
+        pulled: origins of tags that were pulled through.
+    """
+
+    pushed: Collection[Tag] = ()
+    pulled: Mapping[Tag, Origin] = field(default_factory=dict)
 
 
 class Origins(Protocol):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
-from mirror.records.origins import Origin
+from mirror.records.origins import OtherTags
 
 
 class TagOutcome(StrEnum):
@@ -47,7 +47,7 @@ class TagChange(StrEnum):
     """Change of a tag that a rule observed.
 
     ``held``: the tag moved upstream and the rule did not follow. ``gone``: the tag no longer exists upstream and stays
-    here. ``dropped``: the rule removed the tag here.
+    here. ``dropped``: the rule removed the tag here. ``taken over``: the tag came from another source before.
     """
 
     APPEARED = "appeared"
@@ -56,6 +56,7 @@ class TagChange(StrEnum):
     GONE = "gone"
     RETURNED = "returned"
     DROPPED = "dropped"
+    TAKEN_OVER = "taken over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +206,14 @@ class RunStep:
     Attributes:
         record: record of the run. Replaces the earlier record of the tag.
         mirrored: mirrored tag. Replaces the earlier row of the tag.
+        pulled: True if the mirrored tag was pulled through before. From now on pull-through leaves the tag alone.
         event: event that is added to the history of the tag.
     """
 
     record: TagRecord | None = None
     mirrored: MirroredTag | None = None
     event: TagEvent | None = None
+    pulled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,18 +224,25 @@ class RuleRecord:
         known_since: time at which the rule was first seen.
         last_run: latest run, which may still be running; None if there is none.
         last_success_at: end time of the latest successful run; None if there is none.
+        fingerprint: fingerprint of the rule at its latest run; None if unknown.
     """
 
     known_since: datetime
     last_run: Run | None = None
     last_success_at: datetime | None = None
+    fingerprint: str | None = None
 
 
 class RunRecorder(Protocol):
     """Port for writing while a rule runs. One process at a time runs a rule."""
 
-    async def begin_run(self, rule: str) -> Run:
-        """Begin a run. Earlier runs of the rule that have not ended are recorded as interrupted."""
+    async def begin_run(self, rule: str, fingerprint: str | None = None) -> Run:
+        """Begin a run. Earlier runs of the rule that have not ended are recorded as interrupted.
+
+        Args:
+            rule: name of the rule.
+            fingerprint: fingerprint of the rule; None if unknown.
+        """
         ...
 
     async def record(self, run: Run, steps: Sequence[RunStep]) -> None:
@@ -251,8 +261,8 @@ class RunRecorder(Protocol):
         """Return the tags and digests of a repository that were pulled since a time."""
         ...
 
-    async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
-        """Return the origin of pulled-through content (:class:`mirror.records.origins.Origins`)."""
+    async def other_tags(self, repository: Repository) -> OtherTags:
+        """Return the tags of a repository that clients have pushed, and those that were pulled through."""
         ...
 
 

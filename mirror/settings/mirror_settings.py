@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+import json
+from dataclasses import replace
+from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from mirror.oci import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.secret_values import masked_values, masked_words
-from mirror.settings.section import Section
+from mirror.settings.section import Section, stated
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
@@ -33,6 +35,10 @@ Targets = Annotated[
     BeforeValidator(_as_several, json_schema_input_type=str | tuple[str, ...]),
     PlainSerializer(_as_written, return_type=str | list[str]),
 ]
+
+
+#: Keys that name the rule, or decide when a run begins. They do not change what a run does.
+_OF_NO_RUN: Final = frozenset({"name", "every", "cron", "time_zone"})
 
 
 class TagSettings(Section):
@@ -154,7 +160,7 @@ class MirrorSettings(Section):
             ConfigurationFault: a name, pattern, digest, version range or schedule does not match its grammar.
         """
         tags = TagSelection.parse(self.tags.include, self.tags.exclude, self.tags.semver, self.tags.newest)
-        return MirrorRule.parse(
+        rule = MirrorRule.parse(
             self.name,
             self.source,
             self.to,
@@ -165,6 +171,13 @@ class MirrorSettings(Section):
             retention=None if self.keep is None else _retention(self.keep),
             changes=None if self.derive is None else self.derive.changes(),
         )
+        return replace(rule, fingerprint=self.fingerprint)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the keys that decide what a run does. Keys at their defaults do not count."""
+        said = json.dumps(stated(self, without=_OF_NO_RUN), sort_keys=True, default=str)
+        return str(Digest.of(said.encode()))
 
     def _schedule(self) -> Schedule | None:
         if self.every is not None:

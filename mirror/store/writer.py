@@ -7,9 +7,12 @@ from collections.abc import Collection
 from sqlalchemy import Connection, bindparam, select
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci.errors import TagPushed
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.runtime.current_rule import RULE
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import blobs, repositories, repository_blobs
+from mirror.store.catalog.content_tables import tags as tags_table
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt
@@ -22,6 +25,16 @@ _HELD_SOMEWHERE = (
 )
 _HELD_THERE = _HELD_SOMEWHERE.join(repositories, repositories.c.id == repository_blobs.c.repository_id).where(
     repositories.c.name == bindparam("source")
+)
+_PUSHED = (
+    select(tags_table.c.name)
+    .join(repositories, repositories.c.id == tags_table.c.repository_id)
+    .where(
+        repositories.c.name == bindparam("name"),
+        tags_table.c.name.in_(bindparam("wanted", expanding=True)),
+        tags_table.c.pushed,
+    )
+    .limit(1)
 )
 
 
@@ -61,14 +74,32 @@ class StoreWriter:
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
         referrer = referrer_columns(manifest)
-        now = self._clock.now()
+        # Read here: the transaction runs in a thread that has no context of its own.
+        now, pushed = self._clock.now(), not RULE.get()
 
         def hold(connection: Connection) -> None:
-            hold_manifest(connection, repository, manifest, tags, now=now, referrer=referrer)
-            # In the transaction that moves the tags: a tag without an origin counts as pushed.
+            if not pushed:
+                _require_unpushed(connection, repository, tags)
+            hold_manifest(connection, repository, manifest, tags, now=now, referrer=referrer, pushed=pushed)
+            # In the transaction that moves the tags: pull-through must not take them for its own any more.
             rows.forget_origins(connection, repository, [tag.name for tag in tags])
 
         async with self._blobs.staged(manifest.content) as file:
             size_bytes = manifest.size_bytes
             await adopt(self._catalog, self._blobs, file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
         return ()
+
+
+def _require_unpushed(connection: Connection, repository: Repository, tags: Collection[Tag]) -> None:
+    """Raise TagPushed if a client has pushed one of the tags.
+
+    A rule decides before it copies the blobs. A client may push meanwhile, and a push wins (ADR 37).
+    """
+    wanted = {"name": repository.name, "wanted": [tag.name for tag in tags]}
+    tag = connection.execute(_PUSHED, wanted).scalar_one_or_none() if tags else None
+    if tag is not None:
+        raise TagPushed(
+            f"{repository}:{tag} was pushed here during the run; fix: delete the tag here to have it mirrored",
+            name=repository,
+            reference=tag,
+        )

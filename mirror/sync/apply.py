@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import MirrorError, NotFound
+from mirror.oci.errors import MirrorError, NotFound, TagPushed
 from mirror.plugin.config.own_name import local_name
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.lint.name_checks import naming_note
@@ -19,6 +19,7 @@ from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
 from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
+from mirror.sync.rules.local_tags import LocalTags
 from mirror.sync.tag_decision import TagAction
 from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
@@ -44,8 +45,8 @@ async def apply_plan(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord
     # Companions come last: their names follow from the digests that the tags above lead to.
     followers = await in_thread(companions, listed, subjects)
     if followers:
-        rows = await run.context.journal.mirrored(mapping.local_repository)
-        plans, failed = await plan_tags(mapping, run.context, followers, rows, listed)
+        state = await LocalTags.read(mapping, run.context)
+        plans, failed = await plan_tags(mapping, run.context, followers, state, listed)
         records += [await run.fail(tag, error) for tag, error in failed]
         records += await _apply_tags(run, plans, listed, set())
     return records + await remove_tags(run, plan)
@@ -76,12 +77,16 @@ async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag],
     progress = run.begin(plan.tag)
     try:
         record = await _copy_tag(run, plan, progress)
+    except TagPushed as error:  # during the run
+        digest = plan.known.local_digest
+        record = run.tag_record(plan.tag, TagOutcome.SKIPPED, before=digest, after=digest, reason=str(error))
     except MirrorError as error:
         record = run.tag_record(plan.tag, TagOutcome.FAILED, before=plan.known.local_digest).failed(error)
     as_wanted = record.error is None and (record.outcome is TagOutcome.COPIED or plan.is_as_wanted)
-    row = _row(run, plan, record) if as_wanted else plan.row
+    row = _row(run, plan, record) if as_wanted and not plan.is_others else plan.row
+    changed = row is not None and as_wanted and (row != plan.row or plan.pulled)
     # Recorded before the referrers: the tag is here already, whatever becomes of them.
-    await run.note(record, row if row != plan.row else None, _event(run, plan, record))
+    await run.note(record, row if changed else None, _event(run, plan, record), pulled=plan.pulled and changed)
     if record.error is None:
         noted, record = record, await _follow(run, record, listed, subjects, progress, as_wanted=as_wanted)
         if record is not noted:
@@ -110,24 +115,32 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
 async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> TagRecord:
     """Copy the upstream manifest and tag it. With changes, tag the changed copy made beside the manifest instead."""
     mapping, context, wanted = run.mapping, run.context, plan.decision.wanted
-    changes = mapping.rule.changes_of(mapping.local_repository, plan.tag)
+    changes, taken = mapping.rule.changes_of(mapping.local_repository, plan.tag), plan.decision.reason
     # With changes, the original is kept by its digest, without a tag. It shares its layers with the copy and can be
     # changed anew without the upstream (ADR 12).
     place, tags = CopyDestination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
     copied = await copy_graph(await _origin(mapping, wanted), wanted, place, tags, progress, locks=context.locks)
     record = run.tag_record(
-        plan.tag, TagOutcome.COPIED, before=plan.known.local_digest, after=wanted, moved_bytes=copied.moved_bytes
+        plan.tag,
+        TagOutcome.COPIED,
+        before=plan.known.local_digest,
+        after=wanted,
+        moved_bytes=copied.moved_bytes,
+        reason=taken,
     )
     if changes is None:
         return record
     maker = context.maker(mapping.rule)
     try:
         made = await context.derive(place, wanted, [plan.tag], changes, source=mapping.origin, maker=maker)
+    except TagPushed:
+        raise
     except MirrorError as error:  # keep the record of the copy: its bytes have moved all the same
         return replace(record, after=None).failed(error)
     told = str(changes) if made is None else "; ".join(made.changed) or "nothing had to be changed"
     digest = None if made is None else made.digest
-    return replace(record, after=digest, original=wanted, reason=f"derived from {wanted}: {told}")
+    reason = f"derived from {wanted}: {told}"
+    return replace(record, after=digest, original=wanted, reason=f"{taken}; {reason}" if taken else reason)
 
 
 async def _origin(mapping: RepositoryMapping, wanted: Digest) -> CopySource:
@@ -156,7 +169,7 @@ async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagReco
     upstream_digest, before, repository = plan.upstream_digest, plan.noted_digest, mapping.local_repository
     if before is None or upstream_digest is None:
         return ()
-    if plan.decision.change is TagChange.MOVED:
+    if plan.decision.change in {TagChange.MOVED, TagChange.TAKEN_OVER}:
         after = record.after or upstream_digest
         later = (mapping.destination, repository, after)
         return await _privilege_changes((mapping.destination, repository, before), later)

@@ -40,11 +40,11 @@ class DryRunRecorder:
         self._derivations = derivations
         self._clock = clock
         # Only read by runs, so the methods of the journal itself serve.
-        self.pulled_since, self.origin = journal.pulled_since, journal.origin
+        self.pulled_since, self.other_tags = journal.pulled_since, journal.other_tags
         self._rows: dict[Repository, dict[Tag, MirroredTag]] = {}
         self._derived: dict[Digest, Derivation] = {}
 
-    async def begin_run(self, rule: str) -> Run:
+    async def begin_run(self, rule: str, fingerprint: str | None = None) -> Run:
         """Begin a run without a number of its own. Its id is 0."""
         return Run(0, rule, self._clock.now())
 

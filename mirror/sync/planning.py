@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, RepositoryUnknown
+from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, RepositoryUnknown, TagConflict
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.repository_run import RepositoryMapping, RunContext
 from mirror.sync.retention import RetainedTag, surplus
+from mirror.sync.rules.local_tags import LocalTags
 from mirror.sync.tag_decision import KnownTag, TagAction, TagDecision, decide_tag
 from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.tag_selection import companions, newest_first, select
@@ -32,6 +32,7 @@ class TagPlan:
         known: state of the tag before the run.
         row: journal row written when the rule last copied the tag. None if there is none.
         decision: action for the tag.
+        pulled: True if the tag was pulled through, so pull-through must leave it from now on.
     """
 
     tag: Tag
@@ -39,11 +40,17 @@ class TagPlan:
     known: KnownTag
     row: MirroredTag | None
     decision: TagDecision
+    pulled: bool = False
 
     @property
     def is_as_wanted(self) -> bool:
         """True if the local tag is already as the rule wants it."""
         return self.known.stands_for == self.decision.wanted
+
+    @property
+    def is_others(self) -> bool:
+        """True if the tag was pushed, or an earlier rule holds it. The rule must not take it for its own."""
+        return self.known.pushed or bool(self.known.held_by)
 
     @property
     def noted_digest(self) -> Digest | None:
@@ -85,8 +92,8 @@ async def plan_repository(mapping: RepositoryMapping, context: RunContext) -> Re
         RepositoryUnknown: the upstream does not have the repository, and the rule has never copied a tag of it.
         MirrorError: any error raised while the upstream's tags are listed.
     """
-    known = await context.journal.mirrored(mapping.local_repository)
-    rows = {tag: row for tag, row in known.items() if (row.upstream, row.source) == _origin(mapping)}
+    state = await LocalTags.read(mapping, context)
+    rows = state.own
     try:
         tags = tuple([tag async for tag in all_tags(mapping.source, mapping.upstream_repository)])
     except RepositoryUnknown:
@@ -95,12 +102,12 @@ async def plan_repository(mapping: RepositoryMapping, context: RunContext) -> Re
         tags = ()
     # A repository that has vanished counts as one without tags: what the rule has copied is then gone, not failed.
     listed, wanted = await in_thread(_select, tags, mapping)
-    plans, failed = await plan_tags(mapping, context, wanted, rows, listed)
+    plans, failed = await plan_tags(mapping, context, wanted, state, listed)
     absent = {plan.tag for plan in plans if plan.upstream_digest is None} | {tag for tag in rows if tag not in listed}
     # Deleted between the list and the request for the digest, or listed without a manifest.
     absent |= {tag for tag, error in failed if isinstance(error, ManifestUnknown) and tag in rows}
     present = tuple((tag, error) for tag, error in failed if tag not in absent)
-    plans, drop = await _apply_retention(mapping, context, plans, rows)
+    plans, drop = await _apply_retention(mapping, context, plans, state)
     gone = tuple(row for tag, row in rows.items() if tag in absent)
     return RepositoryPlan(listed, tuple(plans), present, gone, drop)
 
@@ -118,7 +125,7 @@ async def plan_tags(
     mapping: RepositoryMapping,
     context: RunContext,
     tags: tuple[Tag, ...],
-    rows: Mapping[Tag, MirroredTag],
+    state: LocalTags,
     listed: frozenset[Tag],
 ) -> tuple[list[TagPlan], list[tuple[Tag, MirrorError]]]:
     """Plan several tags, up to 8 at a time.
@@ -129,42 +136,57 @@ async def plan_tags(
     pins = mapping.rule.pinned(mapping.local_repository)
 
     async def plan(tag: Tag) -> TagPlan | tuple[Tag, MirrorError]:
-        pin, row = pins.get(tag), rows.get(tag)
+        pin, row = pins.get(tag), state.own.get(tag)
         upstream_digest = None
         try:
             # A pinned tag needs no upstream tag: the pin names the digest to copy.
             if tag in listed or pin is None:
                 upstream_digest = await _digest(mapping.source, mapping.upstream_repository, tag)
-            known = await _known(mapping, context, tag, row)
+            known = await _known(mapping, tag, state)
         except MirrorError as error:
             return tag, error
-        if upstream_digest is not None:
-            return TagPlan(tag, upstream_digest, known, row, decide_tag(upstream_digest, known, pin))
-        if pin is None:
+        wanted = upstream_digest or pin
+        if wanted is None:
             name = mapping.upstream_repository
             return tag, ManifestUnknown(f"{name} has no manifest {tag}", name=name, reference=tag)
-        return TagPlan(tag, None, known, row, replace(decide_tag(pin, known, pin), change=None))
+        decision = decide_tag(wanted, known, pin)
+        if decision.action is TagAction.FAIL:
+            # A rule cannot exclude the tags of signatures, so they are no mistake of the configuration.
+            if not is_digest_tag(tag):
+                return tag, TagConflict(decision.reason, name=mapping.local_repository, reference=tag)
+            decision = replace(decision, action=TagAction.SKIP)
+        if upstream_digest is None:
+            decision = replace(decision, change=None)
+        return TagPlan(tag, upstream_digest, known, row, decision, tag in state.others.pulled)
 
     found = await map_concurrently(_ASKED_AT_ONCE, plan, tags)
     return [each for each in found if isinstance(each, TagPlan)], [each for each in found if isinstance(each, tuple)]
 
 
-async def _known(mapping: RepositoryMapping, context: RunContext, tag: Tag, row: MirroredTag | None) -> KnownTag:
-    repository = mapping.local_repository
-    local_digest = await _digest(mapping.destination, repository, tag)
-    from_rule = row is not None and row.digest == local_digest
-    if local_digest is not None and not from_rule:
-        # A tag pulled through from the same place may be moved by the rule as well (ADR 9).
-        origin = await context.journal.origin(repository, tag)
-        if origin is not None and origin.digest == local_digest:
-            from_rule = (origin.upstream, origin.source) == _origin(mapping)
-    if local_digest is not None and not from_rule and mapping.rule.changes is not None:
-        # A run interrupted between the tag and its journal row leaves only the record of the derivation.
-        made = await context.derivations.derivation(local_digest)
-        from_rule = made is not None and made.made_by == context.maker(mapping.rule).name
-    upstream_digest = None if row is None else row.upstream_digest
-    gone = row is not None and row.gone_at is not None
-    return KnownTag(local_digest, _stands_for(mapping, tag, local_digest, row), upstream_digest, from_rule, gone)
+async def _known(mapping: RepositoryMapping, tag: Tag, state: LocalTags) -> KnownTag:
+    local_digest = await _digest(mapping.destination, mapping.local_repository, tag)
+    row = state.own.get(tag)
+    known = KnownTag(
+        local_digest,
+        _stands_for(mapping, tag, local_digest, row),
+        None if row is None else row.upstream_digest,
+        pushed=local_digest is not None and tag in state.others.pushed,
+        gone=row is not None and row.gone_at is not None,
+    )
+    if local_digest is None or known.pushed:
+        return known
+    brought, pulled = state.rows.get(tag), state.others.pulled.get(tag)
+    if brought is not None and brought.digest == local_digest:
+        if row is not None and state.order.is_from_source(row):
+            return known
+        holder = state.order.holder(brought)
+        source = f"{brought.upstream}/{brought.source}"
+        if holder is not None:
+            return replace(known, held_by=f"brought by rule {holder.name} from {source}")
+        return replace(known, taken_from=f"brought by rule {brought.rule} from {source}")
+    if pulled is not None and pulled.digest == local_digest and (pulled.upstream, pulled.source) != _origin(mapping):
+        return replace(known, taken_from=f"pulled through from {pulled.upstream}/{pulled.source}")
+    return known  # from the source of the rule, or copied by a run that was interrupted before it was recorded
 
 
 def _stands_for(
@@ -188,14 +210,18 @@ async def _digest(reader: Reader, repository: Repository, tag: Tag) -> Digest | 
 
 
 async def _apply_retention(
-    mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan], rows: Mapping[Tag, MirroredTag]
+    mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan], state: LocalTags
 ) -> tuple[list[TagPlan], tuple[MirroredTag, ...]]:
     """Skip the tags which the retention would not keep, and find the local tags which the retention no longer keeps."""
     retention, repository, now = mapping.rule.retention, mapping.local_repository, context.clock.now()
     if retention is None:
         return plans, ()
     # Retention covers only tags copied by the rule. A tag pushed over since then is not the rule's any more.
-    held = {tag: row for tag, row in rows.items() if await _digest(mapping.destination, repository, tag) == row.digest}
+    held = {
+        tag: row
+        for tag, row in state.own.items()
+        if state.holds(tag, await _digest(mapping.destination, repository, tag))
+    }
     of_its_own = {tag: row for tag, row in held.items() if not is_digest_tag(tag)}
     candidates = {tag: RetainedTag(row.digest, row.brought_at, row.copied) for tag, row in of_its_own.items()}
     coming = [plan for plan in plans if plan.decision.action is TagAction.COPY]

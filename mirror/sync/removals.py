@@ -32,7 +32,9 @@ async def remove_tags(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecor
         if row.gone_at is None:
             row = replace(row, gone_at=clock.now())  # noqa: PLW2901 - the row as it is from now on
             records.append(await _note_gone(run, row, reason))
-        if follow and row.dropped_at is None and row.tag not in pinned:
+        # A tag that came from another source, before the rule was edited, may still be there.
+        is_from_source = (row.upstream, row.source) == (mapping.rule.source, mapping.upstream_repository)
+        if follow and is_from_source and row.dropped_at is None and row.tag not in pinned:
             records.append(await _drop(run, row, reason))
     return records + [await _drop(run, rows[drop.tag], "not kept by the rule's retention") for drop in plan.drop]
 
@@ -48,16 +50,18 @@ async def _note_gone(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRe
 async def _drop(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRecord:
     """Remove a tag copied by the rule. A tag pushed over it stays."""
     mapping, tag = run.mapping, row.tag
+    pushed = (await run.context.journal.other_tags(mapping.local_repository)).pushed
     try:
         local_digest = (await mapping.destination.resolve(mapping.local_repository, tag)).digest
-        if local_digest == row.digest:
+        is_own = local_digest == row.digest and tag not in pushed
+        if is_own:
             await mapping.destination.delete_tag(mapping.local_repository, tag)
     except NotFound:
-        local_digest = row.digest  # another client has deleted the tag already
+        local_digest, is_own = row.digest, True  # another client has deleted the tag already
     except MirrorError as error:
         return await run.fail(tag, error)
     row = replace(row, dropped_at=run.context.clock.now())
-    if local_digest != row.digest:
+    if not is_own:
         record = run.tag_record(
             tag, TagOutcome.SKIPPED, before=local_digest, after=local_digest, reason="the tag was pushed here"
         )

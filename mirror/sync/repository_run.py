@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ class RunContext:
         reporter: receiver of the progress of each tag.
         locks: blob locks shared by simultaneous runs, so each blob moves once.
         derive: function that makes copies with changes.
+        rules: all configured rules in their order, which decides where rules meet in one repository.
     """
 
     journal: RunRecorder
@@ -44,6 +45,7 @@ class RunContext:
     reporter: Reporter
     locks: BlobLocks
     derive: Derive = derive_beside
+    rules: Sequence[MirrorRule] = ()
 
     def maker(self, rule: MirrorRule) -> DerivedCopyMaker:
         """Return the maker of a rule's copies with changes."""
@@ -110,11 +112,18 @@ class RepositoryRun:
         mapping, now = self.mapping, self.context.clock.now()
         return TagEvent(mapping.local_repository, tag, now, change, before, after, mapping.origin, difference)
 
-    async def note(self, record: TagRecord, mirrored: MirroredTag | None = None, event: TagEvent | None = None) -> None:
+    async def note(
+        self,
+        record: TagRecord,
+        mirrored: MirroredTag | None = None,
+        event: TagEvent | None = None,
+        *,
+        pulled: bool = False,
+    ) -> None:
         """Record the outcome of a tag in one step. Unchanged tags get no record."""
         # One step, so that the record, the origin and the move of a tag are one transaction (ADR 9). Unchanged tags are
         # only counted: a rule may select very many.
-        step = RunStep(None if record.outcome is TagOutcome.UNCHANGED else record, mirrored, event)
+        step = RunStep(None if record.outcome is TagOutcome.UNCHANGED else record, mirrored, event, pulled)
         if step != RunStep():
             await self.context.journal.record(self.run, [step])
 

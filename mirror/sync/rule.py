@@ -10,6 +10,7 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_mapping import NameMapping
 from mirror.plugin.build.derivation import DerivationChanges
+from mirror.records.sync_runs import RuleRecord
 from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule
 from mirror.transfer.tag_selection import TagSelection
@@ -40,6 +41,7 @@ class MirrorRule:
         on_upstream_delete: action for a tag deleted upstream.
         retention: conditions for keeping the tags copied by the rule. None to keep all of them.
         changes: changes applied to each copied plugin. None to copy plugins unchanged.
+        fingerprint: digest of the settings that decide what a run does. None if unknown.
     """
 
     name: str
@@ -51,6 +53,7 @@ class MirrorRule:
     on_upstream_delete: OnUpstreamDelete = OnUpstreamDelete.KEEP
     retention: Retention | None = None
     changes: DerivationChanges | None = None
+    fingerprint: str | None = None
 
     @classmethod
     def parse(
@@ -94,6 +97,21 @@ class MirrorRule:
         except MirrorError as error:
             raise ConfigurationFault(f"mirror rule {name}: {error}") from error
         return cls(name, upstream, names, tags, schedule, held, on_upstream_delete, retention, changes)
+
+    def wants(self, repository: Repository, tag: Tag) -> bool:
+        """Return True if the rule may bring a tag to a local repository that it covers.
+
+        The number of newest tags is not considered, because it depends on the tags of the upstream.
+        """
+        return is_digest_tag(tag) or self.tags.takes(tag) or (repository, tag) in self.pins
+
+    def may_bring(self, repository: Repository, tag: Tag) -> bool:
+        """Return True if the rule covers a local repository and may bring a tag to it."""
+        return any(mapping.may_give(repository) for mapping in self.names) and self.wants(repository, tag)
+
+    def has_changed_since(self, known: RuleRecord) -> bool:
+        """Return True if the settings of the rule differ from those of its last run."""
+        return None not in {self.fingerprint, known.fingerprint} and self.fingerprint != known.fingerprint
 
     @property
     def origin(self) -> str:

@@ -32,6 +32,7 @@ class RuleStatus:
         tags: tags copied by the rule, including dropped ones.
         records: tag records of the latest run. Unchanged tags have no record.
         events: the latest 20 events of the rule's tags, latest first.
+        is_changed: True if the rule has been edited since its latest run began.
     """
 
     rule: MirrorRule
@@ -42,6 +43,7 @@ class RuleStatus:
     tags: Sequence[MirroredTag]
     records: Sequence[TagRecord]
     events: Sequence[TagEvent]
+    is_changed: bool = False
 
     @property
     def last_run(self) -> Run | None:
@@ -50,8 +52,14 @@ class RuleStatus:
 
     @property
     def state(self) -> str:
-        """Outcome of the latest run (``running``, ``succeeded``, ``failed``, ``interrupted``), else ``never run``."""
-        return self.last_run.outcome.value if self.last_run else "never run"
+        """Outcome of the latest run (``running``, ``succeeded``, ``failed``, ``interrupted``).
+
+        ``changed`` if the run succeeded and the rule has been edited since. ``never run`` if there is no run.
+        """
+        if self.last_run is None:
+            return "never run"
+        is_outdated = self.is_changed and self.last_run.outcome is RunOutcome.SUCCEEDED
+        return "changed" if is_outdated else self.last_run.outcome.value
 
     @property
     def failure(self) -> Run | None:
@@ -93,6 +101,7 @@ class RuleStatus:
             "schedule": None if self.rule.schedule is None else str(self.rule.schedule),
             "state": self.state,
             "failing": self.failure is not None,
+            "changed_since_last_run": self.is_changed,
             "last_success_at": machine_time(self.last_success_at),
             "lag_seconds": self.lag_seconds,
             "next_run_at": machine_time(self.next_run_at),
@@ -137,10 +146,10 @@ async def _status(rule: MirrorRule, history: RunHistory, is_running: IsRunning, 
     tags = await history.mirrored_by(rule.name)
     records = await history.entries(runs[0].id) if runs else []
     events = await history.events_of(rule.name, _EVENTS_SHOWN)
-    due = None
+    due, changed = None, rule.has_changed_since(known)
     if rule.schedule is not None:
-        due = next_run(rule.schedule, rule.name, known, known.known_since)
-    return RuleStatus(rule, now, runs, known.last_success_at, due, tags, records, events)
+        due = next_run(rule.schedule, rule.name, known, known.known_since, changed=changed)
+    return RuleStatus(rule, now, runs, known.last_success_at, due, tags, records, events, changed)
 
 
 async def _runs(rule: str, history: RunHistory, is_running: IsRunning) -> list[Run]:

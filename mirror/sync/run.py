@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ from mirror.records.sync_runs import Run, RunOutcome, TagOutcome, TagRecord
 from mirror.registry.listing import all_repositories
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.runtime.current_rule import working_for
 from mirror.sync.apply import apply_plan
 from mirror.sync.planning import plan_repository
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun, RunContext
@@ -79,24 +81,27 @@ async def run_rule(
     Cancellation keeps every finished tag. Of an unfinished tag it keeps the content from which the next run continues.
     The run is recorded as interrupted.
     """
-    run = await context.journal.begin_run(rule.name)
+    run = await context.journal.begin_run(rule.name, rule.fingerprint)
     done: dict[Repository, list[TagRecord]] = {}
     error: MirrorError | None = None
     outcome = RunOutcome.INTERRUPTED
     try:
-        gate = asyncio.Semaphore(_TAGS_AT_ONCE)
+        gate, turns = asyncio.Semaphore(_TAGS_AT_ONCE), defaultdict[Repository, asyncio.Lock](asyncio.Lock)
         found = [mapping async for mapping in mappings(rule, source, destination)]
 
         async def copy(siblings: list[RepositoryMapping]) -> None:
             # One after the other: the second sibling is copied locally from the first, so the upstream sends each blob
             # once.
             for mapping in siblings:
-                records = await _run_repository(RepositoryRun(mapping, run, context, gate, BlobLocks()))
-                done[mapping.local_repository] = records
+                # Several upstream repositories of a pattern may meet in one local repository.
+                async with turns[mapping.local_repository]:
+                    records = await _run_repository(RepositoryRun(mapping, run, context, gate, BlobLocks()))
+                    done.setdefault(mapping.local_repository, []).extend(records)
 
         # groupby joins neighbours only; mappings() yields siblings next to each other.
         groups = [list(siblings) for _, siblings in groupby(found, lambda mapping: mapping.upstream_repository)]
-        await map_concurrently(_REPOSITORIES_AT_ONCE, copy, groups)
+        with working_for(rule.name):
+            await map_concurrently(_REPOSITORIES_AT_ONCE, copy, groups)
         outcome = RunOutcome.SUCCEEDED
     except MirrorError as failure:
         error = failure

@@ -122,19 +122,22 @@ class Cron:
 Schedule = Every | Cron
 
 
-def next_run(schedule: Schedule, rule: str, known: RuleRecord, opened_at: datetime) -> datetime:
+def next_run(
+    schedule: Schedule, rule: str, known: RuleRecord, opened_at: datetime, *, changed: bool = False
+) -> datetime:
     """Return the time at which a rule is due.
 
-    An interrupted run is due again at once. A run missed while no process was running is made up for once, however many
-    times were missed. A rule without a run so far is due at once with an interval, and at the next matching time with a
-    cron expression. Rules with the same times are spread by a delay derived from their names, always the same share of
-    the longest delay, so all processes compute the same time.
+    A changed rule is due at once, and so is a rule whose run was interrupted. A run missed while no process was running
+    is made up for once, however many times were missed. A rule without a run so far is due at once with an interval,
+    and at the next matching time with a cron expression. Rules with the same times are spread by a delay derived from
+    their names, always the same share of the longest delay, so all processes compute the same time.
 
     Args:
         schedule: schedule of the rule.
         rule: name of the rule.
         known: record of the rule with the time it was first seen and the last run.
         opened_at: time at which this process began to watch its rules. No rule is due earlier.
+        changed: True if the rule says something else than at its last run.
 
     Returns:
         A time in UTC, possibly in the past.
@@ -145,7 +148,7 @@ def next_run(schedule: Schedule, rule: str, known: RuleRecord, opened_at: dateti
     if last is not None:
         # A run whose process was killed stays RUNNING in the journal. The rule's lock tells whether a process is
         # still at work, so the run may be called due here.
-        if last.outcome in {RunOutcome.RUNNING, RunOutcome.INTERRUPTED}:
+        if changed or last.outcome in {RunOutcome.RUNNING, RunOutcome.INTERRUPTED}:
             return max(last.started_at, earliest)
         due = schedule.following(last.started_at)
     elif isinstance(schedule, Every):

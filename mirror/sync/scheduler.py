@@ -92,7 +92,11 @@ class RuleScheduler:
 
     async def _due_in(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime) -> timedelta:
         known = await self.history.rule_record(rule.name)
-        return next_run(schedule, rule.name, known, opened_at) - self.context.clock.now()
+        last = known.last_run
+        # A process knows the configuration as it was at its start. If another process ran the rule since, that process
+        # may know a later one, and two processes with different configurations must not take turns without a pause.
+        changed = last is not None and last.started_at <= opened_at and rule.has_changed_since(known)
+        return next_run(schedule, rule.name, known, opened_at, changed=changed) - self.context.clock.now()
 
 
 def tell(result: RuleResult) -> None:
@@ -120,6 +124,7 @@ _TOLD = {
     TagChange.GONE: "tag deleted upstream but kept here",
     TagChange.RETURNED: "tag is upstream again",
     TagChange.DROPPED: "tag dropped here",
+    TagChange.TAKEN_OVER: "tag taken over from another source",
 }
 
 

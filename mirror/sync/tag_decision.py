@@ -17,6 +17,8 @@ class TagAction(Enum):
     LEAVE = auto()
     #: The tag differs from the upstream on purpose. The reason is reported.
     SKIP = auto()
+    #: The rule cannot have the tag, although no client pushed it. The reason is an error.
+    FAIL = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,18 @@ class KnownTag:
             rule with changes the original of the copy. None if the local tag does not exist, or is not a copy made with
             the changes of the rule.
         upstream_digest: digest of the upstream tag when a run last saw the tag. None if no run has seen the tag.
-        from_rule: True if ``local_digest`` came from the upstream of the rule, so the rule may move the tag.
+        pushed: True if a client pushed the tag. No rule may move it.
+        held_by: rule that comes before this one and holds the tag, with its source. Empty if there is none.
+        taken_from: former source of the tag, if the rule may take the tag over. Empty if there is none.
         gone: True if the last run found the tag deleted upstream.
     """
 
     local_digest: Digest | None = None
     stands_for: Digest | None = None
     upstream_digest: Digest | None = None
-    from_rule: bool = False
+    pushed: bool = False
+    held_by: str = ""
+    taken_from: str = ""
     gone: bool = False
 
 
@@ -48,7 +54,7 @@ class TagDecision:
         action: copy ``wanted``, leave the tag because ``wanted`` is already present, or skip the tag.
         wanted: upstream digest to which the local tag should point, directly or through a copy with changes.
         change: change of the tag since a run last saw it. None if nothing has changed.
-        reason: reason for skipping the tag, else empty.
+        reason: reason for skipping the tag, or for its failure. For a tag that the rule takes over, its former source.
     """
 
     action: TagAction
@@ -60,7 +66,7 @@ class TagDecision:
 def decide_tag(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> TagDecision:
     """Decide about a tag present upstream.
 
-    A local push wins: a tag from any other place than the rule's upstream stays as it is.
+    A local push wins. A tag that no client pushed belongs to the first rule that wants it (ADR 37).
 
     Args:
         upstream_digest: digest of the upstream tag.
@@ -68,16 +74,29 @@ def decide_tag(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> 
         pin: digest at which the tag is pinned. None if the tag is not pinned.
     """
     wanted = pin or upstream_digest
-    change = _change(upstream_digest, known, pin)
+    # A plugin runs as root: content pushed here on purpose must not be replaced from elsewhere (ADR 9, ADR 11).
+    if known.pushed:
+        if known.stands_for == wanted:
+            return TagDecision(TagAction.LEAVE, wanted)
+        reason = f"the tag was pushed here, as {known.local_digest}; fix: delete the tag here to have it mirrored"
+        return TagDecision(TagAction.SKIP, wanted, None, reason)
+    if known.held_by:
+        return _of_earlier_rule(wanted, known)
+    change = TagChange.TAKEN_OVER if known.taken_from else _change(upstream_digest, known, pin)
     if known.stands_for == wanted:
         reason = f"pinned; the upstream tag points to {upstream_digest}" if upstream_digest != wanted else ""
         return TagDecision(TagAction.SKIP if reason else TagAction.LEAVE, wanted, change, reason)
-    # A plugin runs as root: content pushed here on purpose must not be replaced from elsewhere (ADR 9, ADR 11). The
-    # tag of an interrupted run may point to ``wanted`` already, without a journal row. Copying again adds the row.
-    if known.local_digest not in {None, wanted} and not known.from_rule:
-        reason = f"the tag was pushed here, as {known.local_digest}; fix: delete the tag here to have it mirrored"
-        return TagDecision(TagAction.SKIP, wanted, None, reason)
-    return TagDecision(TagAction.COPY, wanted, change)
+    return TagDecision(TagAction.COPY, wanted, change, known.taken_from and f"taken over; it was {known.taken_from}")
+
+
+def _of_earlier_rule(wanted: Digest, known: KnownTag) -> TagDecision:
+    if known.stands_for == wanted:
+        return TagDecision(TagAction.LEAVE, wanted)
+    reason = (
+        f"the tag points to {known.local_digest}, {known.held_by}, which comes first in the configuration; "
+        "fix: exclude the tag under tags in one of the two rules, or give one of them another name under to"
+    )
+    return TagDecision(TagAction.FAIL, wanted, None, reason)
 
 
 def _change(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> TagChange | None:

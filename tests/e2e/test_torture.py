@@ -27,7 +27,8 @@ LIES = {
     "blobs from elsewhere": f"""
         INSERT OR IGNORE INTO repository_blobs
         SELECT r.id, b.digest, b.added_at FROM repositories r, repository_blobs b WHERE r.id IN {_ONE_CLIENTS}""",
-    "a tag from nowhere": "INSERT INTO tags SELECT repository_id, 'unsent', digest, created_at FROM manifests LIMIT 1",
+    "a tag from nowhere": """
+        INSERT INTO tags SELECT repository_id, 'unsent', digest, created_at, 1 FROM manifests LIMIT 1""",
     "a repository from nowhere": "INSERT INTO repositories (name) VALUES ('never/sent')",
     "a row without a file": "INSERT INTO blobs VALUES ('sha256:00', 1, '2026-01-01 00:00:00')",
 }

@@ -6,8 +6,9 @@ import typer
 import yaml
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, print_json
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.settings import load, schema
+from mirror.sync.rules.rule_overlap import overlap_warnings
 
 app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.")
 
@@ -16,10 +17,13 @@ app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.
 def check(config: ConfigOption = None) -> None:
     """Check the configuration.
 
+    Warnings about mirror rules that may want the same tags are printed.
     Exit code 0: it is valid. Exit code 2: it is invalid, and each mistake is
     printed on one line.
     """
     settings = load(config)
+    for warning in overlap_warnings(section.rule() for section in settings.mirrors):
+        MESSAGES.out(f"warning: {warning}", highlight=False)
     rules = (
         f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
     )

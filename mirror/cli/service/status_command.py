@@ -63,6 +63,9 @@ def _print(states: list[RuleStatus]) -> None:
 
 def _print_details(state: RuleStatus) -> None:
     lines = [] if state.rule.changes is None else [f"tags of this rule are derived copies with {state.rule.changes}"]
+    if state.is_changed:
+        due = "due by hand" if state.next_run_at is None else "due now"
+        lines.append(f"changed since its last run: {due}")
     if state.failure is not None and state.failure.reason:
         lines.append(f"reason: {state.failure.reason}")
     lines += [f"{tag.repository}:{tag.tag} no longer exists upstream but is kept here" for tag in state.gone]

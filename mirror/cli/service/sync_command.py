@@ -86,6 +86,8 @@ def _print_change(record: TagRecord) -> None:
     """Print how a tag has moved, and how its privileges differ. Gone and dropped tags have been printed before."""
     if record.change is TagChange.MOVED and record.before is not None and record.after is not None:
         MESSAGES.out(f"moved: {record.name} from {record.before} to {record.after}", highlight=False)
+    elif record.change is TagChange.TAKEN_OVER and record.before != record.after:
+        MESSAGES.out(f"taken over: {record.name} from {record.before} to {record.after}", highlight=False)
     elif record.change is TagChange.HELD:
         MESSAGES.out(f"held: {record.name} is pinned here and has moved upstream", highlight=False)
     for line in record.difference:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    false,
 )
 
 from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
@@ -57,13 +59,15 @@ manifests = keyed_table(
     Index(None, "repository_id", "subject", "digest"),
 )
 
-#: The tags of each repository. Deleting a manifest deletes its tags.
+#: The tags of each repository. Deleting a manifest deletes its tags. ``pushed`` is true if a client put the tag, and
+#: false if a mirror rule or pull-through brought it (ADR 37).
 tags = keyed_table(
     "tags",
     Column("repository_id", Integer, primary_key=True),
     Column("name", String(128), primary_key=True),
     Column("digest", String(140), nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("pushed", Boolean, nullable=False, server_default=false()),
     ForeignKeyConstraint(
         ["repository_id", "digest"], ["manifests.repository_id", "manifests.digest"], ondelete="CASCADE"
     ),

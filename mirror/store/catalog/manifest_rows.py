@@ -22,6 +22,7 @@ def hold_manifest(
     *,
     now: datetime,
     referrer: Mapping[str, object],
+    pushed: bool,
     came_at: datetime | None = None,
 ) -> None:
     """Write the rows of a manifest and its tags. Only inside :meth:`Catalog.write`.
@@ -33,6 +34,7 @@ def hold_manifest(
         tags: the tags to point to the manifest.
         now: the present time.
         referrer: the result of :func:`referrer_columns` for the manifest.
+        pushed: True if a client pushes the tags, False if a mirror rule or pull-through brings them.
         came_at: the time that the manifest came, if earlier than ``now``. If the row exists, its time stays.
 
     Raises:
@@ -43,7 +45,7 @@ def hold_manifest(
     key = {"repository_id": repository_id, "digest": str(manifest.digest)}
     row = {**key, "media_type": manifest.media_type, "created_at": came_at or now, **referrer}
     rows.put(connection, manifests, row, keep="created_at")
-    rows.put(connection, tags_table, *({**key, "name": tag.name, "updated_at": now} for tag in tags))
+    rows.put(connection, tags_table, *({**key, "name": tag.name, "updated_at": now, "pushed": pushed} for tag in tags))
     rows.drop_incomplete(connection, repository, manifest.digest)
     plugin_rows.index(connection, repository, manifest)
 

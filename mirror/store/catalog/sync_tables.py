@@ -6,12 +6,14 @@ from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Str
 
 from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
 
-#: Mirror rules by name, including rules that are no longer configured.
+#: Mirror rules by name, including rules that are no longer configured. ``fingerprint`` is that of the rule at its last
+#: run.
 sync_rules = keyed_table(
     "sync_rules",
     Column("rule", String(64), primary_key=True),
     Column("known_since", UtcDateTime, nullable=False),
     Column("last_success_at", UtcDateTime),
+    Column("fingerprint", String(80)),
 )
 
 #: Runs of mirror rules.

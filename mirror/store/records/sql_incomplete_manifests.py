@@ -195,7 +195,16 @@ def _complete(connection: Connection, repository: Repository, manifest: Manifest
     referrer = referrer_columns(manifest)
     came_at = connection.execute(_KEPT_AT, {"name": repository.name, "wanted": str(manifest.digest)}).scalar()
     try:
-        hold_manifest(connection, repository, manifest, pointing_tags, now=now, referrer=referrer, came_at=came_at)
+        hold_manifest(
+            connection,
+            repository,
+            manifest,
+            pointing_tags,
+            now=now,
+            referrer=referrer,
+            pushed=False,
+            came_at=came_at,
+        )
     except ManifestBlobUnknown:
         # hold_manifest() may have created the row of the repository before it found that a child is missing.
         rows.drop_repository_if_empty(connection, rows.ensure_repository(connection, repository))

@@ -45,14 +45,8 @@ class SqlOrigins:
     async def is_ours(self, repository: Repository) -> bool:
         condition = repositories.c.name == repository.name
         pulled = exists().where(origins.c.repository == repository.name)
-        pulled_tag = exists().where(origins.c.repository == repository.name, origins.c.target == tags.c.name)
-        mirrored_tag = exists().where(
-            mirrored_tags.c.repository == repository.name,
-            mirrored_tags.c.tag == tags.c.name,
-            mirrored_tags.c.digest == tags.c.digest,
-        )
         mirrored = exists().where(mirrored_tags.c.repository == repository.name)
-        pushed_tag = exists().where(tags.c.repository_id == repositories.c.id, ~pulled_tag, ~mirrored_tag)
+        pushed_tag = exists().where(tags.c.repository_id == repositories.c.id, tags.c.pushed)
         # Tags come last in a push. A repository with content that no rule or pull has brought is being pushed to now.
         pushed = select(repositories.c.id).where(condition, or_(pushed_tag, ~pulled & ~mirrored))
         found = await self._catalog.read(lambda connection: connection.execute(pushed).scalar_one_or_none())

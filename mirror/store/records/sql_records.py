@@ -12,6 +12,7 @@ from mirror.store.records.sql_incomplete_manifests import SqlIncompleteManifests
 from mirror.store.records.sql_origins import SqlOrigins
 from mirror.store.records.sql_readings import SqlReadings
 from mirror.store.records.sql_sync_runs import SqlSyncRuns
+from mirror.store.records.sql_tag_owners import SqlTagOwners
 from mirror.store.records.sql_users import SqlUsers
 from mirror.store.records.sql_verdicts import SqlVerdicts
 from mirror.store.store_services import StoreServices
@@ -36,4 +37,5 @@ class SqlRecords:
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
         self.decisions = SqlDecisions(services, self.plugins)
-        self.sync_runs = SqlSyncRuns(services, self.origins)
+        self.tag_owners = SqlTagOwners(services)
+        self.sync_runs = SqlSyncRuns(services, self.tag_owners)

@@ -23,7 +23,7 @@ from mirror.records.sync_runs import (
 )
 from mirror.store.catalog import rows
 from mirror.store.catalog.sync_tables import mirrored_tags, pulls, sync_entries, sync_rules, sync_runs, tag_events
-from mirror.store.records.sql_origins import SqlOrigins
+from mirror.store.records.sql_tag_owners import SqlTagOwners, mirrored_tag
 from mirror.store.store_services import StoreServices
 
 #: Most runs of a rule, and most events of a tag, that are kept.
@@ -39,16 +39,17 @@ class SqlSyncRuns:
     Nothing of these records is cached, so their writes keep all caches valid.
     """
 
-    def __init__(self, services: StoreServices, origins: SqlOrigins) -> None:
+    def __init__(self, services: StoreServices, owners: SqlTagOwners) -> None:
         self._catalog = services.catalog
         self._clock = services.clock
-        self.origin = origins.origin
+        self.other_tags = owners.other_tags
 
-    async def begin_run(self, rule: str) -> Run:
+    async def begin_run(self, rule: str, fingerprint: str | None = None) -> Run:
         now = self._clock.now()
 
         def begin(connection: Connection) -> Run:
             _know(connection, rule, now)
+            connection.execute(update(sync_rules).where(sync_rules.c.rule == rule).values(fingerprint=fingerprint))
             # The rule's lock is held, so a run that is still marked as running was interrupted.
             unfinished = update(sync_runs).where(sync_runs.c.rule == rule, sync_runs.c.outcome == RunOutcome.RUNNING)
             connection.execute(unfinished.values(outcome=RunOutcome.INTERRUPTED))
@@ -65,8 +66,12 @@ class SqlSyncRuns:
             for step in steps:
                 if step.event is not None:
                     _add_event(connection, step.event)
+                if step.mirrored is not None and step.pulled:
+                    rows.forget_origins(connection, step.mirrored.repository, [step.mirrored.tag.name])
 
-        if steps:
+        if any(step.pulled for step in steps):  # origins are cached
+            await self._catalog.write(write)
+        elif steps:
             await self._catalog.write_uncached(write)
 
     async def end_run(self, run: Run) -> None:
@@ -87,7 +92,7 @@ class SqlSyncRuns:
     async def mirrored(self, repository: Repository) -> Mapping[Tag, MirroredTag]:
         wanted = {"name": repository.name}
         found = await self._catalog.read(lambda connection: connection.execute(_MIRRORED, wanted).all())
-        return {row.tag: row for row in map(_mirrored, found)}
+        return {row.tag: row for row in map(mirrored_tag, found)}
 
     async def pulled_since(self, repository: Repository, since: datetime) -> Collection[str]:
         statement = select(pulls.c.target).where(pulls.c.repository == repository.name, pulls.c.pulled_at >= since)
@@ -114,7 +119,7 @@ class SqlSyncRuns:
             await self._catalog.write_uncached(lambda connection: _know(connection, rule, now))
             return RuleRecord(now)
         last = await self.runs(rule, 1)
-        return RuleRecord(known.known_since, last[0] if last else None, known.last_success_at)
+        return RuleRecord(known.known_since, last[0] if last else None, known.last_success_at, known.fingerprint)
 
     async def runs(self, rule: str, limit: int) -> Sequence[Run]:
         statement = select(sync_runs).where(sync_runs.c.rule == rule).order_by(sync_runs.c.id.desc()).limit(limit)
@@ -128,7 +133,7 @@ class SqlSyncRuns:
     async def mirrored_by(self, rule: str) -> Sequence[MirroredTag]:
         of_rule = select(mirrored_tags).where(mirrored_tags.c.rule == rule)
         statement = of_rule.order_by(mirrored_tags.c.repository, mirrored_tags.c.tag)
-        return [_mirrored(row) for row in await self._rows(statement)]
+        return [mirrored_tag(row) for row in await self._rows(statement)]
 
     async def events_of(self, rule: str, limit: int) -> Sequence[TagEvent]:
         same_tag = (tag_events.c.repository == mirrored_tags.c.repository) & (tag_events.c.tag == mirrored_tags.c.tag)
@@ -219,23 +224,6 @@ def _entry(row: Row[Any]) -> TagRecord:
         _digest(row.after),
         row.moved_bytes,
         row.reason,
-    )
-
-
-def _mirrored(row: Row[Any]) -> MirroredTag:
-    return MirroredTag(
-        Repository(row.repository),
-        Tag(row.tag),
-        row.rule,
-        row.upstream,
-        Repository(row.source),
-        Digest.parse(row.digest),
-        Digest.parse(row.upstream_digest),
-        row.brought_at,
-        row.gone_at,
-        row.dropped_at,
-        _digest(row.original),
-        row.changes,
     )
 
 

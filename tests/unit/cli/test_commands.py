@@ -44,6 +44,15 @@ def test_config_check_says_that_it_is_fine(capsys):
     assert capsys.readouterr().out == "c.yaml: valid (1 upstreams, 0 mirror rules, 0 proxy rules)\n"
 
 
+def test_config_check_warns_about_rules_that_may_want_one_tag(capsys):
+    rules = ", ".join(f"{{name: {name}, from: hub/{name}, to: x}}" for name in ("r", "s"))
+    Path("c.yaml").write_text(f"{{upstreams: {{hub: {{url: 'https://registry-1.docker.io'}}}}, mirrors: [{rules}]}}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("warning: mirror rules r and s may both copy to x, ")
+    assert told.out == "c.yaml: valid (1 upstreams, 2 mirror rules, 0 proxy rules)\n"
+
+
 def test_config_check_names_every_mistake(capsys):
     Path("c.yaml").write_text("server: {workers: 0, lisen: x}")
     assert run(["config", "check", "--config", "c.yaml"]) == 2

@@ -9,6 +9,7 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, NotFound
 from mirror.records.origins import Origin
 from mirror.records.sync_runs import MirroredTag, RunStep, TagOutcome, TagRecord
+from mirror.runtime.current_rule import working_for
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.registry import Store
@@ -165,7 +166,8 @@ async def test_what_is_being_pushed_is_ours_before_it_has_a_tag(store: Store) ->
 
 
 async def test_what_a_rule_has_brought_is_not_ours(store: Store) -> None:
-    await hold(store, NAME, [CONFIG, LAYER], [PLUGIN], TAG.name)
+    with working_for("rule"):
+        await hold(store, NAME, [CONFIG, LAYER], [PLUGIN], TAG.name)
     mirrored = MirroredTag(NAME, TAG, "rule", "hub", THERE, PLUGIN.digest, PLUGIN.digest, NOW)
     run = await store.records.sync_runs.begin_run("rule")
     await store.records.sync_runs.record(run, [RunStep(TagRecord(NAME, TAG, TagOutcome.COPIED), mirrored)])

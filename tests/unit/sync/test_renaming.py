@@ -188,7 +188,7 @@ async def test_a_run_that_ended_before_it_was_noted_is_made_up_for(
 ) -> None:
     rule = ruled(changes=CHANGES)
 
-    async def killed(*_: object) -> None:
+    async def killed(*_: object, **__: object) -> None:
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 from mirror.oci import Repository, Tag
@@ -54,6 +55,34 @@ async def test_how_a_rule_stands(upstream: Upstream, here: Store, context: RunCo
     assert (shown["schedule"], shown["from"], shown["to"]) == ("every 6h", "hub/acme/driver", "driver")
     assert [(entry["tag"], entry["outcome"]) for entry in shown["last_entries"]] == [("1", "skipped"), ("2", "gone")]
     assert shown["last_success_at"] == "2026-01-02T09:04:00Z"
+
+
+async def test_a_rule_that_was_edited_is_due_and_not_called_succeeded(
+    upstream: Upstream, here: Store, context: RunContext, clock: HandClock
+) -> None:
+    async def nobody(_rule: str) -> bool:
+        return False
+
+    async def state(rule: MirrorRule) -> RuleStatus:
+        return (await rule_statuses([rule], here.records.sync_runs, nobody, clock.now()))[0]
+
+    await hold(upstream, THERE, [b"{}", b"one", b"two"], [ONE], "1")
+    await run_rule(RULE, upstream, here, context)
+    said, edited = replace(RULE, fingerprint="a"), replace(RULE, fingerprint="b")
+    assert ((await state(said)).state, (await state(said)).is_changed) == ("succeeded", False)  # unknown before
+    await run_rule(said, upstream, here, context)
+    assert (await state(said)).state == "succeeded"
+    clock.advance(minutes=1)
+    changed = await state(edited)
+    assert (changed.state, changed.to_json()["changed_since_last_run"]) == ("changed", True)
+    assert changed.next_run_at is not None
+    assert changed.next_run_at <= clock.now()
+    await run_rule(edited, upstream, here, context)
+    assert (await state(edited)).state == "succeeded"
+    clock.advance(minutes=1)
+    waits = await state(edited)
+    assert waits.next_run_at is not None
+    assert waits.next_run_at > clock.now()
 
 
 async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: HandClock) -> None:

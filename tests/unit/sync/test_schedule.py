@@ -125,6 +125,15 @@ def test_a_run_is_never_due_before_its_time_nor_much_later(
     assert due == next_run(schedule, rule, past(started, started), opened)
 
 
+@pytest.mark.parametrize("schedule", [Every(6 * HOUR), Cron("0 3 * * *")])
+def test_a_changed_rule_is_due_at_once(schedule: Every | Cron) -> None:
+    opened = NOON + MINUTE
+    assert opened <= next_run(schedule, "contiv", past(NOON, NOON), opened, changed=True) <= opened + MINUTE
+    assert next_run(schedule, "contiv", past(NOON), opened, changed=True) == next_run(
+        schedule, "contiv", past(NOON), opened
+    )
+
+
 def test_rules_with_the_same_times_are_spread() -> None:
     due = {next_run(Cron("0 3 * * *"), f"rule{number}", past(NOON, NOON), NOON) for number in range(100)}
     assert len(due) == 100

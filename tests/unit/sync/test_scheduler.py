@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class Process:
         self.results: list[RuleResult] = []
         runs, derivations = store.records.sync_runs, store.records.derivations
         layers = SharedLayerReader(DEFAULT_LIMITS).of(store)
-        context = RunContext(runs, derivations, layers, CLOCK, SilentReporter(), BlobLocks())
+        self.context = context = RunContext(runs, derivations, layers, CLOCK, SilentReporter(), BlobLocks())
         self.locks = CountedLocks(data)
         following = RuleScheduler({"hub": hub}, store, self.locks, runs, context, self.results.append)
         self.task = asyncio.create_task(following.run(rules))
@@ -152,3 +153,35 @@ async def test_a_run_that_is_stopped_goes_on_in_the_next_process(hub: Upstream, 
     async with processes(hub, data, 1, rarely) as (process,):
         await until(lambda: process.results)
     assert process.results[0].succeeded
+
+
+async def test_a_rule_that_was_edited_runs_at_once_in_the_process_that_knows_it(hub: Upstream, tmp_path: Path) -> None:
+    said = MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(timedelta(days=1)))
+    before, edited = replace(said, fingerprint="before"), replace(said, fingerprint="edited")
+    async with processes(hub, tmp_path / "data", 1, before) as (old,):
+        await until_there_are(1, old)
+        async with processes(hub, tmp_path / "data", 1, edited) as (new,):
+            await until_there_are(1, new)
+            # A further process with the earlier configuration: the last run is older than its start.
+            async with processes(hub, tmp_path / "data", 1, before) as (other,):
+                await until_there_are(1, other)
+            assert (len(old.results), len(new.results)) == (1, 1)
+
+
+async def test_processes_with_different_configurations_do_not_take_turns(hub: Upstream, tmp_path: Path) -> None:
+    said = MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(timedelta(days=1)))
+    before, edited = replace(said, fingerprint="before"), replace(said, fingerprint="edited")
+    async with Store.open(tmp_path / "data") as store:
+        process = Process(hub, store, tmp_path / "data", before)
+        await until_there_are(1, process)
+        run = await store.records.sync_runs.begin_run("acme", "edited")  # by another process, started later
+        await store.records.sync_runs.end_run(replace(run, ended_at=CLOCK.now(), outcome=RunOutcome.SUCCEEDED))
+        known = await store.records.sync_runs.rule_record("acme")
+        assert (before.has_changed_since(known), edited.has_changed_since(known)) == (True, False)
+        scheduler_of_now = RuleScheduler(
+            {}, store, process.locks, store.records.sync_runs, process.context, process.results.append
+        )
+        opened_at = run.started_at - timedelta(seconds=1)
+        assert await scheduler_of_now._due_in(before, Every(timedelta(days=1)), opened_at) > timedelta(hours=23)
+        assert await scheduler_of_now._due_in(before, Every(timedelta(days=1)), CLOCK.now()) <= timedelta(minutes=1)
+        await process.end()

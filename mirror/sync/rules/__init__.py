@@ -1,0 +1,1 @@
+"""Several rules together: their order where they meet in one repository, and the warnings about it."""

@@ -1,0 +1,54 @@
+"""Pairs of rules that may want one tag of one local repository. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+
+from mirror.oci import Tag
+from mirror.oci.errors import NameInvalid
+from mirror.oci.name_pattern import patterns_meet
+from mirror.sync.rule import MirrorRule
+from mirror.transfer.tag_selection import TagSelection
+
+
+def overlap_warnings(rules: Iterable[MirrorRule]) -> list[str]:
+    """Return a sentence for each two rules that may copy the same tag to the same local repository.
+
+    Only simple cases are ruled out: names that cannot be equal, and lists of tags without wildcards.
+    """
+    return [
+        f"mirror rules {first.name} and {second.name} may both copy to {' and '.join(sorted({*names}))}, "
+        f"and their tags may overlap: a tag of both is that of {first.name}, which comes first; "
+        "fix: give them disjoint tags, or other names under to"
+        for first, second in combinations(rules, 2)
+        if (names := _shared(first, second)) and _may_overlap(first.tags, second.tags)
+    ]
+
+
+def _shared(first: MirrorRule, second: MirrorRule) -> list[str]:
+    pairs = ((one, other) for one in first.targets for other in second.targets if patterns_meet(one, other))
+    # The pattern with fewer wildcards names the shared repositories best.
+    return [min(pair, key=lambda text: (text.count("*"), text)) for pair in pairs]
+
+
+def _may_overlap(first: TagSelection, second: TagSelection) -> bool:
+    for one, other in ((first, second), (second, first)):
+        literals = _literals(one)
+        if literals is not None and not any(one.takes(tag) and other.takes(tag) for tag in literals):
+            return False
+    return True
+
+
+def _literals(selection: TagSelection) -> list[Tag] | None:
+    """Return the only tags that a selection can take; None if it has wildcards."""
+    texts = [pattern.text for pattern in selection.include]
+    if not texts or any(character in text for text in texts for character in "*?[/"):
+        return None
+    tags = []
+    for text in texts:
+        try:
+            tags.append(Tag.parse(text))
+        except NameInvalid:  # no tag can have this name
+            continue
+    return tags
