@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from itertools import combinations
+from itertools import combinations, product
 
 from mirror.oci import Tag
 from mirror.oci.errors import NameInvalid
@@ -15,7 +16,7 @@ from mirror.transfer.tag_selection import TagSelection
 def overlap_warnings(rules: Iterable[MirrorRule]) -> list[str]:
     """Return a sentence for each two rules that may copy the same tag to the same local repository.
 
-    Only simple cases are ruled out: names that cannot be equal, and lists of tags without wildcards.
+    Only simple cases are ruled out: names that cannot be equal, tags without wildcards, and different beginnings.
     """
     return [
         f"mirror rules {first.name} and {second.name} may both copy to {' and '.join(sorted({*names}))}, "
@@ -37,7 +38,15 @@ def _may_overlap(first: TagSelection, second: TagSelection) -> bool:
         literals = _literals(one)
         if literals is not None and not any(one.takes(tag) and other.takes(tag) for tag in literals):
             return False
-    return True
+    beginnings = [_beginnings(first), _beginnings(second)]
+    return any(one.startswith(other) or other.startswith(one) for one, other in product(*beginnings))
+
+
+def _beginnings(selection: TagSelection) -> list[str]:
+    """Return the texts of which each selected tag begins with one."""
+    # Nothing is known about regular expressions, which are written between slashes.
+    texts = [pattern.text.partition("/")[0] for pattern in selection.include]
+    return [re.split(r"[*?\[]", text)[0] for text in texts] or [""]
 
 
 def _literals(selection: TagSelection) -> list[Tag] | None:

@@ -63,14 +63,16 @@ class World:
         self._context = context
 
     async def run(self, *rules: MirrorRule) -> RunSummary:
-        return await run_rules(rules, {"hub": self.upstream}, self.store, nullcontext, self._context)
+        context = replace(self._context, rules=rules)
+        return await run_rules(rules, {"hub": self.upstream}, self.store, nullcontext, context)
 
     async def dry_run(self, *rules: MirrorRule) -> RunSummary:
         """Make a dry run. Fails if the store changes."""
         before = self.content()
         registry = DryRunRegistry(self.store, self.store.find_blob, self.store.downloads)
         sources = {"hub": registry.source(self.upstream)}
-        summary = await run_rules(rules, sources, registry, nullcontext, dry_run_context(self._context, registry))
+        context = dry_run_context(replace(self._context, rules=rules), registry)
+        summary = await run_rules(rules, sources, registry, nullcontext, context)
         assert self.content() == before
         return summary
 
@@ -307,6 +309,15 @@ async def test_a_gone_tag_that_was_pushed_over(world: World) -> None:
     await hold(world.store, HERE, [b"{}", b"our own"], [plugin(b"{}", b"our own")], "1.0")
     await world.upstream.delete_tag(THERE, Tag("1.0"))
     assert (await world.both(rule)).count(TagOutcome.SKIPPED) == 1
+
+
+async def test_rules_that_meet_and_a_rule_with_another_source(world: World) -> None:
+    other = Repository("other/driver")
+    await hold(world.upstream, other, BLOBS, [SECOND], "1.0", "3.0")
+    second = MirrorRule.parse("second", f"hub/{other}", HERE.name)
+    done = await world.both(ruled(), second)
+    assert (done.count(TagOutcome.COPIED), done.count(TagOutcome.FAILED)) == (4, 1)
+    assert (await world.both(second)).count(TagOutcome.COPIED) == 1
 
 
 async def test_retention_with_signatures(world: World) -> None:

@@ -30,7 +30,10 @@ def rule(name: str, to: str | list[str], source: str = "hub/a/b", **tags: Any) -
         (rule("r", "x", include=["1.0"], exclude=["1.*"]), rule("s", "x"), None),
         (rule("r", "x", include=["1.0"]), rule("s", "x", semver=">=2"), None),
         (rule("r", "x", include=["not a tag"]), rule("s", "x"), None),
-        (rule("r", "x", include=["1.*"]), rule("s", "x", include=["2.*"]), "x"),
+        (rule("r", "x", include=["1.*", "3.?"]), rule("s", "x", include=["2.*", "[0-9]"]), "x"),
+        (rule("r", "x", include=["1.*", "3.?"]), rule("s", "x", include=["2.*", "4"]), None),
+        (rule("r", "x", include=["1.*"]), rule("s", "x", include=["1.2*"]), "x"),
+        (rule("r", "x", include=["1.*"]), rule("s", "x", include=["/^2/"]), "x"),
     ],
 )
 def test_rules_that_may_want_one_tag_are_told(first: MirrorRule, second: MirrorRule, names: str | None) -> None:
