@@ -143,6 +143,8 @@ async def provenance(origins: Origins, journal: RunRecorder, found: Inspection) 
     pulled = await origins.origin(found.repository, found.target)
     if pulled is not None:
         return Provenance("pulled through", pulled.upstream, pulled.source, pulled.checked_at)
+    if found.target in (await journal.other_tags(found.repository)).pushed:
+        return None  # a client has pushed content that a rule had brought before
     for mirrored in (await journal.mirrored(found.repository)).values():
         names = {mirrored.tag, mirrored.digest, mirrored.original}  # the original of a derived copy has no tag
         if found.manifest.digest in {mirrored.digest, mirrored.original} and found.target in names:

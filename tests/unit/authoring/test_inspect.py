@@ -1,16 +1,21 @@
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from mirror.authoring.inspect import inspect
+from mirror.authoring.inspect import inspect, provenance
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, UpstreamRefused
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.plugin.findings import manifest_findings as table
 from mirror.plugin.findings.finding import Severity
+from mirror.records.sync_runs import MirroredTag, RunStep
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
+from mirror.runtime.current_rule import working_for
+from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import SilentProgress
+from tests.support.builders import hold, plugin
 from tests.support.plugins import put_plugin
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
@@ -124,3 +129,17 @@ async def test_layers_are_read_where_somebody_waits_for_it():
     found = await inspect(registry, NAME, TAG, progress=SilentProgress())
     assert (str(found.plugin.platform), found.plugin.platform_by) == ("linux/amd64", "its programs")
     assert (await inspect(registry, NAME, TAG)).plugin.platform is None
+
+
+async def test_a_plugin_has_its_upstream_until_a_client_pushes_it(tmp_path):
+    manifest = plugin(b"{}", b"layer")
+    async with Store.open(tmp_path / "data") as store:
+        runs, now = store.records.sync_runs, datetime(2026, 5, 6, tzinfo=UTC)
+        with working_for("rule"):
+            await hold(store, NAME, [b"{}", b"layer"], [manifest], TAG.name)
+        row = MirroredTag(NAME, TAG, "rule", "hub", NAME, manifest.digest, manifest.digest, now)
+        await runs.record(await runs.begin_run("rule"), [RunStep(mirrored=row)])
+        found = await inspect(store, NAME, TAG)
+        assert (await provenance(store.records.origins, runs, found)).upstream == "hub"
+        await store.put_manifest(NAME, manifest, [TAG])
+        assert await provenance(store.records.origins, runs, found) is None
