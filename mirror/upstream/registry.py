@@ -58,7 +58,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
 
         Args:
             name: name in the configuration and in errors.
-            url: ``https://HOST[:PORT]``, without a path.
+            url: ``https://HOST[:PORT][/PATH]``. The path does not contain ``/v2``.
             plain_http: True to allow an ``http://`` URL.
             login: source of the credentials; None: anonymous.
             tls: certificates in addition to those of the system.

@@ -1,4 +1,4 @@
-"""Authentication over the wire with registries that deviate: hidden content, old tokens, redirects to other registries."""
+"""Authentication over the wire: hidden content, old tokens, several token servers, redirects to other registries."""
 
 from __future__ import annotations
 
