@@ -121,6 +121,11 @@ class UpstreamSession:
             return await self._retrying(self._retry_delay, once)
         return await once()
 
+    @property
+    def has_quota(self) -> bool:
+        """True if the upstream counts GET requests for manifests towards a quota, as Docker Hub does."""
+        return self.addresses.is_docker_hub or self.transport.quota is not None
+
     @contextmanager
     def as_upstream_error(self, answer: Answer) -> Iterator[None]:
         """Convert errors of a parser of the answer's content to UpstreamProtocolError."""

@@ -7,7 +7,7 @@ from yarl import URL
 from mirror.oci.errors import ConfigurationFault, UpstreamProtocolError
 from mirror.upstream.http.forbidden_destinations import DestinationGuard, kind_of
 from mirror.upstream.http.upstream_errors import redacted
-from mirror.wire.registry_url import RegistryUrl
+from mirror.wire.registry_url import DOCKER_HUB_HOSTS, RegistryUrl
 
 
 class UpstreamUrls:
@@ -32,6 +32,11 @@ class UpstreamUrls:
         self.base, self._prefix = _base_and_prefix(name, url, plain_http=plain_http)
         own_kind = kind_of(self.base.host or "")
         self.guard = DestinationGuard({own_kind} if own_kind else ())
+
+    @property
+    def is_docker_hub(self) -> bool:
+        """True if the upstream is Docker Hub."""
+        return self.base.host == DOCKER_HUB_HOSTS[0]
 
     def absolute(self, url: str) -> URL:
         """Return the absolute URL of a path below the upstream's own path, or of a URL. The text is not re-encoded."""
