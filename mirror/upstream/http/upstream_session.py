@@ -150,7 +150,7 @@ class UpstreamSession:
             self.changes += not request.is_read
         if answer.status in expect:
             coding = answer.headers.get("Content-Encoding", "identity").lower()
-            if coding == "identity":
+            if coding == "identity" or answer.status >= 400:
                 return answer
             answer.close()
             raise answer.error(

@@ -69,6 +69,8 @@ class UpstreamUrls:
     def follow(self, url: URL, location: str) -> URL:
         """Resolve ``location`` from an answer to ``url``. A user in the location is dropped.
 
+        An ``http://`` location on the host of an encrypted upstream becomes ``https://``.
+
         Raises:
             UpstreamProtocolError: the URL is not an HTTP URL, is unencrypted although the upstream is encrypted, or
                 contains a forbidden address. The addresses behind a name are checked when a connection is made.
@@ -76,6 +78,9 @@ class UpstreamUrls:
         try:
             target = url.join(URL(location, encoded=True)).with_user(None).with_fragment(None)
             usable = target.scheme in {"http", "https"} and bool(target.host)
+            if usable and self._is_own_without_encryption(target):
+                # A registry behind a proxy for TLS does not know that its clients use https.
+                target = target.with_scheme("https").with_port(self.base.explicit_port)
         except (ValueError, IndexError):  # yarl 1.25 raises IndexError for some hosts with brackets
             usable = False
         sent = f"upstream {self._name}: {redacted(url)}: it refers to"
@@ -90,6 +95,10 @@ class UpstreamUrls:
         if forbidden is not None:
             raise UpstreamProtocolError(f"{sent} {redacted(target)}, {forbidden}: not followed", upstream=self._name)
         return target
+
+    def _is_own_without_encryption(self, target: URL) -> bool:
+        encrypted = self.base.scheme == "https" and target.scheme == "http"
+        return encrypted and target.host == self.base.host and target.explicit_port in {None, self.base.explicit_port}
 
 
 def _base_and_prefix(name: str, url: str, *, plain_http: bool) -> tuple[URL, str]:

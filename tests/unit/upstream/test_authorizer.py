@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirror.oci.errors import (
     UpstreamBusy,
@@ -413,6 +416,29 @@ def test_tokens_are_requested_a_few_times_at_most() -> None:
     servers = [f'Bearer realm="https://{number}.example/token"' for number in range(20)]
     sent = talk(authorizer(), *[AuthReply(401, [", ".join(servers)]), TOKEN] * 20)
     assert [type(step) for step in sent].count(Attempt) == 5
+
+
+CHALLENGES = st.lists(st.sampled_from([BEARER, A, B, 'Basic realm="x"', "Negotiate", 'Bearer realm="/x"']), max_size=3)
+REPLIES = st.builds(
+    AuthReply,
+    st.sampled_from([200, 400, 401, 403, 404, 429, 500]),
+    CHALLENGES,
+    st.sampled_from([b'{"token": "abc"}', b'{"token": "def"}', b"{}"]),
+)
+
+
+@given(st.lists(REPLIES, max_size=40), st.booleans())
+def test_any_conversation_ends_soon(replies: list[AuthReply], with_login: bool) -> None:
+    auth = authorizer(LOGIN if with_login else None)
+    coming = list(replies)
+    for _ in range(3):  # the second and third request begin with what the first one left behind
+        sent: list[Attempt | TokenRequest | ChallengeRequest] = []
+        with suppress(UpstreamFault):
+            sent = talk(auth, *coming)
+        assert len([step for step in sent if isinstance(step, Attempt)]) <= 5
+        assert len([step for step in sent if isinstance(step, ChallengeRequest)]) <= 1
+        assert len(sent) <= 30
+        coming = coming[len(sent) :]
 
 
 def test_secrets_are_not_shown() -> None:

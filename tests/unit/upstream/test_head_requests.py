@@ -65,6 +65,12 @@ async def test_a_head_that_fails_is_replaced_by_get_for_an_hour(
     assert server.lines[4:] == [HEAD]
 
 
+async def test_a_compressed_page_of_an_error_is_an_error(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(HEAD, Reply(404, headers={"Content-Encoding": "gzip"}))
+    server.on(GET, FOUND)
+    assert await upstream.resolve(REPOSITORY, TAG) == DESCRIPTOR
+
+
 @pytest.mark.parametrize("length", [0, MAX_MANIFEST_BYTES + 1])
 async def test_a_length_that_no_manifest_has(server: ScriptedServer, upstream: UpstreamRegistry, length: int) -> None:
     server.on(HEAD, Reply(200, b"", DESCRIBED, length=length))

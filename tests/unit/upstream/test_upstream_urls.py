@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mirror.oci import Repository, Tag
+from mirror.oci.errors import UpstreamProtocolError
 from mirror.registry.port import Registry
 from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.upstream.registry import UpstreamRegistry
@@ -86,6 +87,26 @@ async def test_uploads_stay_below_the_path(server: ScriptedServer, below: Upstre
     again = await below.resume_upload(REPOSITORY, upload.id)
     assert again.offset == 3
     await again.commit(DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("base", "location", "followed"),
+    [
+        ("https://hub.example", "http://hub.example/a?b=%2F", "https://hub.example/a?b=%2F"),
+        ("https://hub.example:5000", "http://hub.example:5000/a", "https://hub.example:5000/a"),
+        ("https://hub.example:5000", "http://hub.example/a", "https://hub.example:5000/a"),
+        ("http://hub.example", "http://hub.example/a", "http://hub.example/a"),
+        ("https://hub.example", "http://hub.example:8080/a", None),
+        ("https://hub.example", "http://other.example/a", None),
+    ],
+)
+def test_the_own_host_stays_encrypted(base: str, location: str, followed: str | None) -> None:
+    addresses = UpstreamUrls("hub", base, plain_http=True)
+    if followed is not None:
+        assert str(addresses.follow(addresses.absolute("/v2/"), location)) == followed
+        return
+    with pytest.raises(UpstreamProtocolError, match="not encrypted"):
+        addresses.follow(addresses.absolute("/v2/"), location)
 
 
 async def test_pages_stay_below_the_path(server: ScriptedServer, below: UpstreamRegistry) -> None:
