@@ -355,5 +355,7 @@ def test_any_location_is_a_place_or_a_lie(url: str) -> None:
             place = addresses.relative(UPLOADS_PATH, location)
             assert place.startswith(("/", "http://", "https://"))
             assert not place.startswith("//")
+            if place.startswith("/"):
+                assert str(addresses.absolute(place)).startswith(f"{url}/")
 
     check()
