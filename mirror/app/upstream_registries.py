@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import time
 from zoneinfo import ZoneInfo
 
-from yarl import URL
-
 from mirror.settings import Settings
 from mirror.settings.listen_address import HostPort
 from mirror.settings.upstream_settings import CredentialSettings, UpstreamSettings
@@ -20,13 +18,15 @@ from mirror.upstream.limits.bandwidth import BandwidthWindow
 from mirror.upstream.limits.circuit_breaker import BreakerThresholds
 from mirror.upstream.limits.upstream_policy import ListBounds, Timeouts, UpstreamLimits, UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.upstream.short_name_registry import ShortNameRegistry
+from mirror.wire.registry_url import RegistryUrl
 
 
 @asynccontextmanager
 async def open_upstream(settings: Settings, name: str) -> AsyncIterator[UpstreamRegistry]:
     """Open the upstream with this name, as configured."""
     section = settings.upstreams[name]
-    async with UpstreamRegistry.open(
+    async with registry_class(section.url, short_names=section.short_names).open(
         name=name,
         url=section.url,
         plain_http=section.plain_http,
@@ -51,7 +51,7 @@ async def open_remote(settings: Settings, host: str, *, plain_http: bool = False
         plain_http: see :func:`open_anonymously`.
     """
     # The host of a configured upstream gets the credentials, limits and TLS settings of its section.
-    names = [name for name, section in settings.upstreams.items() if URL(section.url).authority == host]
+    names = [name for name, section in settings.upstreams.items() if RegistryUrl.parse(section.url).is_at(host)]
     opened = open_upstream(settings, names[0]) if names else open_anonymously(host, plain_http=plain_http)
     async with opened as registry:
         yield registry
@@ -68,16 +68,27 @@ async def open_anonymously(host: str, *, plain_http: bool = False) -> AsyncItera
     # HostPort needs a port. An IPv6 address holds colons itself, so only text after its bracket is looked at.
     plain = plain_http or HostPort.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
     url = f"{'http' if plain else 'https'}://{host}"
-    async with UpstreamRegistry.open(
+    async with registry_class(url).open(
         name=host, url=url, plain_http=plain, proxies=Proxies(environment=os.environ)
     ) as registry:
         yield registry
 
 
+def registry_class(url: str, *, short_names: bool | None = None) -> type[UpstreamRegistry]:
+    """Return the class for a registry: with short names if ``short_names``, or if None, for Docker Hub.
+
+    Raises:
+        ConfigurationFault: the URL is invalid.
+    """
+    short = RegistryUrl.parse(url).is_docker_hub if short_names is None else short_names
+    return ShortNameRegistry if short else UpstreamRegistry
+
+
 def _login(section: UpstreamSettings) -> LoginSource | None:
     match section.credentials:
         case CredentialSettings(docker_config=path) if path is not None:
-            return FileLogin.docker(path, URL(section.url).authority)
+            url = RegistryUrl.parse(section.url)
+            return FileLogin.docker(path, f"{url.authority}{url.path}")
         case CredentialSettings(username=username, password_file=path) if username is not None and path is not None:
             return FileLogin.password(username, path)
         case _:

@@ -96,8 +96,9 @@ def _explain(problem: ErrorDetails) -> str:
         message = f"unknown key; did you mean {close[0]}?" if close else "unknown key"
     elif problem["type"] == "missing":
         message = "is required"
-    # The value is shown only if it is short and plain. A whole section would bury the message.
-    elif "input" in problem and isinstance(problem["input"], str | int | float):
+    # The value is shown only if it is short and plain. A whole section would bury the message. A URL with a user may
+    # contain a password.
+    elif isinstance(problem.get("input"), str | int | float) and "@" not in str(problem["input"]):
         message = f"{message} (it is {problem['input']!r})" if repr(problem["input"]) not in message else message
     return f"{'.'.join(place)}: {message}" if place else message
 

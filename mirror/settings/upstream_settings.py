@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ByteSize, Field, PlainSerializer, field_validator, model_validator
 
+from mirror.oci.errors import ConfigurationFault
 from mirror.settings.section import Section
+from mirror.wire.registry_url import RegistryUrl
 
 _PROXY = r"^(direct|(https?|socks5h?|socks4a?)://[^/?#]+/?)$"
 
@@ -135,7 +137,10 @@ class BreakerSettings(Section):
 class UpstreamSettings(Section):
     """A registry that content is fetched from."""
 
-    url: str = Field(pattern=r"^https?://[^/?#@]+/?$", description="root URL, such as https://registry-1.docker.io")
+    url: str = Field(
+        description="URL of the registry, such as https://registry-1.docker.io; it may have a path, such as "
+        "https://nexus.example/repository/docker, and never contains /v2"
+    )
     plain_http: bool = Field(default=False, description="must be true if url begins with http://")
     offline: bool = Field(default=False, description="true: never open a connection to this upstream")
     credentials: CredentialSettings | None = Field(None, description="credentials; omitted: anonymous")
@@ -148,8 +153,22 @@ class UpstreamSettings(Section):
     read_timeout_seconds: float = Field(
         60, gt=0, description="longest wait between two pieces of a response, in seconds"
     )
+    short_names: bool | None = Field(
+        None,
+        description="true: a name with one component, such as busybox, means library/busybox; omitted: true for Docker "
+        "Hub, false for others",
+    )
     limits: LimitSettings = Field(LimitSettings(), description="limits for the use of the upstream")
     breaker: BreakerSettings = Field(BreakerSettings(), description="circuit breaker")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_registry(cls, value: str) -> str:
+        try:
+            RegistryUrl.parse(value)
+        except ConfigurationFault as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @model_validator(mode="after")
     def _plain_http_by_name(self) -> Self:

@@ -7,6 +7,7 @@ from typing import IO
 
 from mirror.oci import Digest, Repository, errors
 from mirror.registry.streams import verify_chunks
+from mirror.upstream.head_requests import UNRELIABLE_STATUSES
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_errors import may_pass_soon
 from mirror.upstream.http.upstream_session import UpstreamSession
@@ -150,18 +151,19 @@ async def open_part(
 
 
 async def blob_size(session: UpstreamSession, repository: Repository, digest: Digest) -> int | None:
-    """Return the size of a blob in bytes, as reported by HEAD. None if the answer has no size or HEAD is not supported.
+    """Return the size in bytes of a blob that the upstream has, as reported by HEAD. None if HEAD gives no size.
 
     Raises:
-        BlobUnknown: the upstream does not have the blob.
         UpstreamFault: as :meth:`UpstreamSession.send`.
     """
-    request = Request("HEAD", BlobRoute(repository, digest).url(), (repository_scope(repository, "pull"),))
-    try:
-        async with session.request(request, expect={200}, missing=errors.BlobUnknown) as answer:
-            return answer.size_bytes()
-    except errors.Unsupported:
-        return None
+    expect = UNRELIABLE_STATUSES | {200}
+    async with session.request(head_of_blob(repository, digest), expect=expect) as answer:
+        return answer.size_bytes() if answer.status == 200 else None
+
+
+def head_of_blob(repository: Repository, digest: Digest) -> Request:
+    """Return the HEAD request for a blob."""
+    return Request("HEAD", BlobRoute(repository, digest).url(), (repository_scope(repository, "pull"),))
 
 
 def whole_size(answer: Answer) -> int | None:

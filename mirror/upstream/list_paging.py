@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Generator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
-from urllib.parse import urlsplit
+
+import structlog
 
 from mirror.oci import Descriptor, Digest
-from mirror.oci.errors import ManifestInvalid, NotFound, UpstreamProtocolError
+from mirror.oci.errors import ClientFault, ManifestInvalid, NotFound, UpstreamProtocolError
 from mirror.runtime.concurrency.cooperative_sort import sort_cooperatively
 from mirror.runtime.concurrency.threads import stepped
 from mirror.upstream.http.exchange import Answer, Request
@@ -18,7 +19,14 @@ from mirror.upstream.limits.upstream_policy import ListBounds
 from mirror.wire.json_elements import elements
 from mirror.wire.pagination import parse_next_link
 
+_LOG = structlog.get_logger(__name__)
+
 Item = TypeVar("Item")
+
+#: Size of the pages to request: the largest of docker-registry 2.8, which rejects requests for more.
+PAGE_SIZE: Final = 1000
+# Codes of errors that say nothing about n.
+_NAME_CODES: Final = frozenset({"NAME_UNKNOWN", "NAME_INVALID"})
 
 # Pages up to this size, in bytes, and lists up to this length are processed in the event loop, because a thread would
 # cost more.
@@ -59,6 +67,7 @@ class ListReader:
     def __init__(self, session: UpstreamSession, bounds: ListBounds) -> None:
         self._session = session
         self._bounds = bounds
+        self._is_page_size_accepted = True
 
     async def names(
         self,
@@ -74,7 +83,7 @@ class ListReader:
 
         Args:
             reading: receives the result.
-            request: request for the first page.
+            request: request for the first page, with ``n`` set to :data:`PAGE_SIZE`.
             key: JSON member that contains the names.
             is_valid: returns True if a name is valid.
             missing: error class for a 404.
@@ -87,11 +96,12 @@ class ListReader:
         found: set[str] = set()
 
         def take(texts: list[Any]) -> None:
-            if not all(isinstance(text, str) for text in texts):
+            names = [text for text in texts if text is not None]  # some registries list deleted tags as null
+            if not all(isinstance(name, str) for name in names):
                 raise ManifestInvalid(f"its list of {key} is not a list of names")
-            found.update(filter(is_valid, texts))
+            found.update(filter(is_valid, names))
 
-        await self._read(reading, request, key, missing=missing, bounds=self._bounds, take=take)
+        await self._read(reading, request, key, missing=missing, bounds=self._bounds, take=take, asked=PAGE_SIZE)
         await self._in_order(reading, found, str)
 
     async def referrers(self, reading: ListReading[Descriptor], request: Request, missing: type[NotFound]) -> None:
@@ -102,7 +112,7 @@ class ListReader:
         found: dict[Digest, Descriptor] = {}
 
         def take(listed: list[Any]) -> None:
-            descriptors = [Descriptor.from_json(item, "manifests") for item in listed]
+            descriptors = [Descriptor.from_json(item, "manifests") for item in listed if item is not None]
             found.update((descriptor.digest, descriptor) for descriptor in descriptors)
 
         await self._read(reading, request, "manifests", missing=missing, bounds=REFERRER_BOUNDS, take=take)
@@ -117,9 +127,10 @@ class ListReader:
         missing: type[NotFound],
         bounds: ListBounds,
         take: Callable[[list[Any]], None],
+        asked: int | None = None,
     ) -> None:
         remedy = self._remedy(bounds)
-        async for answer, body in self._pages(reading, request, missing, bounds):
+        async for answer, body in self._pages(reading, request, missing, bounds, asked):
             with self._session.as_upstream_error(answer):
                 async for count in _stepped(_taken(body, key, take), light=len(body) <= _LIGHT_BYTES):
                     reading.count += count
@@ -130,28 +141,37 @@ class ListReader:
                         )
 
     async def _pages(
-        self, reading: ListReading[Item], request: Request, missing: type[NotFound], bounds: ListBounds
+        self,
+        reading: ListReading[Item],
+        request: Request,
+        missing: type[NotFound],
+        bounds: ListBounds,
+        asked: int | None,
     ) -> AsyncIterator[tuple[Answer, bytes]]:
-        """Yield every page of a list. Follow ``Link`` only on the path of the list."""
-        path = urlsplit(request.url).path
-        url: str | None = request.url
-        seen: set[str] = set()
+        """Yield every page of a list. Of a link to the next page, only the query is used, and only on our own URL."""
+        path = request.url.partition("?")[0]
+        url, page_size = (request.url, asked) if asked is None or self._is_page_size_accepted else (path, None)
+        seen_urls: set[str] = set()
+        seen_pages: set[int] = set()
         clock = self._session.clock
         remedy = self._remedy(bounds)
         until_seconds = clock.monotonic_seconds() + bounds.seconds
-        while url is not None:
-            if url in seen:
-                raise self._session.protocol_error(f"its pages of {path} do not end: {url[:200]!r} is repeated")
+        while True:
             if reading.pages >= bounds.pages:
                 raise self._session.protocol_error(f"its list at {path} has more than {bounds.pages} pages; {remedy}")
             if clock.monotonic_seconds() > until_seconds:
                 raise self._session.protocol_error(
                     f"its list at {path} has not ended within {bounds.seconds:g} s; {remedy}"
                 )
-            seen.add(url)
-            page = Request(request.method, url, request.scopes, request.headers, counts=request.counts)
             try:
-                answer, body = await self._session.read(page, bounds.page_bytes, expect={200}, missing=missing)
+                answer, body = await self._page(replace(request, url=url), bounds, missing)
+            except ClientFault as error:
+                # A registry may refuse n, as distribution does above its limit.
+                if page_size is None or reading.pages > 0 or error.detail.get("code") in _NAME_CODES:
+                    raise
+                url, page_size = path, None
+                answer, body = await self._page(replace(request, url=url), bounds, missing)
+                self._is_page_size_accepted = False
             except UpstreamProtocolError as error:
                 if "limit_bytes" in error.detail:  # a page that is too long counts as read, so the error is cached
                     reading.received_bytes += bounds.page_bytes
@@ -162,12 +182,26 @@ class ListReader:
                 raise answer.error(
                     UpstreamProtocolError, f"its list is longer than {bounds.whole_bytes} bytes in all; {remedy}"
                 )
+            seen_urls.add(url)
+            count = reading.count
             yield answer, body
-            url = parse_next_link(answer.headers.get("Link"))
-            if url is not None and urlsplit(url).path not in {"", path}:
-                raise answer.error(UpstreamProtocolError, f"its link to the next page, {url[:200]!r}, has another path")
-            if url is not None and not url.startswith("/"):
-                url = path + url
+            count = reading.count - count
+            link = parse_next_link(", ".join(answer.all_of("Link")))
+            if link is None:
+                return
+            following = path + "".join(link.partition("?")[1:])
+            is_stuck = following == url or (count > 0 and hash(body) in seen_pages)
+            if is_stuck and count == page_size:
+                # The upstream ignores the place from which the page was requested, so the rest cannot be read.
+                raise self._session.protocol_error(f"its pages of {path} do not end: a page of {count} is repeated")
+            if is_stuck or following in seen_urls:
+                _LOG.warning("upstream repeats a page of a list", upstream=self._session.name, path=path)
+                return
+            seen_pages.add(hash(body))
+            url = following
+
+    async def _page(self, page: Request, bounds: ListBounds, missing: type[NotFound]) -> tuple[Answer, bytes]:
+        return await self._session.read(page, bounds.page_bytes, expect={200}, missing=missing)
 
     def _remedy(self, bounds: ListBounds) -> str:
         if bounds is REFERRER_BOUNDS:

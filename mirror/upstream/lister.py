@@ -15,14 +15,14 @@ from functools import partial
 from typing import TypeVar
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
-from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported
+from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported, UpstreamRefused
 from mirror.registry.port import Page
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.upstream.http.exchange import Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.upstream.limits.upstream_policy import ListBounds
 from mirror.upstream.list_cache import ListCache
-from mirror.upstream.list_paging import ListReader, ListReading
+from mirror.upstream.list_paging import PAGE_SIZE, ListReader, ListReading
 from mirror.wire.auth.scopes import CATALOG, repository_scope
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
@@ -30,8 +30,7 @@ from mirror.wire.routes import CatalogRoute, ManifestRoute, ReferrersRoute, Tags
 
 Item = TypeVar("Item")
 
-# The largest page of docker-registry 2.8, which rejects requests for more.
-_ASKED_FOR = PageRequest(limit=1000)
+_ASKED_FOR = PageRequest(limit=PAGE_SIZE)
 # A registry with a referrers API never answers 404 (distribution-spec, "Listing Referrers"). After a 404, the API is
 # tried again in ten minutes, because an upgrade may add the API.
 _NO_API_SECONDS = 600.0
@@ -66,7 +65,14 @@ class UpstreamLister:
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
         request = Request("GET", CatalogRoute(_ASKED_FOR).url(), (str(CATALOG),), _JSON)
-        names = await self._names(request, "repositories", Repository.is_valid, NotFound)
+        try:
+            names = await self._names(request, "repositories", Repository.is_valid, NotFound)
+        except (UpstreamRefused, NotFound, Unsupported) as error:
+            raise type(error)(
+                f"{error}: the upstream does not list its repositories, which a pattern in 'from:' needs; "
+                f"fix: name each repository, such as from: {self._session.name}/NAME",
+                **error.detail,
+            ) from error
         return await _page(names, page, Repository)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from functools import partial
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
-from mirror.oci.errors import ManifestUnknown, Unsupported, UpstreamProtocolError
+from mirror.oci.errors import BlobUnknown, ManifestUnknown, UpstreamProtocolError
 from mirror.oci.incoming_manifest import parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.port import Blob
 from mirror.runtime.concurrency.cpu_offload import CpuOffload
-from mirror.upstream.blob_download import UpstreamBlob, blob_size, open_part, whole_size
+from mirror.upstream.blob_download import UpstreamBlob, blob_size, head_of_blob, open_part, whole_size
+from mirror.upstream.head_requests import HeadRequests
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.wire.auth.scopes import repository_scope
@@ -30,15 +32,16 @@ class UpstreamReader:
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
         self._cpu_offload = CpuOffload()
+        self._manifest_heads = HeadRequests(session, "manifest")
+        self._blob_heads = HeadRequests(session, "blob")
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        async def get() -> Descriptor:
+            return (await self.get_manifest(repository, target)).descriptor
+
         request = self._manifest_request("HEAD", repository, target)
-        try:
-            async with self._session.request(request, expect={200}, missing=ManifestUnknown) as answer:
-                described = _described(self._session, answer, target)
-        except Unsupported:
-            described = None  # the upstream does not support HEAD
-        return described or (await self.get_manifest(repository, target)).descriptor
+        described = partial(_described, self._session, target)
+        return await self._manifest_heads.find(request, ManifestUnknown, described, get)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         request = self._manifest_request("GET", repository, target)
@@ -50,11 +53,13 @@ class UpstreamReader:
             )
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
-        size_bytes = await blob_size(self._session, repository, digest)
-        if size_bytes is None:
-            # Some registries answer HEAD without a size. The head of a GET has the size, and its body is not read.
+        async def get() -> int:
+            # The head of a GET has the size, and its body is not read.
             async with self.open_blob(repository, digest) as blob:
-                size_bytes = blob.size_bytes
+                return blob.size_bytes
+
+        described = partial(_size_of_blob, digest)
+        size_bytes = await self._blob_heads.find(head_of_blob(repository, digest), BlobUnknown, described, get)
         return Descriptor(media_types.OCTET_STREAM, digest, size_bytes)
 
     @asynccontextmanager
@@ -77,24 +82,30 @@ class UpstreamReader:
         return Request(method, url, (repository_scope(repository, "pull"),), _ACCEPT, counts=method == "GET")
 
 
-def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -> Descriptor | None:
+def _described(session: UpstreamSession, target: Tag | Digest, answer: Answer) -> Descriptor | None:
     """Return the descriptor of a manifest from the answer to a HEAD, or None if a GET is needed."""
     kind = media_types.essence(answer.headers.get("Content-Type", ""))
     size_bytes = answer.size_bytes()
     with session.as_upstream_error(answer):
         digest = _named_digest(answer)
-    if digest is None or size_bytes is None or kind not in media_types.MANIFESTS:
+    # A manifest is a JSON object, so a length of 0 is that of the missing body.
+    if digest is None or size_bytes is None or not 2 <= size_bytes <= MAX_MANIFEST_BYTES:
+        return None
+    if kind not in media_types.MANIFESTS:
         return None
     if isinstance(target, Digest) and digest != target:
         # A digest of another algorithm may still name the same bytes. Only their content can tell, so a GET follows.
         if digest.algorithm == target.algorithm:
             raise answer.error(UpstreamProtocolError, f"it answered with digest {digest}")
         return None
-    if size_bytes > MAX_MANIFEST_BYTES:
-        raise answer.error(
-            UpstreamProtocolError, f"a manifest of {size_bytes} bytes: at most {MAX_MANIFEST_BYTES} are accepted"
-        )
     return Descriptor(kind, digest, size_bytes)
+
+
+def _size_of_blob(digest: Digest, answer: Answer) -> int | None:
+    """Return the size of a blob from the answer to a HEAD, or None if a GET is needed."""
+    size_bytes = answer.size_bytes()
+    # A length of 0 is that of the missing body, unless the blob is the empty one.
+    return None if size_bytes == 0 and digest != Digest.of(b"", digest.algorithm) else size_bytes
 
 
 def _given_span(answer: Answer, part: RangeRequest | None, size_bytes: int) -> Span:

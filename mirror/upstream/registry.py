@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
-from mirror.upstream.auth.authorizer import Authorizer
 from mirror.upstream.auth.login_files import LoginSource
 from mirror.upstream.deleter import UpstreamDeleter
+from mirror.upstream.http.authorized_sender import AuthorizedSender
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.http.transport import Transport
@@ -58,7 +58,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
 
         Args:
             name: name in the configuration and in errors.
-            url: ``https://HOST[:PORT]``, without a path.
+            url: ``https://HOST[:PORT][/PATH]``. The path does not contain ``/v2``.
             plain_http: True to allow an ``http://`` URL.
             login: source of the credentials; None: anonymous.
             tls: certificates in addition to those of the system.
@@ -78,14 +78,11 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
             Transport.open(name, addresses, connections, policy, clock) as transport,
             BackgroundTasks() as tasks,
         ):
+            sender = AuthorizedSender(
+                name=name, addresses=addresses, transport=transport, login=login, clock=clock, plain_http=plain_http
+            )
             session = UpstreamSession(
-                name=name,
-                addresses=addresses,
-                transport=transport,
-                login=login,
-                authorizer=Authorizer(name, clock, plain_http=plain_http),
-                clock=clock,
-                retry=policy.retry,
+                name=name, addresses=addresses, transport=transport, sender=sender, clock=clock, retry=policy.retry
             )
             yield cls(session, tasks, policy.lists)
 

@@ -14,6 +14,7 @@ from mirror.upstream.limits.circuit_breaker import BreakerState
 from mirror.upstream.registry import UpstreamRegistry
 
 _REASONS: Final = reasons(UpstreamFault)
+_HEAD_KINDS: Final = ("manifest", "blob")
 
 Read = Callable[[UpstreamStats], float]
 
@@ -69,6 +70,13 @@ class UpstreamMetrics:
             ("upstream", "reason"),
             [(name, reason) for name in names for reason in _REASONS],
         )
+        self._head_fallbacks = _family(
+            "head_fallbacks_total",
+            "GET requests sent in place of HEAD, because an upstream does not support HEAD, by kind of content.",
+            MetricKind.COUNTER,
+            ("upstream", "kind"),
+            [(name, kind) for name in names for kind in _HEAD_KINDS],
+        )
         self._resting = _family(
             "hosts_circuit_open",
             "Hosts of an upstream that are not asked because their circuit breaker is open, summed over the workers.",
@@ -80,7 +88,7 @@ class UpstreamMetrics:
     @property
     def families(self) -> tuple[MetricFamily, ...]:
         """All metrics of upstreams."""
-        return (*self._counted.values(), *self._heard.values(), self._failures, self._resting)
+        return (*self._counted.values(), *self._heard.values(), self._failures, self._head_fallbacks, self._resting)
 
     def followed(
         self, slot: WorkerSlot, worker: int, upstreams: Mapping[str, UpstreamRegistry]
@@ -99,6 +107,8 @@ class UpstreamMetrics:
                 yield slot.follow(self._heard[what], partial(_read, upstream, read), name, str(worker))
             for reason in _REASONS:
                 yield slot.follow(self._failures, partial(_failed, upstream, reason), name, reason)
+            for kind in _HEAD_KINDS:
+                yield slot.follow(self._head_fallbacks, partial(_fallen_back, upstream, kind), name, kind)
             yield slot.follow(self._resting, partial(_read, upstream, _count_resting), name)
 
 
@@ -112,6 +122,10 @@ def _read(upstream: UpstreamRegistry, read: Read) -> float:
 
 def _failed(upstream: UpstreamRegistry, reason: str) -> float:
     return upstream.stats().failures.get(reason, 0)
+
+
+def _fallen_back(upstream: UpstreamRegistry, kind: str) -> float:
+    return upstream.stats().head_fallbacks.get(kind, 0)
 
 
 def _count_resting(stats: UpstreamStats) -> float:

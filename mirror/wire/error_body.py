@@ -59,6 +59,7 @@ _BY_STATUS: dict[int, type[MirrorError]] = {
     405: errors.Unsupported,
     413: errors.ContentTooLarge,
     416: errors.RangeInvalid,
+    501: errors.Unsupported,
 }
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from mirror.oci.errors import ClientFault
 
 #: Largest page, in entries, and the page size if ``n`` is absent.
 MAX_PAGE = 10_000
-_LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^,;]+)*)")
-_REL_NEXT = re.compile(r";\s*rel\s*=\s*\"?next\"?\s*(?:;|$)", re.IGNORECASE)
+_LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*(?:[^,;\"]|\"[^\"]*\")+)*)")
+# One link may have several relations, separated by spaces.
+_REL_NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next)\s*(?:;|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +75,7 @@ def parse_next_link(header: str | None) -> str | None:
                 parts = urlsplit(match[1])
             except ValueError:
                 return None
-            return f"{parts.path}?{parts.query}" if parts.query else parts.path
+            # A request line has no spaces and no control characters.
+            query = quote(parts.query, safe=string.punctuation)
+            return f"{parts.path}?{query}" if query else parts.path
     return None

@@ -28,6 +28,7 @@ from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 from tests.harness.docker_registry import DockerRegistry
+from tests.harness.nginx import Nginx
 from tests.harness.packing import packed_from
 from tests.harness.requirement import require
 
@@ -147,4 +148,44 @@ async def test_what_was_copied_stays_when_the_upstream_is_gone(
     servers[0].stop()
     with pytest.raises(UpstreamUnreachable):
         await copy_graph(origin, TAG, destination, [TAG], SilentProgress())
+    assert (await here.get_manifest(HERE, TAG)).content == PACKED.manifest
+
+
+async def test_a_registry_below_a_path_of_a_proxy(servers: tuple[DockerRegistry, DockerRegistry]) -> None:
+    """Nginx cuts the path off, so docker-registry sends every Location and Link without it."""
+    require(Nginx.missing())
+    outside = 'if ($request_uri !~ "^/repository/docker/v2/") { return 404; }'
+    below = f"{outside} rewrite ^/repository/docker(/.*)$ $1 break; proxy_pass {servers[0].url}; "
+    with Nginx(f"{below} proxy_set_header Host $http_host; client_max_body_size 0;", workers=1) as front:
+        url = f"http://{front.host}/repository/docker"
+        async with UpstreamRegistry.open(name="nexus", url=url, plain_http=True, policy=QUICK) as upstream:
+            await copied_and_listed(upstream)
+
+
+async def test_a_registry_behind_a_proxy_that_hides_head(servers: tuple[DockerRegistry, DockerRegistry]) -> None:
+    require(Nginx.missing())
+    hidden = "if ($request_method = HEAD) { return 404; }"
+    front_of = f"{hidden} proxy_pass {servers[0].url}; proxy_set_header Host $http_host; client_max_body_size 0;"
+    with Nginx(front_of, workers=1) as front:
+        url = f"http://{front.host}"
+        async with UpstreamRegistry.open(name="hub", url=url, plain_http=True, policy=QUICK) as upstream:
+            await copied_and_listed(upstream)
+            assert (await upstream.stat_blob(THERE, LAYER)).size_bytes == len(PACKED.layer)
+            assert await upstream.resolve(THERE, TAG) == PLUGIN.descriptor
+            assert set(upstream.stats().head_fallbacks) == {"manifest", "blob"}
+
+
+async def copied_and_listed(upstream: UpstreamRegistry) -> None:
+    """Copy a plugin to an upstream in chunks, list it, and copy it back."""
+    for blob in (PACKED.config, PACKED.layer):
+        upload = await upstream.begin_upload(THERE)
+        await upload.append(single_chunk(blob[:10]))
+        again = await upstream.resume_upload(THERE, upload.id)
+        await again.append(single_chunk(blob[10:]))
+        await again.commit(Digest.of(blob))
+    await upstream.put_manifest(THERE, PLUGIN, [TAG, Tag("latest")])
+    assert [tag.name for tag in (await upstream.list_tags(THERE, PageRequest())).entries] == [TAG.name, "latest"]
+    assert (await upstream.list_repositories(PageRequest())).entries == (THERE,)
+    here = MemoryRegistry()
+    await copy_graph(CopySource(upstream, THERE), TAG, CopyDestination(here, HERE), [TAG], SilentProgress())
     assert (await here.get_manifest(HERE, TAG)).content == PACKED.manifest

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
-from mirror.oci.errors import UpstreamProtocolError, UpstreamRefused
+from mirror.oci.errors import ManifestUnknown, UpstreamProtocolError, UpstreamRefused
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from mirror.runtime.retry_policy import RetryPolicy
@@ -229,3 +229,38 @@ async def test_a_slow_line(tmp_path: Path) -> None:
         async with UpstreamRegistry.open(name="slow", url=slow.url, plain_http=True, policy=QUICK) as upstream:
             await pull(upstream)
         assert asyncio.get_running_loop().time() - begun > 1
+
+
+async def test_a_redirect_to_a_registry_that_requires_a_token_of_its_own(tmp_path: Path) -> None:
+    require(Nginx.missing())
+    with (
+        TokenServer(tmp_path, {LOGIN.username: LOGIN.password}) as tokens,
+        DockerRegistry(more={"auth": tokens.registry_section}) as registry,
+        Nginx(f"return 307 {registry.url}$request_uri;", workers=1) as front,
+    ):
+        async with opened(registry, LOGIN) as upstream:
+            await push(upstream, PUBLIC)
+        tokens.asked.clear()
+        async with UpstreamRegistry.open(
+            name="hub", url=f"http://{front.host}", plain_http=True, login=LOGIN, policy=QUICK
+        ) as upstream:
+            await pull(upstream, PUBLIC)
+        assert tokens.asked == [("GET", (f"repository:{PUBLIC}:pull",), None)]
+
+
+async def test_a_registry_that_hides_its_content_from_anonymous_clients(tmp_path: Path) -> None:
+    """As Artifactory does: 404 without a login, and a challenge at ``/v2/`` only."""
+    require(Nginx.missing())
+    with DockerRegistry(more={"auth": htpasswd(tmp_path)}) as registry:
+        proxy = f"proxy_pass {registry.url}; proxy_set_header Host $http_host; client_max_body_size 0;"
+        hiding = f"{proxy} proxy_intercept_errors on; error_page 401 =404 /absent; }} location = /v2/ {{ {proxy}"
+        with Nginx(hiding, workers=1) as front:
+            url = f"http://{front.host}"
+            async with UpstreamRegistry.open(
+                name="hub", url=url, plain_http=True, login=LOGIN, policy=QUICK
+            ) as upstream:
+                await push(upstream)
+                await pull(upstream)
+            async with UpstreamRegistry.open(name="hub", url=url, plain_http=True, policy=QUICK) as nobody:
+                with pytest.raises(ManifestUnknown):
+                    await nobody.get_manifest(PRIVATE, TAG)

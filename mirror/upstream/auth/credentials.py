@@ -11,9 +11,9 @@ from typing import Any
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
+from mirror.wire.registry_url import DOCKER_HUB_HOSTS
 
 _HUB = "https://index.docker.io/v1/"
-_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _MAX_FILE_BYTES = 1024 * 1024
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The user name that docker and its helpers write if the secret is an identity token.
@@ -63,12 +63,13 @@ class Credentials:
         return cls(username, lines[0])
 
     @classmethod
-    def from_docker_config(cls, path: Path, host: str) -> Credentials | HelperQuestion:
+    def from_docker_config(cls, path: Path, registry: str) -> Credentials | HelperQuestion:
         """Return the login that ``docker login`` wrote for a registry, or the credential helper to ask for the login.
 
         Args:
             path: docker's ``config.json``; ``~`` is the home folder.
-            host: ``HOST[:PORT]`` of the registry. The hosts of Docker Hub share one login.
+            registry: ``HOST[:PORT][/PATH]`` of the registry. An entry for a part of the path, as ``podman login``
+                writes it, takes precedence over the entry for the host. The hosts of Docker Hub share one login.
 
         Raises:
             ConfigurationFault: the file cannot be read, or contains no login for the host.
@@ -77,12 +78,13 @@ class Credentials:
             config = parse_json_object(_read(path).encode(), str(path))
         except ManifestInvalid as error:
             raise ConfigurationFault(f"{error}; fix: name docker's config.json") from error
+        host = registry.partition("/")[0]
         if (helper := _helper(config, host)) is not None:
             # The name becomes part of a program's name, so a path in it could run any program.
             if not isinstance(helper, str) or _HELPER_NAME.fullmatch(helper) is None:
                 raise ConfigurationFault(f"{path}: {str(helper)[:64]!r} is not the name of a credential helper")
-            return HelperQuestion(helper, _HUB if host in _HUB_HOSTS else host)
-        entry = _of_host(config.get("auths"), host)
+            return HelperQuestion(helper, _HUB if host in DOCKER_HUB_HOSTS else host)
+        entry = _of_registry(config.get("auths"), registry)
         if not isinstance(entry, dict) or not (entry.get("auth") or entry.get("identitytoken")):
             raise ConfigurationFault(
                 f"{path} contains no login for {host}; "
@@ -105,7 +107,7 @@ class HelperQuestion:
 
 
 def _helper(config: dict[str, Any], host: str) -> object:
-    return _of_host(config.get("credHelpers"), host) or config.get("credsStore") or None
+    return _of_registry(config.get("credHelpers"), host) or config.get("credsStore") or None
 
 
 def _from_entry(entry: dict[str, Any], where: str) -> Credentials:
@@ -121,18 +123,22 @@ def _from_entry(entry: dict[str, Any], where: str) -> Credentials:
     return Credentials(username, password.rstrip("\0"))
 
 
-def _of_host(entries: object, host: str) -> object:
+def _of_registry(entries: object, registry: str) -> object:
+    """Return the entry for ``HOST[:PORT][/PATH]``: the one with the longest matching path, or else one of the host."""
     if not isinstance(entries, dict):
         return None
-    wanted = _HUB_HOSTS if host in _HUB_HOSTS else {host}
-    keys = [key for key in entries if _host_of(key) in wanted]
-    if host in _HUB_HOSTS and _HUB in entries:
-        keys.insert(0, _HUB)
+    host = registry.partition("/")[0]
+    if host in DOCKER_HUB_HOSTS:
+        keys = [key for key in (_HUB, *entries) if key in entries and _place(key).partition("/")[0] in DOCKER_HUB_HOSTS]
+        return entries[keys[0]] if keys else None
+    keys = [key for key in entries if _place(key).partition("/")[0] == host]
+    # Docker ignores the path of a key, such as /v1/ of old engines.
+    keys.sort(key=lambda key: len(_place(key)) if f"{registry}/".startswith(f"{_place(key)}/") else 0, reverse=True)
     return entries[keys[0]] if keys else None
 
 
-def _host_of(key: str) -> str:
-    return key.partition("://")[2].partition("/")[0] if "://" in key else key.partition("/")[0]
+def _place(key: str) -> str:
+    return (key.partition("://")[2] if "://" in key else key).rstrip("/")
 
 
 def _read(path: Path) -> str:

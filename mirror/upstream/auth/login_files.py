@@ -69,9 +69,10 @@ class FileLogin:
         return cls(path, f"user {username}", lambda: Credentials.from_password_file(username, path), clock)
 
     @classmethod
-    def docker(cls, path: Path, host: str, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
-        """Return the login for ``HOST[:PORT]`` in docker's ``config.json``, or from the helper named there."""
-        return cls(path, f"the login for {host} in {path}", lambda: Credentials.from_docker_config(path, host), clock)
+    def docker(cls, path: Path, registry: str, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
+        """Return the login for ``HOST[:PORT][/PATH]`` in docker's ``config.json``, or from the helper named there."""
+        label = f"the login for {registry} in {path}"
+        return cls(path, label, lambda: Credentials.from_docker_config(path, registry), clock)
 
     async def current(self) -> Credentials:
         found = await self._found.current()

@@ -43,6 +43,10 @@ class Transport:
 
     Each host has its own circuit breaker. If blobs are stored on another host, that host may fail while the upstream
     works.
+
+    Attributes:
+        tokens: number of tokens received.
+        head_fallbacks: number of GET requests in place of HEAD, by kind of content.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Transport:
         self._received_bytes = 0
         self._paced_seconds = 0.0
         self.tokens = 0
+        self.head_fallbacks: Counter[str] = Counter()
 
     @classmethod
     @asynccontextmanager
@@ -151,6 +156,11 @@ class Transport:
             _LOG.warning("upstream broke the protocol", upstream=self._name, error=str(error))
         return error
 
+    @property
+    def quota(self) -> rate_limit.RateLimit | None:
+        """The quota that the upstream last reported. None if the upstream never reported a quota."""
+        return self._allowance.quota
+
     def stats(self) -> UpstreamStats:
         """Return the counts so far."""
         hosts = []
@@ -165,8 +175,9 @@ class Transport:
             received_bytes=self._received_bytes,
             paced_seconds=self._paced_seconds,
             tokens=self.tokens,
+            head_fallbacks=dict(self.head_fallbacks),
             failures=dict(self._failures),
-            quota=self._allowance.quota,
+            quota=self.quota,
             rest_seconds=self._allowance.wait_seconds(counts=False),
             hosts=tuple(hosts),
         )

@@ -14,6 +14,8 @@ from mirror.upstream.http.response_guard import FloodError
 from mirror.wire import error_body, retry_after
 
 _MOST_SHOWN_CHARACTERS = 300
+# The only 5xx that never passes.
+_NOT_IMPLEMENTED = 501
 
 
 class DripError(OSError):
@@ -106,7 +108,7 @@ def answer_fault(
     kind: type[errors.MirrorError] = errors.UpstreamProtocolError
     if status in {401, 403}:
         kind, sentence = errors.UpstreamRefused, f"{sentence} ({hint})"
-    elif status == 429 or status >= 500:
+    elif status == 429 or (status >= 500 and status != _NOT_IMPLEMENTED):
         kind, sentence = errors.UpstreamBusy, f"{sentence}; fix: try again later"
         seconds = retry_after.parse(retry, now)
         detail |= {} if seconds is None else {"retry_after_seconds": seconds}

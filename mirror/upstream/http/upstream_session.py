@@ -2,57 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TypeVar
 
 import stamina
-from yarl import URL
 
 from mirror.oci import errors
 from mirror.runtime.clock import Clock
-from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.upstream.auth.authorizer import (
-    Attempt,
-    Authorizer,
-    AuthReply,
-    Flow,
-    LoginRequired,
-    Sent,
-    Step,
-    TokenRequest,
-)
-from mirror.upstream.auth.credentials import Credentials
-from mirror.upstream.auth.login_files import LoginSource
+from mirror.upstream.http.authorized_sender import AuthorizedSender
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.transport import Transport, jittered
-from mirror.upstream.http.upstream_errors import answer_fault, may_pass_soon, redacted
+from mirror.upstream.http.upstream_errors import answer_fault, may_pass_soon
 from mirror.upstream.http.upstream_urls import UpstreamUrls
-from mirror.wire import retry_after
-from mirror.wire.auth.tokens import MAX_TOKEN_BODY_BYTES
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
 
 Given = TypeVar("Given")
-
-_MOST_REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class UpstreamSession:
     """Requests to one upstream, with credentials, retries and redirects.
 
-    The session follows at most five redirects, for reads only, and never from https to http unless the upstream itself
-    uses http. ``Authorization`` is sent only to the upstream's own origin.
-
     Args:
         name: name of the upstream in the configuration.
         addresses: addresses of the upstream.
         transport: sends requests to single hosts.
-        login: source of the credentials; None: anonymous.
-        authorizer: answers challenges.
+        sender: sends requests with credentials, and follows redirects.
         clock: current time.
         retry: retries after temporary failures.
 
@@ -66,8 +43,7 @@ class UpstreamSession:
         name: str,
         addresses: UpstreamUrls,
         transport: Transport,
-        login: LoginSource | None,
-        authorizer: Authorizer,
+        sender: AuthorizedSender,
         clock: Clock,
         retry: RetryPolicy,
     ) -> None:
@@ -76,10 +52,8 @@ class UpstreamSession:
         self.transport = transport
         self.retry = retry
         self.changes = 0
-        self._login = login
-        self._authorizer = authorizer
+        self._sender = sender
         self.clock = clock
-        self._token_requests: SharedTasks[TokenRequest, AuthReply] = SharedTasks()
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=retry.attempts,
             timeout=retry.total_seconds,
@@ -147,6 +121,11 @@ class UpstreamSession:
             return await self._retrying(self._retry_delay, once)
         return await once()
 
+    @property
+    def has_quota(self) -> bool:
+        """True if the upstream counts GET requests for manifests towards a quota, as Docker Hub does."""
+        return self.addresses.is_docker_hub or self.transport.quota is not None
+
     @contextmanager
     def as_upstream_error(self, answer: Answer) -> Iterator[None]:
         """Convert errors of a parser of the answer's content to UpstreamProtocolError."""
@@ -166,12 +145,12 @@ class UpstreamSession:
     async def _send_once(self, request: Request, expect: Collection[int], missing: type[errors.NotFound]) -> Answer:
         self.changes += not request.is_read
         try:
-            answer = await self._send_authorized(request)
+            answer = await self._sender.send(request)
         finally:  # a list read during the request may contain the change or not
             self.changes += not request.is_read
         if answer.status in expect:
             coding = answer.headers.get("Content-Encoding", "identity").lower()
-            if coding == "identity":
+            if coding == "identity" or answer.status >= 400:
                 return answer
             answer.close()
             raise answer.error(
@@ -201,97 +180,11 @@ class UpstreamSession:
 
     def _hint(self) -> str:
         where = f"upstreams.{self.name}.credentials"
-        if self._login is None:
+        if self._sender.login_label is None:
             return f"no login is configured; fix: set {where}, or correct the name"
-        return f"fix: check that {self._login.label} of {where} has the right to do this"
+        return f"fix: check that {self._sender.login_label} of {where} has the right to do this"
 
     def protocol_error(self, what: str, **detail: object) -> errors.UpstreamFault:
         """Return an error that the upstream caused with invalid data. Count and log the error."""
         error = errors.UpstreamProtocolError(f"upstream {self.name}: {what}", **{"upstream": self.name, **detail})
         return self.transport.count_failure(error)
-
-    async def _send_authorized(self, request: Request) -> Answer:
-        flow = self._authorizer.flow(request.scopes)
-        answer: Answer | None = None
-        try:
-            step: Step = next(flow)
-            while True:
-                if answer is not None and not isinstance(step, LoginRequired):
-                    answer.close()
-                sent: Sent
-                if isinstance(step, Attempt):
-                    answer, own = await self._follow_redirects(request, step.authorization, self.addresses.base)
-                    # A streamed body cannot be sent again. Challenges of other hosts are ignored, so no host learns the
-                    # login.
-                    if answer.status != 401 or not own or isinstance(request.body, AsyncIterable):
-                        return answer
-                    sent = AuthReply(answer.status, answer.all_of("WWW-Authenticate"))
-                elif isinstance(step, TokenRequest):
-                    sent = await self._token_requests.run(step, partial(self._request_token, step))
-                else:
-                    sent = await self._current_login()
-                step = self._next(flow, sent)
-        except StopIteration:
-            if answer is None:
-                raise RuntimeError("the authentication flow ended before the first request") from None
-            return answer
-        except BaseException:
-            if answer is not None:
-                answer.close()
-            raise
-
-    def _next(self, flow: Flow, sent: Sent) -> Step:
-        try:
-            return flow.send(sent)
-        except errors.UpstreamFault as fault:
-            raise self.transport.count_failure(fault) from fault.__cause__
-
-    async def _current_login(self) -> Credentials | None:
-        try:
-            return None if self._login is None else await self._login.current()
-        except errors.ConfigurationFault as error:
-            raise errors.UpstreamRefused(f"upstream {self.name}: no login: {error}", upstream=self.name) from error
-
-    async def _request_token(self, step: TokenRequest) -> AuthReply:
-        url = self._follow(self.addresses.base, step.url)
-        request = Request("GET", str(url), ())
-        if step.form is not None:
-            request = Request("POST", str(url), (), _FORM, step.form)
-        answer, _ = await self._follow_redirects(request, step.authorization, url.origin())
-        try:
-            body = await answer.read(MAX_TOKEN_BODY_BYTES)
-        finally:
-            answer.close()
-        self.transport.tokens += answer.status == 200
-        seconds = retry_after.parse(answer.headers.get("Retry-After"), self.clock.now())
-        return AuthReply(answer.status, body=body, retry_after_seconds=seconds)
-
-    async def _follow_redirects(self, request: Request, authorization: str | None, trusted: URL) -> tuple[Answer, bool]:
-        """Return the final answer, and True if it comes from ``trusted``, the only origin that gets credentials."""
-        url = first = self.addresses.absolute(request.url)
-        for _ in range(_MOST_REDIRECTS + 1):
-            own = url.origin() == trusted
-            answer = await self.transport.exchange(request, url, authorization if own else None)
-            if answer.status not in _REDIRECTS:
-                return answer, own
-            answer.close()
-            url = self._redirect_target(request, answer, url)
-        raise self.protocol_error(f"{request.method} {redacted(first)} is redirected too often")
-
-    def _redirect_target(self, request: Request, answer: Answer, url: URL) -> URL:
-        location = answer.headers.get("Location")
-        if location is None:
-            raise answer.error(errors.UpstreamProtocolError, f"it answered {answer.status} without Location")
-        target = self._follow(url, location)
-        if not request.is_read:
-            raise answer.error(
-                errors.UpstreamProtocolError,
-                f"it redirects a write to {redacted(target)}; fix: configure that address",
-            )
-        return target
-
-    def _follow(self, url: URL, location: str) -> URL:
-        try:
-            return self.addresses.follow(url, location)
-        except errors.UpstreamProtocolError as error:
-            raise self.transport.count_failure(error) from None

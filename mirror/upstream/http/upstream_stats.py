@@ -40,6 +40,7 @@ class UpstreamStats:
         received_bytes: bytes of bodies received.
         paced_seconds: total time for which requests and transfers waited because of limits.
         tokens: tokens received.
+        head_fallbacks: number of successful GET requests in place of HEAD, by kind of content (manifest, blob).
         failures: number of failures by the reason of the error class.
         quota: quota last reported by the upstream; None: never reported.
         rest_seconds: remaining seconds of the pause requested by the upstream.
@@ -52,6 +53,7 @@ class UpstreamStats:
     received_bytes: int
     paced_seconds: float
     tokens: int
+    head_fallbacks: Mapping[str, int]
     failures: Mapping[str, int]
     quota: RateLimit | None
     rest_seconds: float
@@ -64,6 +66,7 @@ class UpstreamStats:
             "offline": self.offline,
             "requests": self.requests,
             "received_bytes": self.received_bytes,
+            "head_fallbacks": dict(self.head_fallbacks),
             "failures": dict(self.failures),
             "rest_seconds": self.rest_seconds,
             "quota": None if quota is None else {"limit": quota.limit, "remaining": quota.remaining},

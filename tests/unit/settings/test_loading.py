@@ -140,7 +140,7 @@ def test_secrets_of_changes_are_not_shown(written):
         ("server: {workers: 1, workers: 2}", "'workers' is given twice"),
         ("- a", "the file has no sections"),
         ("upstreams: {hub: {url: 'http://r.example'}}", "plain_http: true"),
-        ("upstreams: {hub: {url: 'https://r.example/path'}}", "upstreams.hub.url: "),
+        ("upstreams: {hub: {url: 'https://r.example/path?x=1'}}", "upstreams.hub.url: "),
         ("upstreams: {hub: {url: 'https://u:p@r.example'}}", "upstreams.hub.url: "),
         ("upstreams: {hub: {}}", "upstreams.hub.url: is required"),
         (HUB + "mirrors: [{name: a, from: x/b, to: b}]", "no upstream is named 'x' (upstreams: hub)"),

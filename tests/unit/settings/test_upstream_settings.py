@@ -9,12 +9,13 @@ import pytest
 from mirror.app import upstream_registries
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings, load
+from mirror.upstream.short_name_registry import ShortNameRegistry
 
 
-def written(folder: Path, text: str) -> Settings:
+def written(folder: Path, text: str, url: str = "https://hub.example") -> Settings:
     path = folder / "mirror.yaml"
     lines = "\n".join(f"    {line}" for line in text.splitlines())
-    path.write_text(f"upstreams:\n  hub:\n    url: https://hub.example\n{lines}\n")
+    path.write_text(f"upstreams:\n  hub:\n    url: {url}\n{lines}\n")
     return load(path, {"storage": {"path": str(folder / "data")}})
 
 
@@ -96,3 +97,51 @@ async def test_files_that_are_not_there_are_told_before_anything_is_asked(
     with pytest.raises(ConfigurationFault, match=problem):
         async with upstream_registries.open_upstream(written(tmp_path, text), "hub"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("url", "text", "short"),
+    [
+        ("https://registry-1.docker.io", "", True),
+        ("https://docker.io", "", True),
+        ("https://hub.example", "", False),
+        ("https://hub.example", "short_names: true", True),
+        ("https://registry-1.docker.io", "short_names: false", False),
+    ],
+)
+async def test_short_names_are_those_of_docker_hub(tmp_path: Path, url: str, text: str, *, short: bool) -> None:
+    settings = written(tmp_path, text, url=url)
+    async with upstream_registries.open_upstream(settings, "hub") as upstream:
+        assert isinstance(upstream, ShortNameRegistry) is short
+
+
+async def test_a_reference_to_docker_hub_uses_its_upstream(tmp_path: Path) -> None:
+    settings = written(tmp_path, "offline: true", url="https://registry-1.docker.io")
+    for host in ("docker.io", "index.docker.io", "registry-1.docker.io"):
+        async with upstream_registries.open_remote(settings, host) as upstream:
+            assert upstream.stats().offline
+    async with upstream_registries.open_remote(settings, "other.example") as upstream:
+        assert not upstream.stats().offline
+
+
+async def test_a_registry_below_a_path_is_not_that_of_its_host(tmp_path: Path) -> None:
+    settings = written(tmp_path, "offline: true", url="https://nexus.example/repository/docker")
+    async with upstream_registries.open_remote(settings, "nexus.example") as upstream:
+        assert not upstream.stats().offline
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://hub.example/v2/", "fix: write https://hub.example"),
+        ("https://index.docker.io/v1/", "fix: write https://registry-1.docker.io"),
+        ("https://jimmy:s3cret@hub.example", "set credentials"),
+        ("hub.example", "fix: write https://HOST"),
+    ],
+)
+def test_a_wrong_url_is_explained(tmp_path: Path, url: str, problem: str) -> None:
+    with pytest.raises(ConfigurationFault) as raised:
+        written(tmp_path, "", url=url)
+    assert "upstreams.hub.url: " in str(raised.value)
+    assert problem in str(raised.value)
+    assert "s3cret" not in str(raised.value)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mirror.oci.errors import UpstreamBusy, UpstreamProtocolError, UpstreamRefused
-from mirror.upstream.auth.authorizer import Attempt, Authorizer, AuthReply, LoginRequired, TokenRequest
+from mirror.oci.errors import (
+    UpstreamBusy,
+    UpstreamFault,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
+from mirror.upstream.auth.auth_steps import Attempt, AuthReply, ChallengeRequest, LoginRequired, TokenRequest
+from mirror.upstream.auth.authorizer import Authorizer
 from mirror.upstream.auth.credentials import Credentials
 from tests.support.clocks import HandClock
 
@@ -32,24 +42,26 @@ def authorizer(login: Credentials | None = None, clock: HandClock | None = None,
     return Party(login, clock or HandClock(), plain_http=plain_http)
 
 
-def talk(party: Party, *replies: AuthReply, scopes: tuple[str, ...] = PULL) -> list[Attempt | TokenRequest]:
+def talk(
+    party: Party, *replies: AuthReply | UpstreamFault, scopes: tuple[str, ...] = PULL
+) -> list[Attempt | TokenRequest | ChallengeRequest]:
     """Return everything that is sent in answer to these replies, which are followed by 200s."""
     coming = iter(replies)
-    sent: list[Attempt | TokenRequest] = []
+    sent: list[Attempt | TokenRequest | ChallengeRequest] = []
     flow = party.flow(scopes)
     step = next(flow)
     while True:
-        answer: AuthReply | Credentials | None = party.login
+        answer: AuthReply | Credentials | UpstreamFault | None = party.login
         if not isinstance(step, LoginRequired):
             sent.append(step)
             answer = next(coming, AuthReply(200))
         try:
-            step = flow.send(answer)
+            step = flow.throw(answer) if isinstance(answer, UpstreamFault) else flow.send(answer)
         except StopIteration:
             return sent
 
 
-def posted(request: Attempt | TokenRequest) -> dict[str, str]:
+def posted(request: Attempt | TokenRequest | ChallengeRequest) -> dict[str, str]:
     """Return the form of a token request."""
     assert isinstance(request, TokenRequest)
     assert request.form is not None
@@ -274,6 +286,159 @@ def test_no_credentials_leave_unencrypted_unless_the_upstream_is_meant_to_be_so(
     with pytest.raises(UpstreamProtocolError, match="not encrypted"):
         talk(authorizer(LOGIN), challenge)
     assert isinstance(talk(authorizer(LOGIN, plain_http=True), challenge, TOKEN)[1], TokenRequest)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "age_seconds"),
+    [(AuthReply(401), 0), (AuthReply(401, ["Negotiate"]), 0), (AuthReply(400), 0), (AuthReply(403), 60)],
+    ids=["401", "no usable challenge", "Amazon ECR", "old token"],
+)
+def test_a_kept_token_refused_without_a_challenge_is_dropped(refusal: AuthReply, age_seconds: int) -> None:
+    clock = HandClock()
+    auth = authorizer(clock=clock)
+    talk(auth, AuthReply(401, [BEARER]), TOKEN)
+    clock.advance(seconds=age_seconds)
+    new = AuthReply(200, body=b'{"token": "def"}')
+    sent = talk(auth, refusal, AuthReply(401, [BEARER]), new)
+    assert [step for step in sent if isinstance(step, Attempt)] == [
+        Attempt("Bearer abc"),
+        Attempt(None),
+        Attempt("Bearer def"),
+    ]
+    assert talk(auth) == [Attempt("Bearer def")]
+
+
+@pytest.mark.parametrize("refusal", [AuthReply(401), AuthReply(400)])
+def test_a_request_without_the_dropped_token_is_sent_once(refusal: AuthReply) -> None:
+    auth = authorizer()
+    talk(auth, AuthReply(401, [BEARER]), TOKEN)
+    assert talk(auth, refusal, refusal) == [Attempt("Bearer abc"), Attempt(None)]
+    assert talk(auth) == [Attempt(None)]
+
+
+@pytest.mark.parametrize("status", [403, 404, 429, 500])
+def test_other_answers_to_a_kept_token_are_final(status: int) -> None:
+    auth = authorizer(LOGIN)
+    talk(auth, AuthReply(401, [BEARER]), TOKEN)
+    assert talk(auth, AuthReply(status)) == [Attempt("Bearer abc")]
+    assert talk(auth) == [Attempt("Bearer abc")]
+
+
+def test_a_token_that_was_just_received_is_not_replaced() -> None:
+    sent = talk(authorizer(), AuthReply(401, [BEARER]), TOKEN, AuthReply(400))
+    assert [type(step) for step in sent] == [Attempt, TokenRequest, Attempt]
+
+
+def test_a_token_received_meanwhile_replaces_the_dropped_one() -> None:
+    auth = authorizer()
+    talk(auth, AuthReply(401, [BEARER]), TOKEN)
+    slow = auth.flow(PULL)
+    assert next(slow) == Attempt("Bearer abc")
+    talk(auth, AuthReply(401), AuthReply(401, [BEARER]), AuthReply(200, body=b'{"token": "def"}'))
+    assert slow.send(AuthReply(401)) == Attempt("Bearer def")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_is_hidden_from_anonymous_clients_is_requested_with_a_token(status: int) -> None:
+    auth = authorizer(LOGIN)
+    root = 'Bearer realm="https://auth.example/token",service="registry.example",scope="registry:catalog:*"'
+    sent = talk(auth, AuthReply(status), AuthReply(401, [root]), TOKEN)
+    assert sent[:2] == [Attempt(None), ChallengeRequest()]
+    assert posted(sent[2])["scope"] == "repository:a/b:pull"
+    assert sent[3:] == [Attempt("Bearer abc")]
+    again = talk(auth, AuthReply(status), TOKEN, AuthReply(404), scopes=PUSH)
+    assert [type(step) for step in again] == [Attempt, TokenRequest, Attempt]
+    assert talk(auth, AuthReply(404), scopes=PUSH) == [Attempt("Bearer abc")]
+
+
+def test_what_is_hidden_may_be_requested_with_the_password() -> None:
+    auth = authorizer(LOGIN)
+    root = AuthReply(401, ['Basic realm="x"'])
+    assert talk(auth, AuthReply(404), root) == [Attempt(None), ChallengeRequest(), Attempt(BASIC)]
+    assert talk(auth, AuthReply(404)) == [Attempt(BASIC)]
+
+
+def test_a_registry_without_a_challenge_is_asked_for_it_once_in_a_while() -> None:
+    clock = HandClock()
+    auth = authorizer(LOGIN, clock)
+    missing = AuthReply(404)
+    assert talk(auth, missing, AuthReply(200), missing) == [Attempt(None), ChallengeRequest(), Attempt(None)]
+    assert talk(auth, missing) == [Attempt(None)]
+    clock.advance(seconds=601)
+    assert talk(auth, missing, AuthReply(401, [BEARER]), TOKEN)[-1] == Attempt("Bearer abc")
+
+
+def test_without_a_login_nothing_is_hidden() -> None:
+    assert talk(authorizer(), AuthReply(404)) == [Attempt(None)]
+
+
+A = 'Bearer realm="https://a.example/token",service="x"'
+B = 'Bearer realm="https://b.example/token",service="x"'
+
+
+def url_of(host: str, name: str = "a/b") -> str:
+    return f"https://{host}.example/token?service=x&scope=repository:{name}:pull"
+
+
+@pytest.mark.parametrize("headers", [[A, B], [f"{A}, {B}"]], ids=["two headers", "one header"])
+@pytest.mark.parametrize(
+    "failure",
+    [AuthReply(403), AuthReply(404), AuthReply(500), AuthReply(200, body=b"<html>"), UpstreamUnreachable("gone")],
+    ids=["refused", "missing", "failed", "no token", "unreachable"],
+)
+def test_a_second_token_server_is_asked_if_the_first_fails(
+    headers: list[str], failure: AuthReply | UpstreamFault
+) -> None:
+    sent = talk(authorizer(), AuthReply(401, headers), failure, TOKEN)
+    assert sent == [Attempt(None), TokenRequest(url_of("a")), TokenRequest(url_of("b")), Attempt("Bearer abc")]
+
+
+def test_a_second_token_server_is_asked_if_the_first_token_is_refused_and_then_first() -> None:
+    auth = authorizer()
+    both = AuthReply(401, [A, B])
+    sent = talk(auth, both, TOKEN, both, AuthReply(200, body=b'{"token": "def"}'))
+    assert sent[2:] == [Attempt("Bearer abc"), TokenRequest(url_of("b")), Attempt("Bearer def")]
+    other = talk(auth, both, TOKEN, scopes=("repository:c/d:pull",))
+    assert other[1:] == [TokenRequest(url_of("b", "c/d")), Attempt("Bearer abc")]
+
+
+def test_a_token_server_with_an_invalid_address_is_left_out() -> None:
+    sent = talk(authorizer(), AuthReply(401, ['Bearer realm="/token"', B]), TOKEN)
+    assert sent[1:] == [TokenRequest(url_of("b")), Attempt("Bearer abc")]
+
+
+def test_the_first_failure_is_reported_if_no_token_server_helps() -> None:
+    with pytest.raises(UpstreamRefused, match=r"a\.example answered 403"):
+        talk(authorizer(), AuthReply(401, [A, B]), AuthReply(403), AuthReply(404))
+
+
+def test_tokens_are_requested_a_few_times_at_most() -> None:
+    servers = [f'Bearer realm="https://{number}.example/token"' for number in range(20)]
+    sent = talk(authorizer(), *[AuthReply(401, [", ".join(servers)]), TOKEN] * 20)
+    assert [type(step) for step in sent].count(Attempt) == 5
+
+
+CHALLENGES = st.lists(st.sampled_from([BEARER, A, B, 'Basic realm="x"', "Negotiate", 'Bearer realm="/x"']), max_size=3)
+REPLIES = st.builds(
+    AuthReply,
+    st.sampled_from([200, 400, 401, 403, 404, 429, 500]),
+    CHALLENGES,
+    st.sampled_from([b'{"token": "abc"}', b'{"token": "def"}', b"{}"]),
+)
+
+
+@given(st.lists(REPLIES, max_size=40), st.booleans())
+def test_any_conversation_ends_soon(replies: list[AuthReply], with_login: bool) -> None:
+    auth = authorizer(LOGIN if with_login else None)
+    coming = list(replies)
+    for _ in range(3):  # the second and third request begin with what the first one left behind
+        sent: list[Attempt | TokenRequest | ChallengeRequest] = []
+        with suppress(UpstreamFault):
+            sent = talk(auth, *coming)
+        assert len([step for step in sent if isinstance(step, Attempt)]) <= 5
+        assert len([step for step in sent if isinstance(step, ChallengeRequest)]) <= 1
+        assert len(sent) <= 30
+        coming = coming[len(sent) :]
 
 
 def test_secrets_are_not_shown() -> None:

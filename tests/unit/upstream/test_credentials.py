@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.upstream.auth.credentials import Credentials
+from mirror.upstream.auth.credentials import Credentials, HelperQuestion
 from mirror.upstream.auth.login_files import FileLogin
 
 
@@ -76,3 +76,29 @@ def test_docker_logins_by_host(tmp_path: Path, key: str, host: str) -> None:
 def test_docker_configs_without_a_login(tmp_path: Path, config: Any, text: str) -> None:
     with pytest.raises(ConfigurationFault, match=text):
         FileLogin.docker(written(tmp_path, config), "hub.example")
+
+
+@pytest.mark.parametrize(
+    ("registry", "user"),
+    [
+        ("nexus.example/repository/docker", "docker"),
+        ("nexus.example/repository/other", "repository"),
+        ("nexus.example/else", "host"),
+        ("nexus.example", "host"),
+    ],
+)
+def test_the_login_for_a_part_of_the_path_takes_precedence(tmp_path: Path, registry: str, user: str) -> None:
+    auths = {
+        "https://nexus.example/": entry("host:x"),
+        "nexus.example/repository": entry("repository:x"),
+        "nexus.example/repository/docker": entry("docker:x"),
+        "nexus.example/repository/dock": entry("dock:x"),
+    }
+    assert Credentials.from_docker_config(written(tmp_path, {"auths": auths}), registry) == Credentials(user, "x")
+
+
+def test_a_helper_is_asked_for_the_host(tmp_path: Path) -> None:
+    path = written(tmp_path, {"credHelpers": {"nexus.example": "pass"}})
+    assert Credentials.from_docker_config(path, "nexus.example/repository/docker") == HelperQuestion(
+        "pass", "nexus.example"
+    )

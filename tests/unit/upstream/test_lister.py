@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from mirror.oci import Repository, Tag
-from mirror.oci.errors import UpstreamProtocolError
+from mirror.oci.errors import (
+    MirrorError,
+    NotFound,
+    RepositoryUnknown,
+    Unsupported,
+    UpstreamProtocolError,
+    UpstreamRefused,
+)
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from tests.support.clocks import HandClock
@@ -71,29 +79,136 @@ async def test_names_that_nobody_can_ask_for_are_left_out(server: ScriptedServer
 
 @pytest.mark.parametrize(
     "link",
-    ["</v2/other/tags/list?n=1>; rel=next", "<http://127.0.0.1:1/x>; rel=next", f"<{ROOT}/tags/list/>; rel=next"],
+    [
+        "</v2/other/tags/list?last=a>",
+        "</tags/list?last=a>",
+        "<tags/list?last=a>",
+        "<?last=a>",
+        f"<{ROOT}/tags/list/?last=a>",
+        f"<https://evil.example{ROOT}/tags/list?last=a>",
+        f"<https://user:password@evil.example:1{ROOT}/tags/list?last=a#x>",
+        f"<//evil.example{ROOT}/tags/list?last=a>",
+        "<file:///etc/passwd?last=a>",
+    ],
+    ids=lambda link: link.replace("/", "|"),
 )
-async def test_a_link_to_another_path_is_not_followed(
-    server: ScriptedServer, upstream: UpstreamRegistry, link: str
+async def test_of_a_link_only_the_query_is_used(server: ScriptedServer, upstream: UpstreamRegistry, link: str) -> None:
+    server.on(TAGS, tags("a", link=f"{link}; rel=next"))
+    server.on(f"GET {ROOT}/tags/list?last=a", tags("b"))
+    assert (await upstream.list_tags(REPOSITORY, PageRequest())).entries == (Tag("a"), Tag("b"))
+
+
+async def test_null_is_no_tag(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(TAGS, Reply(200, b'{"name": "x", "tags": [null, "a", null, "b", null]}'))
+    server.on(REFERRERS, Reply(200, b'{"manifests": [null]}'))
+    assert (await upstream.list_tags(REPOSITORY, PageRequest())).entries == (Tag("a"), Tag("b"))
+    assert (await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())).entries == ()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(400, b'{"errors": [{"code": "PAGINATION_NUMBER_INVALID", "message": "invalid number"}]}'),
+        Reply(400),
+        Reply(404, b"404 page not found"),
+        Reply(416),
+    ],
+    ids=["distribution", "400", "404", "416"],
+)
+async def test_a_page_size_that_is_refused_is_not_sent_again(
+    server: ScriptedServer, upstream: UpstreamRegistry, reply: Reply
 ) -> None:
-    server.on(TAGS, tags("a", link=link))
-    with pytest.raises(UpstreamProtocolError, match="another path"):
+    whole = f"GET {ROOT}/tags/list"
+    server.on(TAGS, reply)
+    server.on(whole, tags("a", link="<?last=a>; rel=next"))
+    server.on(f"{whole}?last=a", tags("b"))
+    server.on("GET /v2/_catalog", Reply(200, b'{"repositories": ["a/b"]}'))
+    for _ in range(2):
+        assert len((await upstream.list_tags(REPOSITORY, PageRequest())).entries) == 2
+    assert (await upstream.list_repositories(PageRequest())).entries == (Repository("a/b"),)
+    assert [line for line in server.lines if "n=" in line] == [TAGS]
+
+
+@pytest.mark.parametrize("code", ["NAME_UNKNOWN", "NAME_INVALID"])
+async def test_an_unknown_name_says_nothing_of_the_page_size(
+    server: ScriptedServer, upstream: UpstreamRegistry, code: str
+) -> None:
+    server.on(TAGS, Reply(404, b'{"errors": [{"code": "%b", "message": ""}]}' % code.encode()))
+    with pytest.raises(MirrorError):
         await upstream.list_tags(REPOSITORY, PageRequest())
     assert server.lines == [TAGS]
 
 
-async def test_a_link_to_another_host_stays_with_this_one(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
-    server.on(TAGS, tags("a", link=f"<http://evil.example{ROOT}/tags/list?last=a>; rel=next"))
-    server.on(f"GET {ROOT}/tags/list?last=a", tags("b"))
-    assert len((await upstream.list_tags(REPOSITORY, PageRequest())).entries) == 2
+async def test_a_page_size_is_sent_again_if_the_list_fails_without_it(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    server.on(TAGS, Reply(404), tags("a"))
+    server.on(f"GET {ROOT}/tags/list", Reply(404))
+    with pytest.raises(RepositoryUnknown):
+        await upstream.list_tags(REPOSITORY, PageRequest())
+    assert (await upstream.list_tags(REPOSITORY, PageRequest())).entries == (Tag("a"),)
+
+
+@pytest.mark.parametrize(
+    ("link", "asked"),
+    [(f"<{ROOT}/tags/list?n=1000>", 1), (f"<{ROOT}/tags/list?n=1000&last=b>", 2), ("<>", 2)],
+    ids=["the same link", "the same page", "no place"],
+)
+async def test_a_page_that_comes_again_ends_the_list(
+    server: ScriptedServer, upstream: UpstreamRegistry, link: str, asked: int
+) -> None:
+    page = tags("a", "b", link=f"{link}; rel=next")
+    for line in (TAGS, f"GET {ROOT}/tags/list?n=1000&last=b", f"GET {ROOT}/tags/list"):
+        server.on(line, page)
+    with capture_logs() as logged:
+        assert len((await upstream.list_tags(REPOSITORY, PageRequest())).entries) == 2
+    assert len(server.lines) == asked
+    assert [entry["event"] for entry in logged if entry["log_level"] == "warning"] == [
+        "upstream repeats a page of a list"
+    ]
+
+
+@pytest.mark.parametrize("link", ["?n=1000", "?n=1000&last=z"])
+async def test_a_full_page_that_comes_again_is_not_the_whole_list(
+    server: ScriptedServer, upstream: UpstreamRegistry, link: str
+) -> None:
+    page = tags(*(f"v{number}" for number in range(1000)), link=f"<{link}>; rel=next")
+    for line in (TAGS, f"GET {ROOT}/tags/list?n=1000&last=z"):
+        server.on(line, page)
+    with pytest.raises(UpstreamProtocolError, match="do not end: a page of 1000 is repeated"):
+        await upstream.list_tags(REPOSITORY, PageRequest())
+
+
+async def test_an_empty_page_is_not_the_end(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    line = TAGS
+    for number in range(3):
+        server.on(line, tags(link=f"<?p={number}>; rel=next"))
+        line = f"GET {ROOT}/tags/list?p={number}"
+    server.on(line, tags("a"))
+    assert (await upstream.list_tags(REPOSITORY, PageRequest())).entries == (Tag("a"),)
 
 
 async def test_pages_in_a_circle_end(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(TAGS, tags("a", link="<>; rel=next"))
     server.on(f"GET {ROOT}/tags/list", tags("b", link=f"<{ROOT}/tags/list?n=1000>; rel=next"))
-    with pytest.raises(UpstreamProtocolError, match="do not end"):
-        await upstream.list_tags(REPOSITORY, PageRequest())
+    assert (await upstream.list_tags(REPOSITORY, PageRequest())).entries == (Tag("a"), Tag("b"))
     assert server.lines == [TAGS, f"GET {ROOT}/tags/list"]
+
+
+async def test_a_second_link_header_is_read(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(TAGS, tags("a", link='<https://docs.example>; rel="help"\r\nLink: <?last=a>; rel="next"'))
+    server.on(f"GET {ROOT}/tags/list?last=a", tags("b"))
+    assert len((await upstream.list_tags(REPOSITORY, PageRequest())).entries) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 501])
+async def test_a_refused_catalog_names_the_way_out(
+    server: ScriptedServer, upstream: UpstreamRegistry, status: int
+) -> None:
+    server.on(CATALOG, Reply(status))
+    server.on("GET /v2/_catalog", Reply(status))
+    with pytest.raises((UpstreamRefused, NotFound, Unsupported), match="fix: name each repository, such as from: hub/"):
+        await upstream.list_repositories(PageRequest())
 
 
 async def test_referrers_are_filtered_here_as_well(server: ScriptedServer, upstream: UpstreamRegistry) -> None:

@@ -130,7 +130,7 @@ async def test_pages_are_counted(server: ScriptedServer) -> None:
 
 
 async def test_bytes_are_counted_over_all_pages(server: ScriptedServer) -> None:
-    paged(server, *(["x" * 60_000] for _ in range(5)))
+    paged(server, *([letter * 60_000] for letter in "abcde"))
     async with bounded(server, SMALL, HandClock()) as upstream:
         with pytest.raises(UpstreamProtocolError, match="longer than 200000 bytes in all"):
             await upstream.list_tags(REPOSITORY, ALL)

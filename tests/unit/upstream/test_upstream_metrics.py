@@ -31,6 +31,7 @@ def shown(shared_metrics: SharedMetrics) -> dict[tuple[str, ...], float]:
 async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> None:
     quota = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}
     server.on(f"GET {TAG_PATH}", Reply(body=MANIFEST, headers={**DESCRIBED, **quota}))
+    server.on(f"HEAD {TAG_PATH}", Reply(405))
     ours = UpstreamMetrics(["hub", "other"], workers=2)
     shared_metrics = SharedMetrics(ours.families, processes=2)
     async with (
@@ -42,12 +43,15 @@ async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> Non
             for worker, upstream in enumerate((first, second))
             for update in ours.followed(shared_metrics.slot(worker), worker, {"hub": upstream})
         ]
-        for upstream in (first, first, second):
-            await upstream.get_manifest(REPOSITORY, TAG)
+        await first.get_manifest(REPOSITORY, TAG)
+        for upstream in (first, second):
+            await upstream.resolve(REPOSITORY, TAG)
         for update in updates:
             update()
     found = shown(shared_metrics)
-    assert (found["requests_total", "hub"], found["requests_total", "other"]) == (3, 0)
+    assert (found["requests_total", "hub"], found["requests_total", "other"]) == (5, 0)
+    assert found["head_fallbacks_total", "hub", "manifest"] == 2
+    assert found["head_fallbacks_total", "hub", "blob"] == 0
     assert found["received_bytes_total", "hub"] == 3 * len(MANIFEST)
     assert [found["quota_remaining", "hub", worker] for worker in ("0", "1")] == [76, 76]
     assert found["quota_limit", "hub", "0"] == 100

@@ -75,6 +75,11 @@ def test_what_is_no_number(text: str) -> None:
         ('</v2/_catalog>; rel="prev"', None),
         ("/v2/_catalog", None),
         ('<http://[/x>; rel="next"', None),
+        ('</a?x>; title="one, two; three"; rel="next"', "/a?x"),
+        ('</a?x>; rel="first next"', "/a?x"),
+        ('</a?last=x y\u00e9%20"+&n=1#z>; rel="next"', '/a?last=x%20y%C3%A9%20"+&n=1'),
+        ('</a?x>; rel="nextish"', None),
+        ('</a?x>; title="; rel=next"', None),
     ],
 )
 def test_links(header: str | None, target: str | None) -> None:
