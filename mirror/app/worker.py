@@ -33,6 +33,7 @@ from mirror.proxy.pull_metrics import families as pull_families
 from mirror.records.platform_rules import PlatformTags
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.clock_jumps import ClockJumps
 from mirror.runtime.periodic_flush import flush_periodically
 from mirror.runtime.shared_metrics import SharedMetrics, WorkerSlot
 from mirror.server.api.admission_actions import admission_actions
@@ -172,7 +173,13 @@ def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], sl
     store = services.store
     runs, derivations = store.records.sync_runs, store.records.derivations
     context = RunContext(
-        runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), BlobLocks(store.downloads)
+        runs,
+        derivations,
+        services.layers.of(store),
+        _CLOCK,
+        SilentReporter(),
+        BlobLocks(store.downloads),
+        jumps=ClockJumps(_CLOCK),
     )
     counted = SyncMetrics(slot, [section.name for section in services.settings.mirrors])
     return RuleScheduler(upstreams, services.checked(store), services.rule_locks, runs, context, counted.ran)

@@ -197,7 +197,10 @@ async def _apply_retention(
     # Retention covers only tags copied by the rule. A tag pushed over since then is not the rule's any more.
     held = {tag: row for tag, row in rows.items() if await _digest(mapping.destination, repository, tag) == row.digest}
     of_its_own = {tag: row for tag, row in held.items() if not is_digest_tag(tag)}
-    candidates = {tag: RetainedTag(row.digest, row.brought_at, row.copied) for tag, row in of_its_own.items()}
+    # After a jump of the clock, "pulled within 30 days" is unknown of every tag. The time is counted from the jump.
+    candidates = {
+        tag: RetainedTag(row.digest, context.trusted(row.brought_at), row.copied) for tag, row in of_its_own.items()
+    }
     coming = [plan for plan in plans if plan.decision.action is TagAction.COPY]
     candidates |= {plan.tag: _coming(plan, now) for plan in coming}
     pulled = (

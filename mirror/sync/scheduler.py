@@ -16,7 +16,7 @@ from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run import RuleLock, run_rule, source_of
 from mirror.sync.run_result import RuleResult
-from mirror.sync.schedule import Schedule, next_run
+from mirror.sync.schedule import Schedule, due_at
 
 _LOG = structlog.get_logger(__name__)
 
@@ -92,7 +92,8 @@ class RuleScheduler:
 
     async def _due_in(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime) -> timedelta:
         known = await self.history.rule_record(rule.name)
-        return next_run(schedule, rule.name, known, opened_at) - self.context.clock.now()
+        now = self.context.clock.now()
+        return due_at(schedule, rule.name, known, opened_at, now) - now
 
 
 def tell(result: RuleResult) -> None:
