@@ -145,6 +145,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
                 "store": store.monitoring.probe_volume,
                 "space": lambda: store.monitoring.require_room(settings.storage.least_free_bytes),
                 "catalog": store.monitoring.probe_catalog,
+                "files": store.monitoring.probe_files,
             },
             requests=RequestMetrics(slot),
             authentication=authentication,

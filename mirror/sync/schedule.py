@@ -129,7 +129,10 @@ def due_at(schedule: Schedule, rule: str, known: RuleRecord, opened_at: datetime
     would not run until the clock reaches that time again, which may take years.
 
     Args:
-        schedule, rule, known, opened_at: see :func:`next_run`.
+        schedule: schedule of the rule.
+        rule: name of the rule.
+        known: record of the rule with the time it was first seen and the last run.
+        opened_at: time at which this process began to watch its rules.
         now: current time.
     """
     recorded = known.known_since if known.last_run is None else known.last_run.started_at

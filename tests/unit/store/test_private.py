@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from mirror.oci.errors import StorageFault
+from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.folder_access import require_access
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
 from mirror.upstream.limits.rate_limiter import SharedRateAccount
@@ -77,3 +80,54 @@ async def test_a_folder_of_before_is_tightened_and_that_is_said_once(folder: Pat
     assert modes(folder) == ({0o700}, {0o600})
     assert [line["path"] for line in logs] == [str(folder)]
     assert logs[0]["files"] > 512
+
+
+GROUP, OWNER, OTHER = 64_124, 64_123, 64_125
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+@as_root
+@pytest.mark.usefixtures("umask")
+async def test_root_hands_over_to_the_group_of_a_shared_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.chown(folder, 0, GROUP)
+    folder.chmod(0o770)  # without the setgid bit, Linux gives new files the main group of root
+    async with Store.open(folder) as store:
+        await used(store, folder)
+        assert {path.stat().st_gid for path in folder.rglob("*")} == {GROUP}
+        assert modes(folder) == ({0o770}, {0o660})
+
+
+@as_root
+async def test_root_refuses_a_folder_whose_catalog_belongs_to_somebody_else(folder: Path) -> None:
+    async with Store.open(folder):
+        pass
+    os.chown(folder, OWNER, GROUP)
+    os.chown(folder / "catalog.sqlite", OTHER, OTHER)
+    with pytest.raises(StorageFault, match=f"belongs to {OWNER} and its catalog to {OTHER}.*fix: chown {OTHER}"):
+        async with Store.open(folder):
+            pass
+
+
+@as_root
+@pytest.mark.parametrize("name", ["", "uploads", "blobs/sha256/ab", "generation", "catalog.sqlite"])
+async def test_what_this_process_may_not_use_is_named(folder: Path, name: str) -> None:
+    async with Store.open(folder):
+        pass
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, OWNER, OWNER)
+    os.chown(folder / name, 0, 0)
+    (folder / name).chmod(0o700)
+    for parent in folder.parents:
+        if parent.stat().st_uid == 0 and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    os.seteuid(OWNER)
+    try:
+        with pytest.raises(
+            StorageFault, match=rf"{folder / name} belongs to root, and {OWNER} may not .*fix: "
+        ) as said:
+            require_access(DataLayout(folder))
+    finally:
+        os.seteuid(0)
+    assert ("sudo -u root" if name == "" else f"chown -R {OWNER} {folder}") in str(said.value)
