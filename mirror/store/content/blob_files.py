@@ -30,12 +30,12 @@ class BlobStorage(Protocol):
 
     The methods that are not coroutines block. They are called in the catalog's reader and writer threads, inside a
     transaction.
-
-    Attributes:
-        refused: the latest files that this process was not allowed to open.
     """
 
-    refused: Collection[Path]
+    @property
+    def refused(self) -> Collection[Path]:
+        """The latest files that this process was not allowed to open."""
+        ...
 
     def staged(self, content: bytes) -> AbstractAsyncContextManager[Path]:
         """Write ``content`` to a finished, synced file for :meth:`adopt`. Remove the file if the block raises."""
