@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -38,7 +39,7 @@ def require_access(layout: DataLayout) -> None:
         return
     if os.geteuid() == _ROOT:
         _require_owner(layout)
-    elif not os.statvfs(layout.root).f_flag & os.ST_RDONLY:
+    else:
         _require(_files(layout), layout)
 
 
@@ -60,6 +61,8 @@ def require_readable(layout: DataLayout, more: Iterable[Path] = ()) -> None:
 
 
 def _require(paths: Iterable[Path], layout: DataLayout) -> None:
+    if os.statvfs(layout.root).f_flag & os.ST_RDONLY:
+        return
     for path in paths:
         with suppress(FileNotFoundError):  # another process has removed the file since
             if not os.access(path, _FOLDER if path.is_dir() else _FILE, effective_ids=True):
@@ -99,7 +102,9 @@ def _require_owner(layout: DataLayout) -> None:
         catalog = layout.catalog.stat()
     except FileNotFoundError:
         return
-    is_shared = bool(folder.st_mode & 0o020) and folder.st_gid == catalog.st_gid
+    # The owner of the catalog works in the folder of another user, and is therefore in its group. In a folder that
+    # everybody may write to, only an equal group shows this.
+    is_shared = folder.st_mode & stat.S_IWGRP and (folder.st_gid == catalog.st_gid or not folder.st_mode & stat.S_IWOTH)
     if catalog.st_uid not in {_ROOT, folder.st_uid} and not is_shared:
         owner = _name(catalog.st_uid)
         raise StorageFault(

@@ -100,14 +100,17 @@ async def test_root_hands_over_to_the_group_of_a_shared_folder(tmp_path: Path) -
 
 
 @as_root
-async def test_root_refuses_a_folder_whose_catalog_belongs_to_somebody_else(folder: Path) -> None:
+@pytest.mark.parametrize("mode", [0o700, 0o777])
+async def test_root_refuses_a_folder_whose_catalog_belongs_to_somebody_else(folder: Path, mode: int) -> None:
     async with Store.open(folder):
         pass
     os.chown(folder, OWNER, GROUP)
+    folder.chmod(mode)
     os.chown(folder / "catalog.sqlite", OTHER, OTHER)
     with pytest.raises(StorageFault, match=f"belongs to {OWNER} and its catalog to {OTHER}.*fix: chown {OTHER}"):
-        async with Store.open(folder):
-            pass
+        require_access(DataLayout(folder))
+    folder.chmod(0o770)  # shared with a group, so the other user is in that group
+    require_access(DataLayout(folder))
 
 
 @as_root
