@@ -85,7 +85,7 @@ def _files(layout: DataLayout) -> Iterator[Path]:
 def _uploads(layout: DataLayout) -> Iterator[Path]:
     for upload in islice(layout.uploads.iterdir(), _LOOKED_AT):
         yield upload
-        if upload.is_dir():
+        with suppress(FileNotFoundError, NotADirectoryError):  # the upload has ended, or this is a plain file
             yield from upload.iterdir()
 
 

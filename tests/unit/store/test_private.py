@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 
 from mirror.oci.errors import StorageFault
 from mirror.store.content.data_layout import DataLayout
-from mirror.store.content.folder_access import require_access
+from mirror.store.content.folder_access import require_access, require_readable
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
 from mirror.upstream.limits.rate_limiter import SharedRateAccount
@@ -83,6 +84,25 @@ async def test_a_folder_of_before_is_tightened_and_that_is_said_once(folder: Pat
 
 
 GROUP, OWNER, OTHER = 64_124, 64_123, 64_125
+
+
+def open_parents(folder: Path) -> None:
+    """Let every user pass through the folders above, which pytest closes."""
+    for parent in folder.parents:
+        if not parent.stat().st_mode & stat.S_IXOTH:
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """Run the block as an unprivileged user."""
+    os.seteuid(OWNER)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
 
@@ -122,15 +142,29 @@ async def test_what_this_process_may_not_use_is_named(folder: Path, name: str) -
         os.chown(path, OWNER, OWNER)
     os.chown(folder / name, 0, 0)
     (folder / name).chmod(0o700)
-    for parent in folder.parents:
-        if parent.stat().st_uid == 0 and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    os.seteuid(OWNER)
-    try:
-        with pytest.raises(
-            StorageFault, match=rf"{folder / name} belongs to root, and {OWNER} may not .*fix: "
-        ) as said:
-            require_access(DataLayout(folder))
-    finally:
-        os.seteuid(0)
+    open_parents(folder)
+    with (
+        as_owner(),
+        pytest.raises(StorageFault, match=rf"{folder / name} belongs to root, and {OWNER} may not") as said,
+    ):
+        require_access(DataLayout(folder))
     assert ("sudo -u root" if name == "" else f"chown -R {OWNER} {folder}") in str(said.value)
+
+
+@as_root
+@pytest.mark.parametrize("pattern", ["blobs/sha256/*/????*", "uploads/*/data"])
+async def test_readiness_looks_at_the_newest_blobs_and_uploads(folder: Path, pattern: str) -> None:
+    async with Store.open(folder) as store:
+        await used(store, folder)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, OWNER, OWNER)
+    open_parents(folder)
+    layout = DataLayout(folder)
+    with as_owner():
+        require_readable(layout)
+    left = next(folder.glob(pattern))
+    os.chown(left, 0, 0)
+    with as_owner():
+        require_access(layout)
+        with pytest.raises(StorageFault, match=f"{left} belongs to root, and {OWNER} may not"):
+            require_readable(layout)
