@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import jwt
 
 from mirror.oci import Repository
 from mirror.oci.errors import Unauthorized
+from mirror.runtime.clock import Clock, boot_id
 
 #: Name of this service in challenges, and the audience of its tokens.
 SERVICE: Final = "plugin-mirror"
@@ -46,14 +47,15 @@ class Grant:
         return self.repositories.get(repository.name, frozenset())
 
 
-def sign(key: bytes, grant: Grant, now: datetime) -> str:
-    """Return a signed token that is valid for :data:`LIFETIME_SECONDS` from ``now``.
+def sign(key: bytes, grant: Grant, clock: Clock) -> str:
+    """Return a signed token that is valid for :data:`LIFETIME_SECONDS` from now.
 
     Args:
         key: signing key of 32 bytes.
         grant: content of the token.
-        now: current time in UTC.
+        clock: current time.
     """
+    now_seconds = int(clock.now().timestamp())
     access = [
         {"type": "repository", "name": name, "actions": sorted(actions)}
         for name, actions in grant.repositories.items()
@@ -63,8 +65,9 @@ def sign(key: bytes, grant: Grant, now: datetime) -> str:
         access.append({"type": "registry", "name": "catalog", "actions": ["*"]})
     claims = {
         "aud": SERVICE,
-        "iat": int(now.timestamp()),
-        "exp": int((now + timedelta(seconds=LIFETIME_SECONDS)).timestamp()),
+        "iat": now_seconds,
+        "exp": now_seconds + LIFETIME_SECONDS,
+        **_steady_claims(key, clock),
         "jti": secrets.token_hex(8),
         "sub": grant.user,
         "proof": grant.proof,
@@ -73,8 +76,12 @@ def sign(key: bytes, grant: Grant, now: datetime) -> str:
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
-def read(key: bytes, token: str) -> Grant:
+def read(key: bytes, token: str, clock: Clock) -> Grant:
     """Return the content of a token that this server signed.
+
+    The age of a token of this boot is measured with the monotonic clock. A client in the middle of a push would
+    otherwise be refused after the time of day was set, and old tokens would become valid again. For other tokens the
+    time of day decides.
 
     Raises:
         Unauthorized: the signature is invalid, the token has expired, or the token is for another service.
@@ -87,14 +94,42 @@ def read(key: bytes, token: str) -> Grant:
             key,
             algorithms=[_ALGORITHM],
             audience=SERVICE,
-            leeway=_CLOCKS_DIFFER_SECONDS,
-            options={"require": ["aud", "iat", "exp", "sub", "proof", "access"]},
+            options={
+                "require": ["aud", "iat", "exp", "sub", "proof", "access"],
+                "verify_exp": False,
+                "verify_iat": False,
+            },
         )
-    except jwt.ExpiredSignatureError as error:
-        raise Unauthorized("the token has expired; fix: request a new token", error="invalid_token") from error
     except jwt.InvalidTokenError as error:
         raise Unauthorized(f"this server did not issue the token: {error}", error="invalid_token") from error
+    _require_valid_time(claims, key, clock)
     access = claims["access"]
     actions = {entry["name"]: frozenset(entry["actions"]) for entry in access if entry["type"] == "repository"}
     has_catalog = any(entry["type"] == "registry" for entry in access)
     return Grant(claims["sub"], claims["proof"], actions, has_catalog)
+
+
+def _steady_claims(key: bytes, clock: Clock) -> dict[str, Any]:
+    """Return the claims that date a token by the monotonic clock: a mark of this boot, and the time since the boot.
+
+    The time is shifted by a secret number, because anybody can read the claims and the uptime of a machine tells which
+    security updates are missing.
+    """
+    mark = hmac.digest(key, boot_id(), "sha256")
+    return {"boot": mark[:8].hex(), "steady": int(clock.monotonic_seconds()) + int.from_bytes(mark[8:14])}
+
+
+def _require_valid_time(claims: Mapping[str, Any], key: bytes, clock: Clock) -> None:
+    """Raise Unauthorized if the token has expired or was issued in the future."""
+    now = _steady_claims(key, clock)
+    if claims.get("boot") == now["boot"]:
+        age_seconds, lifetime_seconds = now["steady"] - claims["steady"], LIFETIME_SECONDS
+    else:
+        age_seconds, lifetime_seconds = clock.now().timestamp() - claims["iat"], claims["exp"] - claims["iat"]
+    if age_seconds >= lifetime_seconds + _CLOCKS_DIFFER_SECONDS:
+        raise Unauthorized("the token has expired; fix: request a new token", error="invalid_token")
+    if age_seconds < -_CLOCKS_DIFFER_SECONDS:
+        raise Unauthorized(
+            "the token is not yet valid, because the clock was set back; fix: request a new token",
+            error="invalid_token",
+        )

@@ -46,7 +46,7 @@ class UserCallers:
         return await self.users.has_users()
 
     async def by_token(self, token: str) -> Caller:
-        grant = token_signing.read(self.key, token)
+        grant = token_signing.read(self.key, token, self.clock)
         if grant.user and not await self.logins.is_good(Identity(grant.user, grant.proof)):
             # A changed password or a revoked access token ends the bearer tokens that were issued for it.
             raise Unauthorized(
@@ -73,10 +73,8 @@ class UserCallers:
         own = self._own_rights(identity.user)
         catalog = any((scope.kind, scope.name) == (CATALOG.kind, CATALOG.name) for scope in scopes)
         grant = Grant(identity.user, identity.proof, _granted(scopes, own), catalog)
-        now = self.clock.now()
-        return Granted(
-            token_signing.sign(self.key, grant, now), token_signing.LIFETIME_SECONDS, now, identity.user or None
-        )
+        token = token_signing.sign(self.key, grant, self.clock)
+        return Granted(token, token_signing.LIFETIME_SECONDS, self.clock.now(), identity.user or None)
 
     def _own_rights(self, user: str) -> Rights:
         return UserRights.of(user, self.rules, self.anyone) if user else self.anyone

@@ -33,6 +33,7 @@ from mirror.proxy.pull_metrics import families as pull_families
 from mirror.records.platform_rules import PlatformTags
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.clock_jumps import ClockJumps
 from mirror.runtime.periodic_flush import flush_periodically
 from mirror.runtime.shared_metrics import SharedMetrics, WorkerSlot
 from mirror.server.api.admission_actions import admission_actions
@@ -144,6 +145,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
                 "store": store.monitoring.probe_volume,
                 "space": lambda: store.monitoring.require_room(settings.storage.least_free_bytes),
                 "catalog": store.monitoring.probe_catalog,
+                "files": store.monitoring.probe_files,
             },
             requests=RequestMetrics(slot),
             authentication=authentication,
@@ -179,6 +181,7 @@ def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], sl
         SilentReporter(),
         BlobLocks(store.downloads),
         rules=[section.rule() for section in services.settings.mirrors],
+        jumps=ClockJumps(_CLOCK),
     )
     counted = SyncMetrics(slot, [section.name for section in services.settings.mirrors])
     return RuleScheduler(upstreams, services.checked(store), services.rule_locks, runs, context, counted.ran)

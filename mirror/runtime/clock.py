@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import cache
+from pathlib import Path
+from typing import Final, Protocol
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -27,3 +31,13 @@ class SystemClock:
 
     def monotonic_seconds(self) -> float:
         return time.monotonic()
+
+
+@cache
+def boot_id() -> bytes:
+    """Return the identifier of the machine's boot, 36 bytes. All processes share the monotonic clock of one boot.
+
+    Raises:
+        OSError: ``/proc`` is not mounted.
+    """
+    return _BOOT_ID.read_bytes().strip()

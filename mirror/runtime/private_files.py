@@ -16,6 +16,7 @@ from typing import Final
 _OWNER_FOLDER, _GROUP_FOLDER = 0o700, 0o770
 _OWNER_FILE, _GROUP_FILE = 0o600, 0o660
 _ROOT: Final = 0
+_UNCHANGED: Final = -1
 
 
 def make_folder(folder: Path) -> None:
@@ -144,10 +145,14 @@ def _hand_over(descriptor: int, shared_mode: int, around: os.stat_result) -> Non
     # Another process may have replaced the folder after its creation. A foreign folder must not change its owner.
     if os.fstat(descriptor).st_uid != os.geteuid():
         return
-    if _is_shared(around):
-        os.fchmod(descriptor, shared_mode)
     if _is_anothers(around):
         os.fchown(descriptor, around.st_uid, around.st_gid)
+    elif _is_shared(around):
+        # Without the setgid bit of the folder, Linux gives the file the main group of its creator.
+        with suppress(PermissionError):
+            os.fchown(descriptor, _UNCHANGED, around.st_gid)
+    if _is_shared(around):
+        os.fchmod(descriptor, shared_mode)  # after the change of the owner, which clears the setgid bit
 
 
 def _is_shared(folder: os.stat_result) -> bool:

@@ -59,6 +59,8 @@ class Monitoring:
     def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
         self._catalog = services.catalog
         self._cache = services.cache
+        self._blobs = services.blobs
+        self._volume = volume
         self._uploads = uploads
         self.room, self.require_room, self.probe_volume = volume.room, volume.require, volume.probe
 
@@ -87,6 +89,10 @@ class Monitoring:
         )
         row = await self._catalog.read(lambda connection: connection.execute(content).one())
         return StoreContents(**row._asdict(), generation_changes=generation_changes)
+
+    async def probe_files(self) -> None:
+        """Check that this process may use its files, also those that root left behind. Raises StorageFault."""
+        await self._volume.require_access(self._blobs.refused)
 
     async def probe_catalog(self) -> None:
         """Read one row of the catalog, to see that it can be read. Raises CatalogFault."""

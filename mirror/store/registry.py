@@ -21,6 +21,7 @@ from mirror.store.catalog.manifest_loader import ManifestLoader
 from mirror.store.content.blob_files import FilesystemBlobStorage
 from mirror.store.content.data_layout import DataLayout, is_ours
 from mirror.store.content.filesystem import Filesystem
+from mirror.store.content.folder_access import require_access
 from mirror.store.content.volume import Volume
 from mirror.store.deleter import StoreDeleter
 from mirror.store.lister import StoreLister
@@ -126,6 +127,7 @@ class Store:
 
 
 def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
+    require_access(layout)
     is_new = not layout.root.exists()
     filesystem.make_folder(layout.root)
     if is_new:

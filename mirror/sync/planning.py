@@ -223,7 +223,10 @@ async def _apply_retention(
         if state.holds(tag, await _digest(mapping.destination, repository, tag))
     }
     of_its_own = {tag: row for tag, row in held.items() if not is_digest_tag(tag)}
-    candidates = {tag: RetainedTag(row.digest, row.brought_at, row.copied) for tag, row in of_its_own.items()}
+    # After a jump of the clock, "pulled within 30 days" is unknown of every tag. The time is counted from the jump.
+    candidates = {
+        tag: RetainedTag(row.digest, context.trusted(row.brought_at), row.copied) for tag, row in of_its_own.items()
+    }
     coming = [plan for plan in plans if plan.decision.action is TagAction.COPY]
     candidates |= {plan.tag: _coming(plan, now) for plan in coming}
     pulled = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from mirror.oci import Digest, Repository, Tag
@@ -13,6 +14,7 @@ from mirror.records.derivations import Derivations
 from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
+from mirror.runtime.clock_jumps import ClockJumps
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, LayerFactsReader, derive_beside
@@ -36,6 +38,7 @@ class RunContext:
         locks: blob locks shared by simultaneous runs, so each blob moves once.
         derive: function that makes copies with changes.
         rules: all configured rules in their order, which decides where rules meet in one repository.
+        jumps: jumps of the clock that a long-lived process has seen; None in commands.
     """
 
     journal: RunRecorder
@@ -46,6 +49,11 @@ class RunContext:
     locks: BlobLocks
     derive: Derive = derive_beside
     rules: Sequence[MirrorRule] = ()
+    jumps: ClockJumps | None = None
+
+    def trusted(self, moment: datetime) -> datetime:
+        """Return ``moment``, or a later one if the clock jumped after it (:class:`ClockJumps`)."""
+        return moment if self.jumps is None else self.jumps.trusted(moment)
 
     def maker(self, rule: MirrorRule) -> DerivedCopyMaker:
         """Return the maker of a rule's copies with changes."""

@@ -10,7 +10,7 @@ from typing import Any
 from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import MirroredTag, Run, RunHistory, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
-from mirror.sync.schedule import next_run
+from mirror.sync.schedule import due_at
 
 _RUNS_SHOWN = 5
 _EVENTS_SHOWN = 20
@@ -148,7 +148,7 @@ async def _status(rule: MirrorRule, history: RunHistory, is_running: IsRunning, 
     events = await history.events_of(rule.name, _EVENTS_SHOWN)
     due, changed = None, rule.has_changed_since(known)
     if rule.schedule is not None:
-        due = next_run(rule.schedule, rule.name, known, known.known_since, changed=changed)
+        due = due_at(rule.schedule, rule.name, known, known.known_since, now, changed=changed)
     return RuleStatus(rule, now, runs, known.last_success_at, due, tags, records, events, changed)
 
 

@@ -122,6 +122,30 @@ class Cron:
 Schedule = Every | Cron
 
 
+def due_at(
+    schedule: Schedule, rule: str, known: RuleRecord, opened_at: datetime, now: datetime, *, changed: bool = False
+) -> datetime:
+    """Return the time at which a rule is due, as :func:`next_run`, whatever was done to the clock.
+
+    A record in the future was written before the clock was set back. The rule is then due at once. Otherwise the rule
+    would not run until the clock reaches that time again, which may take years.
+
+    Args:
+        schedule: schedule of the rule.
+        rule: name of the rule.
+        known: record of the rule with the time it was first seen and the last run.
+        opened_at: time at which this process began to watch its rules.
+        now: current time.
+        changed: True if the configuration of the rule has changed since its last run.
+    """
+    recorded = known.known_since if known.last_run is None else known.last_run.started_at
+    if recorded > now:
+        return now
+    if opened_at > now:  # also from before the clock was set back
+        opened_at = recorded
+    return next_run(schedule, rule, known, opened_at, changed=changed)
+
+
 def next_run(
     schedule: Schedule, rule: str, known: RuleRecord, opened_at: datetime, *, changed: bool = False
 ) -> datetime:

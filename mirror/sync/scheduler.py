@@ -16,7 +16,7 @@ from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run import RuleLock, run_rule, source_of
 from mirror.sync.run_result import RuleResult
-from mirror.sync.schedule import Schedule, next_run
+from mirror.sync.schedule import Schedule, due_at
 
 _LOG = structlog.get_logger(__name__)
 
@@ -96,7 +96,8 @@ class RuleScheduler:
         # A process knows the configuration as it was at its start. If another process ran the rule since, that process
         # may know a later one, and two processes with different configurations must not take turns without a pause.
         changed = last is not None and last.started_at <= opened_at and rule.has_changed_since(known)
-        return next_run(schedule, rule.name, known, opened_at, changed=changed) - self.context.clock.now()
+        now = self.context.clock.now()
+        return due_at(schedule, rule.name, known, opened_at, now, changed=changed) - now
 
 
 def tell(result: RuleResult) -> None:

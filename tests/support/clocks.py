@@ -26,6 +26,11 @@ class HandClock:
         """Move the clock forward. The arguments are those of timedelta."""
         self.time += timedelta(**duration)
 
+    def set(self, **change: float) -> None:
+        """Change the time of day as an administrator does. The monotonic time goes on."""
+        self.time += timedelta(**change)
+        self._start += timedelta(**change)
+
 
 class ShiftedClock:
     """The machine's clock, set ahead by :meth:`advance`. Implements Clock.
@@ -35,9 +40,10 @@ class ShiftedClock:
 
     def __init__(self) -> None:
         self._ahead = timedelta()
+        self._set = timedelta()
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self._ahead
+        return datetime.now(UTC) + self._ahead + self._set
 
     def monotonic_seconds(self) -> float:
         return time.monotonic() + self._ahead.total_seconds()
@@ -45,3 +51,7 @@ class ShiftedClock:
     def advance(self, **duration: float) -> None:
         """Move the clock forward. The arguments are those of timedelta."""
         self._ahead += timedelta(**duration)
+
+    def set(self, **change: float) -> None:
+        """Change the time of day as an administrator does. The monotonic time goes on."""
+        self._set += timedelta(**change)

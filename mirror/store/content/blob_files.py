@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
@@ -20,6 +21,8 @@ from mirror.store.storage_threads import in_thread
 from mirror.wire.ranges import RangeRequest, Span
 
 _CHUNK_BYTES = 1024 * 1024
+#: Files that could not be opened, kept for the readiness check.
+_MOST_REFUSED = 16
 
 
 class BlobStorage(Protocol):
@@ -28,6 +31,11 @@ class BlobStorage(Protocol):
     The methods that are not coroutines block. They are called in the catalog's reader and writer threads, inside a
     transaction.
     """
+
+    @property
+    def refused(self) -> Collection[Path]:
+        """The latest files that this process was not allowed to open."""
+        ...
 
     def staged(self, content: bytes) -> AbstractAsyncContextManager[Path]:
         """Write ``content`` to a finished, synced file for :meth:`adopt`. Remove the file if the block raises."""
@@ -78,6 +86,7 @@ class FilesystemBlobStorage:
         self._layout = layout
         self._filesystem = filesystem
         self._unsynced: set[Path] = set()
+        self.refused: deque[Path] = deque(maxlen=_MOST_REFUSED)
 
     @asynccontextmanager
     async def staged(self, content: bytes) -> AsyncIterator[Path]:
@@ -126,6 +135,9 @@ class FilesystemBlobStorage:
     def _open(self, digest: Digest, size_bytes: int) -> int:
         try:
             descriptor = os.open(self._layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError:
+            self.refused.append(self._layout.blob(digest))
+            raise
         except FileNotFoundError as error:
             raise StorageDamaged(f"the file of {digest} is missing from the disk", digest=digest) from error
         actual_bytes = os.fstat(descriptor).st_size

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from mirror.oci.errors import StorageDamaged, StorageFull
 from mirror.store.content.data_layout import DataLayout, UploadLayout
 from mirror.store.content.filesystem import Filesystem
+from mirror.store.content.folder_access import require_readable
 from mirror.store.content.token_key import read_token_key
 from mirror.store.storage_threads import in_thread
 
@@ -50,6 +53,14 @@ class Volume:
             StorageDamaged: the bytes read differ from the bytes written.
         """
         await in_thread("write, read and remove a small file", self._probe)
+
+    async def require_access(self, refused: Collection[Path]) -> None:
+        """Check that this process may use the files of the data folder. Raises StorageFault.
+
+        Args:
+            refused: files that could not be opened before.
+        """
+        await in_thread("check the access to files", require_readable, self._layout, tuple(refused))
 
     async def token_key(self) -> bytes:
         """Return the key that signs tokens. Raises StorageFault, StorageDamaged."""

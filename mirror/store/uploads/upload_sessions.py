@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 from mirror.oci import Repository
 from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
 from mirror.runtime.clock import Clock
+from mirror.runtime.clock_jumps import ClockJumps
 from mirror.store.catalog.database import Catalog
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import DataLayout, UploadLayout, is_upload_id
@@ -63,6 +64,7 @@ class UploadSessions:
         self._layout = layout
         self._filesystem = filesystem
         self._clock = clock
+        self._jumps = ClockJumps(clock)
         self._parts = UploadParts(
             filesystem, clock, blobs, catalog, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
         )
@@ -96,7 +98,8 @@ class UploadSessions:
         """Remove uploads and leftover files that nobody has written to for some time. An upload in use is kept.
 
         The work is done in short steps. Other work of the threads has its turn between two steps, and a cancellation
-        takes effect there.
+        takes effect there. After a jump of the clock, or with a time in the future, the time since the last write is
+        unknown and counted from the jump.
 
         Args:
             older_than: time since the last write.
@@ -107,7 +110,7 @@ class UploadSessions:
         """
         now = self._clock.now()
         empty_age = older_than if empty_older_than is None else min(empty_older_than, older_than)
-        age = _Ages((now - older_than).timestamp(), (now - empty_age).timestamp())
+        age = _Ages(now - older_than, now - empty_age, self._jumps)
         names = await in_thread("remove old uploads", self._names)
         expired = 0
         for start in range(0, len(names), _STEP):
@@ -177,20 +180,24 @@ def _look(upload: UploadLayout) -> tuple[UploadSessionFile, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Ages:
-    """Points in time, in seconds since the epoch, that decide about expiry.
+    """Points in time that decide about expiry.
 
-    An upload last written to before ``written_seconds`` expires. An empty one expires if it was last written to before
-    ``empty_seconds``.
+    An upload last written to before ``written`` expires. An empty one expires if it was last written to before
+    ``empty``.
     """
 
-    written_seconds: float
-    empty_seconds: float
+    written: datetime
+    empty: datetime
+    jumps: ClockJumps
 
     def is_over(self, upload: UploadLayout) -> bool:
         with suppress(FileNotFoundError, NotADirectoryError):
             # The time of the last write is that of the data file: the session file never changes.
             found = upload.data.stat()
-            return found.st_mtime < (self.written_seconds if found.st_size else self.empty_seconds)
+            return self._is_before(found, self.written if found.st_size else self.empty)
         with suppress(FileNotFoundError):  # the upload has ended since
-            return upload.folder.stat().st_mtime < self.written_seconds
+            return self._is_before(upload.folder.stat(), self.written)
         return False
+
+    def _is_before(self, found: os.stat_result, limit: datetime) -> bool:
+        return self.jumps.trusted(datetime.fromtimestamp(found.st_mtime, UTC)) < limit

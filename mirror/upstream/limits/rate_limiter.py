@@ -16,10 +16,9 @@ from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime import private_files
-from mirror.runtime.clock import Clock
+from mirror.runtime.clock import Clock, boot_id
 
 # The monotonic clock restarts at boot, so a moment stored before the last boot is meaningless (ADR 7).
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _RECORD = struct.Struct("<36sd")
 
 
@@ -72,7 +71,7 @@ class SharedRateAccount:
             path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             private_files.make_folder(path.parent)
             self._file = private_files.open_file(path, os.O_RDWR | os.O_CREAT)
-            self._boot = _BOOT.read_bytes().strip()
+            self._boot = boot_id()
         except OSError as error:
             raise ConfigurationFault(
                 f"cannot open {path}, which stores the shared limits of an upstream: {error}"

@@ -149,6 +149,31 @@ async def test_uploads_expire(folder: Path) -> None:
     assert upload_files(folder) == []
 
 
+@pytest.mark.parametrize("days", [365, -365])
+async def test_uploads_survive_a_jump_of_the_clock(folder: Path, days: int) -> None:
+    clock = ShiftedClock()
+    async with Store.open(folder, clock=clock) as store:
+        idle = await begin_and_break_off(store, CONTENT[:1_000])
+        clock.set(days=days)
+        assert await store.uploads.expire(DAY) == 0
+        clock.advance(days=0.5)
+        assert await store.uploads.expire(DAY) == 0
+        assert (await store.resume_upload(REPOSITORY, idle)).offset == 1_000
+        clock.advance(days=1)
+        assert await store.uploads.expire(DAY) == 1
+
+
+async def test_an_upload_of_a_future_time_expires_too(folder: Path) -> None:
+    async with Store.open(folder) as store:
+        await begin_and_break_off(store, CONTENT[:1_000])
+    clock = ShiftedClock()
+    clock.set(days=-365)
+    async with Store.open(folder, clock=clock) as store:
+        assert await store.uploads.expire(DAY) == 0
+        clock.advance(days=1.5)
+        assert await store.uploads.expire(DAY) == 1
+
+
 async def test_an_upload_that_holds_nothing_expires_sooner(folder: Path) -> None:
     clock = ShiftedClock()
     async with Store.open(folder, clock=clock) as store:

@@ -19,6 +19,7 @@ from mirror.oci.errors import (
 )
 from mirror.records.sync_runs import RunOutcome, TagChange, TagOutcome
 from mirror.registry.port import Page
+from mirror.runtime.clock_jumps import ClockJumps
 from mirror.runtime.current_rule import working_for
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
@@ -348,6 +349,20 @@ async def test_what_nobody_pulls_is_dropped_and_stays_away_until_it_moves(
     assert outcomes(await run_rule(rule, upstream, here, context))["1.0.0-beta.3"] == "skipped"
     await move(upstream, "1.0.0-beta.3", BETA4)
     assert outcomes(await run_rule(rule, upstream, here, context))["1.0.0-beta.3"] == "copied"
+
+
+async def test_a_jump_of_the_clock_drops_nothing_for_lack_of_pulls(
+    upstream: Upstream, here: Store, context: RunContext, clock: HandClock
+) -> None:
+    rule = ruled(retention=Retention(pulled_within=90 * DAY))
+    context = replace(context, jumps=ClockJumps(clock))
+    await run_rule(rule, upstream, here, context)
+    clock.set(days=365)
+    assert "dropped" not in outcomes(await run_rule(rule, upstream, here, context)).values()
+    clock.advance(days=80)
+    assert "dropped" not in outcomes(await run_rule(rule, upstream, here, context)).values()
+    clock.advance(days=20)
+    assert "dropped" in outcomes(await run_rule(rule, upstream, here, context)).values()
 
 
 async def test_retention_leaves_alone_what_the_rule_did_not_bring(

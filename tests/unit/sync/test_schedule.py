@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.sync_runs import RuleRecord, Run, RunOutcome
-from mirror.sync.schedule import Cron, Every, duration_text, next_run, parse_duration
+from mirror.sync.schedule import Cron, Every, due_at, duration_text, next_run, parse_duration
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -138,3 +138,32 @@ def test_rules_with_the_same_times_are_spread() -> None:
     due = {next_run(Cron("0 3 * * *"), f"rule{number}", past(NOON, NOON), NOON) for number in range(100)}
     assert len(due) == 100
     assert max(due) - min(due) > timedelta(seconds=45)
+
+
+@given(SCHEDULES, NAMES, MOMENTS, MOMENTS, MOMENTS, MOMENTS)
+def test_a_rule_runs_again_whatever_is_done_to_the_clock(
+    schedule: Every | Cron, rule: str, known_since: datetime, started: datetime, opened: datetime, now: datetime
+) -> None:
+    due = due_at(schedule, rule, past(known_since, started), opened, now)
+    assert due <= max(now, schedule.following(now)) + schedule.most_spread + timedelta(seconds=30)
+    # A run at that time makes the rule due at a later time: a jump never makes a rule run again and again.
+    ran = max(due, now)
+    assert due_at(schedule, rule, past(known_since, ran), opened, ran) > ran
+
+
+@given(SCHEDULES, NAMES, MOMENTS, MOMENTS)
+def test_a_run_recorded_in_the_future_makes_its_rule_due_at_once(
+    schedule: Every | Cron, rule: str, now: datetime, opened: datetime
+) -> None:
+    ahead = now + timedelta(days=365)
+    assert due_at(schedule, rule, past(ahead, ahead), opened, now) == now
+    assert due_at(schedule, rule, past(ahead), opened, now) == now
+
+
+@given(SCHEDULES, NAMES, MOMENTS, MOMENTS)
+def test_an_ordinary_clock_changes_nothing(
+    schedule: Every | Cron, rule: str, started: datetime, opened: datetime
+) -> None:
+    now = max(started, opened)
+    known = past(started, started)
+    assert due_at(schedule, rule, known, opened, now) == next_run(schedule, rule, known, opened)
