@@ -24,7 +24,7 @@ STEADY_FACTOR: Final = 15
 _LONGEST_PERIOD_SECONDS: Final = 5.0
 _LOOKS_PER_LIMIT: Final = 4
 #: Connections looked at before other tasks run.
-_TURN: Final = 256
+_TURN: Final = 64
 # Fields of Linux's struct tcp_info: tcpi_unacked, tcpi_last_ack_recv (ms), tcpi_bytes_acked, tcpi_segs_out,
 # tcpi_notsent_bytes.
 _TCP_INFO: Final = struct.Struct("=24xI28xI60xQ8xI4xI")
