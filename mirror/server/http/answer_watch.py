@@ -82,6 +82,19 @@ class AnswerProgress:
         least_bytes_per_second: rate below which a client is slow; 0 for none.
     """
 
+    __slots__ = (
+        "_acknowledged_bytes",
+        "_acknowledged_segments",
+        "_earned_seconds",
+        "_idle_seconds",
+        "_is_pending",
+        "_least",
+        "_looked_at",
+        "_moved_at",
+        "_pending_at",
+        "_unanswered_at",
+    )
+
     def __init__(self, idle_seconds: float, least_bytes_per_second: float) -> None:
         self._idle_seconds = idle_seconds
         self._least = least_bytes_per_second
