@@ -98,6 +98,14 @@ _FOLLOWED: Final[tuple[tuple[MetricFamily, Labels, Callable[[_Watched], float]],
     ),
     (
         _counter(
+            "stalled_clients_ended",
+            "Connections ended because the client read nothing of an answer, or could not be reached.",
+        ),
+        (),
+        lambda seen: seen.activity.stalling.count,
+    ),
+    (
+        _counter(
             "upload_sessions_refused",
             "Upload sessions refused because server.limits.upload_sessions_per_client or upload_sessions was reached.",
         ),

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store
-from mirror.app.worker import Worker, allocate_shared_metrics, build_service, limits_of
+from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.worker_processes import run_workers
@@ -39,7 +39,7 @@ def serve(settings: Settings) -> int:
     """
     address = settings.server.listen
     # Listener and shared memory are created before workers are forked, so that all workers share them.
-    listener = listen(address.host, address.port, limits_of(settings))
+    listener = listen(address.host, address.port)
     workers = settings.server.workers
     shared_metrics = allocate_shared_metrics(settings)
     _allow_connections()

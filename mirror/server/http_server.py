@@ -13,12 +13,13 @@ import structlog
 from aiohttp import web
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.current_client import CLIENT
 from mirror.server.access_log import AccessLog
+from mirror.server.http.answer_watch import AnswerWatch
 from mirror.server.http.client_connection import ClientConnection, ConnectionFactory
 from mirror.server.http.connection_limits import ConnectionDecision
 from mirror.server.http.request_guard import ReadRounds
-from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import Application
 from mirror.wire.client_address import client_key
 
@@ -33,26 +34,21 @@ _SURPLUS_SECONDS = 2.0
 _READ_BYTES = 64 * 1024
 
 
-def listen(host: str, port: int, limits: ServerLimits | None = None) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Open the listening socket. Opened before workers are forked, it is shared by all of them.
 
     Args:
         host: a host name or address of this machine, without brackets.
         port: the port; 0 for any free port.
-        limits: of these, ``idle_seconds`` limits how long a client may leave sent data unacknowledged.
 
     Raises:
         ConfigurationFault: the address cannot be used.
     """
-    idle_seconds = (limits or ServerLimits()).idle_seconds
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Inherited by accepted connections. The kernel ends a connection whose peer takes no data. A read timeout
-            # does not notice such a peer.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(idle_seconds * 1000))
             listener.bind(address)
             listener.listen(_BACKLOG)
         except BaseException:
@@ -99,6 +95,7 @@ async def _accepting(
 ) -> AsyncIterator[asyncio.Server]:
     loop = asyncio.get_running_loop()
     limits, connections, rounds = application.limits, application.activity.connections, ReadRounds()
+    watch = AnswerWatch(application.activity, limits)
     servers = {
         ConnectionDecision.SERVED: web.Server(application.handle),
         ConnectionDecision.CLIENT_HAS_ENOUGH: web.Server(connections.answer_client),
@@ -123,18 +120,26 @@ async def _accepting(
         welcome = connections.arrived(client)
         if welcome is ConnectionDecision.ENDED:
             return None
-        leave = partial(connections.left, client, welcome)
-        return ClientConnection(
+
+        def leave() -> None:
+            connections.left(client, welcome)
+            watch.remove(connection)
+
+        connection = ClientConnection(
             leave, rounds, servers[welcome], **(served if welcome is ConnectionDecision.SERVED else surplus)
         )
+        watch.add(connection, client)
+        return connection
 
     # asyncio accepts up to ``backlog`` connections in one go, so one process would take them all. With 1, processes
     # sharing the socket share its connections. listen() then sets the real length of the kernel's queue.
     accepting = await loop.create_server(partial(ConnectionFactory, serve), sock=listener, ssl=tls, backlog=1)
     listener.listen(_BACKLOG)
-    try:
-        yield accepting
-    finally:
-        servers[ConnectionDecision.SERVED].pre_shutdown()
-        for each in servers.values():
-            await each.shutdown(_LAST_WORDS_SECONDS)
+    async with BackgroundTasks() as tasks:
+        tasks.create_task(watch.run())
+        try:
+            yield accepting
+        finally:
+            servers[ConnectionDecision.SERVED].pre_shutdown()
+            for each in servers.values():
+                await each.shutdown(_LAST_WORDS_SECONDS)

@@ -46,7 +46,7 @@ def inside(
         rights: rights of every caller.
         limits: limits of the server; None: the defaults.
     """
-    listener = listen("127.0.0.1", 0, limits)
+    listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     everyone = AnonymousRights(frozenset(rights)) if isinstance(rights, Collection) else rights
     opened: Future[tuple[asyncio.AbstractEventLoop, Store]] = Future()

@@ -50,6 +50,7 @@ class Nginx(Server):
         unlimited_bytes: int = 0,
         workers: int = 2,
         certificate: Path | None = None,
+        directives: str = "",
     ) -> Self:
         """Forward every request to `url` with the client's Host header. Bodies are not stored on disk.
 
@@ -59,14 +60,15 @@ class Nginx(Server):
             unlimited_bytes: First bytes of each response, which the limit does not apply to.
             workers: Number of worker processes.
             certificate: PEM file with a private key and its certificate chain. If given, nginx serves TLS.
+            directives: Further directives of the location.
         """
-        directives = (
+        forwarding = (
             f"proxy_pass {url}; proxy_http_version 1.1; proxy_set_header Host $http_host;"
             ' proxy_set_header Connection ""; proxy_request_buffering off; proxy_max_temp_file_size 0;'
             f" client_max_body_size 0; limit_rate {limit_rate_bytes_per_second};"
-            f" limit_rate_after {unlimited_bytes};"
+            f" limit_rate_after {unlimited_bytes}; {directives}"
         )
-        return cls(directives, workers=workers, certificate=certificate)
+        return cls(forwarding, workers=workers, certificate=certificate)
 
     @staticmethod
     def missing() -> str | None:

@@ -168,7 +168,7 @@ async def served(
         views=views,
         forwarded=forwarded,
     )
-    listener = listen("127.0.0.1", 0, limits)
+    listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     async with serving(application, listener, tls):
         yield Served(port, registry, activity, shared_metrics)

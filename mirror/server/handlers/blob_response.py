@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from mirror.oci.errors import MirrorError, StorageDamaged
 from mirror.registry.port import Blob, Growing
+from mirror.server.http.client_connection import ClientConnection
 from mirror.wire.ranges import Span
 
 #: Most bytes sent before other tasks of the event loop run.
@@ -115,7 +116,10 @@ class BlobResponse(web.StreamResponse):
         """Abort the connection, so that the client cannot mistake a part for the whole blob, and log the reason."""
         if request.transport is not None:
             request.transport.abort()
-        if isinstance(error, ConnectionError | TimeoutError):
+        connection = request.protocol
+        if isinstance(connection, ClientConnection) and connection.ended_because:
+            _log.info("download given up", reason=connection.ended_because, sent_bytes=self.sent_bytes)
+        elif isinstance(error, ConnectionError | TimeoutError):
             _log.info("client disconnected during a download", sent_bytes=self.sent_bytes)
         elif isinstance(error, MirrorError):
             _log.error("download aborted", error=str(error), sent_bytes=self.sent_bytes, detail=error.detail)

@@ -32,7 +32,8 @@ class Activity:
         cpu_offload: runs content processing that would block the event loop.
         crowding: log of clients refused at their limit of connections, or of requests behind a proxy.
         beginning: log of clients refused at the limit of open upload sessions.
-        dawdling: log of clients whose slow body was ended because other requests waited.
+        dawdling: log of clients whose slow body or slow answer was ended because other requests waited.
+        stalling: log of clients whose connection was ended because they took nothing of an answer.
         now_seconds: a monotonic clock, in seconds.
     """
 
@@ -45,6 +46,7 @@ class Activity:
     crowding: RefusalLog
     beginning: RefusalLog
     dawdling: RefusalLog
+    stalling: RefusalLog
     now_seconds: Callable[[], float]
 
     def is_crowded(self, client: str) -> bool:
@@ -67,5 +69,6 @@ class Activity:
             crowding,
             RefusalLog("server.limits.upload_sessions_per_client or upload_sessions"),
             RefusalLog("server.limits.least_body_bytes_per_second"),
+            RefusalLog("server.limits.idle_seconds"),
             now_seconds,
         )

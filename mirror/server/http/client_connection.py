@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -17,6 +19,8 @@ from mirror.server.http.request_guard import GuardedHandler, HeadTooLong, ReadRo
 #: Most bytes of an unwanted body read after its answer, framing included. A client that sends its whole body first
 #: would otherwise see a reset connection instead of the answer.
 MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
+# Linger for 0 s: the kernel drops unsent data and resets the connection.
+_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(GuardedHandler):
@@ -27,14 +31,29 @@ class ClientConnection(GuardedHandler):
         rounds: schedules reading among all connections.
         server: handles the requests.
         options: passed to aiohttp.
+
+    Attributes:
+        ended_because: the reason why the server ended the connection during an answer; empty if it did not.
     """
 
-    __slots__ = ("_draining", "_leave")
+    __slots__ = ("_draining", "_leave", "ended_because")
 
     def __init__(self, leave: Callable[[], None], rounds: ReadRounds, server: web.Server, **options: Any) -> None:
         super().__init__(rounds, server, **options)
         self._leave = leave
         self._draining = False
+        self.ended_because = ""
+
+    def end(self, reason: str) -> None:
+        """Reset the connection, and note the reason for the log."""
+        self.ended_because = reason
+        if self.transport is None:
+            return
+        connection = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # the client has reset the connection meanwhile
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            # Not transport.abort(): a handler that waits in sendfile would never be woken.
+            connection.shutdown(socket.SHUT_RDWR)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Cancel the handler task unless a request is still being handled. Called by asyncio."""

@@ -13,12 +13,14 @@ class ServerLimits:
         blob_bytes: largest blob accepted from a client, in bytes.
         header_bytes: longest request line and longest single header, in bytes.
         headers: most headers in a request.
-        idle_seconds: longest time in which a client sends nothing of its body, or takes nothing of its answer.
+        idle_seconds: longest time in which a client sends nothing of its body, or takes nothing of its answer. A client
+            that was steady before may rest longer (:mod:`mirror.server.http.answer_watch`).
         keep_alive_seconds: longest pause between two requests, and longest time for the headers of a request.
         uploads_per_client: most requests with content per client address at a time, in each process.
         connections_per_client: most connections per client at a time, in each process; behind a proxy, most requests.
         connections: most connections at a time, in each process.
-        least_body_bytes_per_second: bodies slower than this over a minute are ended if others wait; 0 ends none.
+        least_body_bytes_per_second: bodies slower than this over a minute, and answers taken more slowly, are ended if
+            others wait; 0 ends none.
         shutdown_seconds: how long transfers under way may continue when the server stops.
     """
 

@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
+from typing import Final
+
+#: Most bytes that the server must read within the timeout. Small, so that a slow line passes them in time.
+PIECE_BYTES: Final = 16 * 1024
 
 
 class RequestBody:
@@ -27,7 +31,7 @@ class RequestBody:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Raise TimeoutError in the block if the server does not read a chunk in time."""
+        """Raise TimeoutError in the block if the server does not read a piece in time."""
         try:
             async with asyncio.timeout(None) as self._limit:
                 yield
@@ -37,9 +41,10 @@ class RequestBody:
     async def _stream(self, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         try:
             async for chunk in body:
-                self._watch(asyncio.get_running_loop().time() + self._timeout_seconds)
-                yield chunk
-                self._watch(None)
+                for start in range(0, len(chunk), PIECE_BYTES):
+                    self._watch(asyncio.get_running_loop().time() + self._timeout_seconds)
+                    yield chunk[start : start + PIECE_BYTES]
+                    self._watch(None)
         except Exception as error:
             self.error = error
             raise

@@ -24,6 +24,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob
 from mirror.server.http.server_limits import ServerLimits
 from mirror.wire.ranges import RangeRequest, Span
+from tests.support.clocks import HandClock
 from tests.support.served import LAYER, REPOSITORY, Served, digest, put_blob, served
 from tests.support.waiting import until
 
@@ -311,13 +312,14 @@ async def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(64 * 1024 * 1024)
     registry = InFile(path, 64 * 1024 * 1024)
-    limits = ServerLimits(idle_seconds=1.0, shutdown_seconds=20)
-    async with served(registry, limits) as server:
+    clock, limits = HandClock(), ServerLimits(idle_seconds=0.4, shutdown_seconds=20)
+    async with served(registry, limits, now_seconds=clock.monotonic_seconds) as server:
         client = socket.create_connection(("127.0.0.1", server.port))
         try:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.sendall(f"GET {URL}/{digest(LAYER)} HTTP/1.1\r\nHost: mirror\r\n\r\n".encode())
-            await until(lambda: registry.handles and registry.handles[0].closed)
+            await until(lambda: server.activity.stalling.count or clock.advance(hours=1))
+            await until(lambda: registry.handles[0].closed)
         finally:
             client.close()
     assert registry.handles[0].closed
