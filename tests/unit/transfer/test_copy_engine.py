@@ -18,6 +18,7 @@ from mirror.oci.errors import (
     UpstreamProtocolError,
     UpstreamUnreachable,
 )
+from mirror.oci.media_types import OCI_LAYER_GZIP
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob, Upload
@@ -295,6 +296,14 @@ async def test_an_index_brings_its_members(source: Source, goal: Goal) -> None:
         f"manifest {root.digest.hex[:12]} all",
     ]
     assert sum(line.startswith("blob") for line in goal.written) == 3
+
+
+async def test_an_index_of_blobs_brings_these_blobs(source: Source, goal: Goal) -> None:
+    cache = index(described(OCI_LAYER_GZIP, LAYER), described("application/vnd.buildkit.cacheconfig.v0", CONFIG))
+    await hold(source, THERE, [], [cache], "cache")
+    copied = await copy_graph(CopySource(source, THERE), Tag("cache"), CopyDestination(goal, HERE), [TAG], SILENT)
+    assert copied.moved_bytes == len(LAYER + CONFIG)
+    assert goal.written[-1] == f"manifest {cache.digest.hex[:12]} 1.0"
 
 
 async def test_members_that_are_held_are_not_read(source: Source, goal: Goal) -> None:
