@@ -162,7 +162,7 @@ class Manifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Config, layers and blobs of an index that the repository must hold, each once. Foreign layers are left out."""
+        """Config, layers and blob members that the repository must hold, each once. Foreign layers are left out."""
         wanted = [*([self.config] if self.config else []), *self.layers, *self.blob_members]
         found: dict[Digest, Descriptor] = {}
         for blob in wanted:
