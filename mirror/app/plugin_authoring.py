@@ -23,8 +23,8 @@ from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import CopyDestination, CopySource
 from mirror.transfer.derive_copy import DerivedCopyMaker
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import Progress
 
 Result = TypeVar("Result")

@@ -10,7 +10,8 @@ from mirror.oci.errors import ConfigurationFault, NotFound
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader, Registry
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.transfer.referrer_copies import copy_referrers
 from mirror.transfer.tag_selection import companions

@@ -7,7 +7,7 @@ is *ambiguous* (:mod:`mirror.oci.manifest_ambiguity`). :meth:`Manifest.parse` re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,11 +164,12 @@ class Manifest:
     def blobs(self) -> tuple[Descriptor, ...]:
         """Config, layers and blob members that the repository must hold, each once. Foreign layers are left out."""
         wanted = [*([self.config] if self.config else []), *self.layers, *self.blob_members]
-        found: dict[Digest, Descriptor] = {}
-        for blob in wanted:
-            if not blob.urls and not media_types.is_foreign_layer(blob.media_type):
-                found.setdefault(blob.digest, blob)
-        return tuple(found.values())
+        return _each_once(blob for blob in wanted if not _is_foreign(blob))
+
+    @property
+    def foreign_layers(self) -> tuple[Descriptor, ...]:
+        """Layers that may be stored elsewhere, each once. The repository need not hold them."""
+        return _each_once(layer for layer in (*self.layers, *self.blob_members) if _is_foreign(layer))
 
     @property
     def is_plugin(self) -> bool:
@@ -207,6 +208,17 @@ def parse_json_object(content: bytes, what: str = "manifest") -> dict[str, Any]:
         ManifestInvalid: the bytes are not a JSON object, or are nested too deeply for the parser.
     """
     return read_object(content, what).body
+
+
+def _is_foreign(blob: Descriptor) -> bool:
+    return bool(blob.urls) or media_types.is_foreign_layer(blob.media_type)
+
+
+def _each_once(blobs: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    found: dict[Digest, Descriptor] = {}
+    for blob in blobs:
+        found.setdefault(blob.digest, blob)
+    return tuple(found.values())
 
 
 def _descriptors(value: object, where: str) -> tuple[Descriptor, ...]:

@@ -21,7 +21,8 @@ from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.sync.tag_decision import TagAction
 from mirror.transfer.blob_locks import map_concurrently
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import TagProgress
 from mirror.transfer.referrer_copies import copy_referrers
 from mirror.transfer.tag_selection import companions

@@ -19,8 +19,8 @@ from mirror.runtime.clock import Clock
 from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, derive_beside
+from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import SilentReporter
 
 
