@@ -42,7 +42,8 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     async with open_services(settings) as services:
         store, sources = services.store, await services.upstreams(_sources(rules))
         runs, derivations = store.records.sync_runs, store.records.derivations
-        context = RunContext(runs, derivations, services.layers.of(store), _CLOCK, reporter, BlobLocks(store.downloads))
+        locks, absent = BlobLocks(store.downloads), store.records.absent
+        context = RunContext(runs, derivations, services.layers.of(store), _CLOCK, reporter, locks, absent=absent)
         return await run_rules(rules, sources, services.checked(store), services.rule_locks, context)
 
 
@@ -59,7 +60,8 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
         sources = await services.upstreams(_sources(rules))
         registry = DryRunRegistry(store, store.find_blob, store.downloads)
         runs, derivations = store.records.sync_runs, store.records.derivations
-        real = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), BlobLocks())
+        locks, absent = BlobLocks(), store.records.absent
+        real = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), locks, absent=absent)
         upstreams = {name: registry.source(source) for name, source in sources.items()}
         # No rule locks: a dry run writes nothing, and need not wait for a run.
         return await run_rules(rules, upstreams, registry, nullcontext, dry_run_context(real, registry))

@@ -116,7 +116,8 @@ async def tag_reference(settings: Settings, reference: Reference, repository: Re
     # Checks look at content alone, which a tag does not change. Policies and rejections may depend on the name.
     async with open_services(settings, must_exist=True) as services:
         admitted = Admit(services.store, services.judge)
-        return await tag(admitted, reference.repository, reference.target, repository, name)
+        absent = services.store.records.absent
+        return await tag(admitted, reference.repository, reference.target, repository, name, absent=absent)
 
 
 async def derive_reference(

@@ -172,7 +172,13 @@ def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], sl
     store = services.store
     runs, derivations = store.records.sync_runs, store.records.derivations
     context = RunContext(
-        runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), BlobLocks(store.downloads)
+        runs,
+        derivations,
+        services.layers.of(store),
+        _CLOCK,
+        SilentReporter(),
+        BlobLocks(store.downloads),
+        absent=store.records.absent,
     )
     counted = SyncMetrics(slot, [section.name for section in services.settings.mirrors])
     return RuleScheduler(upstreams, services.checked(store), services.rule_locks, runs, context, counted.ran)

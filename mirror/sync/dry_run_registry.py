@@ -45,7 +45,7 @@ class DryRunSource(DelegatingRegistry):
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         manifest = await super().get_manifest(repository, target)
-        for content in (manifest.descriptor, *manifest.blobs):
+        for content in (manifest.descriptor, *manifest.blobs, *manifest.foreign_layers):
             self._seen.setdefault(content.digest, (self.inner, repository, content))
         return manifest
 

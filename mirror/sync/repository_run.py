@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
+from mirror.records.absent_content import AbsentContents
 from mirror.records.derivations import Derivations
 from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
@@ -35,6 +36,7 @@ class RunContext:
         reporter: receiver of the progress of each tag.
         locks: blob locks shared by simultaneous runs, so each blob moves once.
         derive: function that makes copies with changes.
+        absent: records of the content that repositories lack.
     """
 
     journal: RunRecorder
@@ -44,6 +46,7 @@ class RunContext:
     reporter: Reporter
     locks: BlobLocks
     derive: Derive = derive_beside
+    absent: AbsentContents = field(kw_only=True)
 
     def maker(self, rule: MirrorRule) -> DerivedCopyMaker:
         """Return the maker of a rule's copies with changes."""

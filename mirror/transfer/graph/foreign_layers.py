@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from mirror.oci import Descriptor, Digest, Manifest
-from mirror.oci.errors import BlobUnknown, MirrorError, NotFound, UpstreamRefused
+from mirror.oci.errors import BlobUnknown, ConfigurationFault, MirrorError, NotFound, UpstreamRefused
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.registry.port import Blob
 from mirror.transfer.blob_locks import map_concurrently
@@ -116,6 +116,16 @@ def absent_layers(
         for manifest in manifests
         if manifest.foreign_layers
     }
+
+
+def check_foreign_host(host: str) -> None:
+    """Check a host of the setting ``foreign_hosts``.
+
+    Raises:
+        ConfigurationFault: the text is not a host.
+    """
+    if _host(host if "://" in host else f"https://{host}") != host.lower():
+        raise ConfigurationFault(f"{host[:80]!r} is not a host; fix: write HOST, HOST:PORT or http://HOST:PORT")
 
 
 def _allowed_urls(layer: Descriptor, choice: ContentChoice) -> tuple[str, ...]:
