@@ -24,6 +24,7 @@ from mirror.sync.tag_decision import TagAction
 from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
+from mirror.transfer.graph.returned_content import lacks_content
 from mirror.transfer.progress_reporting import TagProgress
 from mirror.transfer.referrer_copies import copy_referrers
 from mirror.transfer.tag_selection import companions
@@ -143,12 +144,12 @@ def _place(run: RepositoryRun) -> CopyDestination:
 
 
 async def _origin(run: RepositoryRun, wanted: Digest) -> CopySource:
-    """Return the place to read a manifest from: a local sibling that holds the manifest, else the upstream."""
+    """Return the place to read a manifest from: a local sibling that holds all its content, else the upstream."""
     mapping = run.mapping
     for sibling in mapping.siblings:
         with suppress(NotFound):
-            await mapping.destination.resolve(sibling, wanted)
-            return CopySource(mapping.destination, sibling, run.context.absent)
+            if not await lacks_content(replace(_place(run), repository=sibling), wanted, mapping.rule.choice):
+                return CopySource(mapping.destination, sibling)
     return CopySource(mapping.source, mapping.upstream_repository)
 
 

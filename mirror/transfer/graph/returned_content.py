@@ -42,11 +42,8 @@ class ReturnedContent:
         if not self.absent:
             return []
         found = [*self.absent.get(digest, ())]
-        manifest = await self.local.registry.get_manifest(self.local.repository, digest)
-        known_absent = {each.digest for each in found}
-        for member in manifest.manifests:
-            if essence(member.media_type) in INDEXES and member.digest not in known_absent:
-                found += await self.absent_below(member.digest)
+        for nested in await _held_indexes(self.local, digest, {each.digest for each in found}):
+            found += await self.absent_below(nested)
         return found
 
     async def is_back(self, each: AbsentContent) -> bool:
@@ -56,7 +53,7 @@ class ReturnedContent:
         """
         match each.reason:
             case AbsenceReason.PLATFORM:
-                return self.choice.platforms is None or self.choice.platforms.takes(ImagePlatform.parse(each.detail))
+                return not _is_left_out(each, self.choice)
             case AbsenceReason.GONE:
                 return await self._is_at_source(each.digest)
             case AbsenceReason.FOREIGN:
@@ -72,3 +69,26 @@ class ReturnedContent:
             else:
                 self._at_source[digest] = True
         return self._at_source[digest]
+
+
+async def lacks_content(place: CopyDestination, digest: Digest, choice: ContentChoice) -> bool:
+    """Return True if content below a held manifest is absent that the choice takes, at any level of indexes."""
+    if place.absent is None:
+        return False
+    absent = await place.absent.absent_content(place.repository, manifest=digest)
+    if not all(_is_left_out(each, choice) for each in absent):
+        return True
+    nested = await _held_indexes(place, digest, {each.digest for each in absent})
+    return any([await lacks_content(place, each, choice) for each in nested])
+
+
+def _is_left_out(each: AbsentContent, choice: ContentChoice) -> bool:
+    if each.reason is not AbsenceReason.PLATFORM or choice.platforms is None:
+        return False
+    return not choice.platforms.takes(ImagePlatform.parse(each.detail))
+
+
+async def _held_indexes(place: CopyDestination, digest: Digest, absent: set[Digest]) -> list[Digest]:
+    manifest = await place.registry.get_manifest(place.repository, digest)
+    nested = [member.digest for member in manifest.manifests if essence(member.media_type) in INDEXES]
+    return [digest for digest in nested if digest not in absent]
