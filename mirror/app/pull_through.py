@@ -40,7 +40,10 @@ async def pulling_through(
         name: Upstream(name, registry, offline=settings.offline or settings.upstreams[name].offline)
         for name, registry in upstreams.items()
     }
-    rules = [ProxyRule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
+    rules = [
+        ProxyRule.parse(known[section.upstream], section.source, section.to, section.platforms)
+        for section in settings.proxy
+    ]
     # The process may have died after the last blob of a manifest arrived, and before the manifest became complete.
     await store.records.incomplete.complete_whole()
     async with BackgroundTasks() as tasks:
@@ -54,7 +57,7 @@ async def pulling_through(
         )
         yield PullThroughRegistry(
             store,
-            PullRecords(store.records.origins, store.records.incomplete),
+            PullRecords(store.records.origins, store.records.incomplete, store.records.absent),
             Routes(rules, settings.server.reserved),
             downloads,
             tasks,

@@ -116,6 +116,12 @@ def member_platforms(members: Iterable[Descriptor]) -> list[tuple[Digest, ImageP
     ]
 
 
+def platform_texts(members: Iterable[Descriptor]) -> str:
+    """Return the platforms of members for a message, each once, at most 20."""
+    found = dict.fromkeys(str(platform) for _, platform in member_platforms(members) if platform)
+    return ", ".join(list(found)[:20]) or "no platforms"
+
+
 def is_attestation(member: Descriptor) -> bool:
     """Return True if a member is an attestation about another member, and not content for any platform."""
     return _SUBJECT in member.annotations

@@ -55,13 +55,22 @@ def put_absent(
 ) -> None:
     """Write the rows of everything that a manifest lacks. Only inside :meth:`Catalog.write`."""
     rows.forget_absent(connection, repository, manifest)
-    key = {"repository": repository.name, "manifest": str(manifest)}
-    each_once = {each.digest: each for each in contents}
+    add_absent(connection, repository, *{each.digest: each for each in contents}.values())
+
+
+def add_absent(connection: Connection, repository: Repository, *contents: AbsentContent) -> None:
+    """Write rows of absent content beside those that exist. Only inside :meth:`Catalog.write`."""
     rows.put(
         connection,
         absent_content,
         *(
-            {**key, "digest": str(each.digest), "reason": each.reason.value, "detail": each.detail}
-            for each in each_once.values()
+            {
+                "repository": repository.name,
+                "manifest": str(each.manifest),
+                "digest": str(each.digest),
+                "reason": each.reason.value,
+                "detail": each.detail,
+            }
+            for each in contents
         ),
     )

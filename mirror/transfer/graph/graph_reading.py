@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mirror.oci import Descriptor, Digest, Manifest
 from mirror.oci.errors import ConfigurationFault, NotFound, UpstreamProtocolError
 from mirror.oci.media_types import INDEXES, essence
-from mirror.oci.platform_selection import is_attestation, member_platforms
+from mirror.oci.platform_selection import is_attestation, member_platforms, platform_texts
 from mirror.oci.printable_text import quoted
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.transfer.blob_locks import map_concurrently
@@ -117,7 +116,7 @@ class _GraphReading:
         if any(self.choice.left_out(manifest.manifests) for manifest in self.indexes):
             raise ConfigurationFault(
                 f"{self.origin.repository}@{self.root.digest} has no member for {self.choice.platforms}: "
-                f"it has {_platforms_of(named)}; fix: add one of them to platforms"
+                f"it has {platform_texts(named)}; fix: add one of them to platforms"
             )
 
     async def absent(self) -> dict[Digest, tuple[AbsentContent, ...]]:
@@ -143,11 +142,6 @@ class _GraphReading:
             for known in await self.origin.absent.absent_content(self.origin.repository, digest=digest):
                 return AbsentContent(manifest, digest, known.reason, known.detail)
         return AbsentContent(manifest, digest, AbsenceReason.GONE, platform)
-
-
-def _platforms_of(members: Iterable[Descriptor]) -> str:
-    found = dict.fromkeys(str(platform) for _, platform in member_platforms(members) if platform)
-    return ", ".join(list(found)[:20]) or "no platforms"
 
 
 def _as_described(manifest: Manifest, descriptor: Descriptor) -> Manifest:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestBlobUnknown, ManifestUnknown, NotFound
-from mirror.oci.media_types import DOCKER_LAYER_FOREIGN, OCI_IMAGE_CONFIG, OCI_INDEX, OCI_LAYER_GZIP
+from mirror.oci.media_types import DOCKER_LAYER_FOREIGN, OCI_IMAGE_CONFIG, OCI_INDEX
 from mirror.oci.platform_selection import PlatformSelection
 from mirror.records.absent_content import AbsenceReason
 from mirror.store.registry import Store
@@ -19,35 +19,10 @@ from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
 from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
 from tests.support.builders import described, hold, index, manifest_of
+from tests.support.multi_platform import AMD64, ARM64, BLOBS, IMAGES, INDEX, PROOFS, S390X, member
 from tests.unit.sync.conftest import Told, Upstream
 
 THERE, HERE, TAG = Repository("library/tool"), Repository("tool"), Tag("1.0")
-AMD64, ARM64, S390X = ("linux/amd64", "linux/arm64", "linux/s390x")
-
-
-def image(name: str, **body: Any) -> Manifest:
-    config, layer = f"config {name}".encode(), f"layer {name}".encode()
-    layers = [described(OCI_LAYER_GZIP, layer).to_json()]
-    return manifest_of({"config": described(OCI_IMAGE_CONFIG, config).to_json(), "layers": layers, **body})
-
-
-def member(manifest: Manifest, platform: str | None = None, **annotations: str) -> Descriptor:
-    names = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False)) if platform else None
-    return replace(manifest.descriptor, platform=names, annotations=annotations)
-
-
-IMAGES = {platform: image(platform) for platform in (AMD64, ARM64, S390X)}
-PROOFS = {platform: image(f"proof of {platform}") for platform in IMAGES}
-INDEX = index(
-    *(member(IMAGES[platform], platform) for platform in IMAGES),
-    *(
-        member(proof, "unknown/unknown", **{"vnd.docker.reference.digest": str(IMAGES[platform].digest)})
-        for platform, proof in PROOFS.items()
-    ),
-)
-BLOBS = [
-    f"{kind} {prefix}{name}".encode() for name in IMAGES for prefix in ("", "proof of ") for kind in ("config", "layer")
-]
 
 
 def rule(*platforms: str, to: str = HERE.name, **choice: Any) -> MirrorRule:
