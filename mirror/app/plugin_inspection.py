@@ -11,6 +11,7 @@ from pathlib import Path
 from mirror.app.services import Services, open_services
 from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
 from mirror.authoring.files.plugin_folder import read_plugin_folder
+from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
 from mirror.oci import Reference, Tag
@@ -52,6 +53,9 @@ async def inspect_reference(
             history=await records.sync_runs.history(repository, named.tag, _MOST_EVENTS) if named.tag else (),
             derivation=await records.derivations.derivation(found.manifest.digest),
             admission=await services.standing.of(repository, found.manifest),
+            platforms=HeldPlatforms.of(
+                found.manifest, await records.absent.absent_content(repository, manifest=found.manifest.digest)
+            ),
         )
 
 

@@ -114,10 +114,11 @@ class RepositoryRun:
         return TagEvent(mapping.local_repository, tag, now, change, before, after, mapping.origin, difference)
 
     async def note(self, record: TagRecord, mirrored: MirroredTag | None = None, event: TagEvent | None = None) -> None:
-        """Record the outcome of a tag in one step. Unchanged tags get no record."""
+        """Record the outcome of a tag in one step. Unchanged tags without a warning get no record."""
         # One step, so that the record, the origin and the move of a tag are one transaction (ADR 9). Unchanged tags are
         # only counted: a rule may select very many.
-        step = RunStep(None if record.outcome is TagOutcome.UNCHANGED else record, mirrored, event)
+        unchanged = record.outcome is TagOutcome.UNCHANGED and not record.reason
+        step = RunStep(None if unchanged else record, mirrored, event)
         if step != RunStep():
             await self.context.journal.record(self.run, [step])
 

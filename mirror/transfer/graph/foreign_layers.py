@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -83,18 +83,16 @@ async def open_foreign(
         MirrorError: every URL failed. This is the first failure.
     """
     failure: MirrorError | None = None
-    for url in _allowed_urls(layer, choice) if isinstance(origin.registry, ReadsUrls) else ():
-        opening = origin.registry.open_url(url, layer, part)  # type: ignore[attr-defined]
-        try:
-            blob = await opening.__aenter__()
-        except MirrorError as error:
-            failure = failure or error
-            continue
-        try:
+    registry = origin.registry
+    async with AsyncExitStack() as stack:
+        for url in _allowed_urls(layer, choice) if isinstance(registry, ReadsUrls) else ():
+            try:
+                blob = await stack.enter_async_context(registry.open_url(url, layer, part))
+            except MirrorError as error:
+                failure = failure or error
+                continue
             yield blob
-        finally:
-            await opening.__aexit__(None, None, None)
-        return
+            return
     raise failure or BlobUnknown(f"no allowed URL names the foreign layer {layer.digest}", digest=layer.digest)
 
 
