@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror.oci import Manifest
-from mirror.oci.platform_selection import member_platforms
+from mirror.oci.platform_selection import ImagePlatform
 from mirror.records.absent_content import AbsentContent
 
 
@@ -17,7 +17,7 @@ class HeldPlatforms:
 
     Attributes:
         here: platforms of the held members of an index, each once, in their order. Empty for other manifests.
-        absent: members of an index and foreign layers that the repository lacks.
+        absent: members of an index and foreign layers that the repository lacks, in the order of the manifest.
     """
 
     here: tuple[str, ...] = ()
@@ -32,9 +32,10 @@ class HeldPlatforms:
             absent: everything that the repository lacks of the manifest.
         """
         missing = {each.digest for each in absent}
-        platforms = member_platforms(manifest.manifests)
-        here = dict.fromkeys(str(platform) for digest, platform in platforms if platform and digest not in missing)
-        return cls(tuple(here), tuple(absent))
+        held = (ImagePlatform.of(member) for member in manifest.manifests if member.digest not in missing)
+        here = dict.fromkeys(str(platform) for platform in held if platform)
+        places = {member.digest: place for place, member in enumerate(manifest.manifests)}
+        return cls(tuple(here), tuple(sorted(absent, key=lambda each: places.get(each.digest, len(places)))))
 
     def to_json(self) -> dict[str, Any]:
         """Return the platforms as plain values. Empty for a manifest that has none and lacks nothing."""

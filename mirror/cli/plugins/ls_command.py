@@ -85,9 +85,17 @@ def _print(rows: list[dict[str, Any]]) -> None:
     if "tag" in rows[0]:
         for heading in ("TAG", "KIND", "SIZE", "DIGEST"):
             table.add_column(heading, no_wrap=True, justify="right" if heading == "SIZE" else "left")
-        table.add_column("PLATFORMS" if any(map(_platforms, rows)) else "", overflow="fold")
+        shows_platforms = any(map(_platforms, rows))
+        if shows_platforms:
+            table.add_column("PLATFORMS", overflow="fold")
         for row in rows:
-            table.add_row(row["tag"], row["kind"], size(row["size_bytes"]), row["digest"], _platforms(row))
+            table.add_row(
+                row["tag"],
+                row["kind"],
+                size(row["size_bytes"]),
+                row["digest"],
+                *([_platforms(row)] if shows_platforms else []),
+            )
     else:
         table.add_column("NAME", no_wrap=True)
         table.add_column("TAGS", overflow="fold")

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from mirror.oci import Descriptor, Digest, Manifest
-from mirror.oci.errors import BlobUnknown, ConfigurationFault, MirrorError, NotFound, UpstreamRefused
+from mirror.oci.errors import BlobUnknown, ConfigurationFault, MirrorError, NotFound, UpstreamFault, UpstreamRefused
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.registry.port import Blob
 from mirror.transfer.blob_locks import map_concurrently
@@ -82,18 +82,20 @@ async def open_foreign(
         BlobUnknown: no URL is allowed.
         MirrorError: every URL failed. This is the first failure.
     """
-    failure: MirrorError | None = None
+    failure: MirrorError = BlobUnknown(f"no allowed URL names the foreign layer {layer.digest}", digest=layer.digest)
     registry = origin.registry
+    if not isinstance(registry, ReadsUrls):
+        raise failure
     async with AsyncExitStack() as stack:
-        for url in _allowed_urls(layer, choice) if isinstance(registry, ReadsUrls) else ():
+        for url in _allowed_urls(layer, choice):
             try:
                 blob = await stack.enter_async_context(registry.open_url(url, layer, part))
             except MirrorError as error:
-                failure = failure or error
+                failure = failure if isinstance(failure, UpstreamFault) else error
                 continue
             yield blob
             return
-    raise failure or BlobUnknown(f"no allowed URL names the foreign layer {layer.digest}", digest=layer.digest)
+    raise failure
 
 
 def absent_layers(

@@ -49,9 +49,8 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_ls_shows_the_platforms(capsys: pytest.CaptureFixture[str]) -> None:
     shown = output(capsys, "ls", NAME.name)
-    assert "linux/amd64, linux/arm64; without linux/arm64 (gone upstream), linux/s390x (platform)" not in shown
     assert "PLATFORMS" in shown
-    assert "without" in shown
+    assert "linux/amd64; without linux/arm64 (gone upstream), linux/s390x (platform)" in shown
     rows = {row["tag"]: row for row in json.loads(output(capsys, "ls", NAME.name, "--json"))}
     assert rows["image"].keys() & {"platforms", "absent"} == set()
     assert {(each["detail"], each["reason"]) for each in rows["1.0"]["absent"]} == {
@@ -66,7 +65,7 @@ def test_inspect_shows_the_platforms_and_why_others_are_absent(capsys: pytest.Ca
     assert f"linux/arm64 ({IMAGES[ARM64].digest}) is gone upstream\n" in shown
     assert f"linux/s390x ({IMAGES[S390X].digest}) is left out by the setting platforms\n" in shown
     found = json.loads(output(capsys, "inspect", f"{NAME}:1.0", "--json"))
-    assert AMD64 in found["platforms"]
+    assert found["platforms"] == [AMD64]
     assert {each["digest"] for each in found["absent"]} == {
         str(manifest.digest) for manifest in (IMAGES[ARM64], IMAGES[S390X], PROOFS[S390X])
     }
