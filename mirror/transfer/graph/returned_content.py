@@ -55,7 +55,7 @@ class ReturnedContent:
             case AbsenceReason.PLATFORM:
                 return not _is_left_out(each, self.choice)
             case AbsenceReason.GONE:
-                return await self._is_at_source(each.digest)
+                return not _is_left_out(each, self.choice) and await self._is_at_source(each.digest)
             case AbsenceReason.FOREIGN:
                 leave = self.choice.foreign_layers is ForeignLayers.LEAVE
                 return not leave and each.detail != self.choice.foreign_setting
@@ -83,7 +83,8 @@ async def lacks_content(place: CopyDestination, digest: Digest, choice: ContentC
 
 
 def _is_left_out(each: AbsentContent, choice: ContentChoice) -> bool:
-    if each.reason is not AbsenceReason.PLATFORM or choice.platforms is None:
+    """Return True for a member whose platform the choice does not take. Members without a platform are taken."""
+    if each.reason is AbsenceReason.FOREIGN or choice.platforms is None or not each.detail:
         return False
     return not choice.platforms.takes(ImagePlatform.parse(each.detail))
 

@@ -180,6 +180,15 @@ class TestGoneUpstream:
         assert told_about(await run_rule(rule(), upstream, here, context)) == [("copied", "")]
         assert await absent(here) == {}
 
+    async def test_a_rule_that_leaves_the_member_out_does_not_ask_for_it(
+        self, upstream: Upstream, here: Store, context: RunContext
+    ) -> None:
+        await lose(upstream, IMAGES[ARM64])
+        await run_rule(rule(), upstream, here, context)
+        upstream.asked.clear()
+        await run_rule(rule(AMD64), upstream, here, context)
+        assert upstream.asked == ["list", "resolve 1.0"]
+
     async def test_an_index_without_any_member_fails(
         self, upstream: Upstream, here: Store, context: RunContext
     ) -> None:
