@@ -165,6 +165,10 @@ class UpstreamLookups:
             now = self._clock.now()
             confirmed = Origin(upstream.name, route.repository, found.digest, checked_at=now, asked_at=now)
             await self._records.origins.record_origin(repository, tag, confirmed)
+            # If the setting has changed since the index was stored, the index still waits for what is now left out.
+            left_out = left_out_members(repository, manifest, route)
+            if left_out and await self._records.incomplete.awaited(repository, left_out[0].digest) is not None:
+                await self._store(repository, manifest, route, tag)
             self._outcomes.manifest(PullOutcome.REVALIDATED)
             return manifest
         if manifest is None:

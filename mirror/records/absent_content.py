@@ -32,7 +32,8 @@ class AbsentContent:
         manifest: digest of the manifest that names the content.
         digest: digest of the content.
         reason: reason for the absence.
-        detail: platform of a member, or empty. For a foreign layer, the setting under which the layer was left out.
+        detail: platform of a member, or empty. For a foreign layer, the setting under which a rule left the layer out,
+            or empty.
     """
 
     manifest: Digest
@@ -48,6 +49,8 @@ class AbsentContent:
                 return f"{self.detail} ({self.digest}) is left out by the setting platforms"
             case AbsenceReason.GONE:
                 return f"{self.detail or 'the member'} ({self.digest}) is gone upstream"
+            case AbsenceReason.FOREIGN if not self.detail:
+                return f"the foreign layer {self.digest} is not here"
             case AbsenceReason.FOREIGN:
                 return f"the foreign layer {self.digest} is left out (foreign_layers: {self.detail})"
 

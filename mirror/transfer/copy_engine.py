@@ -89,7 +89,7 @@ async def copy_graph(
         choice: choice of members of indexes, and of foreign layers.
 
     Raises:
-        ConfigurationFault: the choice takes no member of an index.
+        ManifestUnknown: the choice takes no member of an index.
         UpstreamProtocolError: a size, type or digest at the source differs from the value in a manifest.
         MirrorError: any error of source or destination. Content stored so far stays. Nothing is tagged.
 
@@ -140,10 +140,11 @@ async def _put_manifests(
     found: list[AbsentContent] = []
     for manifest in planned.manifests:
         absent = (*planned.absent.get(manifest.digest, ()), *layers.get(manifest.digest, ()))
-        # Recorded first, because the destination accepts no index with missing members otherwise. Recorded also if
-        # nothing is absent any more.
+        # Recorded first, because the destination accepts no index with missing members otherwise.
         if destination.absent is not None and (manifest.manifests or manifest.foreign_layers):
-            await destination.absent.record_absent(destination.repository, manifest.digest, absent)
+            known = await destination.absent.absent_content(destination.repository, manifest=manifest.digest)
+            if {*known} != {*absent}:
+                await destination.absent.record_absent(destination.repository, manifest.digest, absent)
         await destination.registry.put_manifest(
             destination.repository, manifest, tags if manifest is planned.root else ()
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mirror.oci import Descriptor, Digest, Manifest
-from mirror.oci.errors import ConfigurationFault, NotFound, UpstreamProtocolError
+from mirror.oci.errors import ManifestUnknown, NotFound, UpstreamProtocolError
 from mirror.oci.media_types import INDEXES, essence
 from mirror.oci.platform_selection import is_attestation, member_platforms, platform_texts
 from mirror.oci.printable_text import quoted
@@ -31,7 +31,7 @@ async def read_graph(
     A member that the source lacks is recorded in the graph as absent, if the destination keeps such records.
 
     Raises:
-        ConfigurationFault: the choice takes no member of the indexes.
+        ManifestUnknown: the choice takes no member of the indexes.
         NotFound: the source lacks a member, and the destination keeps no records of absent content; or the source lacks
             all members that the choice takes.
         UpstreamProtocolError: the graph is too deep or too large, or a member differs from its descriptor.
@@ -114,7 +114,7 @@ class _GraphReading:
             raise next(iter(self.missing.values()))
         named = [member for manifest in self.indexes for member in manifest.manifests]
         if any(self.choice.left_out(manifest.manifests) for manifest in self.indexes):
-            raise ConfigurationFault(
+            raise ManifestUnknown(
                 f"{self.origin.repository}@{self.root.digest} has no member for {self.choice.platforms}: "
                 f"it has {platform_texts(named)}; fix: add one of them to platforms"
             )

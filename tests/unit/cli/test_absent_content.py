@@ -10,6 +10,7 @@ import pytest
 
 from mirror.cli.command_line import run
 from mirror.oci import Repository, Tag
+from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
 from mirror.oci.platform_selection import PlatformSelection
 from mirror.registry.memory import MemoryRegistry
 from mirror.store.registry import Store
@@ -17,7 +18,7 @@ from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.graph.content_choice import ContentChoice
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
-from tests.support.builders import hold
+from tests.support.builders import described, hold, manifest_of
 from tests.support.multi_platform import AMD64, ARM64, BLOBS, IMAGES, INDEX, PROOFS, S390X
 
 NAME, TAG = Repository("library/tool"), Tag("1.0")
@@ -69,6 +70,23 @@ def test_inspect_shows_the_platforms_and_why_others_are_absent(capsys: pytest.Ca
     assert {each["digest"] for each in found["absent"]} == {
         str(manifest.digest) for manifest in (IMAGES[ARM64], IMAGES[S390X], PROOFS[S390X])
     }
+
+
+def test_inspect_shows_foreign_layers_that_were_pushed_without_content(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    layer = described(DOCKER_LAYER_FOREIGN, b"elsewhere")
+    config = IMAGES[AMD64].config
+    assert config is not None
+    pushed = manifest_of({"config": config.to_json(), "layers": [layer.to_json()]})
+
+    async def push() -> None:
+        async with Store.open(tmp_path / "data") as opened:
+            await opened.put_manifest(NAME, pushed, [Tag("foreign")])
+
+    asyncio.run(push())
+    shown = output(capsys, "inspect", f"{NAME}:foreign")
+    assert f"the foreign layer {layer.digest} is not here\n" in shown
 
 
 def test_tag_keeps_what_is_absent(capsys: pytest.CaptureFixture[str]) -> None:

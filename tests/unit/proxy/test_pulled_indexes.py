@@ -61,6 +61,18 @@ class TestPlatforms:
             assert await store.get_manifest(NAME, IMAGES[ARM64].digest) == IMAGES[ARM64]
             assert {each.detail for each in await store.records.absent.absent_content(NAME)} == {ARM64, S390X}
 
+    async def test_a_narrower_rule_waits_for_less(self, store: Store) -> None:
+        async with pulling(store) as world:
+            await publish(world)
+            await world.registry.get_manifest(NAME, TAG)
+            await pull_all(world, IMAGES[AMD64], PROOFS[AMD64])
+            assert not await is_whole(store)
+        clock = world.clock
+        clock.advance(minutes=10)
+        async with pulling(store, platforms=(AMD64,), upstreams=world.upstreams, clock=clock) as world:
+            await world.registry.get_manifest(NAME, TAG)
+            assert await is_whole(store)
+
     async def test_an_index_without_a_member_for_them_is_missing(self, store: Store) -> None:
         async with pulling(store, platforms=("linux/riscv64",)) as world:
             await publish(world)
