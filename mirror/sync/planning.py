@@ -232,7 +232,10 @@ async def _with_returned_content(
         decision = plan.decision
         if decision.action is TagAction.COPY or not plan.is_as_wanted:
             return plan
-        absent = await returned.absent_below(decision.wanted)
+        try:
+            absent = await returned.absent_below(decision.wanted)
+        except NotFound:  # deleted here meanwhile
+            return plan
         if any([await returned.is_back(each) for each in absent]):
             return replace(plan, decision=replace(decision, action=TagAction.COPY))
         reasons = [reason for reason in (decision.reason, warnings_about(absent)) if reason]
