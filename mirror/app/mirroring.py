@@ -43,8 +43,8 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     async with open_services(settings) as services:
         store, sources = services.store, await services.upstreams(_sources(rules))
         runs, derivations = store.records.sync_runs, store.records.derivations
-        layers, locks = services.layers.of(store), BlobLocks(store.downloads)
-        context = RunContext(runs, derivations, layers, _CLOCK, reporter, locks, rules=configured)
+        layers, locks, absent = services.layers.of(store), BlobLocks(store.downloads), store.records.absent
+        context = RunContext(runs, derivations, layers, _CLOCK, reporter, locks, rules=configured, absent=absent)
         return await run_rules(rules, sources, services.checked(store), services.rule_locks, context)
 
 
@@ -62,8 +62,8 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
         sources = await services.upstreams(_sources(rules))
         registry = DryRunRegistry(store, store.find_blob, store.downloads)
         runs, derivations = store.records.sync_runs, store.records.derivations
-        layers, reporter = services.layers.of(store), SilentReporter()
-        real = RunContext(runs, derivations, layers, _CLOCK, reporter, BlobLocks(), rules=configured)
+        layers, reporter, absent = services.layers.of(store), SilentReporter(), store.records.absent
+        real = RunContext(runs, derivations, layers, _CLOCK, reporter, BlobLocks(), rules=configured, absent=absent)
         upstreams = {name: registry.source(source) for name, source in sources.items()}
         # No rule locks: a dry run writes nothing, and need not wait for a run.
         return await run_rules(rules, upstreams, registry, nullcontext, dry_run_context(real, registry))

@@ -23,8 +23,8 @@ from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import CopyDestination, CopySource
 from mirror.transfer.derive_copy import DerivedCopyMaker
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import Progress
 
 Result = TypeVar("Result")
@@ -116,7 +116,8 @@ async def tag_reference(settings: Settings, reference: Reference, repository: Re
     # Checks look at content alone, which a tag does not change. Policies and rejections may depend on the name.
     async with open_services(settings, must_exist=True) as services:
         admitted = Admit(services.store, services.judge)
-        return await tag(admitted, reference.repository, reference.target, repository, name)
+        absent = services.store.records.absent
+        return await tag(admitted, reference.repository, reference.target, repository, name, absent=absent)
 
 
 async def derive_reference(

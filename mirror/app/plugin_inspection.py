@@ -11,13 +11,16 @@ from pathlib import Path
 from mirror.app.services import Services, open_services
 from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
 from mirror.authoring.files.plugin_folder import read_plugin_folder
+from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
-from mirror.oci import Reference, Tag
-from mirror.oci.errors import ConfigurationFault, RepositoryUnknown
+from mirror.oci import Manifest, Reference, Repository, Tag
+from mirror.oci.errors import BlobUnknown, ConfigurationFault, RepositoryUnknown
 from mirror.plugin.lint.plugin_view import PluginContent
+from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.registry.port import ReadLister
 from mirror.settings import Settings
+from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import Progress
 
 #: Maximum number of events shown from the history of a tag.
@@ -52,7 +55,21 @@ async def inspect_reference(
             history=await records.sync_runs.history(repository, named.tag, _MOST_EVENTS) if named.tag else (),
             derivation=await records.derivations.derivation(found.manifest.digest),
             admission=await services.standing.of(repository, found.manifest),
+            platforms=HeldPlatforms.of(found.manifest, await _absent(services.store, repository, found.manifest)),
         )
+
+
+async def _absent(store: Store, repository: Repository, manifest: Manifest) -> list[AbsentContent]:
+    """Return what the store lacks of a manifest, including foreign layers that were never looked for."""
+    absent = [*await store.records.absent.absent_content(repository, manifest=manifest.digest)]
+    recorded = {each.digest for each in absent}
+    for layer in manifest.foreign_layers:
+        try:
+            await store.stat_blob(repository, layer.digest)
+        except BlobUnknown:
+            if layer.digest not in recorded:
+                absent.append(AbsentContent(manifest.digest, layer.digest, AbsenceReason.FOREIGN))
+    return absent
 
 
 async def read_plugin(

@@ -47,7 +47,10 @@ async def pulling_through(
         name: Upstream(name, registry, offline=settings.offline or settings.upstreams[name].offline)
         for name, registry in upstreams.items()
     }
-    rules = [ProxyRule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
+    rules = [
+        ProxyRule.parse(known[section.upstream], section.source, section.to, section.platforms)
+        for section in settings.proxy
+    ]
     routes = Routes(rules, settings.server.reserved)
     freshness = Freshness(fresh_for=settings.pull_through.fresh_for_duration)
     # The upstream may have moved on while no rule followed it, so the first pull of such a tag asks the upstream.
@@ -65,7 +68,7 @@ async def pulling_through(
         )
         yield PullThroughRegistry(
             store,
-            PullRecords(store.records.origins, store.records.incomplete),
+            PullRecords(store.records.origins, store.records.incomplete, store.records.absent),
             routes,
             downloads,
             tasks,

@@ -182,6 +182,7 @@ def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], sl
         BlobLocks(store.downloads),
         rules=[section.rule() for section in services.settings.mirrors],
         jumps=ClockJumps(_CLOCK),
+        absent=store.records.absent,
     )
     counted = SyncMetrics(slot, [section.name for section in services.settings.mirrors])
     return RuleScheduler(upstreams, services.checked(store), services.rule_locks, runs, context, counted.ran)

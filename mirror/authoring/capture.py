@@ -28,7 +28,8 @@ from mirror.plugin.config.own_name import local_name
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.runtime.concurrency.threads import in_thread
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import Progress
 
 #: Most names in one note.

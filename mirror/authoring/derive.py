@@ -9,8 +9,9 @@ from mirror.authoring.tag import Named, digest_of, require_free
 from mirror.oci import Digest, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, derive_beside, try_changes
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import Progress
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
+from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.plugin_content import read_config, read_content
 from mirror.authoring.signatures import Signature, signatures
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
@@ -30,6 +31,7 @@ _KINDS = {
     media_types.OCI_IMAGE_CONFIG: "image",
 }
 
+_NO_PLATFORMS = HeldPlatforms()
 
 #: Returns the findings that were recorded when a manifest was stored, or None if it was not checked.
 Recorded: TypeAlias = Callable[[Digest], Awaitable[tuple[Finding, ...] | None]]
@@ -71,6 +73,7 @@ class Inspection:
         history: changes of the tag, latest first. Empty unless a mirror rule copied the tag.
         signatures: referrers and cosign tags. None if the registry does not list referrers.
         admission: state in the admission policy. None if nobody asked for the state.
+        platforms: platforms of an index, and the content that the local store lacks.
     """
 
     repository: Repository
@@ -83,6 +86,7 @@ class Inspection:
     history: Sequence[TagEvent] = ()
     signatures: tuple[Signature, ...] | None = None
     admission: Admission | None = None
+    platforms: HeldPlatforms = _NO_PLATFORMS
 
     @property
     def kind(self) -> str:
@@ -121,7 +125,13 @@ async def inspect(
     """
     # Referrers are asked for by digest, so a tag that moves in between does no harm.
     manifest = await registry.get_manifest(repository, target)
-    found = Inspection(repository, target, manifest, signatures=await _signatures(registry, repository, manifest))
+    found = Inspection(
+        repository,
+        target,
+        manifest,
+        signatures=await _signatures(registry, repository, manifest),
+        platforms=HeldPlatforms.of(manifest),
+    )
     if not manifest.is_plugin:
         unclear = () if manifest.ambiguity is None else (MANIFEST_AMBIGUOUS(ambiguity=manifest.ambiguity),)
         return replace(found, findings=(*unclear, *(await recorded(manifest.digest) or ())))

@@ -29,7 +29,7 @@ from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.streams import single_chunk
 from mirror.runtime.concurrency.threads import in_thread, stepped
-from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import Progress
 
 ROOTFS: Final = "rootfs"

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from mirror.authoring.naming import notes_on_name
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, NotFound
+from mirror.records.absent_content import AbsentContents
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader, Registry
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.transfer.referrer_copies import copy_referrers
 from mirror.transfer.tag_selection import companions
@@ -32,7 +34,15 @@ class Named:
     advice: tuple[str, ...] = ()
 
 
-async def tag(registry: Registry, source: Repository, target: Tag | Digest, repository: Repository, name: Tag) -> Named:
+async def tag(
+    registry: Registry,
+    source: Repository,
+    target: Tag | Digest,
+    repository: Repository,
+    name: Tag,
+    *,
+    absent: AbsentContents | None = None,
+) -> Named:
     """Give a manifest another name, together with the content that it needs and its referrers.
 
     If the call is cancelled or fails, the tag keeps its earlier target.
@@ -43,6 +53,7 @@ async def tag(registry: Registry, source: Repository, target: Tag | Digest, repo
         target: present tag of the manifest, or its digest.
         repository: repository of the additional name.
         name: tag of the additional name. An existing tag moves.
+        absent: records of the content that the repositories lack. None if nothing may be missing.
 
     Raises:
         ConfigurationFault: the tag is reserved for referrers.
@@ -54,8 +65,8 @@ async def tag(registry: Registry, source: Repository, target: Tag | Digest, repo
     before = await digest_of(registry, repository, name)
     root = await registry.get_manifest(source, target)
     origin, destination, progress = (
-        CopySource(registry, source),
-        CopyDestination(registry, repository),
+        CopySource(registry, source, absent),
+        CopyDestination(registry, repository, absent=absent),
         SilentProgress(),
     )
     await copy_graph(origin, root.digest, destination, (), progress)

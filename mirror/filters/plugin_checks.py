@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import structlog
@@ -86,10 +87,12 @@ class PluginChecker:
         )
 
     async def _members(self, registry: Reader, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
-        try:
-            return [await registry.get_manifest(repository, member.digest) for member in members]
-        except (ManifestUnknown, RepositoryUnknown):
-            return []  # the wrapped registry refuses an index with missing members itself
+        found = []
+        for member in members:
+            # A rule may have left a member out. Otherwise the wrapped registry refuses an index with missing members.
+            with suppress(ManifestUnknown, RepositoryUnknown):
+                found.append(await registry.get_manifest(repository, member.digest))
+        return found
 
 
 class PluginChecks(DelegatingRegistry):

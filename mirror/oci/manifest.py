@@ -7,7 +7,7 @@ is *ambiguous* (:mod:`mirror.oci.manifest_ambiguity`). :meth:`Manifest.parse` re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,8 @@ class Manifest:
         digest: digest under which the manifest is stored.
         config: descriptor of the config; None for an index.
         layers: descriptors of the layers, in order; empty for an index.
-        manifests: members of an index; empty otherwise.
+        manifests: members of an index that are manifests; empty otherwise.
+        blob_members: members of an index that are blobs, as in the caches of BuildKit; empty otherwise.
         subject: descriptor of the manifest that this manifest refers to, or None.
         artifact_type: value of ``artifactType``, or None.
         annotations: annotations of the manifest.
@@ -50,6 +51,7 @@ class Manifest:
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
     manifests: tuple[Descriptor, ...]
+    blob_members: tuple[Descriptor, ...]
     subject: Descriptor | None
     artifact_type: str | None
     annotations: Mapping[str, str]
@@ -133,6 +135,7 @@ class Manifest:
         if not index and ("manifests" in body or "fsLayers" in body):
             raise ManifestInvalid(f"{kind} may not hold manifests or fsLayers")
         config = None if index else Descriptor.from_json(body.get("config"), "config")
+        members = _descriptors(body.get("manifests"), "manifests") if index else ()
         subject = body.get("subject")
         artifact_type = body.get("artifactType")
         if artifact_type is not None and not isinstance(artifact_type, str):
@@ -143,7 +146,9 @@ class Manifest:
             digest=digest,
             config=config,
             layers=() if index else _descriptors(body.get("layers"), "layers"),
-            manifests=_descriptors(body.get("manifests"), "manifests") if index else (),
+            # As clients do, decide by the media type: only a manifest's type is read at the path of manifests.
+            manifests=tuple(member for member in members if media_types.is_manifest(member.media_type)),
+            blob_members=tuple(member for member in members if not media_types.is_manifest(member.media_type)),
             subject=None if subject is None else Descriptor.from_json(subject, "subject"),
             artifact_type=artifact_type or None,
             annotations=string_map(body.get("annotations"), "annotations"),
@@ -157,13 +162,14 @@ class Manifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Config and layers that the repository must hold, each digest once. Foreign layers are left out."""
-        wanted = [self.config, *self.layers] if self.config else list(self.layers)
-        found: dict[Digest, Descriptor] = {}
-        for blob in wanted:
-            if not blob.urls and not media_types.is_foreign_layer(blob.media_type):
-                found.setdefault(blob.digest, blob)
-        return tuple(found.values())
+        """Config, layers and blob members that the repository must hold, each once. Foreign layers are left out."""
+        wanted = [*([self.config] if self.config else []), *self.layers, *self.blob_members]
+        return _each_once(blob for blob in wanted if not _is_foreign(blob))
+
+    @property
+    def foreign_layers(self) -> tuple[Descriptor, ...]:
+        """Layers that may be stored elsewhere, each once. The repository need not hold them."""
+        return _each_once(layer for layer in (*self.layers, *self.blob_members) if _is_foreign(layer))
 
     @property
     def is_plugin(self) -> bool:
@@ -177,7 +183,7 @@ class Manifest:
 
     @property
     def content_size_bytes(self) -> int:
-        """Total size of config and layers in bytes. Each digest counts once."""
+        """Total size of :attr:`blobs` in bytes. Each digest counts once."""
         return sum(blob.size_bytes for blob in self.blobs)
 
     @property
@@ -202,6 +208,17 @@ def parse_json_object(content: bytes, what: str = "manifest") -> dict[str, Any]:
         ManifestInvalid: the bytes are not a JSON object, or are nested too deeply for the parser.
     """
     return read_object(content, what).body
+
+
+def _is_foreign(blob: Descriptor) -> bool:
+    return bool(blob.urls) or media_types.is_foreign_layer(blob.media_type)
+
+
+def _each_once(blobs: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    found: dict[Digest, Descriptor] = {}
+    for blob in blobs:
+        found.setdefault(blob.digest, blob)
+    return tuple(found.values())
 
 
 def _descriptors(value: object, where: str) -> tuple[Descriptor, ...]:

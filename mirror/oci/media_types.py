@@ -21,7 +21,7 @@ OCI_LAYER_NONDISTRIBUTABLE_PREFIX: Final = "application/vnd.oci.image.layer.nond
 
 OCTET_STREAM: Final = "application/octet-stream"
 
-#: Media types of indexes, whose members are manifests.
+#: Media types of indexes, whose members are manifests, or blobs of any other media type.
 INDEXES: Final = frozenset({DOCKER_MANIFEST_LIST, OCI_INDEX})
 #: Supported media types of manifests, in the order of the ``Accept`` header that upstreams get.
 MANIFESTS: Final = (DOCKER_MANIFEST, OCI_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX)
@@ -32,6 +32,11 @@ PLUGIN_LAYERS: Final = frozenset({DOCKER_LAYER_GZIP, DOCKER_LAYER, OCI_LAYER_GZI
 def essence(content_type: str) -> str:
     """Return a ``Content-Type`` in lower case without parameters: ``"a/b"`` for ``"A/B; charset=x"``."""
     return content_type.partition(";")[0].strip().lower()
+
+
+def is_manifest(media_type: str) -> bool:
+    """Return True if content of this media type is a manifest, and False if it is a blob."""
+    return essence(media_type) in MANIFESTS
 
 
 def is_foreign_layer(media_type: str) -> bool:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault, NameInvalid, UpstreamFault, UpstreamRefused
 from mirror.oci.name_mapping import NameMapping
+from mirror.oci.platform_selection import ImagePlatform, PlatformSelection
+from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.registry.port import ReadLister
 
 # Remembers matched names, because every request matches. Clients choose the names, so the memory is bounded.
@@ -37,10 +39,18 @@ class ProxyRoute:
     Attributes:
         upstream: the upstream.
         repository: name of the repository at the upstream.
+        platforms: selection of the members of indexes. None to pull all.
     """
 
     upstream: Upstream
     repository: Repository
+    platforms: PlatformSelection | None = None
+
+    def takes(self, absent: AbsentContent) -> bool:
+        """Return False if the route leaves out a member of an index that is recorded as left out."""
+        if absent.reason is not AbsenceReason.PLATFORM or self.platforms is None:
+            return True
+        return self.platforms.takes(ImagePlatform.parse(absent.detail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +60,28 @@ class ProxyRule:
     Attributes:
         upstream: upstream of the repositories.
         names: mapping from local names to names at the upstream.
+        platforms: selection of the members of indexes. None to pull all.
     """
 
     upstream: Upstream
     names: NameMapping
+    platforms: PlatformSelection | None = None
 
     @classmethod
-    def parse(cls, upstream: Upstream, source: str, to: str) -> ProxyRule:
+    def parse(cls, upstream: Upstream, source: str, to: str, platforms: Iterable[str] = ()) -> ProxyRule:
         """Return the rule as written in the configuration.
 
         Args:
             upstream: upstream that ``source`` begins with.
             source: ``UPSTREAM/REPOSITORY``. ``*`` matches one component, and ``**`` matches the rest.
             to: pattern of local repositories with the same ``*`` and ``**``.
+            platforms: platforms of the members of indexes to pull, such as ``linux/amd64``. Empty for all.
 
         Raises:
-            ConfigurationFault: ``source`` or ``to`` is outside the grammar.
+            ConfigurationFault: a text is outside its grammar.
         """
         try:
-            return cls(upstream, NameMapping(to, source.partition("/")[2]))
+            return cls(upstream, NameMapping(to, source.partition("/")[2]), PlatformSelection.parse(platforms))
         except ConfigurationFault as error:
             raise ConfigurationFault(f"proxy rule from {source} to {to}: {error}") from error
 
@@ -96,8 +109,11 @@ class Routes:
         """
         if any(_apply(pattern, repository) for pattern in self._reserved):
             return ()
-        found = ((rule.upstream, _apply(rule.names, repository)) for rule in self._rules)
-        return tuple(dict.fromkeys(ProxyRoute(upstream, name) for upstream, name in found if name))
+        found: dict[tuple[Upstream, Repository], ProxyRoute] = {}
+        for rule in self._rules:
+            if name := _apply(rule.names, repository):
+                found.setdefault((rule.upstream, name), ProxyRoute(rule.upstream, name, rule.platforms))
+        return tuple(found.values())
 
 
 def _apply(names: NameMapping, repository: Repository) -> Repository | None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from mirror.oci import Digest, Manifest, Repository, Tag, errors
+from mirror.proxy.left_out_members import LeftOut, left_out_members, require_taken
 from mirror.proxy.proxy_routes import ProxyRoute
 from mirror.proxy.pull_metrics import PullMetrics, PullOutcome
+from mirror.records.absent_content import AbsentContents
 from mirror.records.origins import IncompleteManifests, Origin, Origins
 from mirror.registry.port import Reader
 from mirror.runtime.clock import Clock
@@ -23,10 +25,12 @@ class PullRecords:
     Attributes:
         origins: origins of tags and digests.
         incomplete: manifests whose blobs have not all arrived.
+        absent: content that manifests name and their repositories lack for a known reason.
     """
 
     origins: Origins
     incomplete: IncompleteManifests
+    absent: AbsentContents
 
 
 class UpstreamLookups:
@@ -66,16 +70,21 @@ class UpstreamLookups:
         """Fetch a manifest from the first upstream that has it.
 
         Raises:
-            ManifestUnknown: no upstream has the manifest.
+            ManifestUnknown: no upstream has the manifest, or ``platforms`` of the proxy rules leaves the manifest out.
             RepositoryUnknown: no upstream has the repository.
             UpstreamFault: no upstream returned the manifest, and at least one failed. This is the first failure.
         """
         failure: errors.UpstreamFault | None = None
         missing: type[errors.NotFound] = errors.RepositoryUnknown
+        left_out: LeftOut | None = None
         for route in routes:
             try:
+                await self._require_taken(repository, target, route)
                 manifest = await self._get(route, target)
                 await self._store(repository, manifest, route, target)
+            except LeftOut as error:
+                left_out = error
+                continue
             except errors.NotFound as error:
                 missing = missing if isinstance(error, errors.RepositoryUnknown) else errors.ManifestUnknown
                 continue
@@ -85,7 +94,14 @@ class UpstreamLookups:
             self._outcomes.manifest(PullOutcome.FETCHED)
             return manifest
         message = f"neither the mirror nor an upstream has the manifest {target} of {repository}"
-        raise failure or missing(message, name=repository, reference=target)
+        if failure is None and left_out is None and isinstance(target, Digest):
+            await self._records.incomplete.gave_up(repository, target)
+        raise failure or left_out or missing(message, name=repository, reference=target)
+
+    async def _require_taken(self, repository: Repository, target: Tag | Digest, route: ProxyRoute) -> None:
+        if isinstance(target, Digest) and route.platforms is not None:
+            absent = await self._records.absent.absent_content(repository, digest=target)
+            require_taken(repository, target, absent, route)
 
     async def revalidate(
         self,
@@ -149,6 +165,10 @@ class UpstreamLookups:
             now = self._clock.now()
             confirmed = Origin(upstream.name, route.repository, found.digest, checked_at=now, asked_at=now)
             await self._records.origins.record_origin(repository, tag, confirmed)
+            # If the setting has changed since the index was stored, the index still waits for what is now left out.
+            left_out = left_out_members(repository, manifest, route)
+            if left_out and await self._records.incomplete.awaited(repository, left_out[0].digest) is not None:
+                await self._store(repository, manifest, route, tag)
             self._outcomes.manifest(PullOutcome.REVALIDATED)
             return manifest
         if manifest is None:
@@ -170,8 +190,9 @@ class UpstreamLookups:
         now = self._clock.now()
         origin = Origin(route.upstream.name, route.repository, manifest.digest, checked_at=now, asked_at=now)
         tag = target if isinstance(target, Tag) else None
+        left_out = left_out_members(repository, manifest, route)
         try:
-            await self._records.incomplete.keep_incomplete(repository, manifest, origin, tag)
+            await self._records.incomplete.keep_incomplete(repository, manifest, origin, tag, left_out)
         except errors.ManifestInvalid as error:  # refused by the store: the upstream is at fault, not the client
             raise self._as_upstream_fault(route, error) from error
 

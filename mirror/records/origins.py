@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.records.absent_content import AbsentContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,21 @@ class IncompleteManifests(Protocol):
     """
 
     async def keep_incomplete(
-        self, repository: Repository, manifest: Manifest, origin: Origin, tag: Tag | None = None
+        self,
+        repository: Repository,
+        manifest: Manifest,
+        origin: Origin,
+        tag: Tag | None = None,
+        absent: Collection[AbsentContent] = (),
     ) -> None:
         """Store a manifest durably, with its origin and the origin of its tag.
 
-        A manifest that is complete is stored as an ordinary one.
+        A manifest that is complete, apart from ``absent``, is stored as an ordinary one.
         """
+        ...
+
+    async def gave_up(self, repository: Repository, digest: Digest) -> None:
+        """Record that no upstream has a member of an index any more. Indexes do not wait for the member from now on."""
         ...
 
     async def incomplete(self, repository: Repository, digest: Digest) -> Manifest | None:

@@ -9,13 +9,16 @@ from typing import Annotated, Final, Self
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import ConfigurationFault, MirrorError
+from mirror.oci.platform_selection import PlatformSelection
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.secret_values import masked_values, masked_words
 from mirror.settings.section import Section, stated
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
+from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
+from mirror.transfer.graph.foreign_layers import check_foreign_host
 from mirror.transfer.tag_selection import TagSelection
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[smhd]$")]
@@ -136,6 +139,16 @@ class MirrorSettings(Section):
         None, description="retention of the tags that the rule has copied; omitted: keep all"
     )
 
+    platforms: tuple[str, ...] = Field(
+        (), description="platforms to copy of images for several, such as linux/amd64 or linux/arm/v7; empty: all"
+    )
+    foreign_layers: ForeignLayers = Field(
+        ForeignLayers.UPSTREAM,
+        description="layers stored elsewhere: take them if the upstream has them, also from their urls, or leave them",
+    )
+    foreign_hosts: tuple[str, ...] = Field(
+        (), description="hosts that foreign_layers: urls may ask, as HOST[:PORT], or http://HOST[:PORT] unencrypted"
+    )
     derive: DeriveSettings | None = Field(
         None, description="changes for derived copies under the tags; the originals are kept by their digests"
     )
@@ -170,6 +183,7 @@ class MirrorSettings(Section):
             on_upstream_delete=self.on_upstream_delete,
             retention=None if self.keep is None else _retention(self.keep),
             changes=None if self.derive is None else self.derive.changes(),
+            choice=self._choice(),
         )
         return replace(rule, fingerprint=self.fingerprint)
 
@@ -178,6 +192,13 @@ class MirrorSettings(Section):
         """Digest of the keys that decide what a run does. Keys at their defaults do not count."""
         said = json.dumps(stated(self, without=_OF_NO_RUN), sort_keys=True, default=str)
         return str(Digest.of(said.encode()))
+
+    def _choice(self) -> ContentChoice:
+        for host in self.foreign_hosts:
+            check_foreign_host(host)
+        if (self.foreign_layers is ForeignLayers.URLS) != bool(self.foreign_hosts):
+            raise ConfigurationFault("foreign_layers: urls needs foreign_hosts, and nothing else uses them")
+        return ContentChoice(PlatformSelection.parse(self.platforms), self.foreign_layers, self.foreign_hosts)
 
     def _schedule(self) -> Schedule | None:
         if self.every is not None:

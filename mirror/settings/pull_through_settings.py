@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_mapping import NameMapping
 from mirror.oci.name_pattern import NamePattern
+from mirror.oci.platform_selection import PlatformSelection
 from mirror.proxy.freshness import LEAST_FRESH_FOR
 from mirror.settings.mirror_settings import Duration
 from mirror.settings.section import Section
@@ -35,6 +36,18 @@ class ProxySettings(Section):
 
     source: str = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
     to: str = Field(description="local repository, with the same * and **")
+    platforms: tuple[str, ...] = Field(
+        (), description="platforms to pull of images for several, such as linux/amd64 or linux/arm/v7; empty: all"
+    )
+
+    @field_validator("platforms")
+    @classmethod
+    def _are_platforms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            PlatformSelection.parse(value)
+        except ConfigurationFault as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @model_validator(mode="after")
     def _names_match(self) -> Self:

@@ -32,7 +32,7 @@ class StoreDeleter:
             in_repository,
             unknown,
             _no_repository(repository),
-            then=lambda connection: plugin_rows.forget(connection, repository, digest),
+            then=lambda connection: _forget_about(connection, repository, digest),
         )
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
@@ -66,6 +66,11 @@ class StoreDeleter:
             rows.drop_repository_if_empty(connection, repository_id)
 
         await self._catalog.write(remove)
+
+
+def _forget_about(connection: Connection, repository: Repository, digest: Digest) -> None:
+    plugin_rows.forget(connection, repository, digest)
+    rows.forget_absent(connection, repository, digest)
 
 
 def _no_repository(repository: Repository) -> NotFound:

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, bindparam, select
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.registry.port import Blob
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import blobs, manifests, repositories, repository_blobs, tags
+from mirror.store.catalog.content_tables import absent_content, blobs, manifests, repositories, repository_blobs, tags
 from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.store_services import StoreServices
 from mirror.wire.ranges import RangeRequest
@@ -35,6 +36,10 @@ _BLOB_SIZE = (
     .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
     .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
     .where(repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"))
+)
+
+_WHY_ABSENT = select(absent_content.c.reason, absent_content.c.detail).where(
+    absent_content.c.repository == bindparam("repository"), absent_content.c.digest == bindparam("target")
 )
 
 
@@ -101,4 +106,9 @@ class StoreReader:
 def _no_manifest(connection: Connection, repository: Repository, target: Tag | Digest) -> NotFound:
     if rows.find_repository(connection, repository) is None:
         return RepositoryUnknown(f"the registry has no repository {repository}", name=repository)
-    return ManifestUnknown(f"{repository} has no manifest {target}", name=repository, reference=target)
+    message = f"{repository} has no manifest {target}"
+    if isinstance(target, Digest):
+        why = connection.execute(_WHY_ABSENT, {"repository": repository.name, "target": str(target)}).first()
+        if why is not None:
+            message += f": {AbsentContent(target, target, AbsenceReason(why.reason), why.detail).sentence}"
+    return ManifestUnknown(message, name=repository, reference=target)

@@ -12,6 +12,7 @@ from mirror.plugin.config.own_name import local_name
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.lint.name_checks import naming_note
 from mirror.plugin.policy.privilege_difference import PrivilegeDifference
+from mirror.records.absent_content import warnings_about
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
@@ -22,7 +23,9 @@ from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.sync.rules.local_tags import LocalTags
 from mirror.sync.tag_decision import TagAction
 from mirror.transfer.blob_locks import map_concurrently
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
+from mirror.transfer.graph.returned_content import lacks_content
 from mirror.transfer.progress_reporting import TagProgress
 from mirror.transfer.referrer_copies import copy_referrers
 from mirror.transfer.tag_selection import companions
@@ -118,15 +121,16 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     changes, taken = mapping.rule.changes_of(mapping.local_repository, plan.tag), plan.decision.reason
     # With changes, the original is kept by its digest, without a tag. It shares its layers with the copy and can be
     # changed anew without the upstream (ADR 12).
-    place, tags = CopyDestination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
-    copied = await copy_graph(await _origin(mapping, wanted), wanted, place, tags, progress, locks=context.locks)
+    place, tags = _place(run), [] if changes else [plan.tag]
+    origin, choice = await _origin(run, wanted), mapping.rule.choice
+    copied = await copy_graph(origin, wanted, place, tags, progress, locks=context.locks, choice=choice)
     record = run.tag_record(
         plan.tag,
         TagOutcome.COPIED,
         before=plan.known.local_digest,
         after=wanted,
         moved_bytes=copied.moved_bytes,
-        reason=taken,
+        reason="; ".join(filter(None, (taken, warnings_about(copied.absent)))),
     )
     if changes is None:
         return record
@@ -143,12 +147,17 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     return replace(record, after=digest, original=wanted, reason=f"{taken}; {reason}" if taken else reason)
 
 
-async def _origin(mapping: RepositoryMapping, wanted: Digest) -> CopySource:
-    """Return the place to read a manifest from: a local sibling that holds the manifest, else the upstream."""
+def _place(run: RepositoryRun) -> CopyDestination:
+    return CopyDestination(run.mapping.destination, run.mapping.local_repository, absent=run.context.absent)
+
+
+async def _origin(run: RepositoryRun, wanted: Digest) -> CopySource:
+    """Return the place to read a manifest from: a local sibling that holds all its content, else the upstream."""
+    mapping = run.mapping
     for sibling in mapping.siblings:
         with suppress(NotFound):
-            await mapping.destination.resolve(sibling, wanted)
-            return CopySource(mapping.destination, sibling)
+            if not await lacks_content(replace(_place(run), repository=sibling), wanted, mapping.rule.choice):
+                return CopySource(mapping.destination, sibling)
     return CopySource(mapping.source, mapping.upstream_repository)
 
 
@@ -281,9 +290,13 @@ async def _follow(
 
 
 async def _subjects(mapping: RepositoryMapping, record: TagRecord) -> set[Digest]:
-    """Return the upstream digests reached from a local tag: its own digest and the members of an index."""
+    """Return the upstream digests reached from a local tag: its own digest and the held members of an index."""
     digest = record.original or record.after
     if digest is None:
         return set()
     manifest = await mapping.destination.get_manifest(mapping.local_repository, digest)
-    return {digest, *(member.digest for member in manifest.manifests)}
+    subjects = {digest}
+    for member in manifest.manifests:
+        with suppress(NotFound):  # a member may be left out
+            subjects.add((await mapping.destination.resolve(mapping.local_repository, member.digest)).digest)
+    return subjects

@@ -13,14 +13,15 @@ from dataclasses import replace
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown
 from mirror.plugin.build.derivation import DerivationChanges
+from mirror.records.absent_content import AbsentContent, AbsentContents
 from mirror.records.derivations import Derivation, Derivations
 from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep
 from mirror.runtime.clock import Clock
 from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, derive_beside
+from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import SilentReporter
 
 
@@ -80,7 +81,19 @@ def dry_run_context(context: RunContext, registry: DryRunRegistry) -> RunContext
         reporter=SilentReporter(),
         locks=BlobLocks(registry),
         derive=_derive_without_layers,
+        absent=_DryRunAbsence(context.absent),
     )
+
+
+class _DryRunAbsence:
+    """Records of absent content to which nothing is added. Implements :class:`AbsentContents`."""
+
+    def __init__(self, records: AbsentContents) -> None:
+        self.absent_content = records.absent_content
+
+    async def record_absent(
+        self, repository: Repository, manifest: Digest, contents: Collection[AbsentContent]
+    ) -> None: ...
 
 
 async def _derive_without_layers(

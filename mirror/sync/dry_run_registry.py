@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
@@ -43,9 +43,15 @@ class DryRunSource(DelegatingRegistry):
         """True if the upstream's referrers are only found through tags."""
         return isinstance(self.inner, KeepsUnderTags) and self.inner.keeps_referrers_under_tags
 
+    def open_url(
+        self, url: str, layer: Descriptor, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        """Refuse, because a dry run downloads nothing. Raises BlobUnknown."""
+        raise BlobUnknown(f"a dry run downloads nothing of {layer.digest}", digest=layer.digest)
+
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         manifest = await super().get_manifest(repository, target)
-        for content in (manifest.descriptor, *manifest.blobs):
+        for content in (manifest.descriptor, *manifest.blobs, *manifest.foreign_layers):
             self._seen.setdefault(content.digest, (self.inner, repository, content))
         return manifest
 

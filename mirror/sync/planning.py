@@ -7,6 +7,7 @@ from datetime import datetime
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, RepositoryUnknown, TagConflict
+from mirror.records.absent_content import warnings_about
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader
@@ -16,6 +17,8 @@ from mirror.sync.retention import RetainedTag, surplus
 from mirror.sync.rules.local_tags import LocalTags
 from mirror.sync.tag_decision import KnownTag, TagAction, TagDecision, decide_tag
 from mirror.transfer.blob_locks import map_concurrently
+from mirror.transfer.graph.places import CopyDestination, CopySource
+from mirror.transfer.graph.returned_content import ReturnedContent
 from mirror.transfer.tag_selection import companions, newest_first, select
 from mirror.wire.referrers_fallback import is_digest_tag
 
@@ -108,6 +111,7 @@ async def plan_repository(mapping: RepositoryMapping, context: RunContext) -> Re
     absent |= {tag for tag, error in failed if isinstance(error, ManifestUnknown) and tag in rows}
     present = tuple((tag, error) for tag, error in failed if tag not in absent)
     plans, drop = await _apply_retention(mapping, context, plans, state)
+    plans = await _with_returned_content(mapping, context, plans)
     gone = tuple(row for tag, row in rows.items() if tag in absent)
     return RepositoryPlan(listed, tuple(plans), present, gone, drop)
 
@@ -243,6 +247,30 @@ async def _apply_retention(
     }
     dropped = {*unwanted, *companions(held, leaving)}
     return plans, tuple(row for tag, row in held.items() if tag in dropped)
+
+
+async def _with_returned_content(
+    mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan]
+) -> list[TagPlan]:
+    """Plan another copy of tags whose absent content a copy would bring by now. Warn about other absent content."""
+    place = CopyDestination(mapping.destination, mapping.local_repository, absent=context.absent)
+    source = CopySource(mapping.source, mapping.upstream_repository)
+    returned = await ReturnedContent.read(place, source, mapping.rule.choice)
+
+    async def reviewed(plan: TagPlan) -> TagPlan:
+        decision = plan.decision
+        if decision.action is TagAction.COPY or not plan.is_as_wanted:
+            return plan
+        try:
+            absent = await returned.absent_below(decision.wanted)
+        except NotFound:  # deleted here meanwhile
+            return plan
+        if any([await returned.is_back(each) for each in absent]):
+            return replace(plan, decision=replace(decision, action=TagAction.COPY))
+        reasons = [reason for reason in (decision.reason, warnings_about(absent)) if reason]
+        return replace(plan, decision=replace(decision, reason="; ".join(reasons)))
+
+    return await map_concurrently(_ASKED_AT_ONCE, reviewed, plans) if returned.absent else plans
 
 
 def _coming(plan: TagPlan, now: datetime) -> RetainedTag:

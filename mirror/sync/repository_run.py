@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
+from mirror.records.absent_content import AbsentContents
 from mirror.records.derivations import Derivations
 from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
@@ -39,6 +40,7 @@ class RunContext:
         derive: function that makes copies with changes.
         rules: all configured rules in their order, which decides where rules meet in one repository.
         jumps: jumps of the clock that a long-lived process has seen; None in commands.
+        absent: records of the content that repositories lack.
     """
 
     journal: RunRecorder
@@ -48,6 +50,7 @@ class RunContext:
     reporter: Reporter
     locks: BlobLocks
     derive: Derive = derive_beside
+    absent: AbsentContents = field(kw_only=True)
     rules: Sequence[MirrorRule] = ()
     jumps: ClockJumps | None = None
 
@@ -128,10 +131,11 @@ class RepositoryRun:
         *,
         pulled: bool = False,
     ) -> None:
-        """Record the outcome of a tag in one step. Unchanged tags get no record."""
+        """Record the outcome of a tag in one step. Unchanged tags without a warning get no record."""
         # One step, so that the record, the origin and the move of a tag are one transaction (ADR 9). Unchanged tags are
         # only counted: a rule may select very many.
-        step = RunStep(None if record.outcome is TagOutcome.UNCHANGED else record, mirrored, event, pulled)
+        unchanged = record.outcome is TagOutcome.UNCHANGED and not record.reason
+        step = RunStep(None if unchanged else record, mirrored, event, pulled)
         if step != RunStep():
             await self.context.journal.record(self.run, [step])
 

@@ -13,6 +13,7 @@ from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.sync_runs import RuleRecord
 from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule
+from mirror.transfer.graph.content_choice import EVERYTHING, ContentChoice
 from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag
 
@@ -41,6 +42,7 @@ class MirrorRule:
         on_upstream_delete: action for a tag deleted upstream.
         retention: conditions for keeping the tags copied by the rule. None to keep all of them.
         changes: changes applied to each copied plugin. None to copy plugins unchanged.
+        choice: choice of the members of indexes, and of foreign layers.
         fingerprint: digest of the settings that decide what a run does. None if unknown.
     """
 
@@ -53,6 +55,7 @@ class MirrorRule:
     on_upstream_delete: OnUpstreamDelete = OnUpstreamDelete.KEEP
     retention: Retention | None = None
     changes: DerivationChanges | None = None
+    choice: ContentChoice = EVERYTHING
     fingerprint: str | None = None
 
     @classmethod
@@ -68,6 +71,7 @@ class MirrorRule:
         on_upstream_delete: OnUpstreamDelete = OnUpstreamDelete.KEEP,
         retention: Retention | None = None,
         changes: DerivationChanges | None = None,
+        choice: ContentChoice = EVERYTHING,
     ) -> MirrorRule:
         """Parse a rule in the notation of the configuration.
 
@@ -82,6 +86,7 @@ class MirrorRule:
             on_upstream_delete: see the attribute.
             retention: see the attribute.
             changes: see the attribute.
+            choice: see the attribute.
 
         Raises:
             ConfigurationFault: a value is outside its grammar.
@@ -96,7 +101,7 @@ class MirrorRule:
             held = {place: digest for key, text in (pins or {}).items() for place, digest in _pin(names, key, text)}
         except MirrorError as error:
             raise ConfigurationFault(f"mirror rule {name}: {error}") from error
-        return cls(name, upstream, names, tags, schedule, held, on_upstream_delete, retention, changes)
+        return cls(name, upstream, names, tags, schedule, held, on_upstream_delete, retention, changes, choice)
 
     def wants(self, repository: Repository, tag: Tag) -> bool:
         """Return True if the rule may bring a tag to a local repository that it covers.

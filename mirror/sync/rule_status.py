@@ -30,7 +30,7 @@ class RuleStatus:
         last_success_at: time at which the latest successful run ended. None if no run has succeeded.
         next_run_at: time at which the rule is due. None if the rule has no schedule.
         tags: tags copied by the rule, including dropped ones.
-        records: tag records of the latest run. Unchanged tags have no record.
+        records: tag records of the latest run. Unchanged tags without a warning have no record.
         events: the latest 20 events of the rule's tags, latest first.
         is_changed: True if the rule has been edited since its latest run began.
     """

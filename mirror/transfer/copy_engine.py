@@ -7,53 +7,36 @@ content. If the destination offers leases, the next copy of a blob continues whe
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 
-from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import BlobUnknown, DigestInvalid, MirrorError, NotFound, UpstreamProtocolError
-from mirror.oci.media_types import essence
-from mirror.oci.printable_text import quoted
-from mirror.plugin.rootfs.layer_facts import LayerFacts
-from mirror.registry.port import Reader, ReadWriter, Upload
+from mirror.oci import Descriptor, Digest, Tag
+from mirror.oci.errors import (
+    BlobUnknown,
+    ClientFault,
+    DigestInvalid,
+    MirrorError,
+    UpstreamFault,
+    UpstreamProtocolError,
+)
+from mirror.records.absent_content import AbsentContent
+from mirror.registry.port import Blob, Upload
 from mirror.transfer.blob_locks import BlobLocks, map_concurrently
-from mirror.transfer.copy_plan import ContentGraph, CopyPlan, plan
+from mirror.transfer.copy_plan import CopyPlan, plan
+from mirror.transfer.graph.content_choice import EVERYTHING, ContentChoice
+from mirror.transfer.graph.foreign_layers import ForeignPlan, absent_layers, open_foreign, plan_foreign
+from mirror.transfer.graph.graph_reading import read_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.leased_upload import leased_upload
 from mirror.transfer.partial_store import PartialStore
 from mirror.transfer.progress_reporting import Progress
 from mirror.wire.ranges import RangeRequest
 
-# Indexes come from outside, so their depth, number and size are bounded.
-_MOST_LEVELS = 8
-_MOST_MANIFESTS = 10_000
-#: Bytes of all index members read by one copy. In memory, they take several times as much.
-MOST_MEMBER_BYTES = 64 * 1024 * 1024
 #: Default number of blobs copied at the same time.
 BLOBS_AT_ONCE = 4
 
-
-@dataclass(frozen=True, slots=True)
-class CopySource:
-    """Repository of a registry to copy from."""
-
-    registry: Reader
-    repository: Repository
-
-
-@dataclass(frozen=True, slots=True)
-class CopyDestination:
-    """Repository of a registry to copy to.
-
-    Attributes:
-        registry: the registry.
-        repository: the repository.
-        layer_written: called with the facts of a layer that this process wrote itself, so that the checks of the
-            registry need not read the layer again. None if nobody keeps such facts.
-    """
-
-    registry: ReadWriter
-    repository: Repository
-    layer_written: Callable[[Digest, LayerFacts], None] | None = None
+_Opener = Callable[[RangeRequest | None], AbstractAsyncContextManager[Blob]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +46,23 @@ class Copied:
     Attributes:
         root: media type, digest and size of the copied manifest.
         moved_bytes: bytes of blobs read from the source.
+        absent: content of the manifests that was not copied.
     """
 
     root: Descriptor
     moved_bytes: int
+    absent: tuple[AbsentContent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _BlobCopy:
+    """A blob to copy. ``open`` opens the blob, or a part of the blob, at its source."""
+
+    origin: CopySource
+    destination: CopyDestination
+    blob: Descriptor
+    open: _Opener
+    progress: Progress
 
 
 async def copy_graph(
@@ -78,6 +74,7 @@ async def copy_graph(
     *,
     blobs_at_once: int = BLOBS_AT_ONCE,
     locks: BlobLocks | None = None,
+    choice: ContentChoice = EVERYTHING,
 ) -> Copied:
     """Copy a manifest with all content it needs, then tag the manifest.
 
@@ -89,68 +86,103 @@ async def copy_graph(
         progress: receiver of the progress.
         blobs_at_once: number of blobs copied at the same time.
         locks: locks shared with simultaneous copies that may need the same blobs.
+        choice: choice of members of indexes, and of foreign layers.
 
     Raises:
+        ManifestUnknown: the choice takes no member of an index.
         UpstreamProtocolError: a size, type or digest at the source differs from the value in a manifest.
         MirrorError: any error of source or destination. Content stored so far stays. Nothing is tagged.
 
     Cancellation leaves the same state as an error.
     """
-    planned = await plan_graph(origin, target, destination, blobs_at_once=blobs_at_once)
+    root = await origin.registry.get_manifest(origin.repository, target)
+    graph = await read_graph(origin, destination, root, choice)
+    held = await _held(destination, (*graph.blobs(), *graph.foreign_layers()), blobs_at_once)
+    wanted = [layer for layer in graph.foreign_layers() if layer.digest not in held]
+    foreign = await plan_foreign(origin, wanted, choice)
+    planned = plan(graph, held, foreign.blobs)
     progress.expect(planned.size_bytes)
     locks = locks or BlobLocks()
+    left_out = {layer.digest: choice.foreign_setting for layer in wanted if layer not in foreign.blobs}
 
     async def move(blob: Descriptor) -> int:
         async with locks.hold(blob.digest):
-            if locks.partials is None:
-                return await _move(origin, destination, blob, progress)
-            return await _move_with_lease(origin, destination, blob, progress, locks.partials)
+            try:
+                opener = _opener(origin, blob, foreign, choice)
+                return await _move(_BlobCopy(origin, destination, blob, opener, progress), locks.partials)
+            except (UpstreamFault, ClientFault) as error:
+                # The server of a foreign layer is not the upstream, so its faults do not stop the copy.
+                if blob.digest not in foreign.by_url:
+                    raise
+                left_out[blob.digest] = f"{choice.foreign_setting}: {error}"
+                return 0
 
     # Blobs before manifests, members before their index, the tag with the root: a tag never points to missing content.
     moved_bytes = sum(await map_concurrently(blobs_at_once, move, planned.blobs))
-    registry, repository, root = destination.registry, destination.repository, planned.root
-    for manifest in planned.manifests:
-        await registry.put_manifest(repository, manifest, tags if manifest is root else ())
+    absent = await _put_manifests(destination, planned, tags, absent_layers(planned.manifests, left_out))
     # The destination may be any server: read the manifest back before the copy counts as done.
-    stored = await registry.resolve(repository, root.digest)
+    stored = await destination.registry.resolve(destination.repository, root.digest)
     if stored != root.descriptor:
         raise UpstreamProtocolError(
-            f"{repository}: stored {root.digest}, but the registry returns {stored.media_type} {stored.digest}"
+            f"{destination.repository}: stored {root.digest}, "
+            f"but the registry returns {stored.media_type} {stored.digest}"
         )
-    return Copied(root.descriptor, moved_bytes)
+    return Copied(root.descriptor, moved_bytes, absent)
 
 
-async def plan_graph(
-    origin: CopySource, target: Tag | Digest, destination: CopyDestination, *, blobs_at_once: int = BLOBS_AT_ONCE
-) -> CopyPlan:
-    """Plan the copy made by :func:`copy_graph`, by reading manifests only. Arguments and errors are the same."""
-    root = await origin.registry.get_manifest(origin.repository, target)
-    graph = ContentGraph(root, await _read_below(origin, destination, root))
-
-    async def held(blob: Descriptor) -> bool:
-        return await _holds(destination, blob)
-
-    blobs = graph.blobs()
-    found = await map_concurrently(blobs_at_once, held, blobs)
-    return plan(graph, {blob.digest for blob, is_held in zip(blobs, found, strict=True) if is_held})
-
-
-async def _holds(destination: CopyDestination, blob: Descriptor) -> bool:
-    try:
-        found = await destination.registry.stat_blob(destination.repository, blob.digest)
-    except BlobUnknown:
-        return False
-    _check_size(blob, found.size_bytes)
-    return True
+async def _put_manifests(
+    destination: CopyDestination,
+    planned: CopyPlan,
+    tags: Collection[Tag],
+    layers: dict[Digest, tuple[AbsentContent, ...]],
+) -> tuple[AbsentContent, ...]:
+    """Store the manifests of a plan, and record what they lack. Returns the absent content."""
+    found: list[AbsentContent] = []
+    for manifest in planned.manifests:
+        absent = (*planned.absent.get(manifest.digest, ()), *layers.get(manifest.digest, ()))
+        # Recorded first, because the destination accepts no index with missing members otherwise.
+        if destination.absent is not None and (manifest.manifests or manifest.foreign_layers):
+            known = await destination.absent.absent_content(destination.repository, manifest=manifest.digest)
+            if {*known} != {*absent}:
+                await destination.absent.record_absent(destination.repository, manifest.digest, absent)
+        await destination.registry.put_manifest(
+            destination.repository, manifest, tags if manifest is planned.root else ()
+        )
+        found += absent
+    return tuple(found)
 
 
-async def _move(origin: CopySource, destination: CopyDestination, blob: Descriptor, progress: Progress) -> int:
-    if await _mount(origin, destination, blob, progress):
+async def _held(destination: CopyDestination, blobs: Collection[Descriptor], at_once: int) -> set[Digest]:
+    """Return the digests of the blobs that the destination holds."""
+
+    async def find(blob: Descriptor) -> bool:
+        try:
+            found = await destination.registry.stat_blob(destination.repository, blob.digest)
+        except BlobUnknown:
+            return False
+        _check_size(blob, found.size_bytes)
+        return True
+
+    found = await map_concurrently(at_once, find, blobs)
+    return {blob.digest for blob, is_held in zip(blobs, found, strict=True) if is_held}
+
+
+def _opener(origin: CopySource, blob: Descriptor, foreign: ForeignPlan, choice: ContentChoice) -> _Opener:
+    if blob.digest in foreign.by_url:
+        return partial(open_foreign, origin, blob, choice)
+    return partial(origin.registry.open_blob, origin.repository, blob.digest)
+
+
+async def _move(copy: _BlobCopy, partials: PartialStore | None) -> int:
+    """Copy a blob. Returns the number of bytes read from its source."""
+    if partials is not None:
+        return await _move_with_lease(copy, partials)
+    if await _mount(copy):
         return 0
-    registry, repository = destination.registry, destination.repository
-    upload = await registry.begin_upload(repository, algorithm=blob.digest.algorithm)
+    registry, repository = copy.destination.registry, copy.destination.repository
+    upload = await registry.begin_upload(repository, algorithm=copy.blob.digest.algorithm)
     try:
-        return await _complete(origin, upload, blob, progress)
+        return await _complete(copy, upload)
     except MirrorError:
         # No later copy would continue a plain upload, so it is cancelled (ADR 27). The first error is the one to
         # report, so an error of the cancellation is ignored.
@@ -159,19 +191,17 @@ async def _move(origin: CopySource, destination: CopyDestination, blob: Descript
         raise
 
 
-async def _move_with_lease(
-    origin: CopySource, destination: CopyDestination, blob: Descriptor, progress: Progress, partials: PartialStore
-) -> int:
+async def _move_with_lease(copy: _BlobCopy, partials: PartialStore) -> int:
     """Move a blob under its lease, as :func:`_move` does without one. Waits while another process holds the lease."""
     while True:
-        async with leased_upload(partials, destination.repository, blob.digest) as upload:
+        async with leased_upload(partials, copy.destination.repository, copy.blob.digest) as upload:
             # Under the lease: the holder before us may have stored the blob while we waited.
-            if await _mount(origin, destination, blob, progress):
+            if await _mount(copy):
                 await upload.cancel()
                 return 0
             resumed = upload.offset > 0
             try:
-                return await _complete(origin, upload, blob, progress)
+                return await _complete(copy, upload)
             except DigestInvalid:
                 # The bytes left by an earlier download may have been wrong. They are dropped by now, so a second
                 # attempt reads the whole blob.
@@ -185,38 +215,37 @@ async def _move_with_lease(
                 raise
 
 
-async def _mount(origin: CopySource, destination: CopyDestination, blob: Descriptor, progress: Progress) -> bool:
-    source = origin.repository if origin.registry is destination.registry else None
-    mounted = await destination.registry.mount_blob(destination.repository, blob.digest, source)
+async def _mount(copy: _BlobCopy) -> bool:
+    destination = copy.destination
+    source = copy.origin.repository if copy.origin.registry is destination.registry else None
+    mounted = await destination.registry.mount_blob(destination.repository, copy.blob.digest, source)
     if mounted is None:
         return False
-    _check_size(blob, mounted.size_bytes)
-    progress.advance(blob.size_bytes)
+    _check_size(copy.blob, mounted.size_bytes)
+    copy.progress.advance(copy.blob.size_bytes)
     return True
 
 
-async def _complete(origin: CopySource, upload: Upload, blob: Descriptor, progress: Progress) -> int:
-    """Append the missing bytes to an upload and commit the upload. Returns the number of bytes read from the origin."""
-    resumed_at = upload.offset
-    progress.advance(resumed_at)
+async def _complete(copy: _BlobCopy, upload: Upload) -> int:
+    """Append the missing bytes to an upload and commit the upload. Returns the number of bytes read from the source."""
+    resumed_at, blob = upload.offset, copy.blob
+    copy.progress.advance(resumed_at)
     if resumed_at < blob.size_bytes:
-        await upload.append(_remaining_content(origin, blob, resumed_at, progress))
+        await upload.append(_remaining_content(copy, resumed_at))
     await upload.commit(blob.digest)
     return max(blob.size_bytes - resumed_at, 0)
 
 
-async def _remaining_content(
-    origin: CopySource, blob: Descriptor, resumed_at: int, progress: Progress
-) -> AsyncIterator[bytes]:
+async def _remaining_content(copy: _BlobCopy, resumed_at: int) -> AsyncIterator[bytes]:
     """Read a blob from an offset on.
 
     The blob is opened at the first read, so an upload that cannot continue fails before anything is requested.
     """
     part = RangeRequest(resumed_at, None) if resumed_at else None
-    async with origin.registry.open_blob(origin.repository, blob.digest, part) as content:
-        _check_size(blob, content.size_bytes)
+    async with copy.open(part) as content:
+        _check_size(copy.blob, content.size_bytes)
         async for chunk in content:
-            progress.advance(len(chunk))
+            copy.progress.advance(len(chunk))
             yield chunk
 
 
@@ -226,49 +255,3 @@ def _check_size(blob: Descriptor, size_bytes: int) -> None:
             f"the manifest gives {blob.digest} a size of {blob.size_bytes} bytes, but the blob has {size_bytes} bytes",
             digest=blob.digest,
         )
-
-
-async def _read_below(origin: CopySource, destination: CopyDestination, root: Manifest) -> dict[Digest, Manifest]:
-    """Read the members of an index, at all levels, which the destination does not hold."""
-    below: dict[Digest, Manifest] = {}
-    read_bytes = 0
-
-    async def read(member: Descriptor) -> Manifest | None:
-        nonlocal read_bytes
-        try:
-            await destination.registry.resolve(destination.repository, member.digest)
-        except NotFound:
-            manifest = _as_described(await origin.registry.get_manifest(origin.repository, member.digest), member)
-        else:
-            return None
-        # Checked as the members arrive: an index may name very many.
-        read_bytes += manifest.size_bytes
-        if read_bytes > MOST_MEMBER_BYTES:
-            raise UpstreamProtocolError(
-                f"{origin.repository}@{root.digest} refers to manifests of more than {MOST_MEMBER_BYTES} bytes in total"
-            )
-        return manifest
-
-    level = [root]
-    for _ in range(_MOST_LEVELS):
-        members = {member.digest: member for manifest in level for member in manifest.manifests}
-        wanted = [member for digest, member in members.items() if digest not in below]
-        if not wanted:
-            return below
-        level = [manifest for manifest in await map_concurrently(BLOBS_AT_ONCE, read, wanted) if manifest]
-        below |= {manifest.digest: manifest for manifest in level}
-        if len(below) > _MOST_MANIFESTS:
-            raise UpstreamProtocolError(
-                f"{origin.repository}@{root.digest} refers to more than {_MOST_MANIFESTS} manifests"
-            )
-    raise UpstreamProtocolError(f"{origin.repository}@{root.digest} nests indexes more than {_MOST_LEVELS} levels deep")
-
-
-def _as_described(manifest: Manifest, descriptor: Descriptor) -> Manifest:
-    if (manifest.media_type, manifest.size_bytes) != (essence(descriptor.media_type), descriptor.size_bytes):
-        raise UpstreamProtocolError(
-            f"an index describes {manifest.digest} as {quoted(descriptor.media_type)} of {descriptor.size_bytes} "
-            f"bytes, but it is {manifest.media_type} of {manifest.size_bytes} bytes",
-            digest=manifest.digest,
-        )
-    return manifest

@@ -17,7 +17,7 @@ from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
 from mirror.registry.streams import single_chunk
 from mirror.runtime.concurrency.threads import in_thread
-from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.graph.places import CopyDestination
 
 
 class LayerFactsReader(Protocol):

@@ -10,7 +10,8 @@ from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import NotFound, UpstreamProtocolError
 from mirror.registry.port import ReadLister
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import Progress
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag

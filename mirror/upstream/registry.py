@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from mirror.oci import Descriptor
+from mirror.registry.port import Blob
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.upstream.auth.login_files import LoginSource
 from mirror.upstream.deleter import UpstreamDeleter
+from mirror.upstream.foreign_download import open_foreign_layer
 from mirror.upstream.http.authorized_sender import AuthorizedSender
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls
@@ -22,6 +25,7 @@ from mirror.upstream.limits.upstream_policy import ListBounds, UpstreamPolicy
 from mirror.upstream.lister import UpstreamLister
 from mirror.upstream.reader import UpstreamReader
 from mirror.upstream.writer import UpstreamWriter
+from mirror.wire.ranges import RangeRequest
 
 _SYSTEM_CLOCK = SystemClock()
 _SYSTEM_TRUST = Tls()
@@ -85,6 +89,12 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
                 name=name, addresses=addresses, transport=transport, sender=sender, clock=clock, retry=policy.retry
             )
             yield cls(session, tasks, policy.lists)
+
+    def open_url(
+        self, url: str, layer: Descriptor, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        """Open a foreign layer at another server, see :func:`mirror.upstream.foreign_download.open_foreign_layer`."""
+        return open_foreign_layer(self._session, url, layer, part)
 
     def stats(self) -> UpstreamStats:
         """Return the counts since the upstream was opened and its state, for metrics and for people."""

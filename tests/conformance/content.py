@@ -18,6 +18,7 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
+CACHE_CONFIG = "application/vnd.buildkit.cacheconfig.v0"
 
 ALGORITHMS = ("sha256", "sha512")
 _numbers = itertools.count()

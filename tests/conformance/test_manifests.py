@@ -11,6 +11,7 @@ import pytest
 from tests.conformance.client import Name
 from tests.conformance.content import (
     ALGORITHMS,
+    CACHE_CONFIG,
     CONFIG,
     DOCKER_CONFIG,
     DOCKER_FOREIGN_LAYER,
@@ -266,6 +267,32 @@ def test_20_a_blob_is_no_member_of_an_index_and_a_manifest_no_layer(name: Name) 
     name.put(manifest, IMAGE, "1")
     assert name.put(index(config), INDEX, "2").code == "MANIFEST_BLOB_UNKNOWN"
     assert name.put(image(config, manifest), IMAGE, "2").code == "MANIFEST_BLOB_UNKNOWN"
+
+
+@pytest.mark.parametrize(("media_type", "layer_type"), [(INDEX, LAYER), (DOCKER_LIST, DOCKER_LAYER)])
+def test_20_a_build_cache_is_pushed_and_pulled_as_buildkit_does(name: Name, media_type: str, layer_type: str) -> None:
+    """``cache-to`` and ``cache-from`` of type=registry: an index of layers, with the cache's config as the last one."""
+    layers, config = [fresh(), fresh()], encode({"layers": [{"blob": digest_of(fresh())}], "records": []})
+    kinds = [(layer_type, layer) for layer in layers] + [(CACHE_CONFIG, config)]
+    annotations = {"buildkit/createdat": "2026-11-28T18:28:40Z", "containerd.io/uncompressed": digest_of(fresh())}
+    cache = index(
+        mediaType=media_type,
+        manifests=[descriptor(kind, blob, annotations=annotations) for kind, blob in kinds[:-1]]
+        + [descriptor(CACHE_CONFIG, config)],
+    )
+    # The pusher of containerd: HEAD, then POST and PUT of what is missing, the manifest last.
+    for kind, blob in kinds:
+        assert name.client.head(name.blob(digest_of(blob)), ("Accept", f"{kind}, */*")).status == 404
+        name.push(blob)
+    accept = ("Accept", f"{media_type}, */*")
+    assert name.client.head(name.manifest("cache"), accept).status == 404
+    assert name.put(cache, media_type, "cache").status == 201
+    # The resolver and the fetcher: a member is read as a manifest only if it has the media type of one.
+    found = name.client.head(name.manifest("cache"), accept)
+    assert (found.status, found["Content-Type"], found["Docker-Content-Digest"]) == (200, media_type, digest_of(cache))
+    assert name.client.get(name.manifest(digest_of(cache)), accept).body == cache
+    for kind, blob in kinds:
+        assert name.client.get(name.blob(digest_of(blob)), ("Accept", f"{kind}, */*")).body == blob
 
 
 def _broken(**members: Any) -> bytes:

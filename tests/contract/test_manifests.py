@@ -9,7 +9,17 @@ from mirror.oci.errors import ManifestBlobUnknown, ManifestUnknown, RepositoryUn
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.port import Registry
 from mirror.wire.pagination import PageRequest
-from tests.support.builders import ABSENT, OTHER, REPOSITORY, manifest_of, push_blob, push_golden, push_image
+from tests.support.builders import (
+    ABSENT,
+    OTHER,
+    REPOSITORY,
+    described,
+    manifest_of,
+    push_blob,
+    push_golden,
+    push_image,
+    read_blob,
+)
 
 LATEST = Tag("latest")
 
@@ -170,6 +180,24 @@ async def test_an_index_needs_its_members(registry: Registry) -> None:
     await registry.put_manifest(REPOSITORY, outer, [LATEST])
 
     assert await registry.get_manifest(REPOSITORY, LATEST) == outer
+
+
+async def test_an_index_of_blobs_needs_these_blobs(registry: Registry) -> None:
+    layer, config = b"layer of a build cache", b'{"layers": []}'
+    named = [
+        described(media_types.OCI_LAYER_GZIP, layer).to_json(),
+        described("application/vnd.buildkit.cacheconfig.v0", config).to_json(),
+    ]
+    pushed = manifest_of({"manifests": named}, media_types.OCI_INDEX)
+    await push_blob(registry, layer)
+
+    with pytest.raises(ManifestBlobUnknown):
+        await registry.put_manifest(REPOSITORY, pushed, [LATEST])
+    await push_blob(registry, config)
+    await registry.put_manifest(REPOSITORY, pushed, [LATEST])
+
+    assert await registry.get_manifest(REPOSITORY, LATEST) == pushed
+    assert await read_blob(registry, Digest.of(config)) == config
 
 
 async def test_an_index_may_be_empty(registry: Registry) -> None:

@@ -16,8 +16,8 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.derivations import Derivation
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry, Upload
-from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.derive_copy import DerivedCopyMaker, derive_beside
+from mirror.transfer.graph.places import CopyDestination
 from tests.support.builders import hold, index, plugin
 
 THERE, HERE = Repository("store/contiv/v2plugin"), Repository("contiv/v2plugin")

@@ -21,7 +21,8 @@ from mirror.oci.errors import (
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.upstream.limits.upstream_policy import UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry

@@ -161,6 +161,7 @@ async def pulling(
     *rules: tuple[str, str],
     reserved: tuple[str, ...] = (),
     offline: tuple[str, ...] = (),
+    platforms: tuple[str, ...] = (),
     finish: bool = True,
     timeout_seconds: float = 5.0,
     upstreams: dict[str, ScriptedUpstream] | None = None,
@@ -179,8 +180,11 @@ async def pulling(
         downloads = ActiveDownloads(store, store.downloads, tasks, outcomes, arrived, finish=finish, retry=QUICK)
         registry = PullThroughRegistry(
             store,
-            PullRecords(store.records.origins, store.records.incomplete),
-            Routes([ProxyRule.parse(known[source.partition("/")[0]], source, to) for source, to in rules], reserved),
+            PullRecords(store.records.origins, store.records.incomplete, store.records.absent),
+            Routes(
+                [ProxyRule.parse(known[source.partition("/")[0]], source, to, platforms) for source, to in rules],
+                reserved,
+            ),
             downloads,
             tasks,
             clock=clock,

@@ -117,6 +117,7 @@ def _as_json(found: Inspection) -> dict[str, Any]:
         "media_type": manifest.media_type,
         "size_bytes": manifest.content_size_bytes,
         "blobs": [blob.to_json() for blob in manifest.blobs],
+        **found.platforms.to_json(),
     }
     if found.origin is not None:
         origin = found.origin
@@ -163,6 +164,8 @@ def _print(found: Inspection, reference: Reference | LayoutReference) -> None:
         ("Digest", str(manifest.digest)),
         ("Size", f"{size(manifest.content_size_bytes)} in {len(manifest.blobs)} blobs"),
     ]
+    facts.append(("Platforms", ", ".join(found.platforms.here)))
+    facts += [("Absent", each.sentence) for each in found.platforms.absent]
     if found.origin is not None:
         origin = found.origin
         facts.append(("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {time_ago(origin.at, now)}"))

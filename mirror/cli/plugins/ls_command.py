@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
+from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.inspect import kind_of
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, new_table, print_list, size
-from mirror.oci import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
+from mirror.records.absent_content import AbsenceReason, AbsentContent, AbsentContents, by_manifest
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
 
@@ -33,7 +35,7 @@ def run(
 
     async def read() -> list[dict[str, Any]]:
         async with open_store(settings, must_exist=True) as store:
-            rows = _repositories(store) if repository is None else _tags(store, repository)
+            rows = _repositories(store) if repository is None else _tags(store, repository, store.records.absent)
             return [row async for row in rows]
 
     nothing = "the store is empty; fix: push a plugin to it, or run 'plugin-mirror sync'"
@@ -46,20 +48,36 @@ async def _repositories(registry: Registry) -> AsyncIterator[dict[str, Any]]:
         yield {"name": str(repository), "tags": tags}
 
 
-async def _tags(registry: Registry, repository: Repository) -> AsyncIterator[dict[str, Any]]:
+async def _tags(registry: Registry, repository: Repository, records: AbsentContents) -> AsyncIterator[dict[str, Any]]:
+    absent = by_manifest(await records.absent_content(repository))
     async for tag in all_tags(registry, repository):
-        yield await _tag(registry, repository, tag)
+        yield await _tag(registry, repository, tag, absent)
 
 
-async def _tag(registry: Registry, repository: Repository, tag: Tag) -> dict[str, Any]:
+async def _tag(
+    registry: Registry, repository: Repository, tag: Tag, absent: Mapping[Digest, tuple[AbsentContent, ...]]
+) -> dict[str, Any]:
     manifest = await registry.get_manifest(repository, tag)
+    platforms = HeldPlatforms.of(manifest, absent.get(manifest.digest, ()))
     return {
         "name": str(repository),
         "tag": str(tag),
         "kind": kind_of(manifest),
         "digest": str(manifest.digest),
         "size_bytes": manifest.content_size_bytes,
+        **platforms.to_json(),
     }
+
+
+def _platforms(row: dict[str, Any]) -> str:
+    """Return the platforms of an index that are here, and what is absent with the reasons."""
+    # An attestation has the platform of its subject, so each platform is named once.
+    absent = {
+        each["digest"] if each["reason"] == AbsenceReason.FOREIGN else each["detail"] or each["digest"]: each["reason"]
+        for each in row.get("absent", ())
+    }
+    without = ", ".join(f"{name} ({reason})" for name, reason in absent.items())
+    return "; ".join(part for part in (", ".join(row.get("platforms", ())), without and f"without {without}") if part)
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
@@ -67,8 +85,17 @@ def _print(rows: list[dict[str, Any]]) -> None:
     if "tag" in rows[0]:
         for heading in ("TAG", "KIND", "SIZE", "DIGEST"):
             table.add_column(heading, no_wrap=True, justify="right" if heading == "SIZE" else "left")
+        shows_platforms = any(map(_platforms, rows))
+        if shows_platforms:
+            table.add_column("PLATFORMS", overflow="fold")
         for row in rows:
-            table.add_row(row["tag"], row["kind"], size(row["size_bytes"]), row["digest"])
+            table.add_row(
+                row["tag"],
+                row["kind"],
+                size(row["size_bytes"]),
+                row["digest"],
+                *([_platforms(row)] if shows_platforms else []),
+            )
     else:
         table.add_column("NAME", no_wrap=True)
         table.add_column("TAGS", overflow="fold")

@@ -99,6 +99,17 @@ incomplete_children = keyed_table(
     Index(None, "repository", "manifest"),
 )
 
+#: Content that a manifest names and its repository lacks for a known reason. A row may be older than its manifest.
+absent_content = keyed_table(
+    "absent_content",
+    Column("repository", String(255), primary_key=True),
+    Column("manifest", String(140), primary_key=True),
+    Column("digest", String(140), primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("detail", String, nullable=False),
+    Index(None, "repository", "digest"),
+)
+
 #: The blobs that each plugin of a repository names, by the plugin's manifest. Incomplete manifests are included.
 plugin_blobs = keyed_table(
     "plugin_blobs",

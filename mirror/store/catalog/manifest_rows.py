@@ -38,7 +38,8 @@ def hold_manifest(
         came_at: the time that the manifest came, if earlier than ``now``. If the row exists, its time stays.
 
     Raises:
-        ManifestBlobUnknown: the repository does not hold a blob or manifest that the manifest names.
+        ManifestBlobUnknown: the repository does not hold a blob or manifest that the manifest names, and that is not
+            recorded as absent.
     """
     repository_id = rows.ensure_repository(connection, repository)
     _require_children(connection, repository, repository_id, manifest)
@@ -76,6 +77,9 @@ def _require_children(connection: Connection, repository: Repository, repository
     missing = rows.first_missing(connection, repository_blobs, repository_id, wanted)
     if missing is None:
         members = [member.digest for member in manifest.manifests]
+        if members:
+            absent = rows.absent_of(connection, repository, manifest.digest)
+            members = [member for member in members if str(member) not in absent]
         missing = rows.first_missing(connection, manifests, repository_id, members)
     if missing is not None:
         raise ManifestBlobUnknown(

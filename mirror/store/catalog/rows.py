@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's insert() h
 
 from mirror.oci import Digest, Repository
 from mirror.store.catalog.content_tables import (
+    absent_content,
     blobs,
     incomplete_manifests,
     manifests,
@@ -36,6 +37,12 @@ _NO_LONGER_REPOSITORY = delete(repositories).where(
 _CONTENT = select(blobs.c.digest).where(blobs.c.digest == bindparam("digest"))
 _NO_LONGER_INCOMPLETE = delete(incomplete_manifests).where(
     incomplete_manifests.c.repository == bindparam("name"), incomplete_manifests.c.digest == bindparam("held")
+)
+_NO_LONGER_ABSENT = delete(absent_content).where(
+    absent_content.c.repository == bindparam("name"), absent_content.c.manifest == bindparam("naming")
+)
+_ABSENT = select(absent_content.c.digest).where(
+    absent_content.c.repository == bindparam("name"), absent_content.c.manifest == bindparam("naming")
 )
 _NO_LONGER_PULLED = delete(origins).where(
     origins.c.repository == bindparam("name"), origins.c.target.in_(bindparam("targets", expanding=True))
@@ -123,6 +130,16 @@ def forget_origins(connection: Connection, repository: Repository, targets: Coll
     """Forget the origins of tags or digests that are no longer those that were pulled through."""
     for part in _parts(targets):
         connection.execute(_NO_LONGER_PULLED, {"name": repository.name, "targets": part})
+
+
+def absent_of(connection: Connection, repository: Repository, manifest: Digest) -> set[str]:
+    """Return the digests of content that a manifest names and that its repository may lack."""
+    return set(connection.execute(_ABSENT, {"name": repository.name, "naming": str(manifest)}).scalars())
+
+
+def forget_absent(connection: Connection, repository: Repository, manifest: Digest) -> None:
+    """Forget what a manifest lacks. Its repository then needs everything that the manifest names."""
+    connection.execute(_NO_LONGER_ABSENT, {"name": repository.name, "naming": str(manifest)})
 
 
 def drop_incomplete(connection: Connection, repository: Repository, digest: Digest) -> bool:

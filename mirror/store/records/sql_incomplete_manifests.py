@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import BindParameter, Connection, bindparam, case, exists, func, or_, select
+from sqlalchemy import BindParameter, Connection, bindparam, case, delete, exists, func, or_, select
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown
+from mirror.oci.platform_selection import member_platforms
+from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.origins import Origin
 from mirror.store.catalog import plugin_rows, rows
 from mirror.store.catalog.content_tables import (
@@ -22,6 +25,7 @@ from mirror.store.catalog.content_tables import (
 )
 from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
+from mirror.store.records.sql_absent_content import add_absent, put_absent
 from mirror.store.records.sql_origins import origin_of, put_origin
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt
@@ -76,13 +80,20 @@ class SqlIncompleteManifests:
         self._manifests = services.manifests
 
     async def keep_incomplete(
-        self, repository: Repository, manifest: Manifest, origin: Origin, tag: Tag | None = None
+        self,
+        repository: Repository,
+        manifest: Manifest,
+        origin: Origin,
+        tag: Tag | None = None,
+        absent: Collection[AbsentContent] = (),
     ) -> None:
         referrer_columns(manifest)  # raises now if the complete manifest could not be stored later
         now = self._clock.now()
+        left_out = {each.digest for each in absent}
         children = [
             {"digest": str(child.digest), "size_bytes": child.size_bytes}
             for child in (*manifest.blobs, *manifest.manifests)
+            if child.digest not in left_out
         ]
 
         def hold(connection: Connection) -> None:
@@ -92,6 +103,8 @@ class SqlIncompleteManifests:
             row = {"digest": str(manifest.digest), "media_type": manifest.media_type, "kept_at": now}
             rows.put(connection, incomplete_manifests, {"repository": repository.name, **row})
             rows.put(connection, incomplete_children, *({**child, **key} for child in children))
+            if manifest.manifests:
+                put_absent(connection, repository, manifest.digest, absent)
             plugin_rows.index(connection, repository, manifest)
             put_origin(connection, repository, manifest.digest, origin)
             if tag is not None and not _is_held(connection, repository, tag):
@@ -121,6 +134,29 @@ class SqlIncompleteManifests:
         )
         row = await self._catalog.read(lambda connection: connection.execute(statement).one_or_none())
         return None if row is None else (row.size_bytes, origin_of(row))
+
+    async def gave_up(self, repository: Repository, digest: Digest) -> None:
+        waiting = select(_CHILD.manifest).where(_CHILD.repository == repository.name, _CHILD.digest == str(digest))
+        for name in await self._catalog.read(lambda connection: connection.execute(waiting).scalars().all()):
+            await self._give_up(repository, Digest.parse(name), digest)
+
+    async def _give_up(self, repository: Repository, waiting: Digest, digest: Digest) -> None:
+        """Let one manifest wait no longer for a member."""
+        manifest = await self.incomplete(repository, waiting)
+        if manifest is None:
+            return
+        platform = dict(member_platforms(manifest.manifests)).get(digest)
+        gone = AbsentContent(waiting, digest, AbsenceReason.GONE, str(platform or ""))
+        of_manifest = (_CHILD.repository == repository.name, _CHILD.manifest == str(waiting))
+
+        def forget(connection: Connection) -> str | None:
+            add_absent(connection, repository, gone)
+            connection.execute(delete(incomplete_children).where(*of_manifest, _CHILD.digest == str(digest)))
+            return connection.execute(select(_CHILD.digest).where(*of_manifest, _HELD).limit(1)).scalar_one_or_none()
+
+        # Without any member the manifest stays incomplete: nobody could use it.
+        if (held := await self._catalog.write(forget)) is not None:
+            await self.arrived(repository, Digest.parse(held))
 
     async def arrived(self, repository: Repository, digest: Digest) -> None:
         # A manifest that becomes complete arrives itself: an index may have waited for it.

@@ -65,6 +65,8 @@ class SqlOrigins:
             connection.execute(pointing)
             dropped = rows.drop_incomplete(connection, repository, target)
             plugin_rows.forget(connection, repository, target)
+            if dropped:
+                rows.forget_absent(connection, repository, target)
             return dropped
 
         return await self._catalog.write(work)

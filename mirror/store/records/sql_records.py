@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_admissions import SqlAdmissions
 from mirror.store.records.sql_decisions import SqlDecisions
 from mirror.store.records.sql_derivations import SqlDerivations
@@ -26,6 +27,7 @@ class SqlRecords:
     """
 
     def __init__(self, services: StoreServices) -> None:
+        self.absent = SqlAbsentContent(services)
         self.admissions = SqlAdmissions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)

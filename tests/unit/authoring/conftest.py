@@ -13,7 +13,7 @@ import pytest
 from mirror.authoring.pack import Packed, Recipe, pack
 from mirror.oci import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
-from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.requirement import require
 

@@ -22,7 +22,7 @@ from mirror.plugin.build.engine_record import manifest_as_pushed
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.memory import MemoryRegistry
-from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.layers import entry, tar, zipped
 from tests.unit.authoring.conftest import REPOSITORY, TAG

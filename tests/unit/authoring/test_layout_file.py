@@ -14,7 +14,8 @@ from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageFault, Unsupported, UploadInvalid, UploadUnknown
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import hold, plugin
 from tests.unit.authoring.conftest import REPOSITORY, TAG

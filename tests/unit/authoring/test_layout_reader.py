@@ -22,7 +22,8 @@ from mirror.oci.errors import (
     RangeInvalid,
 )
 from mirror.registry.memory import MemoryRegistry
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest

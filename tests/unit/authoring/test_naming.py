@@ -13,7 +13,7 @@ from mirror.authoring.tag import tag
 from mirror.authoring.unpack import unpack
 from mirror.oci import Digest, Repository, Tag
 from mirror.registry.memory import MemoryRegistry
-from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import hold, index, plugin
 from tests.support.layers import LAYER

@@ -24,7 +24,7 @@ from mirror.plugin.rootfs.layer import LayerReader
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry, MemoryUpload
-from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.saved_image import layout, save_docker, write_layout, write_layout_tar
 from tests.support.layers import END, entry, tar

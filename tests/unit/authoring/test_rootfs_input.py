@@ -30,7 +30,7 @@ from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError
 from mirror.plugin.rootfs.layer_limits import COMMAND_LIMITS
 from mirror.plugin.rootfs.platform import Platform
 from mirror.registry.memory import MemoryRegistry
-from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.saved_image import layout, save_docker, write_layout, write_layout_tar
 from tests.support.layers import entry, tar

@@ -11,7 +11,7 @@ import pytest
 from mirror.app import mirroring
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Repository, Tag
-from mirror.records.sync_runs import Run, RunOutcome, TagChange, TagEvent
+from mirror.records.sync_runs import Run, RunOutcome, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.rule_status import RuleStatus
 
@@ -27,7 +27,8 @@ def one_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = TagEvent(
         Repository("contiv/v2plugin"), Tag("1"), NOW - 3 * HOUR, TagChange.MOVED, A, B, "hub/store/contiv/v2plugin"
     )
-    status = RuleStatus(RULE, NOW, runs, runs[0].ended_at, NOW + 4 * HOUR, [], [], [moved])
+    part = TagRecord(Repository("a"), Tag("1"), TagOutcome.UNCHANGED, reason="linux/arm64 is gone upstream")
+    status = RuleStatus(RULE, NOW, runs, runs[0].ended_at, NOW + 4 * HOUR, [], [part], [moved])
 
     async def states(_: Any) -> list[RuleStatus]:
         return [status]
@@ -41,6 +42,14 @@ def test_people_see_how_long_ago_something_was(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert "succeeded  3 h ago   2 h ago       in 4 h" in shown
     assert f"\n  3 h ago: contiv/v2plugin:1 moved from {A} to {B}, at hub/store/contiv/v2plugin\n" in shown
+
+
+def test_warnings_of_tags_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status"]) == 0
+    assert "\n  a:1 unchanged: linux/arm64 is gone upstream\n" in capsys.readouterr().out
+    assert run(["status", "--json"]) == 0
+    (state,) = json.loads(capsys.readouterr().out)["mirrors"]
+    assert state["last_entries"][0]["reason"] == "linux/arm64 is gone upstream"
 
 
 def test_programs_see_times_in_utc(capsys: pytest.CaptureFixture[str]) -> None:

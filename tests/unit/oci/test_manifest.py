@@ -47,12 +47,36 @@ def test_no_layers_is_a_manifest(layers):
 
 
 def test_an_index():
-    member = LAYER.to_json() | {"platform": {"os": "linux", "architecture": "arm64"}}
+    member = LAYER.to_json() | {
+        "mediaType": media_types.OCI_MANIFEST,
+        "platform": {"os": "linux", "architecture": "arm64"},
+    }
     body = {"schemaVersion": 2, "manifests": [member]}
     index = Manifest.parse(json.dumps(body).encode(), media_types.OCI_INDEX)
     assert index.config is None
     assert [entry.platform for entry in index.manifests] == [{"os": "linux", "architecture": "arm64"}]
     assert index.blobs == ()
+
+
+@pytest.mark.parametrize(
+    ("media_type", "is_blob"),
+    [
+        *((media_type, False) for media_type in media_types.MANIFESTS),
+        ("Application/VND.OCI.image.index.v1+JSON", False),
+        (media_types.OCI_LAYER_GZIP, True),
+        (media_types.DOCKER_LAYER_GZIP, True),
+        ("application/vnd.oci.image.layer.v1.tar+zstd", True),
+        ("application/vnd.buildkit.cacheconfig.v0", True),
+        ("application/vnd.example.anything", True),
+    ],
+)
+def test_a_member_of_an_index_is_a_blob_unless_its_type_is_a_manifests(media_type, is_blob):
+    member = LAYER.to_json() | {"mediaType": media_type}
+    body = {"schemaVersion": 2, "manifests": [member, member]}
+    index = Manifest.parse(json.dumps(body).encode(), media_types.OCI_INDEX)
+    assert (len(index.manifests), len(index.blob_members)) == ((0, 2) if is_blob else (2, 0))
+    assert len(index.blobs) == is_blob
+    assert index.content_size_bytes == (LAYER.size_bytes if is_blob else 0)
 
 
 def test_the_type_may_stand_in_the_header_only():

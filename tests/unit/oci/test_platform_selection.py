@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci import Descriptor, Digest
+from mirror.oci.errors import ConfigurationFault
 from mirror.oci.media_types import DOCKER_MANIFEST
-from mirror.oci.platform_selection import architectures, member_for
+from mirror.oci.platform_selection import ImagePlatform, PlatformSelection, architectures, member_for
 
 
 def member(number: int, **platform: Any) -> Descriptor:
@@ -53,3 +55,84 @@ def test_every_architecture_of_an_index_has_its_member(platforms: list[dict[str,
         assert found is not None
         assert found.platform is not None
         assert found.platform["architecture"] == architecture
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("linux/amd64", "linux/amd64"),
+        ("Linux/ARM/V7", "linux/arm/v7"),
+        ("linux/x86_64", "linux/amd64"),
+        ("linux/aarch64", "linux/arm64"),
+        ("windows/amd64", "windows/amd64"),
+    ],
+)
+def test_a_platform_is_read(text: str, read: str) -> None:
+    assert str(ImagePlatform.parse(text)) == read
+
+
+@pytest.mark.parametrize(
+    "text", ["", "linux", "amd64", "linux/", "/amd64", "linux/arm/v7/x", "linux/*", "linux amd64", "a/" + "b" * 65]
+)
+def test_another_text_is_no_platform(text: str) -> None:
+    with pytest.raises(ConfigurationFault, match="is not a platform; fix: write OS/ARCHITECTURE"):
+        ImagePlatform.parse(text)
+
+
+V6, V7, NO_VARIANT = "linux/arm/v6", "linux/arm/v7", "linux/arm"
+
+
+@pytest.mark.parametrize(
+    ("selected", "platform", "takes"),
+    [
+        ("linux/amd64", "linux/amd64", True),
+        ("linux/amd64", "linux/amd64/v3", True),
+        ("linux/amd64/v1", "linux/amd64", True),
+        ("linux/amd64/v1", "linux/amd64/v3", False),
+        ("linux/arm64", "linux/arm64/v8", True),
+        ("linux/arm64/v8", "linux/arm64", True),
+        ("linux/arm64/v9", "linux/arm64", False),
+        (NO_VARIANT, V6, True),
+        (V7, NO_VARIANT, True),
+        (V7, V7, True),
+        (V7, V6, False),
+        (V6, NO_VARIANT, False),
+        ("linux/amd64", "windows/amd64", False),
+        ("linux/amd64", "linux/386", False),
+    ],
+)
+def test_a_selection_takes_a_platform(selected: str, platform: str, takes: bool) -> None:
+    selection = PlatformSelection.parse([selected])
+    assert selection is not None
+    assert selection.takes(ImagePlatform.parse(platform)) is takes
+
+
+def test_nothing_selected_is_no_selection() -> None:
+    assert PlatformSelection.parse([]) is None
+
+
+def about(subject: Descriptor, number: int) -> Descriptor:
+    return replace(
+        member(number, os="unknown", architecture="unknown"),
+        annotations={"vnd.docker.reference.digest": str(subject.digest)},
+    )
+
+
+def test_members_that_are_left_out() -> None:
+    selection = PlatformSelection.parse(["linux/arm64", "linux/arm/v7"])
+    assert selection is not None
+    proof, proof_of_other, proof_of_nothing = about(ARM64, 10), about(AMD64, 11), about(member(12), 13)
+    found = selection.left_out([*ALL, proof, proof_of_other, proof_of_nothing])
+    assert {digest: str(platform) for digest, platform in found.items()} == {
+        WINDOWS.digest: "windows/amd64",
+        ARM_V6.digest: "linux/arm/v6",
+        AMD64.digest: "linux/amd64",
+        proof_of_other.digest: "linux/amd64",
+    }
+
+
+def test_a_member_for_several_platforms_is_kept_for_one_of_them() -> None:
+    selection = PlatformSelection.parse(["linux/arm64"])
+    assert selection is not None
+    twice = [AMD64, replace(AMD64, platform={"os": "linux", "architecture": "arm64"})]
+    assert selection.left_out(twice) == {}

@@ -13,10 +13,11 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from mirror.oci.media_types import OCI_LAYER_GZIP
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
-from tests.support.builders import hold, plugin
+from tests.support.builders import described, hold, index, plugin
 from tests.support.pull_through import NAME, TAG, Plugin, World, pull, pulling, raised, read
 from tests.support.waiting import until
 
@@ -156,6 +157,15 @@ class TestBlobs:
             assert isinstance(
                 await raised(read(world.registry.open_blob(name, Digest.of(layer)))), UpstreamProtocolError
             )
+
+    async def test_members_of_an_index_of_blobs_are_pulled_like_layers(self, world: World) -> None:
+        layer, config = b"layer of a build cache", b'{"layers": []}'
+        kinds = [(OCI_LAYER_GZIP, layer), ("application/vnd.buildkit.cacheconfig.v0", config)]
+        cache = index(*(described(kind, blob) for kind, blob in kinds))
+        await hold(world.hub, NAME, [layer, config], [cache], "latest")
+        assert await pull(world) == cache
+        assert await world.store.get_manifest(NAME, TAG) == cache
+        assert world.hub.asked == {"get_manifest": 1, "open_blob": 2}
 
     async def test_pushed_names_are_not_looked_for(self, world: World) -> None:
         theirs = await Plugin.make(1).at(world.hub)

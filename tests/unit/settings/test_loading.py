@@ -93,6 +93,37 @@ def test_a_rule_with_everything(written):
     assert load(written(yaml.safe_dump(settings.shown()))) == settings
 
 
+def test_a_rule_that_takes_a_part_of_the_content(written):
+    text = HUB + (
+        "mirrors:\n"
+        "  - {name: acme, from: hub/acme, to: acme, platforms: [linux/amd64, Linux/arm/v7], foreign_layers: urls,\n"
+        "     foreign_hosts: ['layers.example', 'http://old.example:8080']}\n"
+        "proxy: [{from: 'hub/**', to: '**', platforms: [linux/arm64]}]\n"
+    )
+    settings = load(written(text))
+    choice = settings.mirrors[0].rule().choice
+    assert str(choice.platforms) == "linux/amd64, linux/arm/v7"
+    assert choice.foreign_setting == "urls of layers.example, http://old.example:8080"
+    assert settings.proxy[0].platforms == ("linux/arm64",)
+    assert load(written(yaml.safe_dump(settings.shown()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("platforms: [amd64]", "'amd64' is not a platform; fix: write OS/ARCHITECTURE"),
+        ("foreign_layers: urls", "needs foreign_hosts"),
+        ("foreign_hosts: [layers.example]", "needs foreign_hosts, and nothing else uses them"),
+        ("foreign_layers: urls, foreign_hosts: ['https://layers.example']", "is not a host"),
+        ("foreign_layers: urls, foreign_hosts: ['layers.example/x']", "is not a host"),
+        ("foreign_layers: never", "foreign_layers"),
+    ],
+)
+def test_a_part_of_the_content_that_makes_no_sense(written, keys, told):
+    with pytest.raises(ConfigurationFault, match=told):
+        load(written(HUB + f"mirrors: [{{name: a, from: hub/b, to: c, {keys}}}]"))
+
+
 def test_a_rule_with_several_names_and_changes(written):
     text = HUB + (
         "mirrors:\n"

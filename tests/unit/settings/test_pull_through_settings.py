@@ -31,6 +31,7 @@ def test_without_a_word_a_tag_is_fresh_for_five_minutes_and_downloads_are_finish
         ("proxy: [{from: 'hub/**', to: '**/hub'}]", "last component"),
         ("proxy: [{from: 'hub', to: 'hub'}]", "is not UPSTREAM/REPOSITORY"),
         ("proxy: [{from: 'quay/**', to: '**'}]", "no upstream is named 'quay'"),
+        ("proxy: [{from: 'hub/**', to: '**', platforms: [arm]}]", "'arm' is not a platform"),
         ("server: {reserved: ['ACME/**']}", "is not a repository name or a pattern"),
     ],
 )

@@ -133,6 +133,5 @@ async def here(tmp_path: Path, clock: HandClock) -> AsyncIterator[Store]:
 @pytest.fixture
 def context(here: Store, clock: HandClock, told: Told) -> RunContext:
     runs, derivations = here.records.sync_runs, here.records.derivations
-    return RunContext(
-        runs, derivations, SharedLayerReader(DEFAULT_LIMITS).of(here), clock, told, BlobLocks(here.downloads)
-    )
+    layers, locks = SharedLayerReader(DEFAULT_LIMITS).of(here), BlobLocks(here.downloads)
+    return RunContext(runs, derivations, layers, clock, told, locks, absent=here.records.absent)

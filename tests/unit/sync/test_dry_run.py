@@ -15,6 +15,8 @@ import pytest
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import UpstreamRefused
+from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
+from mirror.oci.platform_selection import PlatformSelection
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.sync_runs import TagOutcome, TagRecord
 from mirror.registry.streams import single_chunk
@@ -26,10 +28,13 @@ from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.run import run_rules
 from mirror.sync.run_result import RunSummary
+from mirror.transfer.graph.content_choice import ContentChoice
 from mirror.transfer.tag_selection import TagSelection
-from tests.support.builders import hold, index, plugin
+from tests.support.builders import described, hold, index, plugin
 from tests.support.clocks import HandClock
 from tests.support.layers import LAYER as ZIPPED
+from tests.support.multi_platform import AMD64, ARM64, IMAGES, INDEX, PROOFS, S390X
+from tests.support.multi_platform import BLOBS as MULTI_BLOBS
 from tests.unit.sync.conftest import Told, Watched
 
 THERE, HERE, ELSEWHERE = Repository("store/contiv"), Repository("contiv"), Repository("site/network")
@@ -151,6 +156,26 @@ async def test_an_index_with_members(world: World) -> None:
     await world.upstream.put_manifest(THERE, index(FIRST.descriptor))
     await world.tag("nested", index(index(FIRST.descriptor).descriptor, SECOND.descriptor))
     assert (await world.both(ruled(tags=TagSelection.parse(("all", "nested"))))).count(TagOutcome.COPIED) == 2
+
+
+async def test_an_index_in_part(world: World) -> None:
+    await hold(world.upstream, THERE, MULTI_BLOBS, [*IMAGES.values(), *PROOFS.values(), INDEX], "all")
+    await world.upstream.delete_manifest(THERE, IMAGES[ARM64].digest)
+    selected = TagSelection.parse(("all",))
+    for platforms in ((AMD64, ARM64), (AMD64, ARM64, S390X)):
+        choice = ContentChoice(PlatformSelection.parse(platforms))
+        done = await world.both(ruled(tags=selected, choice=choice))
+        assert done.count(TagOutcome.COPIED) == 1
+        assert "is gone upstream" in done.rules[0].tags[0].reason
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_foreign_layers(world: World, held: bool) -> None:
+    layer = described(DOCKER_LAYER_FOREIGN, b"foreign").to_json() | {"urls": ["https://layers.example/1"]}
+    image = artifact(OLD, layers=[layer])
+    await hold(world.upstream, THERE, [CONFIG, *([b"foreign"] if held else [])], [image], "windows")
+    done = await world.both(ruled(tags=TagSelection.parse(("windows",))))
+    assert done.moved_bytes == len(CONFIG) + (len(b"foreign") if held else 0)
 
 
 async def test_referrers_and_what_refers_to_them(world: World) -> None:

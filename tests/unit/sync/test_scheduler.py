@@ -70,7 +70,9 @@ class Process:
         self.results: list[RuleResult] = []
         runs, derivations = store.records.sync_runs, store.records.derivations
         layers = SharedLayerReader(DEFAULT_LIMITS).of(store)
-        self.context = context = RunContext(runs, derivations, layers, CLOCK, SilentReporter(), BlobLocks())
+        self.context = context = RunContext(
+            runs, derivations, layers, CLOCK, SilentReporter(), BlobLocks(), absent=store.records.absent
+        )
         self.locks = CountedLocks(data)
         following = RuleScheduler({"hub": hub}, store, self.locks, runs, context, self.results.append)
         self.task = asyncio.create_task(following.run(rules))

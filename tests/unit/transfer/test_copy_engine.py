@@ -18,13 +18,15 @@ from mirror.oci.errors import (
     UpstreamProtocolError,
     UpstreamUnreachable,
 )
+from mirror.oci.media_types import OCI_LAYER_GZIP
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob, Upload
 from mirror.store.registry import Store
-from mirror.transfer import copy_engine
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.copy_engine import BLOBS_AT_ONCE, CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import BLOBS_AT_ONCE, copy_graph
+from mirror.transfer.graph import graph_reading
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress, TagOutcome
 from mirror.wire.ranges import RangeRequest, Span
 from tests.support.builders import described, hold, index, plugin
@@ -297,6 +299,14 @@ async def test_an_index_brings_its_members(source: Source, goal: Goal) -> None:
     assert sum(line.startswith("blob") for line in goal.written) == 3
 
 
+async def test_an_index_of_blobs_brings_these_blobs(source: Source, goal: Goal) -> None:
+    cache = index(described(OCI_LAYER_GZIP, LAYER), described("application/vnd.buildkit.cacheconfig.v0", CONFIG))
+    await hold(source, THERE, [], [cache], "cache")
+    copied = await copy_graph(CopySource(source, THERE), Tag("cache"), CopyDestination(goal, HERE), [TAG], SILENT)
+    assert copied.moved_bytes == len(LAYER + CONFIG)
+    assert goal.written[-1] == f"manifest {cache.digest.hex[:12]} 1.0"
+
+
 async def test_members_that_are_held_are_not_read(source: Source, goal: Goal) -> None:
     await copy_graph(CopySource(source, THERE), TAG, CopyDestination(goal, HERE), [TAG], SILENT)
     root = index(PLUGIN.descriptor, OTHER.descriptor)
@@ -325,7 +335,7 @@ async def test_members_have_a_limit_of_bytes_which_is_looked_at_as_they_come(
     root = index(*(member.descriptor for member in members))
     await hold(source, THERE, layers, [*members, root], "all")
     most_bytes = sum(member.size_bytes for member in members[:10])
-    monkeypatch.setattr(copy_engine, "MOST_MEMBER_BYTES", most_bytes)
+    monkeypatch.setattr(graph_reading, "MOST_MEMBER_BYTES", most_bytes)
     source.asked.clear()
     with pytest.raises(UpstreamProtocolError, match=f"manifests of more than {most_bytes} bytes"):
         await copy_graph(CopySource(source, THERE), Tag("all"), CopyDestination(goal, HERE), [TAG], SILENT)

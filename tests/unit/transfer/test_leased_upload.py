@@ -13,7 +13,8 @@ from mirror.store.registry import Store
 from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.blob_request import BlobRequest, Source
-from mirror.transfer.copy_engine import Copied, CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import Copied, copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import hold, plugin
 from tests.support.pull_through import PIECE_BYTES, QUICK, ScriptedUpstream, content, raised, read

@@ -27,7 +27,8 @@ from mirror.oci.errors import (
 )
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.store.registry import Store
-from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.upstream.registry import UpstreamRegistry
 from tests.support.scripted_server import Reply, ScriptedServer
