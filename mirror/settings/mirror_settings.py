@@ -14,6 +14,7 @@ from mirror.settings.section import Section
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
+from mirror.transfer.referrer_copies import MOST_REFERRERS
 from mirror.transfer.tag_selection import TagSelection
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[smhd]$")]
@@ -106,6 +107,17 @@ class DeriveSettings(Section):
         return changes
 
 
+class ReferrerSettings(Section):
+    """Referrers, such as signatures and attestations, that a rule copies beside a plugin."""
+
+    most: int = Field(
+        MOST_REFERRERS,
+        ge=0,
+        le=10_000,
+        description="largest number of referrers copied for one manifest, the newest first; 0: none",
+    )
+
+
 class MirrorSettings(Section):
     """A rule that copies content of an upstream before somebody asks for it."""
 
@@ -132,6 +144,10 @@ class MirrorSettings(Section):
 
     derive: DeriveSettings | None = Field(
         None, description="changes for derived copies under the tags; the originals are kept by their digests"
+    )
+
+    referrers: ReferrerSettings = Field(
+        ReferrerSettings(), description="copies of signatures, attestations and other referrers"
     )
 
     @model_validator(mode="after")
@@ -164,6 +180,7 @@ class MirrorSettings(Section):
             on_upstream_delete=self.on_upstream_delete,
             retention=None if self.keep is None else _retention(self.keep),
             changes=None if self.derive is None else self.derive.changes(),
+            most_referrers=self.referrers.most,
         )
 
     def _schedule(self) -> Schedule | None:

@@ -102,7 +102,7 @@ class DryRunRegistry(DelegatingRegistry):
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         if (repository, digest) in self._blobs:
             reader, repository, _ = self.seen_at(digest)
@@ -112,7 +112,7 @@ class DryRunRegistry(DelegatingRegistry):
             with suppress(BlobUnknown):
                 await self.inner.stat_blob(repository, digest)
                 reader = self.inner
-        async with reader.open_blob(repository, digest, part) as blob:
+        async with reader.open_blob(repository, digest, part, size_bytes) as blob:
             yield blob
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
@@ -154,6 +154,10 @@ class DryRunRegistry(DelegatingRegistry):
     async def watch_download(self, digest: Digest) -> PartialBlob | None:
         """Open the bytes of a download held by the store."""
         return await self._downloads.watch_download(digest)
+
+    def assumed_tags(self, repository: Repository) -> dict[Tag, Digest | None]:
+        """Return the tags of a repository that were set here, or deleted (None)."""
+        return {tag: digest for (name, tag), digest in self._tags.items() if name == repository}
 
     def seen_at(self, digest: Digest) -> tuple[Reader, Repository, Descriptor]:
         """Return the place of a manifest or blob, found through the manifests read so far.

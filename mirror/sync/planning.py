@@ -19,7 +19,8 @@ from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.tag_selection import companions, newest_first, select
 from mirror.wire.referrers_fallback import is_digest_tag
 
-_ASKED_AT_ONCE = 8
+# Nearly all tags of a run are unchanged, and one HEAD each is all that they cost. The limits of the upstream apply.
+_ASKED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class RepositoryPlan:
     Attributes:
         listed: all tags of the upstream repository.
         tags: plans for the tags selected by the rule, newest first.
-        failed: tags whose state could not be read, with the errors.
+        failed: tags whose state could not be read, with the errors. UpstreamPaused: the tag was not asked for.
         gone: tags copied by the rule and since deleted upstream.
         drop: tags copied by the rule and not covered by its retention.
     """
@@ -121,21 +122,28 @@ async def plan_tags(
     rows: Mapping[Tag, MirroredTag],
     listed: frozenset[Tag],
 ) -> tuple[list[TagPlan], list[tuple[Tag, MirrorError]]]:
-    """Plan several tags, up to 8 at a time.
+    """Plan several tags.
 
     Returns:
         The plans, and the tags whose state could not be read, with the errors.
     """
     pins = mapping.rule.pinned(mapping.local_repository)
 
-    async def plan(tag: Tag) -> TagPlan | tuple[Tag, MirrorError]:
-        pin, row = pins.get(tag), rows.get(tag)
-        upstream_digest = None
+    async def ask(tag: Tag) -> Digest | MirrorError | None:
         try:
             # A pinned tag needs no upstream tag: the pin names the digest to copy.
-            if tag in listed or pin is None:
-                upstream_digest = await _digest(mapping.source, mapping.upstream_repository, tag)
-            known = await _known(mapping, context, tag, row)
+            if tag in listed or tag not in pins:
+                return await _digest(mapping.source, mapping.upstream_repository, tag)
+        except MirrorError as error:
+            return error
+        return None
+
+    async def plan(tag: Tag) -> TagPlan | tuple[Tag, MirrorError]:
+        pin, row, upstream_digest = pins.get(tag), rows.get(tag), upstream_digests[tag]
+        if isinstance(upstream_digest, MirrorError):
+            return tag, upstream_digest
+        try:
+            known = await _known(mapping, context, tag, row, local_digests.get(tag))
         except MirrorError as error:
             return tag, error
         if upstream_digest is not None:
@@ -145,13 +153,17 @@ async def plan_tags(
             return tag, ManifestUnknown(f"{name} has no manifest {tag}", name=name, reference=tag)
         return TagPlan(tag, None, known, row, replace(decide_tag(pin, known, pin), change=None))
 
+    upstream_digests = dict(zip(tags, await map_concurrently(_ASKED_AT_ONCE, ask, tags), strict=True))
+    # Read after the answers of the upstream, so that a push of the meantime is seen, and all tags in one read.
+    local_digests = await context.journal.tag_digests(mapping.local_repository, tags)
     found = await map_concurrently(_ASKED_AT_ONCE, plan, tags)
     return [each for each in found if isinstance(each, TagPlan)], [each for each in found if isinstance(each, tuple)]
 
 
-async def _known(mapping: RepositoryMapping, context: RunContext, tag: Tag, row: MirroredTag | None) -> KnownTag:
+async def _known(
+    mapping: RepositoryMapping, context: RunContext, tag: Tag, row: MirroredTag | None, local_digest: Digest | None
+) -> KnownTag:
     repository = mapping.local_repository
-    local_digest = await _digest(mapping.destination, repository, tag)
     from_rule = row is not None and row.digest == local_digest
     if local_digest is not None and not from_rule:
         # A tag pulled through from the same place may be moved by the rule as well (ADR 9).
@@ -195,7 +207,8 @@ async def _apply_retention(
     if retention is None:
         return plans, ()
     # Retention covers only tags copied by the rule. A tag pushed over since then is not the rule's any more.
-    held = {tag: row for tag, row in rows.items() if await _digest(mapping.destination, repository, tag) == row.digest}
+    local_digests = await context.journal.tag_digests(repository, rows)
+    held = {tag: row for tag, row in rows.items() if local_digests.get(tag) == row.digest}
     of_its_own = {tag: row for tag, row in held.items() if not is_digest_tag(tag)}
     candidates = {tag: RetainedTag(row.digest, row.brought_at, row.copied) for tag, row in of_its_own.items()}
     coming = [plan for plan in plans if plan.decision.action is TagAction.COPY]

@@ -12,6 +12,7 @@ from mirror.oci.name_mapping import NameMapping
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule
+from mirror.transfer.referrer_copies import MOST_REFERRERS
 from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag
 
@@ -40,6 +41,7 @@ class MirrorRule:
         on_upstream_delete: action for a tag deleted upstream.
         retention: conditions for keeping the tags copied by the rule. None to keep all of them.
         changes: changes applied to each copied plugin. None to copy plugins unchanged.
+        most_referrers: largest number of referrers, such as signatures, copied for one manifest.
     """
 
     name: str
@@ -51,6 +53,7 @@ class MirrorRule:
     on_upstream_delete: OnUpstreamDelete = OnUpstreamDelete.KEEP
     retention: Retention | None = None
     changes: DerivationChanges | None = None
+    most_referrers: int = MOST_REFERRERS
 
     @classmethod
     def parse(
@@ -65,6 +68,7 @@ class MirrorRule:
         on_upstream_delete: OnUpstreamDelete = OnUpstreamDelete.KEEP,
         retention: Retention | None = None,
         changes: DerivationChanges | None = None,
+        most_referrers: int = MOST_REFERRERS,
     ) -> MirrorRule:
         """Parse a rule in the notation of the configuration.
 
@@ -79,6 +83,7 @@ class MirrorRule:
             on_upstream_delete: see the attribute.
             retention: see the attribute.
             changes: see the attribute.
+            most_referrers: see the attribute.
 
         Raises:
             ConfigurationFault: a value is outside its grammar.
@@ -93,7 +98,7 @@ class MirrorRule:
             held = {place: digest for key, text in (pins or {}).items() for place, digest in _pin(names, key, text)}
         except MirrorError as error:
             raise ConfigurationFault(f"mirror rule {name}: {error}") from error
-        return cls(name, upstream, names, tags, schedule, held, on_upstream_delete, retention, changes)
+        return cls(name, upstream, names, tags, schedule, held, on_upstream_delete, retention, changes, most_referrers)
 
     @property
     def origin(self) -> str:

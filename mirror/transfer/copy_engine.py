@@ -213,7 +213,7 @@ async def _remaining_content(
     The blob is opened at the first read, so an upload that cannot continue fails before anything is requested.
     """
     part = RangeRequest(resumed_at, None) if resumed_at else None
-    async with origin.registry.open_blob(origin.repository, blob.digest, part) as content:
+    async with origin.registry.open_blob(origin.repository, blob.digest, part, blob.size_bytes) as content:
         _check_size(blob, content.size_bytes)
         async for chunk in content:
             progress.advance(len(chunk))

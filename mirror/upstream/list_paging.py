@@ -40,12 +40,14 @@ class ListReading(Generic[Item]):
         count: number of entries received, including omitted and repeated entries.
         pages: number of pages received.
         received_bytes: size of all pages, in bytes.
+        shortened: True if the list is longer than its bounds, and ``entries`` has only what was read.
     """
 
     entries: list[Item] = field(default_factory=list)
     count: int = 0
     pages: int = 0
     received_bytes: int = 0
+    shortened: bool = False
 
 
 class ListReader:
@@ -95,9 +97,10 @@ class ListReader:
         await self._in_order(reading, found, str)
 
     async def referrers(self, reading: ListReading[Descriptor], request: Request, missing: type[NotFound]) -> None:
-        """Read a list of referrers to its end and sort the referrers by digest.
+        """Read a list of referrers and sort the referrers by digest.
 
-        Arguments and errors are those of :meth:`names`.
+        A list over the bounds is read as far as they allow, because anybody who may attach content to a manifest can
+        make it that long. Other arguments and errors are those of :meth:`names`.
         """
         found: dict[Digest, Descriptor] = {}
 
@@ -105,7 +108,12 @@ class ListReader:
             descriptors = [Descriptor.from_json(item, "manifests") for item in listed]
             found.update((descriptor.digest, descriptor) for descriptor in descriptors)
 
-        await self._read(reading, request, "manifests", missing=missing, bounds=REFERRER_BOUNDS, take=take)
+        try:
+            await self._read(reading, request, "manifests", missing=missing, bounds=REFERRER_BOUNDS, take=take)
+        except UpstreamProtocolError as error:
+            if "bound" not in error.detail and "limit_bytes" not in error.detail:
+                raise
+            reading.shortened = True
         await self._in_order(reading, found.values(), lambda entry: str(entry.digest))
 
     async def _read(
@@ -127,6 +135,7 @@ class ListReader:
                         raise answer.error(
                             UpstreamProtocolError,
                             f"it lists more than {bounds.entries} {key}; {remedy}",
+                            bound="entries",
                         )
 
     async def _pages(
@@ -143,10 +152,12 @@ class ListReader:
             if url in seen:
                 raise self._session.protocol_error(f"its pages of {path} do not end: {url[:200]!r} is repeated")
             if reading.pages >= bounds.pages:
-                raise self._session.protocol_error(f"its list at {path} has more than {bounds.pages} pages; {remedy}")
+                raise self._session.protocol_error(
+                    f"its list at {path} has more than {bounds.pages} pages; {remedy}", bound="pages"
+                )
             if clock.monotonic_seconds() > until_seconds:
                 raise self._session.protocol_error(
-                    f"its list at {path} has not ended within {bounds.seconds:g} s; {remedy}"
+                    f"its list at {path} has not ended within {bounds.seconds:g} s; {remedy}", bound="seconds"
                 )
             seen.add(url)
             page = Request(request.method, url, request.scopes, request.headers, counts=request.counts)
@@ -160,7 +171,9 @@ class ListReader:
             reading.received_bytes += len(body)
             if reading.received_bytes > bounds.whole_bytes:
                 raise answer.error(
-                    UpstreamProtocolError, f"its list is longer than {bounds.whole_bytes} bytes in all; {remedy}"
+                    UpstreamProtocolError,
+                    f"its list is longer than {bounds.whole_bytes} bytes in all; {remedy}",
+                    bound="bytes",
                 )
             yield answer, body
             url = parse_next_link(answer.headers.get("Link"))
@@ -171,7 +184,7 @@ class ListReader:
 
     def _remedy(self, bounds: ListBounds) -> str:
         if bounds is REFERRER_BOUNDS:
-            return "the referrers of this manifest are ignored, because no real manifest has as many"
+            return "the rest of the referrers of this manifest is ignored, because no real manifest has as many"
         setting = f"upstreams.{self._session.name}.limits.list_entries"
         return f"single tags can still be pulled; fix: raise {setting} if the list is meant to be that long"
 

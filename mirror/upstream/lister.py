@@ -11,6 +11,7 @@ import asyncio
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -84,7 +85,7 @@ class UpstreamLister:
 
         # The filter is optional for a registry, so it is applied here as well.
         kept = {str(entry.digest): entry for entry in reading.entries if artifact_type in {None, entry.artifact_type}}
-        return await _page(tuple(kept), page, kept.__getitem__)
+        return replace(await _page(tuple(kept), page, kept.__getitem__), shortened=reading.shortened)
 
     async def _names(
         self, request: Request, key: str, is_valid: Callable[[str], bool], missing: type[NotFound]

@@ -51,22 +51,30 @@ class UpstreamReader:
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         size_bytes = await blob_size(self._session, repository, digest)
+        # Some registries answer HEAD without a size. The head of a GET has the size, and its body is not read. A body
+        # in chunks has no size, but the answer to a Range tells the size of the whole.
+        for part in (None, RangeRequest(0, 0)):
+            if size_bytes is None:
+                with closing(await open_part(self._session, repository, digest, part)) as answer:
+                    size_bytes = whole_size(answer)
+                    nowhere = answer.error
         if size_bytes is None:
-            # Some registries answer HEAD without a size. The head of a GET has the size, and its body is not read.
-            async with self.open_blob(repository, digest) as blob:
-                size_bytes = blob.size_bytes
+            raise nowhere(
+                UpstreamProtocolError,
+                "the size of the blob is missing (Content-Length); fix: pull a manifest that names it first",
+            )
         return Descriptor(media_types.OCTET_STREAM, digest, size_bytes)
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         with closing(await open_part(self._session, repository, digest, part)) as answer:
-            size_bytes = whole_size(answer)
-            if size_bytes is None:
-                size_bytes = await blob_size(self._session, repository, digest)
-            if size_bytes is None:
-                raise answer.error(UpstreamProtocolError, "the size of the blob is missing (Content-Length)")
+            told_bytes = whole_size(answer)
+            if told_bytes is not None:
+                size_bytes = told_bytes
+            elif size_bytes is None:
+                size_bytes = (await self.stat_blob(repository, digest)).size_bytes
             span = _given_span(answer, part, size_bytes)
             with closing(UpstreamBlob(self._session, repository, digest, size_bytes, span)) as blob:
                 blob.begin(answer)

@@ -29,6 +29,7 @@ sync_runs = Table(
     ),
     Column("moved_bytes", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
+    Column("goes_on_at", UtcDateTime),
     Index(None, "rule", "id"),
 )
 
