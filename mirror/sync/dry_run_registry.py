@@ -14,7 +14,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Reader, Registry
 from mirror.runtime.lru_cache import LruCache
 from mirror.transfer.partial_store import PartialBlob, PartialStore
-from mirror.transfer.referrer_copies import KeepsUnderTags
+from mirror.transfer.referrer_copies import keeps_under_tags
 from mirror.wire.ranges import RangeRequest
 
 #: Bytes of manifests kept in memory for second targets. Manifests beyond are read from the upstream again (ADR 25).
@@ -41,7 +41,7 @@ class DryRunSource(DelegatingRegistry):
     @property
     def keeps_referrers_under_tags(self) -> bool:
         """True if the upstream's referrers are only found through tags."""
-        return isinstance(self.inner, KeepsUnderTags) and self.inner.keeps_referrers_under_tags
+        return keeps_under_tags(self.inner)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         manifest = await super().get_manifest(repository, target)

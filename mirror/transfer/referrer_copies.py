@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import Busy, MirrorError, NotFound, StorageFault, UpstreamPaused, UpstreamUnreachable
@@ -22,16 +22,6 @@ _MOST_LEVELS = 4
 MOST_REFERRERS: Final = 1000
 _CREATED: Final = "org.opencontainers.image.created"
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
-
-@runtime_checkable
-class KeepsUnderTags(Protocol):
-    """Registry that may lack the referrers API, so its referrers are only found through tags."""
-
-    @property
-    def keeps_referrers_under_tags(self) -> bool:
-        """True if the registry is known to lack the referrers API."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +150,17 @@ async def copy_referrers(
     return CopiedReferrers(count, moved_bytes, warnings)
 
 
+def keeps_under_tags(source: ReadLister) -> bool:
+    """Return True if a registry is known to lack the referrers API, so its referrers are only found through tags."""
+    # No protocol with isinstance(): sources wrap sources, each test would ask twice, and each tag of a run asks.
+    return bool(getattr(source, "keeps_referrers_under_tags", False))
+
+
 def _has_none(source: ReadLister, subject: Digest, listed: Collection[Tag]) -> bool:
     """Return True if the tags of the source prove a manifest to have no referrers."""
     # Without the referrers API, an index of referrers lies under a tag made of the subject's digest (distribution-spec,
     # "Referrers Tag Schema"). If that tag is not listed, no request is needed.
-    by_tag = isinstance(source, KeepsUnderTags) and source.keeps_referrers_under_tags
-    return by_tag and fallback_tag(subject) not in listed
+    return keeps_under_tags(source) and fallback_tag(subject) not in listed
 
 
 async def _referrers(

@@ -11,12 +11,13 @@ import asyncio
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
-from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported
+from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported, UpstreamRefused
 from mirror.registry.port import Page
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.upstream.http.exchange import Request
@@ -108,9 +109,12 @@ class UpstreamLister:
                 # An unknown repository says nothing about the API.
                 if error.detail.get("code") != "NAME_UNKNOWN":
                     self._no_api_until_seconds = self._session.clock.monotonic_seconds() + _NO_API_SECONDS
-        tagged = Request("GET", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX, counts=True)
+        tagged = Request("HEAD", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX)
         try:
-            await self._lists.referrers(reading, tagged, ManifestUnknown)
+            # Most manifests have no referrers, and upstreams count the GET of a manifest.
+            with suppress(Unsupported, UpstreamRefused):
+                (await self._session.send(tagged, expect={200}, missing=ManifestUnknown)).close()
+            await self._lists.referrers(reading, replace(tagged, method="GET", counts=True), ManifestUnknown)
         except NotFound:
             reading.entries.clear()
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import CircuitOpen, UpstreamBusy, UpstreamPaused
 from mirror.registry.port import Blob, Page, ReadLister
-from mirror.transfer.referrer_copies import KeepsUnderTags
+from mirror.transfer.referrer_copies import keeps_under_tags
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 
@@ -38,7 +38,7 @@ class PausingSource:
     @property
     def keeps_referrers_under_tags(self) -> bool:
         """True if the upstream's referrers are only found through tags."""
-        return isinstance(self._inner, KeepsUnderTags) and self._inner.keeps_referrers_under_tags
+        return keeps_under_tags(self._inner)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         self._require_asking()

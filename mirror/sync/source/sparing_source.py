@@ -12,7 +12,7 @@ from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.lru_cache import LruCache
-from mirror.transfer.referrer_copies import KeepsUnderTags
+from mirror.transfer.referrer_copies import keeps_under_tags
 
 #: Bytes of manifests kept for other tags of the same digest, and for members that several indexes share.
 _MOST_KEPT_BYTES: Final = 16 * 1024 * 1024
@@ -44,7 +44,7 @@ class SparingSource(DelegatingRegistry):
     @property
     def keeps_referrers_under_tags(self) -> bool:
         """True if the upstream's referrers are only found through tags."""
-        return isinstance(self.inner, KeepsUnderTags) and self.inner.keeps_referrers_under_tags
+        return keeps_under_tags(self.inner)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         found = await self.inner.resolve(repository, target)
