@@ -20,10 +20,12 @@ from mirror.oci.errors import (
     UpstreamRefused,
 )
 from mirror.oci.media_types import OCI_INDEX
+from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import RunOutcome, TagOutcome
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
+from mirror.sync.rule_status import rule_statuses
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
 from mirror.sync.schedule import Cron, Every, Schedule, goes_on_at
@@ -120,6 +122,10 @@ async def test_referrers_are_listed_once_for_all_tags_of_a_digest(
         assert listed == [ONE.digest]
 
 
+async def nobody(_rule: str) -> bool:
+    return False
+
+
 class Limited(Upstream):
     """An upstream that refuses the reads of tags or manifests over a number.
 
@@ -178,6 +184,11 @@ async def test_the_first_429_pauses_the_rule_and_the_next_run_goes_on(
         at,
     )
     assert recorded.last_run.reason.startswith("paused: upstream hub: answered 429; goes on at 2026-")
+    (state,) = await rule_statuses([RULE], here.records.sync_runs, nobody, clock.now())
+    assert (state.state, state.failure is not None) == ("paused", True)
+    assert state.next_run_at is not None
+    assert state.next_run_at >= at
+    assert state.to_json()["runs"][0]["goes_on_at"] == machine_time(at)
     entries = Counter(entry.outcome for entry in await here.records.sync_runs.entries(recorded.last_run.id))
     assert entries == {TagOutcome.COPIED: 10, TagOutcome.PLANNED: 90}
     assert not any("failed" in line for line in told.lines)

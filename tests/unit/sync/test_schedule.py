@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.sync_runs import RuleRecord, Run, RunOutcome
-from mirror.sync.schedule import Cron, Every, duration_text, next_run, parse_duration
+from mirror.sync.schedule import Cron, Every, Schedule, duration_text, next_run, parse_duration
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -129,3 +129,13 @@ def test_rules_with_the_same_times_are_spread() -> None:
     due = {next_run(Cron("0 3 * * *"), f"rule{number}", past(NOON, NOON), NOON) for number in range(100)}
     assert len(due) == 100
     assert max(due) - min(due) > timedelta(seconds=45)
+
+
+@pytest.mark.parametrize("schedule", [Every(6 * HOUR), Cron("0 3 * * *")], ids=str)
+def test_a_paused_run_is_due_when_it_may_go_on(schedule: Schedule) -> None:
+    """Rules with one upstream do not all go on at the same moment."""
+    at = NOON + 2 * HOUR
+    paused = Run(1, "contiv", NOON, outcome=RunOutcome.PAUSED, goes_on_at=at)
+    due = next_run(schedule, "contiv", RuleRecord(NOON, paused), NOON)
+    assert at <= due <= at + timedelta(seconds=30)
+    assert due != next_run(schedule, "another", RuleRecord(NOON, paused), NOON)
