@@ -161,7 +161,9 @@ class HostPlanner:
         require_plugin(manifest, str(reference))
         if manifest.config is None:
             raise AssertionError("a plugin has a config")
-        content = (await read_plugin_config(registry, repository, manifest.config.digest)).require()
+        content = (
+            await read_plugin_config(registry, repository, manifest.config.digest, manifest.config.size_bytes)
+        ).require()
         return PluginRelease(remote, manifest.digest, PluginConfig.parse(content))
 
     async def _find_login(self, host: str) -> Credentials | None:

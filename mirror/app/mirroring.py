@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from mirror.sync.rule import MirrorRule
 from mirror.sync.rule_status import RuleStatus, rule_statuses
 from mirror.sync.run import run_rules
 from mirror.sync.run_result import RunSummary
+from mirror.sync.source.sparing_source import SparingSource
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.progress_reporting import Reporter, SilentReporter
+from mirror.upstream.registry import UpstreamRegistry
 
 _CLOCK = SystemClock()
 
@@ -45,7 +47,7 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
         runs, derivations = store.records.sync_runs, store.records.derivations
         layers, locks, absent = services.layers.of(store), BlobLocks(store.downloads), store.records.absent
         context = RunContext(runs, derivations, layers, _CLOCK, reporter, locks, rules=configured, absent=absent)
-        return await run_rules(rules, sources, services.checked(store), services.rule_locks, context)
+        return await run_rules(rules, sparing(sources, store), services.checked(store), services.rule_locks, context)
 
 
 async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
@@ -64,7 +66,7 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
         runs, derivations = store.records.sync_runs, store.records.derivations
         layers, reporter, absent = services.layers.of(store), SilentReporter(), store.records.absent
         real = RunContext(runs, derivations, layers, _CLOCK, reporter, BlobLocks(), rules=configured, absent=absent)
-        upstreams = {name: registry.source(source) for name, source in sources.items()}
+        upstreams = {name: registry.source(source) for name, source in sparing(sources, store).items()}
         # No rule locks: a dry run writes nothing, and need not wait for a run.
         return await run_rules(rules, upstreams, registry, nullcontext, dry_run_context(real, registry))
 
@@ -89,6 +91,12 @@ async def _existing_store(settings: Settings) -> AsyncIterator[Store]:
     with folder as made:
         async with Store.open(Path(made)) as store:
             yield store
+
+
+def sparing(upstreams: Mapping[str, UpstreamRegistry], store: Store) -> dict[str, SparingSource]:
+    """Return upstreams of which mirror rules read no manifest that the store holds."""
+    find_held = store.records.sync_runs.held_manifest
+    return {name: SparingSource(upstream, find_held) for name, upstream in upstreams.items()}
 
 
 def _sources(rules: Sequence[MirrorRule]) -> set[str]:

@@ -19,6 +19,7 @@ from mirror.admission.admission_metrics import DECISIONS, decision_counter
 from mirror.app import metrics
 from mirror.app.access_control import anonymous_rights, authenticating, forwarded_headers, operators
 from mirror.app.api_reports import ApiReports
+from mirror.app.mirroring import sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.filters.authorize import Authorize
@@ -185,7 +186,8 @@ def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], sl
         absent=store.records.absent,
     )
     counted = SyncMetrics(slot, [section.name for section in services.settings.mirrors])
-    return RuleScheduler(upstreams, services.checked(store), services.rule_locks, runs, context, counted.ran)
+    sources = sparing(upstreams, store)
+    return RuleScheduler(sources, services.checked(store), services.rule_locks, runs, context, counted.ran)
 
 
 def _engines(settings: Settings, store: Store, slot: WorkerSlot) -> EngineTracker:

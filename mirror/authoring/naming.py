@@ -26,7 +26,7 @@ async def notes_on_name(reader: Reader, repository: Repository, manifest: Manife
     """
     if manifest.config is None or not manifest.is_plugin:
         return ()
-    blob = await read_plugin_config(reader, repository, manifest.config.digest)
+    blob = await read_plugin_config(reader, repository, manifest.config.digest, manifest.config.size_bytes)
     if blob.content is None:
         return ()
     return await in_thread(config_notes, blob.content, local_name(repository.name, tag.name))

@@ -157,7 +157,7 @@ async def _read_layers(
             read.pass_over(layer)
             continue
         try:
-            async with reader.open_blob(repository, layer.digest) as blob:
+            async with reader.open_blob(repository, layer.digest, None, layer.size_bytes) as blob:
                 facts = await read_layer(blob, blob.size_bytes, limits, watcher, make=_make, advance=progress.advance)
                 read.add(layer.digest, facts)
         except BlobUnknown:
@@ -196,7 +196,7 @@ async def _make(steps: Iterator[int]) -> None:
 async def _config_blob(reader: Reader, repository: Repository, manifest: Manifest) -> ConfigBlob:
     if manifest.config is None:
         raise ManifestInvalid(f"{manifest.digest} is not a plugin: it has no config")
-    return await read_plugin_config(reader, repository, manifest.config.digest)
+    return await read_plugin_config(reader, repository, manifest.config.digest, manifest.config.size_bytes)
 
 
 def _parsed(content: bytes | None) -> PluginConfig | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mirror.authoring.naming import notes_on_name
 from mirror.oci import Digest, Manifest, Repository, Tag
-from mirror.oci.errors import ConfigurationFault, NotFound
+from mirror.oci.errors import ConfigurationFault, NotFound, UpstreamProtocolError
 from mirror.records.absent_content import AbsentContents
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader, Registry
@@ -108,6 +108,10 @@ async def _bring_referrers(
     listed = [tag async for tag in all_tags(registry, origin.repository)]
     progress, locks = SilentProgress(), BlobLocks()
     for subject in subjects:
-        await copy_referrers(registry, origin.repository, subject, destination, progress, listed=listed, locks=locks)
+        copied = await copy_referrers(
+            registry, origin.repository, subject, destination, progress, listed=listed, locks=locks
+        )
+        if copied.warnings:
+            raise UpstreamProtocolError("; ".join(copied.warnings))
     for follower in companions(listed, subjects):
         await copy_graph(origin, follower, destination, [follower], progress)

@@ -96,7 +96,7 @@ async def _fetched(
     progress.expect(blob.size_bytes)
     gathered = bytearray()
 
-    async with reader.open_blob(repository, blob.digest) as content:
+    async with reader.open_blob(repository, blob.digest, None, blob.size_bytes) as content:
         if content.size_bytes != blob.size_bytes:
             raise ManifestInvalid(
                 f"{blob.digest} has {content.size_bytes} bytes instead of {blob.size_bytes} as in the manifest"

@@ -17,6 +17,7 @@ _STYLES = {
     TagOutcome.COPIED: "green",
     TagOutcome.UNCHANGED: "dim",
     TagOutcome.SKIPPED: "yellow",
+    TagOutcome.PLANNED: "yellow",
     TagOutcome.GONE: "yellow",
     TagOutcome.DROPPED: "yellow",
     TagOutcome.FAILED: "bold red",
@@ -69,7 +70,8 @@ class TagLine:
 
     def done(self, outcome: TagOutcome, reason: str = "") -> None:
         told = self._told(outcome, reason)
-        self._console.out(f"{self._label} {outcome}{f' {told}' if told else ''}", highlight=False)
+        # Written past the console, whose work for a line takes longer than all else for an unchanged tag.
+        self._console.file.write(f"{self._label} {outcome}{f' {told}' if told else ''}\n")
 
     def _told(self, outcome: TagOutcome, reason: str) -> str:
         if outcome is not TagOutcome.COPIED:

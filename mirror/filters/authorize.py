@@ -88,10 +88,10 @@ class Authorize(DelegatingRegistry):
         return await self.inner.stat_blob(repository, digest)
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         self.require(AccessAction.PULL, repository)
-        return self.inner.open_blob(repository, digest, part)
+        return self.inner.open_blob(repository, digest, part, size_bytes)
 
     async def begin_upload(
         self, repository: Repository, client: str | None = None, algorithm: str = "sha256"

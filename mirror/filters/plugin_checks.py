@@ -74,7 +74,7 @@ class PluginChecker:
         if manifest.config is None or not manifest.is_plugin:
             return None
         try:
-            config = await read_plugin_config(registry, repository, manifest.config.digest)
+            config = await read_plugin_config(registry, repository, manifest.config.digest, manifest.config.size_bytes)
             layers = await self._layers.facts_of(registry, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(

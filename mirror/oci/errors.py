@@ -33,6 +33,7 @@
     │   │   └── UpstreamOffline      upstream not asked because the configuration says so
     │   ├── UpstreamRefused          401, 403
     │   ├── UpstreamBusy             429, 5xx; temporary
+    │   │   └── UpstreamPaused       not asked again in this run after a 429 or 503
     │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar
     ├── StorageFault                 the local disk or catalog failed
     │   ├── StorageFull
@@ -214,6 +215,10 @@ class UpstreamBusy(UpstreamFault):
 
     temporary = True
     reason = "busy"
+
+
+class UpstreamPaused(UpstreamBusy):
+    """An upstream answered 429 or 503, so a run of a mirror rule asks it nothing more."""
 
 
 class UpstreamProtocolError(UpstreamFault):

@@ -109,11 +109,11 @@ class PullThroughRegistry(DelegatingRegistry):
             return Descriptor(OCTET_STREAM, digest, size_bytes)
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         routes = self._routes.of(repository)
         if not routes:
-            return self.inner.open_blob(repository, digest, part)
+            return self.inner.open_blob(repository, digest, part, size_bytes)
         return self._open_blob(repository, digest, part, routes)
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from mirror.oci import Digest, Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import MirrorError
 from mirror.records.origins import OtherTags
 
@@ -41,6 +41,8 @@ class RunOutcome(StrEnum):
     FAILED = "failed"
     #: The process was stopped or died. A death is recorded when the next run of the rule begins.
     INTERRUPTED = "interrupted"
+    #: The upstream answered 429 or 503. The tags that were not tried are tried when the rule goes on.
+    PAUSED = "paused"
 
 
 class TagChange(StrEnum):
@@ -71,7 +73,8 @@ class Run:
         outcome: outcome of the run, or ``running``.
         copied, unchanged, skipped, failed, gone, dropped: number of tags with this outcome.
         moved_bytes: bytes of blobs read from the upstream.
-        reason: reason of a failed run, or else of its first failed tag.
+        reason: reason of a failed or paused run, or else of its first failed tag.
+        goes_on_at: time at which a paused run may go on, in UTC; None for other runs.
     """
 
     id: int
@@ -87,6 +90,7 @@ class Run:
     dropped: int = 0
     moved_bytes: int = 0
     reason: str = ""
+    goes_on_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class TagRecord:
     Attributes:
         repository: local repository.
         tag: the tag; None if the tags of the repository could not be listed.
-        outcome: ``planned`` until the outcome is known.
+        outcome: ``planned`` until the outcome is known, and for a tag that a paused run has not tried.
         before: local digest before the run.
         after: local digest after the run; None if unknown or if the tag was removed.
         moved_bytes: bytes of blobs read from the upstream.
@@ -111,6 +115,7 @@ class TagRecord:
         difference: privileges that a moved plugin requests more or no longer.
         error: error that made the tag fail.
         advice: sentence for users of a copied plugin. Empty if there is none.
+        warnings: sentences about content beside the tag that could not be copied, such as referrers.
     """
 
     repository: Repository
@@ -126,6 +131,7 @@ class TagRecord:
     difference: tuple[str, ...] = ()
     error: MirrorError | None = None
     advice: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -264,6 +270,14 @@ class RunRecorder(Protocol):
 
     async def other_tags(self, repository: Repository) -> OtherTags:
         """Return the tags of a repository that clients have pushed, and those that were pulled through."""
+        ...
+
+    async def tag_digests(self, repository: Repository, tags: Collection[Tag]) -> Mapping[Tag, Digest]:
+        """Return the digests of those of ``tags`` that exist in a repository."""
+        ...
+
+    async def held_manifest(self, owner: Repository, digest: Digest, media_type: str) -> Manifest | None:
+        """Return a manifest that any repository holds as this type, else None. Owners, who want it, take turns."""
         ...
 
 

@@ -33,19 +33,22 @@ class ConfigBlob:
         return self.content
 
 
-async def read_plugin_config(reader: Reader, repository: Repository, digest: Digest) -> ConfigBlob:
+async def read_plugin_config(
+    reader: Reader, repository: Repository, digest: Digest, size_bytes: int | None = None
+) -> ConfigBlob:
     """Read the config of a plugin.
 
     Args:
         reader: the registry holding the plugin.
         repository: the plugin's repository.
         digest: digest of the config.
+        size_bytes: size of the config according to the manifest; None if the caller does not know it.
 
     Raises:
         BlobUnknown: the repository does not hold the config.
         MirrorError: any other error of the registry while the blob is read.
     """
-    async with reader.open_blob(repository, digest) as blob:
+    async with reader.open_blob(repository, digest, None, size_bytes) as blob:
         # The size is checked before the read, so that a hostile config never occupies memory.
         content = b"".join([chunk async for chunk in blob]) if blob.size_bytes <= MAX_CONFIG_BYTES else None
         return ConfigBlob(blob.size_bytes, content)

@@ -126,7 +126,7 @@ class MemoryRegistry:
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         content = self._blob(repository, digest)
         span = Span(0, len(content)) if part is None else part.resolve(len(content))

@@ -133,10 +133,12 @@ class Page(Generic[Entry]):
     Attributes:
         entries: the entries of the part.
         more: True if more entries follow.
+        shortened: True if the list is longer than its bounds, so that entries are missing.
     """
 
     entries: tuple[Entry, ...]
     more: bool = False
+    shortened: bool = False
 
 
 class Reader(Protocol):
@@ -164,9 +166,16 @@ class Reader(Protocol):
         ...
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         """Open a blob, or the requested part of it.
+
+        Args:
+            repository: the repository that holds the blob.
+            digest: the blob.
+            part: the part to read; None for the whole blob.
+            size_bytes: size of the blob according to its manifest; None if the caller does not know it. A registry
+                that knows the size of its blobs ignores this size. Some servers send blobs without their size.
 
         Raises:
             BlobUnknown: the repository does not hold the blob.

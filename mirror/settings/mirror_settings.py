@@ -19,6 +19,7 @@ from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
 from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
 from mirror.transfer.graph.foreign_layers import check_foreign_host
+from mirror.transfer.referrer_copies import MOST_REFERRERS
 from mirror.transfer.tag_selection import TagSelection
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[smhd]$")]
@@ -115,6 +116,17 @@ class DeriveSettings(Section):
         return changes
 
 
+class ReferrerSettings(Section):
+    """Referrers, such as signatures and attestations, that a rule copies beside a plugin."""
+
+    most: int = Field(
+        MOST_REFERRERS,
+        ge=0,
+        le=10_000,
+        description="largest number of referrers copied for one manifest, the newest first; 0: none",
+    )
+
+
 class MirrorSettings(Section):
     """A rule that copies content of an upstream before somebody asks for it."""
 
@@ -153,6 +165,10 @@ class MirrorSettings(Section):
         None, description="changes for derived copies under the tags; the originals are kept by their digests"
     )
 
+    referrers: ReferrerSettings = Field(
+        ReferrerSettings(), description="copies of signatures, attestations and other referrers"
+    )
+
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.every is not None and self.cron is not None:
@@ -184,6 +200,7 @@ class MirrorSettings(Section):
             retention=None if self.keep is None else _retention(self.keep),
             changes=None if self.derive is None else self.derive.changes(),
             choice=self._choice(),
+            most_referrers=self.referrers.most,
         )
         return replace(rule, fingerprint=self.fingerprint)
 

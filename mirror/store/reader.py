@@ -64,10 +64,9 @@ class StoreReader:
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
-        size_bytes = await self._blob_size(repository, digest)
-        async with self._blobs.open(digest, size_bytes, part) as blob:
+        async with self._blobs.open(digest, await self._blob_size(repository, digest), part) as blob:
             yield blob
 
     async def _read_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:

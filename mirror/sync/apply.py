@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import MirrorError, NotFound, TagPushed
+from mirror.oci import Digest, Tag
+from mirror.oci.errors import MirrorError, NotFound, TagPushed, UpstreamPaused
 from mirror.plugin.config.own_name import local_name
-from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.lint.name_checks import naming_note
-from mirror.plugin.policy.privilege_difference import PrivilegeDifference
 from mirror.records.absent_content import warnings_about
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
-from mirror.registry.config_reading import read_plugin_config
-from mirror.registry.port import Reader
+from mirror.registry.privilege_changes import privilege_changes, read_config_of
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
 from mirror.sync.removals import remove_tags
@@ -27,11 +24,11 @@ from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.graph.returned_content import lacks_content
 from mirror.transfer.progress_reporting import TagProgress
-from mirror.transfer.referrer_copies import copy_referrers
+from mirror.transfer.referrer_copies import CopiedReferrers, copy_referrers
 from mirror.transfer.tag_selection import companions
 
-# Equal to the size of the gate, which all repositories of the rule share: more tasks would only wait.
-_TAGS_AT_ONCE = 8
+# Copies wait for the gate, which all repositories of the rule share. Unchanged tags only ask for their referrers.
+_TAGS_AT_ONCE = 32
 
 
 async def apply_plan(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord]:
@@ -43,16 +40,22 @@ async def apply_plan(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord
     Cancellation keeps every finished tag. Of unfinished tags it keeps the content from which the next run continues.
     """
     listed, mapping, subjects = plan.listed, run.mapping, set[Digest]()
-    records = [await run.fail(tag, error) for tag, error in plan.failed]
+    records = await _note_failed(run, plan.failed)
     records += await _apply_tags(run, plan.tags, listed, subjects)
     # Companions come last: their names follow from the digests that the tags above lead to.
     followers = await in_thread(companions, listed, subjects)
     if followers:
         state = await LocalTags.read(mapping, run.context)
         plans, failed = await plan_tags(mapping, run.context, followers, state, listed)
-        records += [await run.fail(tag, error) for tag, error in failed]
-        records += await _apply_tags(run, plans, listed, set())
+        records += await _note_failed(run, failed) + await _apply_tags(run, plans, listed, set())
     return records + await remove_tags(run, plan)
+
+
+async def _note_failed(run: RepositoryRun, failed: Iterable[tuple[Tag, MirrorError]]) -> list[TagRecord]:
+    """Report and record tags that could not be planned. Tags that were not tried are only recorded, all at once."""
+    left = [run.untried(tag) for tag, error in failed if isinstance(error, UpstreamPaused)]
+    await run.context.journal.record(run.run, [RunStep(record) for record in left])
+    return [await run.fail(tag, error) for tag, error in failed if not isinstance(error, UpstreamPaused)] + left
 
 
 async def _apply_tags(
@@ -70,10 +73,19 @@ async def _apply_tags(
     await run.context.journal.record(run.run, planned)
 
     async def apply(plan: TagPlan) -> TagRecord:
+        # Unchanged tags move nothing, so they do not wait for the gate.
+        if plan.decision.action is not TagAction.COPY:
+            return await _apply_tag(run, plan, listed, subjects)
         async with run.gate:
+            if run.pausing.pause is not None:
+                return _untried(run, plan)
             return await _apply_tag(run, plan, listed, subjects)
 
     return await map_concurrently(_TAGS_AT_ONCE, apply, plans)
+
+
+def _untried(run: RepositoryRun, plan: TagPlan) -> TagRecord:
+    return run.untried(plan.tag, plan.known.local_digest, plan.decision.wanted)
 
 
 async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag], subjects: set[Digest]) -> TagRecord:
@@ -83,8 +95,12 @@ async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag],
     except TagPushed as error:  # during the run
         digest = plan.known.local_digest
         record = run.tag_record(plan.tag, TagOutcome.SKIPPED, before=digest, after=digest, reason=str(error))
+    except UpstreamPaused:
+        record = _untried(run, plan)  # as recorded before the copy began
+        progress.done(record.outcome, record.reason)
+        return record
     except MirrorError as error:
-        record = run.tag_record(plan.tag, TagOutcome.FAILED, before=plan.known.local_digest).failed(error)
+        record = run.failure(plan.tag, error, before=plan.known.local_digest)
     as_wanted = record.error is None and (record.outcome is TagOutcome.COPIED or plan.is_as_wanted)
     row = _row(run, plan, record) if as_wanted and not plan.is_others else plan.row
     changed = row is not None and as_wanted and (row != plan.row or plan.pulled)
@@ -166,7 +182,7 @@ async def _advice(mapping: RepositoryMapping, record: TagRecord) -> str:
     if record.outcome is not TagOutcome.COPIED or record.after is None or record.tag is None:
         return ""
     try:
-        config = await _config(mapping.destination, mapping.local_repository, record.after)
+        config = await read_config_of(mapping.destination, mapping.local_repository, record.after)
     except MirrorError:
         return ""  # the content is complete, and checks report a config that cannot be read
     name = local_name(mapping.local_repository.name, record.tag.name)
@@ -181,47 +197,12 @@ async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagReco
     if plan.decision.change in {TagChange.MOVED, TagChange.TAKEN_OVER}:
         after = record.after or upstream_digest
         later = (mapping.destination, repository, after)
-        return await _privilege_changes((mapping.destination, repository, before), later)
+        return await privilege_changes((mapping.destination, repository, before), later)
     if plan.decision.change is TagChange.HELD:
         held = before if plan.row is None else plan.row.copied
         moved = (mapping.source, mapping.upstream_repository, upstream_digest)
-        return await _privilege_changes((mapping.destination, repository, held), moved)
+        return await privilege_changes((mapping.destination, repository, held), moved)
     return ()
-
-
-async def _privilege_changes(
-    earlier: tuple[Reader, Repository, Digest], later: tuple[Reader, Repository, Digest]
-) -> tuple[str, ...]:
-    """Compare the privileges of two plugins.
-
-    Args:
-        earlier: registry, repository and digest of the earlier manifest.
-        later: registry, repository and digest of the later manifest.
-
-    Returns:
-        One line for each difference. Empty if one of the two manifests is no plugin. A single line with the error if a
-        manifest or config cannot be read.
-    """
-    try:
-        before, after = await _config(*earlier), await _config(*later)
-    except MirrorError as error:
-        return (f"the privileges could not be compared: {error}",)
-    return () if before is None or after is None else await in_thread(_lines, before, after)
-
-
-def _lines(before: PluginConfig, after: PluginConfig) -> tuple[str, ...]:
-    return PrivilegeDifference.between(before, after).lines()
-
-
-async def _config(reader: Reader, repository: Repository, digest: Digest) -> PluginConfig | None:
-    manifest = await reader.get_manifest(repository, digest)
-    config = manifest.config
-    if config is None or not manifest.is_plugin or config.size_bytes > MAX_CONFIG_BYTES:
-        return None
-    blob = await read_plugin_config(reader, repository, config.digest)
-    if blob.size_bytes != config.size_bytes:
-        return None
-    return await in_thread(PluginConfig.parse, blob.require())
 
 
 def _event(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> TagEvent | None:
@@ -266,27 +247,48 @@ async def _follow(
     as_wanted: bool,
 ) -> TagRecord:
     """Add the digests reached from a tag to ``subjects``. If the tag is in its wanted state, copy their referrers."""
-    mapping, locks, count, moved_bytes = run.mapping, run.context.locks, 0, 0
-    place, upstream_repository = (
-        CopyDestination(mapping.destination, mapping.local_repository),
-        mapping.upstream_repository,
-    )
+    count, moved_bytes, warnings = 0, 0, record.warnings
     error: MirrorError | None = None
     try:
-        found = await _subjects(mapping, record)
+        found = await _subjects(run.mapping, record)
         subjects |= found
         for subject in found if as_wanted else ():
-            async with run.subject_locks.hold(subject):
-                copied = await copy_referrers(
-                    mapping.source, upstream_repository, subject, place, progress, listed=listed, locks=locks
-                )
+            copied = await _copy_referrers(run, subject, listed, progress)
             count, moved_bytes = count + copied.count, moved_bytes + copied.moved_bytes
+            warnings += copied.warnings
+    except UpstreamPaused:
+        pass  # the tag itself is here, and the next run looks for its referrers again
     except MirrorError as failure:
         error = failure
+    if warnings:
+        record = replace(record, warnings=warnings)
     if count:
         reason = ", ".join([*([record.reason] if record.reason else []), f"with {count} referrer(s)"])
         record = replace(record, outcome=TagOutcome.COPIED, reason=reason, moved_bytes=record.moved_bytes + moved_bytes)
     return record if error is None else record.failed(error)
+
+
+async def _copy_referrers(
+    run: RepositoryRun, subject: Digest, listed: Collection[Tag], progress: TagProgress
+) -> CopiedReferrers:
+    """Copy the referrers of a manifest, once in a run, however many tags lead to the manifest."""
+    mapping = run.mapping
+    place = CopyDestination(mapping.destination, mapping.local_repository)
+    async with run.subject_locks.hold(subject):
+        if subject in run.followed:
+            return CopiedReferrers(0, 0)
+        copied = await copy_referrers(
+            mapping.source,
+            mapping.upstream_repository,
+            subject,
+            place,
+            progress,
+            listed=listed,
+            locks=run.context.locks,
+            most=mapping.rule.most_referrers,
+        )
+        run.followed.add(subject)
+        return copied
 
 
 async def _subjects(mapping: RepositoryMapping, record: TagRecord) -> set[Digest]:

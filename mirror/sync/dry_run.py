@@ -7,7 +7,7 @@ it (ADR 25).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from mirror.oci import Digest, Repository, Tag
@@ -24,6 +24,9 @@ from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, derive_beside
 from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import SilentReporter
 
+#: Returns the tags of a repository that a dry run has set, or deleted (None).
+AssumedTags = Callable[[Repository], Mapping[Tag, Digest | None]]
+
 
 class DryRunRecorder:
     """Journal that keeps nothing after the dry run.
@@ -34,14 +37,17 @@ class DryRunRecorder:
         journal: journal to read. Nothing is written to it.
         derivations: records of copies with changes to read. Nothing is written to them.
         clock: source of the current time.
+        assumed_tags: returns the tags of a repository that the dry run has set or deleted (None).
     """
 
-    def __init__(self, journal: RunRecorder, derivations: Derivations, clock: Clock) -> None:
+    def __init__(self, journal: RunRecorder, derivations: Derivations, clock: Clock, assumed_tags: AssumedTags) -> None:
         self._journal = journal
         self._derivations = derivations
         self._clock = clock
+        self._assumed_tags = assumed_tags
         # Only read by runs, so the methods of the journal itself serve.
         self.pulled_since, self.other_tags = journal.pulled_since, journal.other_tags
+        self.held_manifest = journal.held_manifest
         self._rows: dict[Repository, dict[Tag, MirroredTag]] = {}
         self._derived: dict[Digest, Derivation] = {}
 
@@ -62,6 +68,12 @@ class DryRunRecorder:
         """Read the tags of a repository copied by rules, including the copies assumed so far."""
         return {**await self._journal.mirrored(repository), **self._rows.get(repository, {})}
 
+    async def tag_digests(self, repository: Repository, tags: Collection[Tag]) -> Mapping[Tag, Digest]:
+        """Read the digests of tags, including the tags assumed so far."""
+        assumed = self._assumed_tags(repository)
+        found = {**await self._journal.tag_digests(repository, tags), **assumed}
+        return {tag: digest for tag in tags if (digest := found.get(tag)) is not None}
+
     async def record_derivation(self, digest: Digest, derivation: Derivation) -> None:
         """Remember the derivation of an assumed copy."""
         self._derived.setdefault(digest, derivation)
@@ -73,7 +85,7 @@ class DryRunRecorder:
 
 def dry_run_context(context: RunContext, registry: DryRunRegistry) -> RunContext:
     """Make the context of a dry run from the context of runs."""
-    journal = DryRunRecorder(context.journal, context.derivations, context.clock)
+    journal = DryRunRecorder(context.journal, context.derivations, context.clock, registry.assumed_tags)
     return replace(
         context,
         journal=journal,

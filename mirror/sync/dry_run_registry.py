@@ -14,7 +14,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Reader, Registry
 from mirror.runtime.lru_cache import LruCache
 from mirror.transfer.partial_store import PartialBlob, PartialStore
-from mirror.transfer.referrer_copies import KeepsUnderTags
+from mirror.transfer.referrer_copies import keeps_under_tags
 from mirror.wire.ranges import RangeRequest
 
 #: Bytes of manifests kept in memory for second targets. Manifests beyond are read from the upstream again (ADR 25).
@@ -41,7 +41,7 @@ class DryRunSource(DelegatingRegistry):
     @property
     def keeps_referrers_under_tags(self) -> bool:
         """True if the upstream's referrers are only found through tags."""
-        return isinstance(self.inner, KeepsUnderTags) and self.inner.keeps_referrers_under_tags
+        return keeps_under_tags(self.inner)
 
     def open_url(
         self, url: str, layer: Descriptor, part: RangeRequest | None = None
@@ -108,7 +108,7 @@ class DryRunRegistry(DelegatingRegistry):
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         if (repository, digest) in self._blobs:
             reader, repository, _ = self.seen_at(digest)
@@ -118,7 +118,7 @@ class DryRunRegistry(DelegatingRegistry):
             with suppress(BlobUnknown):
                 await self.inner.stat_blob(repository, digest)
                 reader = self.inner
-        async with reader.open_blob(repository, digest, part) as blob:
+        async with reader.open_blob(repository, digest, part, size_bytes) as blob:
             yield blob
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
@@ -160,6 +160,10 @@ class DryRunRegistry(DelegatingRegistry):
     async def watch_download(self, digest: Digest) -> PartialBlob | None:
         """Open the bytes of a download held by the store."""
         return await self._downloads.watch_download(digest)
+
+    def assumed_tags(self, repository: Repository) -> dict[Tag, Digest | None]:
+        """Return the tags of a repository that were set here, or deleted (None)."""
+        return {tag: digest for (name, tag), digest in self._tags.items() if name == repository}
 
     def seen_at(self, digest: Digest) -> tuple[Reader, Repository, Descriptor]:
         """Return the place of a manifest or blob, found through the manifests read so far.

@@ -22,7 +22,8 @@ from mirror.transfer.graph.returned_content import ReturnedContent
 from mirror.transfer.tag_selection import companions, newest_first, select
 from mirror.wire.referrers_fallback import is_digest_tag
 
-_ASKED_AT_ONCE = 8
+# Nearly all tags of a run are unchanged, and one HEAD each is all that they cost. The limits of the upstream apply.
+_ASKED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class RepositoryPlan:
     Attributes:
         listed: all tags of the upstream repository.
         tags: plans for the tags selected by the rule, newest first.
-        failed: tags whose state could not be read, with the errors.
+        failed: tags whose state could not be read, with the errors. UpstreamPaused: the tag was not asked for.
         gone: tags copied by the rule and since deleted upstream.
         drop: tags copied by the rule and not covered by its retention.
     """
@@ -132,21 +133,28 @@ async def plan_tags(
     state: LocalTags,
     listed: frozenset[Tag],
 ) -> tuple[list[TagPlan], list[tuple[Tag, MirrorError]]]:
-    """Plan several tags, up to 8 at a time.
+    """Plan several tags.
 
     Returns:
         The plans, and the tags whose state could not be read, with the errors.
     """
     pins = mapping.rule.pinned(mapping.local_repository)
 
-    async def plan(tag: Tag) -> TagPlan | tuple[Tag, MirrorError]:
-        pin, row = pins.get(tag), state.own.get(tag)
-        upstream_digest = None
+    async def ask(tag: Tag) -> Digest | MirrorError | None:
         try:
             # A pinned tag needs no upstream tag: the pin names the digest to copy.
-            if tag in listed or pin is None:
-                upstream_digest = await _digest(mapping.source, mapping.upstream_repository, tag)
-            known = await _known(mapping, tag, state)
+            if tag in listed or tag not in pins:
+                return await _digest(mapping.source, mapping.upstream_repository, tag)
+        except MirrorError as error:
+            return error
+        return None
+
+    async def plan(tag: Tag) -> TagPlan | tuple[Tag, MirrorError]:
+        pin, row, upstream_digest = pins.get(tag), state.own.get(tag), upstream_digests[tag]
+        if isinstance(upstream_digest, MirrorError):
+            return tag, upstream_digest
+        try:
+            known = _known(mapping, tag, state, local_digests.get(tag))
         except MirrorError as error:
             return tag, error
         wanted = upstream_digest or pin
@@ -163,12 +171,14 @@ async def plan_tags(
             decision = replace(decision, change=None)
         return TagPlan(tag, upstream_digest, known, row, decision, tag in state.others.pulled)
 
+    upstream_digests = dict(zip(tags, await map_concurrently(_ASKED_AT_ONCE, ask, tags), strict=True))
+    # Read after the answers of the upstream, so that a push of the meantime is seen, and all tags in one read.
+    local_digests = await context.journal.tag_digests(mapping.local_repository, tags)
     found = await map_concurrently(_ASKED_AT_ONCE, plan, tags)
     return [each for each in found if isinstance(each, TagPlan)], [each for each in found if isinstance(each, tuple)]
 
 
-async def _known(mapping: RepositoryMapping, tag: Tag, state: LocalTags) -> KnownTag:
-    local_digest = await _digest(mapping.destination, mapping.local_repository, tag)
+def _known(mapping: RepositoryMapping, tag: Tag, state: LocalTags, local_digest: Digest | None) -> KnownTag:
     row = state.own.get(tag)
     known = KnownTag(
         local_digest,
@@ -221,11 +231,8 @@ async def _apply_retention(
     if retention is None:
         return plans, ()
     # Retention covers only tags copied by the rule. A tag pushed over since then is not the rule's any more.
-    held = {
-        tag: row
-        for tag, row in state.own.items()
-        if state.holds(tag, await _digest(mapping.destination, repository, tag))
-    }
+    local_digests = await context.journal.tag_digests(repository, state.own)
+    held = {tag: row for tag, row in state.own.items() if state.holds(tag, local_digests.get(tag))}
     of_its_own = {tag: row for tag, row in held.items() if not is_digest_tag(tag)}
     # After a jump of the clock, "pulled within 30 days" is unknown of every tag. The time is counted from the jump.
     candidates = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +17,12 @@ from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
 from mirror.runtime.clock_jumps import ClockJumps
 from mirror.sync.rule import MirrorRule
+from mirror.sync.source.pausing_source import PausingSource
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, LayerFactsReader, derive_beside
 from mirror.transfer.progress_reporting import Reporter, TagProgress
+from mirror.transfer.referrer_copies import concerns_one_content
+from mirror.wire.referrers_fallback import is_digest_tag
 
 #: Makes a copy with changes, like :func:`mirror.transfer.derive_copy.derive_beside`. Returns None if the digest of the
 #: copy cannot be known, because its layers are missing here (dry runs only).
@@ -98,14 +101,18 @@ class RepositoryRun:
         run: the run.
         context: services used by the run.
         gate: limit of the tags handled at the same time, shared by all repositories of the run.
+        pausing: upstream of the run, which knows of a pause.
         subject_locks: locks by subject digest, so each referrer is counted once.
+        followed: subjects whose referrers have been copied in this run.
     """
 
     mapping: RepositoryMapping
     run: Run
     context: RunContext
     gate: asyncio.Semaphore
-    subject_locks: BlobLocks
+    pausing: PausingSource
+    subject_locks: BlobLocks = field(default_factory=BlobLocks)
+    followed: set[Digest] = field(default_factory=set)
 
     def begin(self, tag: Tag) -> TagProgress:
         """Report the start of work on a tag."""
@@ -139,9 +146,34 @@ class RepositoryRun:
         if step != RunStep():
             await self.context.journal.record(self.run, [step])
 
+    def untried(self, tag: Tag | None, before: Digest | None = None, wanted: Digest | None = None) -> TagRecord:
+        """Make the record of a tag, or of the whole repository, that was not tried because the upstream paused."""
+        mapping = self.mapping
+        return TagRecord(
+            mapping.local_repository,
+            tag,
+            TagOutcome.PLANNED,
+            before,
+            wanted,
+            reason="not tried, because the upstream asked for a pause",
+            source=mapping.upstream_repository,
+        )
+
+    def failure(self, tag: Tag, error: MirrorError, before: Digest | None = None) -> TagRecord:
+        """Make the record of a tag for which work ended with an error.
+
+        A tag of a signature or the like, whose content is at fault, is skipped with a warning: anybody who may add
+        such a tag at an upstream must not make the rule fail for good.
+        """
+        record = self.tag_record(tag, TagOutcome.FAILED, before=before)
+        if is_digest_tag(tag) and concerns_one_content(error):
+            told = f"not copied: {error}"
+            return replace(record, outcome=TagOutcome.SKIPPED, after=before, reason=told, warnings=(told,))
+        return record.failed(error)
+
     async def fail(self, tag: Tag, error: MirrorError) -> TagRecord:
         """Report and record a failed tag."""
-        record = self.tag_record(tag, TagOutcome.FAILED).failed(error)
+        record = self.failure(tag, error)
         self.begin(tag).done(record.outcome, record.reason)
         await self.note(record)
         return record

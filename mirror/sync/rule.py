@@ -14,6 +14,7 @@ from mirror.records.sync_runs import RuleRecord
 from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule
 from mirror.transfer.graph.content_choice import EVERYTHING, ContentChoice
+from mirror.transfer.referrer_copies import MOST_REFERRERS
 from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag
 
@@ -43,6 +44,7 @@ class MirrorRule:
         retention: conditions for keeping the tags copied by the rule. None to keep all of them.
         changes: changes applied to each copied plugin. None to copy plugins unchanged.
         choice: choice of the members of indexes, and of foreign layers.
+        most_referrers: largest number of referrers, such as signatures, copied for one manifest.
         fingerprint: digest of the settings that decide what a run does. None if unknown.
     """
 
@@ -56,6 +58,7 @@ class MirrorRule:
     retention: Retention | None = None
     changes: DerivationChanges | None = None
     choice: ContentChoice = EVERYTHING
+    most_referrers: int = MOST_REFERRERS
     fingerprint: str | None = None
 
     @classmethod
@@ -72,6 +75,7 @@ class MirrorRule:
         retention: Retention | None = None,
         changes: DerivationChanges | None = None,
         choice: ContentChoice = EVERYTHING,
+        most_referrers: int = MOST_REFERRERS,
     ) -> MirrorRule:
         """Parse a rule in the notation of the configuration.
 
@@ -87,6 +91,7 @@ class MirrorRule:
             retention: see the attribute.
             changes: see the attribute.
             choice: see the attribute.
+            most_referrers: see the attribute.
 
         Raises:
             ConfigurationFault: a value is outside its grammar.
@@ -101,7 +106,19 @@ class MirrorRule:
             held = {place: digest for key, text in (pins or {}).items() for place, digest in _pin(names, key, text)}
         except MirrorError as error:
             raise ConfigurationFault(f"mirror rule {name}: {error}") from error
-        return cls(name, upstream, names, tags, schedule, held, on_upstream_delete, retention, changes, choice)
+        return cls(
+            name,
+            upstream,
+            names,
+            tags,
+            schedule,
+            held,
+            on_upstream_delete,
+            retention,
+            changes,
+            choice,
+            most_referrers,
+        )
 
     def wants(self, repository: Repository, tag: Tag) -> bool:
         """Return True if the rule may bring a tag to a local repository that it covers.

@@ -52,7 +52,7 @@ class RuleStatus:
 
     @property
     def state(self) -> str:
-        """Outcome of the latest run (``running``, ``succeeded``, ``failed``, ``interrupted``).
+        """Outcome of the latest run (``running``, ``succeeded``, ``failed``, ``interrupted``, ``paused``).
 
         ``changed`` if the run succeeded and the rule has been edited since. ``never run`` if there is no run.
         """
@@ -63,7 +63,7 @@ class RuleStatus:
 
     @property
     def failure(self) -> Run | None:
-        """Latest ended run if it failed or was interrupted, else None.
+        """Latest ended run if it failed, was interrupted or is paused, else None.
 
         A newer run, still going on, may be about to make up for the failure.
         """
@@ -191,6 +191,7 @@ def event_as_json(event: TagEvent) -> dict[str, Any]:
 def _run_as_json(run: Run) -> dict[str, Any]:
     values = {name: value for name, value in asdict(run).items() if name != "rule"}
     moments = {"started_at": machine_time(run.started_at), "ended_at": machine_time(run.ended_at)}
+    moments["goes_on_at"] = machine_time(run.goes_on_at)
     return values | moments | {"outcome": run.outcome.value}
 
 

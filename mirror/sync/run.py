@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Protocol
 
 from mirror.oci import Repository
-from mirror.oci.errors import ConfigurationFault, MirrorError
+from mirror.oci.errors import ConfigurationFault, MirrorError, UpstreamPaused
 from mirror.records.sync_runs import Run, RunOutcome, TagOutcome, TagRecord
 from mirror.registry.listing import all_repositories
 from mirror.registry.port import ReadLister, ReadWriteDeleter
@@ -22,7 +22,9 @@ from mirror.sync.planning import plan_repository
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun, RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run_result import RuleResult, RunSummary
-from mirror.transfer.blob_locks import BlobLocks, map_concurrently
+from mirror.sync.schedule import goes_on_at
+from mirror.sync.source.pausing_source import PausingSource
+from mirror.transfer.blob_locks import map_concurrently
 
 _REPOSITORIES_AT_ONCE = 8
 # Shared by all repositories of a rule: eight repositories at once must not mean 64 tags at once.
@@ -81,13 +83,13 @@ async def run_rule(
     Cancellation keeps every finished tag. Of an unfinished tag it keeps the content from which the next run continues.
     The run is recorded as interrupted.
     """
-    run = await context.journal.begin_run(rule.name, rule.fingerprint)
+    run, upstream = await context.journal.begin_run(rule.name, rule.fingerprint), PausingSource(source)
     done: dict[Repository, list[TagRecord]] = {}
     error: MirrorError | None = None
     outcome = RunOutcome.INTERRUPTED
     try:
         gate, turns = asyncio.Semaphore(_TAGS_AT_ONCE), defaultdict[Repository, asyncio.Lock](asyncio.Lock)
-        found = [mapping async for mapping in mappings(rule, source, destination)]
+        found = [mapping async for mapping in mappings(rule, upstream, destination)]
 
         async def copy(siblings: list[RepositoryMapping]) -> None:
             # One after the other: the second sibling is copied locally from the first, so the upstream sends each blob
@@ -95,14 +97,14 @@ async def run_rule(
             for mapping in siblings:
                 # Several upstream repositories of a pattern may meet in one local repository.
                 async with turns[mapping.local_repository]:
-                    records = await _run_repository(RepositoryRun(mapping, run, context, gate, BlobLocks()))
+                    records = await _run_repository(RepositoryRun(mapping, run, context, gate, upstream))
                     done.setdefault(mapping.local_repository, []).extend(records)
 
         # groupby joins neighbours only; mappings() yields siblings next to each other.
         groups = [list(siblings) for _, siblings in groupby(found, lambda mapping: mapping.upstream_repository)]
         with working_for(rule.name):
             await map_concurrently(_REPOSITORIES_AT_ONCE, copy, groups)
-        outcome = RunOutcome.SUCCEEDED
+        outcome, error = RunOutcome.SUCCEEDED, upstream.pause
     except MirrorError as failure:
         error = failure
     except asyncio.CancelledError:
@@ -111,7 +113,11 @@ async def run_rule(
             await context.journal.end_run(_ended(run, _result(rule, done), outcome, context))
         raise
     result = _result(rule, done, error)
-    outcome = outcome if result.succeeded else RunOutcome.FAILED
+    if isinstance(error, UpstreamPaused):
+        outcome = RunOutcome.PAUSED
+        result = replace(result, goes_on_at=goes_on_at(rule.schedule, run.started_at, context.clock.now(), error))
+    elif not result.succeeded:
+        outcome = RunOutcome.FAILED
     await context.journal.end_run(_ended(run, result, outcome, context))
     return result
 
@@ -166,6 +172,10 @@ async def _run_repository(run: RepositoryRun) -> list[TagRecord]:
     name = mapping.local_repository
     try:
         plan = await plan_repository(mapping, context)
+    except UpstreamPaused:
+        record = run.untried(None)
+        await run.note(record)
+        return [record]
     except MirrorError as error:
         record = TagRecord(name, None, TagOutcome.FAILED, source=mapping.upstream_repository).failed(error)
         context.reporter.begin(str(name)).done(record.outcome, record.reason)
@@ -194,4 +204,5 @@ def _ended(run: Run, result: RuleResult, outcome: RunOutcome, context: RunContex
         dropped=counts[TagOutcome.DROPPED],
         moved_bytes=result.moved_bytes,
         reason=result.reason,
+        goes_on_at=result.goes_on_at,
     )

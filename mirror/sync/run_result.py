@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 
 from mirror.oci.errors import MirrorError
+from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
 
 
@@ -17,11 +19,13 @@ class RuleResult:
         rule: name of the rule.
         tags: records of all tags handled by the run, in the order of handling.
         error: error that kept the rule from running, or from running to its end. None if there was none.
+        goes_on_at: time at which a paused run goes on. None if the run is not paused.
     """
 
     rule: str
     tags: tuple[TagRecord, ...] = ()
     error: MirrorError | None = None
+    goes_on_at: datetime | None = None
 
     def with_outcome(self, outcome: TagOutcome) -> tuple[TagRecord, ...]:
         """Return the records of the tags with one outcome."""
@@ -54,12 +58,14 @@ class RuleResult:
 
     @property
     def succeeded(self) -> bool:
-        """True if nothing failed."""
+        """True if nothing failed, and the run is not paused."""
         return self.error is None and not self.failed
 
     @property
     def reason(self) -> str:
         """Error of the run as a whole, else the first failed tag with its reason, else empty."""
+        if self.goes_on_at is not None:
+            return f"paused: {self.error}; goes on at {machine_time(self.goes_on_at)}"
         if self.error is not None:
             return str(self.error)
         return next((f"{tag.name}: {tag.reason}" for tag in self.failed), "")
@@ -72,8 +78,12 @@ class RunSummary:
     rules: tuple[RuleResult, ...]
 
     def count(self, outcome: TagOutcome) -> int:
-        """Count the tags, or lists of tags, with an outcome. A rule that failed as a whole counts as one failure."""
-        failed_rules = sum(result.error is not None for result in self.rules) if outcome is TagOutcome.FAILED else 0
+        """Count the tags, or lists of tags, with an outcome.
+
+        A rule that failed as a whole counts as one failure. A paused rule has not failed.
+        """
+        broken = sum(result.error is not None and result.goes_on_at is None for result in self.rules)
+        failed_rules = broken if outcome is TagOutcome.FAILED else 0
         return failed_rules + sum(result.counts[outcome] for result in self.rules)
 
     @property
@@ -83,5 +93,5 @@ class RunSummary:
 
     @property
     def succeeded(self) -> bool:
-        """True if nothing failed."""
+        """True if nothing failed, and no run is paused."""
         return all(result.succeeded for result in self.rules)

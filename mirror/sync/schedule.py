@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 from mirror.oci import Digest
-from mirror.oci.errors import ConfigurationFault
+from mirror.oci.errors import ConfigurationFault, UpstreamPaused
 from mirror.records.sync_runs import RuleRecord, RunOutcome
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -23,6 +24,9 @@ _SPREAD: Final = 0.1
 _MOST_EVERY_SPREAD: Final = timedelta(minutes=10)
 _MOST_CRON_SPREAD: Final = timedelta(minutes=1)
 _MOST_START_SPREAD: Final = timedelta(seconds=30)
+#: Pause of a rule if its upstream asked for one without saying how long, and the longest pause that is granted.
+_USUAL_PAUSE: Final = timedelta(minutes=15)
+_LONGEST_PAUSE: Final = timedelta(days=1)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -122,6 +126,26 @@ class Cron:
 Schedule = Every | Cron
 
 
+def goes_on_at(schedule: Schedule | None, started_at: datetime, now: datetime, pause: UpstreamPaused) -> datetime:
+    """Return the time at which a paused run goes on.
+
+    This is the end of the pause that the upstream asked for, at most a day from now. If the upstream named no time, it
+    is the next time of the schedule, at most 15 minutes from now.
+
+    Args:
+        schedule: schedule of the rule; None if the rule runs only on request.
+        started_at: start of the run.
+        now: current time.
+        pause: reason of the pause.
+    """
+    asked_seconds = pause.detail.get("retry_after_seconds")
+    # The rest of a circuit breaker is our own measure, and no wish of the upstream.
+    if asked_seconds is not None and "since" not in pause.detail:
+        return now + min(timedelta(seconds=math.ceil(float(asked_seconds))), _LONGEST_PAUSE)
+    soon = now + _USUAL_PAUSE
+    return soon if schedule is None else min(soon, max(schedule.following(started_at), now))
+
+
 def due_at(
     schedule: Schedule, rule: str, known: RuleRecord, opened_at: datetime, now: datetime, *, changed: bool = False
 ) -> datetime:
@@ -151,10 +175,11 @@ def next_run(
 ) -> datetime:
     """Return the time at which a rule is due.
 
-    A changed rule is due at once, and so is a rule whose run was interrupted. A run missed while no process was running
-    is made up for once, however many times were missed. A rule without a run so far is due at once with an interval,
-    and at the next matching time with a cron expression. Rules with the same times are spread by a delay derived from
-    their names, always the same share of the longest delay, so all processes compute the same time.
+    A changed rule is due at once, and so is a rule whose run was interrupted. A paused run is due when it may go on. A
+    run missed while no process was running is made up for once, however many times were missed. A rule without a run so
+    far is due at once with an interval, and at the next matching time with a cron expression. Rules with the same times
+    are spread by a delay derived from their names, always the same share of the longest delay, so all processes compute
+    the same time.
 
     Args:
         schedule: schedule of the rule.
@@ -174,6 +199,8 @@ def next_run(
         # still at work, so the run may be called due here.
         if changed or last.outcome in {RunOutcome.RUNNING, RunOutcome.INTERRUPTED}:
             return max(last.started_at, earliest)
+        if last.outcome is RunOutcome.PAUSED and last.goes_on_at is not None:
+            return max(last.goes_on_at + min(schedule.most_spread, _MOST_START_SPREAD) * part, earliest)
         due = schedule.following(last.started_at)
     elif isinstance(schedule, Every):
         return max(known.known_since, earliest)

@@ -112,8 +112,13 @@ def tell(result: RuleResult) -> None:
             tag=tag.tag and tag.tag.name,
             error=str(tag.error),
         )
+    for tag in result.tags:
+        for warning in tag.warnings:
+            _LOG.warning("tag mirrored with a warning", rule=result.rule, name=tag.name, warning=warning)
     counts = {outcome.value: count for outcome, count in result.counts.items()}
-    if result.error is not None:
+    if result.goes_on_at is not None:
+        _LOG.warning("mirror rule paused", rule=result.rule, reason=result.reason, **counts)
+    elif result.error is not None:
         _LOG.error("mirror rule failed", rule=result.rule, error=str(result.error), **counts)
     else:
         _LOG.info("mirror rule ran", rule=result.rule, moved_bytes=result.moved_bytes, **counts)

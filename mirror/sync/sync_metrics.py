@@ -25,11 +25,11 @@ def families(rules: Iterable[str]) -> tuple[MetricFamily, ...]:
         labels = ("rule", label) if label else ("rule",)
         return MetricFamily(f"plugin_mirror_rule_{what}_total", explanation, MetricKind.COUNTER, labels, series)
 
-    runs = "Finished runs of a mirror rule, by outcome (succeeded, failed)."
+    runs = "Ended runs of a mirror rule, by outcome (succeeded, failed, paused)."
     tags = "Tags that runs of a mirror rule processed, by outcome."
     moved = "Tags that runs of a mirror rule found to point to other content upstream, updated here or not."
     return (
-        counter("runs", runs, "outcome", ("succeeded", "failed")),
+        counter("runs", runs, "outcome", ("succeeded", "failed", "paused")),
         counter("tags", tags, "outcome", _OUTCOMES),
         counter("tags_moved", moved),
         counter(
@@ -60,9 +60,10 @@ class SyncMetrics:
     def ran(self, result: RuleResult) -> None:
         """Count a run."""
         rule = result.rule
-        self._add("runs", rule, "succeeded" if result.succeeded else "failed")
-        for outcome, count in result.counts.items():
-            self._add("tags", rule, outcome.value, amount=count)
+        ended = "paused" if result.goes_on_at else "succeeded" if result.succeeded else "failed"
+        self._add("runs", rule, ended)
+        for outcome in _OUTCOMES:
+            self._add("tags", rule, outcome, amount=result.counts[TagOutcome(outcome)])
         for error in result.errors:
             self._add("errors", rule, error.reason)
         self._add("tags_moved", rule, amount=sum(tag.change in _MOVED for tag in result.tags))

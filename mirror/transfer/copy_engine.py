@@ -170,7 +170,7 @@ async def _held(destination: CopyDestination, blobs: Collection[Descriptor], at_
 def _opener(origin: CopySource, blob: Descriptor, foreign: ForeignPlan, choice: ContentChoice) -> _Opener:
     if blob.digest in foreign.by_url:
         return partial(open_foreign, origin, blob, choice)
-    return partial(origin.registry.open_blob, origin.repository, blob.digest)
+    return partial(origin.registry.open_blob, origin.repository, blob.digest, size_bytes=blob.size_bytes)
 
 
 async def _move(copy: _BlobCopy, partials: PartialStore | None) -> int:

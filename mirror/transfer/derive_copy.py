@@ -117,7 +117,7 @@ def _advice_about_secrets(config: bytes) -> tuple[str, ...]:
 async def _config(reader: Reader, repository: Repository, manifest: Manifest) -> bytes:
     if manifest.config is None or not manifest.is_plugin:
         return b""  # ``derive`` refuses a manifest that is no plugin, whatever the config
-    return (await read_plugin_config(reader, repository, manifest.config.digest)).require()
+    return (await read_plugin_config(reader, repository, manifest.config.digest, manifest.config.size_bytes)).require()
 
 
 async def _facts(layers: LayerFactsReader, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:

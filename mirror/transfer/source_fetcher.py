@@ -99,11 +99,12 @@ class SourceFetcher:
 
     async def _fetch_from(self, source: Source, lease: DownloadLease, begin: Callable[[DownloadLease], None]) -> None:
         part = RangeRequest(lease.offset, None) if lease.offset else None
-        async with source.registry.open_blob(source.repository, self._digest, part) as content:
-            if content.size_bytes != self._progress.size_bytes:
+        size_bytes = self._progress.size_bytes
+        async with source.registry.open_blob(source.repository, self._digest, part, size_bytes) as content:
+            if content.size_bytes != size_bytes:
                 raise UpstreamProtocolError(
                     f"upstream {source.upstream} offers {self._digest} with {content.size_bytes} bytes, "
-                    f"but its manifest says {self._progress.size_bytes} bytes",
+                    f"but its manifest says {size_bytes} bytes",
                     digest=self._digest,
                 )
             self.upstream = source.upstream
@@ -111,5 +112,5 @@ class SourceFetcher:
             # The lease verifies the whole blob at the end. Verifying here as well would hash the bytes twice and hold
             # each piece back until the next one arrives.
             chunks: AsyncIterator[bytes] = content.unverified() if isinstance(content, Unverified) else aiter(content)
-            taken = count_chunks(chunks, lambda size_bytes: self._observer.received(source.upstream, size_bytes))
+            taken = count_chunks(chunks, lambda count: self._observer.received(source.upstream, count))
             await lease.append(taken, self._progress.update)

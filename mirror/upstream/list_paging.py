@@ -48,12 +48,14 @@ class ListReading(Generic[Item]):
         count: number of entries received, including omitted and repeated entries.
         pages: number of pages received.
         received_bytes: size of all pages, in bytes.
+        shortened: True if the list is longer than its bounds, and ``entries`` has only what was read.
     """
 
     entries: list[Item] = field(default_factory=list)
     count: int = 0
     pages: int = 0
     received_bytes: int = 0
+    shortened: bool = False
 
 
 class ListReader:
@@ -105,9 +107,10 @@ class ListReader:
         await self._in_order(reading, found, str)
 
     async def referrers(self, reading: ListReading[Descriptor], request: Request, missing: type[NotFound]) -> None:
-        """Read a list of referrers to its end and sort the referrers by digest.
+        """Read a list of referrers and sort the referrers by digest.
 
-        Arguments and errors are those of :meth:`names`.
+        A list over the bounds is read as far as they allow, because anybody who may attach content to a manifest can
+        make it that long. Other arguments and errors are those of :meth:`names`.
         """
         found: dict[Digest, Descriptor] = {}
 
@@ -115,7 +118,12 @@ class ListReader:
             descriptors = [Descriptor.from_json(item, "manifests") for item in listed if item is not None]
             found.update((descriptor.digest, descriptor) for descriptor in descriptors)
 
-        await self._read(reading, request, "manifests", missing=missing, bounds=REFERRER_BOUNDS, take=take)
+        try:
+            await self._read(reading, request, "manifests", missing=missing, bounds=REFERRER_BOUNDS, take=take)
+        except UpstreamProtocolError as error:
+            if "bound" not in error.detail and "limit_bytes" not in error.detail:
+                raise
+            reading.shortened = True
         await self._in_order(reading, found.values(), lambda entry: str(entry.digest))
 
     async def _read(
@@ -138,6 +146,7 @@ class ListReader:
                         raise answer.error(
                             UpstreamProtocolError,
                             f"it lists more than {bounds.entries} {key}; {remedy}",
+                            bound="entries",
                         )
 
     async def _pages(
@@ -158,10 +167,12 @@ class ListReader:
         until_seconds = clock.monotonic_seconds() + bounds.seconds
         while True:
             if reading.pages >= bounds.pages:
-                raise self._session.protocol_error(f"its list at {path} has more than {bounds.pages} pages; {remedy}")
+                raise self._session.protocol_error(
+                    f"its list at {path} has more than {bounds.pages} pages; {remedy}", bound="pages"
+                )
             if clock.monotonic_seconds() > until_seconds:
                 raise self._session.protocol_error(
-                    f"its list at {path} has not ended within {bounds.seconds:g} s; {remedy}"
+                    f"its list at {path} has not ended within {bounds.seconds:g} s; {remedy}", bound="seconds"
                 )
             try:
                 answer, body = await self._page(replace(request, url=url), bounds, missing)
@@ -180,7 +191,9 @@ class ListReader:
             reading.received_bytes += len(body)
             if reading.received_bytes > bounds.whole_bytes:
                 raise answer.error(
-                    UpstreamProtocolError, f"its list is longer than {bounds.whole_bytes} bytes in all; {remedy}"
+                    UpstreamProtocolError,
+                    f"its list is longer than {bounds.whole_bytes} bytes in all; {remedy}",
+                    bound="bytes",
                 )
             seen_urls.add(url)
             count = reading.count
@@ -205,7 +218,7 @@ class ListReader:
 
     def _remedy(self, bounds: ListBounds) -> str:
         if bounds is REFERRER_BOUNDS:
-            return "the referrers of this manifest are ignored, because no real manifest has as many"
+            return "the rest of the referrers of this manifest is ignored, because no real manifest has as many"
         setting = f"upstreams.{self._session.name}.limits.list_entries"
         return f"single tags can still be pulled; fix: raise {setting} if the list is meant to be that long"
 

@@ -11,6 +11,8 @@ import asyncio
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -90,7 +92,7 @@ class UpstreamLister:
 
         # The filter is optional for a registry, so it is applied here as well.
         kept = {str(entry.digest): entry for entry in reading.entries if artifact_type in {None, entry.artifact_type}}
-        return await _page(tuple(kept), page, kept.__getitem__)
+        return replace(await _page(tuple(kept), page, kept.__getitem__), shortened=reading.shortened)
 
     async def _names(
         self, request: Request, key: str, is_valid: Callable[[str], bool], missing: type[NotFound]
@@ -113,9 +115,12 @@ class UpstreamLister:
                 # An unknown repository says nothing about the API.
                 if error.detail.get("code") != "NAME_UNKNOWN":
                     self._no_api_until_seconds = self._session.clock.monotonic_seconds() + _NO_API_SECONDS
-        tagged = Request("GET", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX, counts=True)
+        tagged = Request("HEAD", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX)
         try:
-            await self._lists.referrers(reading, tagged, ManifestUnknown)
+            # Most manifests have no referrers, and upstreams count the GET of a manifest.
+            with suppress(Unsupported, UpstreamRefused):
+                (await self._session.send(tagged, expect={200}, missing=ManifestUnknown)).close()
+            await self._lists.referrers(reading, replace(tagged, method="GET", counts=True), ManifestUnknown)
         except NotFound:
             reading.entries.clear()
 

@@ -12,7 +12,7 @@ from mirror.oci.incoming_manifest import parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.port import Blob
 from mirror.runtime.concurrency.cpu_offload import CpuOffload
-from mirror.upstream.blob_download import UpstreamBlob, blob_size, head_of_blob, open_part, whole_size
+from mirror.upstream.blob_download import UpstreamBlob, head_of_blob, open_part, whole_size
 from mirror.upstream.head_requests import HeadRequests
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_session import UpstreamSession
@@ -54,9 +54,17 @@ class UpstreamReader:
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         async def get() -> int:
-            # The head of a GET has the size, and its body is not read.
-            async with self.open_blob(repository, digest) as blob:
-                return blob.size_bytes
+            # The head of a GET has the size, and its body is not read. A body in chunks has no size, but the answer to
+            # a Range tells the size of the whole.
+            for part in (None, RangeRequest(0, 0)):
+                with closing(await open_part(self._session, repository, digest, part)) as answer:
+                    size_bytes = whole_size(answer)
+                    if size_bytes is not None:
+                        return size_bytes
+            raise answer.error(
+                UpstreamProtocolError,
+                "the size of the blob is missing (Content-Length); fix: pull a manifest that names it first",
+            )
 
         described = partial(_size_of_blob, digest)
         size_bytes = await self._blob_heads.find(head_of_blob(repository, digest), BlobUnknown, described, get)
@@ -64,14 +72,14 @@ class UpstreamReader:
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         with closing(await open_part(self._session, repository, digest, part)) as answer:
-            size_bytes = whole_size(answer)
-            if size_bytes is None:
-                size_bytes = await blob_size(self._session, repository, digest)
-            if size_bytes is None:
-                raise answer.error(UpstreamProtocolError, "the size of the blob is missing (Content-Length)")
+            told_bytes = whole_size(answer)
+            if told_bytes is not None:
+                size_bytes = told_bytes
+            elif size_bytes is None:
+                size_bytes = (await self.stat_blob(repository, digest)).size_bytes
             span = _given_span(answer, part, size_bytes)
             with closing(UpstreamBlob(self._session, repository, digest, size_bytes, span)) as blob:
                 blob.begin(answer)

@@ -29,9 +29,9 @@ class ShortNameRegistry(UpstreamRegistry):
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
-        async with super().open_blob(long_name(repository), digest, part) as blob:
+        async with super().open_blob(long_name(repository), digest, part, size_bytes) as blob:
             yield blob
 
     async def begin_upload(

@@ -22,6 +22,8 @@ CACHED_TAGS = f"{OURS}, any of {FEW_TAGS} tags"
 BIG_PULLS = 64
 BIG_PUSHES = 8
 SYNCED_PLUGINS = 200
+SYNCED_TAGS = 5_000
+SYNCED_TAGS_QUICKLY = 500
 _FAR = f"{1e3 * syncing.ROUND_TRIP_SECONDS:.0f} ms away"
 
 
@@ -114,6 +116,11 @@ def _looking(_stage: Stage) -> Iterator[Trial]:
     """Measure a second and a first `lint` of the same plugin."""
     with looking.contestants() as (contestants, looks):
         yield Trial(contestants, looks.lint)
+
+
+def _unchanged_tags(_stage: Stage, *, tags: int) -> AbstractContextManager[Trial]:
+    """Measure syncs of one repository with many tags."""
+    return syncing.unchanged_tags(tags=tags)
 
 
 @contextmanager
@@ -266,6 +273,18 @@ CASES: Sequence[Case] = (
         rounds_at_most=3,
         quick=False,
         missing=syncing.missing,
+    ),
+    *(
+        Case(
+            f"sync-unchanged-{tags}-tags",
+            f"sync of {tags} tags of a plugin that are as they were",
+            "tags",
+            partial(_unchanged_tags, tags=tags),
+            rounds_at_most=3,
+            quick=tags == SYNCED_TAGS_QUICKLY,
+            missing=syncing.missing,
+        )
+        for tags in (SYNCED_TAGS_QUICKLY, SYNCED_TAGS)
     ),
     Case(
         "sync-cold-far",

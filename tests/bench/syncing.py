@@ -6,10 +6,12 @@ The upstream is on this machine or behind a line with latency. With latency, the
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench import client
@@ -25,6 +27,9 @@ from tests.harness.mirror import Mirror, plugin_mirror
 SKOPEO = "skopeo sync"
 #: Typical latency between a site and a registry on the same continent.
 ROUND_TRIP_SECONDS = 0.04
+
+#: Name of the figure that counts the requests to the upstream in one sync.
+REQUESTS = "requests to the upstream"
 
 _TAGS_EACH = 10
 _LAYER_BYTES = 64 * KIB
@@ -65,6 +70,59 @@ def unchanged(*, plugins: int, round_trip_seconds: float = 0) -> Iterator[Trial]
         for contestant, server in servers:
             trial.load_of(contestant)(server, 0)
         yield Trial([running(contestant.name, server) for contestant, server in servers], trial.load, trial.loads)
+
+
+@contextmanager
+def unchanged_tags(*, tags: int) -> Iterator[Trial]:
+    """Yield a trial of one repository with many tags, each of another digest, which both programs have copied.
+
+    The requests to the upstream are counted in its access log.
+    """
+    with _tagged(tags) as (upstream, names), ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skopeo-")))
+        ours = stack.enter_context(_mirror_of(upstream))
+        theirs = stack.enter_context(_copy_of(upstream))
+        load = _counted(upstream, _sync(tags))
+        load(ours, 0)
+        skopeo_load = _counted(upstream, _skopeo_sync(_written(folder, upstream, names), tags))
+        yield Trial([running(OURS, ours), running(SKOPEO, theirs)], load, {SKOPEO: skopeo_load})
+
+
+@contextmanager
+def _tagged(tags: int) -> Iterator[tuple[DockerRegistry, list[tuple[str, str]]]]:
+    """Start a registry with plugins that share config and layer, under one name. Yield the registry and the names."""
+    names = [("bench/plugin", f"1.0.{number}") for number in range(tags)]
+    with (
+        DockerRegistry(descriptor_cache=True) as registry,
+        client.connected(registry.port) as connection,
+        tempfile.TemporaryDirectory(prefix="plugin-") as folder,
+    ):
+        packed = plugin(Path(folder), payload_size_bytes=_LAYER_BYTES)
+        client.push_plugin(connection, packed, *names[0])
+        for repository, tag in names:
+            # Spaces after the JSON give each tag its own digest.
+            manifest = packed.manifest + b" " * int(tag.rpartition(".")[2])
+            client.put_manifest(connection, manifest, repository, tag)
+        yield registry, names
+
+
+@contextmanager
+def _copy_of(registry: DockerRegistry) -> Iterator[Server]:
+    """Start another registry with the content of a registry. To copy it with skopeo would take minutes."""
+    with DockerRegistry(descriptor_cache=True) as started:
+        shutil.copytree(registry.folder / "storage", started.folder / "storage", dirs_exist_ok=True)
+        yield Server(started.port, known(started.pid))
+
+
+def _counted(upstream: DockerRegistry, load: Load) -> Load:
+    """Return a load whose outcome has the figure :data:`REQUESTS`."""
+
+    def counted(server: Server, seconds: int) -> Outcome:
+        before = upstream.requests
+        outcome = load(server, seconds)
+        return replace(outcome, figures={**outcome.figures, REQUESTS: upstream.requests - before})
+
+    return counted
 
 
 @contextmanager

@@ -43,6 +43,12 @@ class DockerRegistry(Server):
         """Base URL `http://127.0.0.1:PORT`, or `https://…` if TLS is configured, without a trailing slash."""
         return f"{'https' if 'tls' in self._more.get('http', {}) else 'http'}://{self.host}"
 
+    @property
+    def requests(self) -> int:
+        """Number of reads so far, according to the access log."""
+        log = (self.folder / "registry.log").read_bytes()
+        return sum(log.count(b'] "%s /v2/' % method) for method in (b"GET", b"HEAD"))
+
     def _made(self) -> Service:
         return Service(
             [PROGRAM, "serve", str(self._write_config())],

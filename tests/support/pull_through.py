@@ -118,7 +118,7 @@ class ScriptedUpstream(DelegatingRegistry):
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         await self._heard("open_blob")
         async with super().open_blob(repository, digest) as whole:

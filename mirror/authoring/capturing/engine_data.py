@@ -112,7 +112,7 @@ class EngineBlobs:
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         if part is not None:
             raise RangeInvalid("blobs of an engine are only read completely", digest=digest)

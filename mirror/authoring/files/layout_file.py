@@ -91,7 +91,7 @@ class LayoutFile:
         return self._manifests[found.digest]
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         """Refuse to read a blob.
 

@@ -93,7 +93,7 @@ class LayoutReader:
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         file = await in_thread(self._span, digest)
         span = Span(0, file.size_bytes) if part is None else part.resolve(file.size_bytes)

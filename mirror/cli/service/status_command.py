@@ -25,7 +25,8 @@ _AS_WANTED = {TagOutcome.COPIED, TagOutcome.UNCHANGED}
 def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Show last run, result, next run and latest tag changes of each mirror rule.
 
-    Exit code 1: the last finished run of a rule failed or was interrupted.
+    Exit code 1: the last finished run of a rule failed, was interrupted, or is
+    paused because its upstream asked for a pause.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.mirroring import mirror_statuses

@@ -11,6 +11,7 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
+from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def run(
 
     Content that is already here is not copied again, and an interrupted run
     continues where it stopped. The command may run beside a server on the same
-    data folder. Exit code 3: an upstream failed. Exit code 1: something else
-    failed.
+    data folder. Exit code 3: an upstream failed, or asked for a pause (429, 503).
+    The tags that were not tried are tried by the next run. Exit code 1: something
+    else failed.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app import mirroring
@@ -62,7 +64,11 @@ def _print(summary: RunSummary, *, dry_run: bool) -> None:
         for record in result.tags:
             if record.advice:
                 MESSAGES.out(f"note: {record.name}: {record.advice}", highlight=False)
-        if result.error is not None:
+            for warning in record.warnings:
+                MESSAGES.out(f"warning: {record.name}: {warning}", highlight=False)
+        if result.goes_on_at is not None:
+            MESSAGES.out(f"rule {result.rule} {result.reason}", highlight=False)
+        elif result.error is not None:
             MESSAGES.out(f"error: {result.error}", highlight=False)
     copied, moved_bytes = summary.count(TagOutcome.COPIED), summary.moved_bytes
     told = [
@@ -71,6 +77,8 @@ def _print(summary: RunSummary, *, dry_run: bool) -> None:
     ]
     rare = (TagOutcome.SKIPPED, TagOutcome.GONE, TagOutcome.DROPPED)
     told += [f"{summary.count(outcome)} {outcome}" for outcome in rare if summary.count(outcome)]
+    left = summary.count(TagOutcome.PLANNED)
+    told += [f"{left} not tried"] if left else []
     moved = f"; {size(moved_bytes)} from upstream" if moved_bytes else ""
     nothing = "nothing to copy: " if summary.succeeded and not copied else ""
     RESULTS.out(f"{'dry run: ' if dry_run else ''}{nothing}{', '.join(told)}{moved}", highlight=False)
@@ -97,7 +105,7 @@ def _print_change(record: TagRecord) -> None:
 # A dry run and a run have the same shape of JSON, so that a program reads both in the same way.
 def _summary_as_json(summary: RunSummary, *, dry_run: bool) -> dict[str, Any]:
     return {
-        **{outcome.value: summary.count(outcome) for outcome in TagOutcome if outcome is not TagOutcome.PLANNED},
+        **{outcome.value: summary.count(outcome) for outcome in TagOutcome},
         "moved_bytes": summary.moved_bytes,
         "dry_run": dry_run,
         "rules": [_rule_as_json(result) for result in summary.rules],
@@ -118,10 +126,17 @@ def _rule_as_json(result: RuleResult) -> dict[str, Any]:
             "privileges": list(record.difference),
             "moved_bytes": record.moved_bytes,
             "advice": record.advice,
+            "warnings": list(record.warnings),
             # The reason of a failed tag is its error, which has a key of its own.
             "reason": "" if record.error else record.reason,
             "error": record.error and str(record.error),
         }
         for record in result.tags
     ]
-    return {"rule": result.rule, "error": result.error and str(result.error), "tags": tags}
+    return {
+        "rule": result.rule,
+        "error": result.error and str(result.error),
+        "paused": result.goes_on_at is not None,
+        "goes_on_at": machine_time(result.goes_on_at),
+        "tags": tags,
+    }

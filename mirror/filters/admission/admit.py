@@ -140,7 +140,7 @@ class Withhold(DelegatingRegistry):
         return manifest
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         """Open a blob as the port defines.
 
@@ -148,15 +148,15 @@ class Withhold(DelegatingRegistry):
         """
         # Fast path of every blob pull: answered from memory, and the blob of ``inner`` is returned unwrapped.
         if self._gate.is_open(repository, digest):
-            return self.inner.open_blob(repository, digest, part)
-        return self._open_blob(repository, digest, part)
+            return self.inner.open_blob(repository, digest, part, size_bytes)
+        return self._open_blob(repository, digest, part, size_bytes)
 
     @asynccontextmanager
     async def _open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None, size_bytes: int | None
     ) -> AsyncIterator[Blob]:
         await self._gate.require_open(repository, digest)
-        async with self.inner.open_blob(repository, digest, part) as blob:
+        async with self.inner.open_blob(repository, digest, part, size_bytes) as blob:
             yield blob
 
     async def _why_withheld(self, repository: Repository, manifest: Manifest) -> str | None:

@@ -120,7 +120,9 @@ class PluginFactsReader:
     async def _config(self, registry: Reader, repository: Repository, manifest: Manifest) -> PluginFacts:
         if manifest.config is None:
             return PluginFacts("it has no config")
-        content = (await read_plugin_config(registry, repository, manifest.config.digest)).content
+        content = (
+            await read_plugin_config(registry, repository, manifest.config.digest, manifest.config.size_bytes)
+        ).content
         if content is None:
             return PluginFacts(f"its config has more than {MAX_CONFIG_BYTES} bytes")
         return await self._cpu_offload.do(repository, len(content), _facts_of_config, content)

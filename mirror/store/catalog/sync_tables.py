@@ -31,6 +31,7 @@ sync_runs = Table(
     ),
     Column("moved_bytes", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
+    Column("goes_on_at", UtcDateTime),
     Index(None, "rule", "id"),
 )
 

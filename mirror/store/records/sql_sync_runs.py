@@ -23,6 +23,7 @@ from mirror.records.sync_runs import (
 )
 from mirror.store.catalog import rows
 from mirror.store.catalog.sync_tables import mirrored_tags, pulls, sync_entries, sync_rules, sync_runs, tag_events
+from mirror.store.records.sql_held_content import SqlHeldContent
 from mirror.store.records.sql_tag_owners import SqlTagOwners, mirrored_tag
 from mirror.store.store_services import StoreServices
 
@@ -43,6 +44,8 @@ class SqlSyncRuns:
         self._catalog = services.catalog
         self._clock = services.clock
         self.other_tags = owners.other_tags
+        content = SqlHeldContent(services)
+        self.tag_digests, self.held_manifest = content.tag_digests, content.held_manifest
 
     async def begin_run(self, rule: str, fingerprint: str | None = None) -> Run:
         now = self._clock.now()

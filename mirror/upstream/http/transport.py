@@ -206,6 +206,7 @@ class Transport:
                 upstream=self._name,
                 since=machine_time(opening.since),
                 retry_after_seconds=round(opening.seconds_left, 1),
+                status=opening.status,
             )
 
     async def _wait_for_turn(self, request: Request, url: URL, *, own: bool) -> None:
@@ -257,7 +258,8 @@ class Transport:
             raise
         _LOG.debug("upstream answered", upstream=self._name, asked=asked, status=response.status)
         if response.status in _GATEWAY_STATUSES:
-            self._record_failure(breaker, permit, url, errors.UpstreamBusy(f"{asked} answered {response.status}"))
+            busy = errors.UpstreamBusy(f"{asked} answered {response.status}", status=response.status)
+            self._record_failure(breaker, permit, url, busy)
         elif breaker.record_success():
             _LOG.info("upstream circuit breaker closed", upstream=self._name, host=str(url.origin()))
         leave = partial(self._slots.leave, bulk=request.bulk)
@@ -267,7 +269,8 @@ class Transport:
     def _record_failure(
         self, breaker: CircuitBreaker, permit: int, url: URL, error: errors.UpstreamFault, *, at_once: bool = False
     ) -> None:
-        if breaker.record_failure(permit, str(error), at_once=at_once):
+        status = error.detail.get("status", "")
+        if breaker.record_failure(permit, str(error), status=status, at_once=at_once):
             _LOG.warning(
                 "upstream circuit breaker opened", upstream=self._name, host=str(url.origin()), error=str(error)
             )

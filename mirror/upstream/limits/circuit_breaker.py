@@ -50,12 +50,14 @@ class Opening:
     Attributes:
         since: time at which the breaker opened.
         why: description of the last failure.
+        status: HTTP status of the last failure; empty if there was no answer.
         seconds_left: time until the next probe; 0 while a probe is running.
     """
 
     since: datetime
     why: str
     seconds_left: float
+    status: str = ""
 
 
 class CircuitBreaker:
@@ -75,6 +77,7 @@ class CircuitBreaker:
         self._round = 0
         self._since: datetime | None = None
         self._why = ""
+        self._status = ""
         self._rest_seconds = 0.0
         self._until = 0.0
         self._probing = False
@@ -92,7 +95,7 @@ class CircuitBreaker:
         left = self._until - self._clock.monotonic_seconds()
         if self._since is None or (left <= 0 and not self._probing):
             return None
-        return Opening(self._since, self._why, max(left, 0.0))
+        return Opening(self._since, self._why, max(left, 0.0), self._status)
 
     def admit(self) -> int:
         """Admit a request. Call only if :attr:`opening` is None.
@@ -115,12 +118,13 @@ class CircuitBreaker:
         self._round += closed
         return closed
 
-    def record_failure(self, permit: int, why: str, *, at_once: bool = False) -> bool:
+    def record_failure(self, permit: int, why: str, *, status: str = "", at_once: bool = False) -> bool:
         """Record that the host did not answer.
 
         Args:
             permit: the permit returned by :meth:`admit`.
             why: description of the failure, for people.
+            status: HTTP status of the failure; empty if there was no answer.
             at_once: True if this failure alone opens the breaker.
 
         Returns:
@@ -136,7 +140,7 @@ class CircuitBreaker:
         self._rest_seconds = min(rest, self._thresholds.longest_rest_seconds)
         self._until = self._clock.monotonic_seconds() + self._rest_seconds
         self._since = self._since or self._clock.now()
-        self._why = why
+        self._why, self._status = why, status
         self._probing = False
         self._round += 1
         return True

@@ -44,10 +44,10 @@ class Counted(DelegatingRegistry):
         self._layers = {layer.digest for layer in manifest.layers}
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         self.opened += digest in self._layers
-        return super().open_blob(repository, digest, part)
+        return super().open_blob(repository, digest, part, size_bytes)
 
 
 class Look:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from mirror.app import mirroring
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import ConfigurationFault, MirrorError, UpstreamUnreachable
+from mirror.oci.errors import ConfigurationFault, MirrorError, UpstreamPaused, UpstreamUnreachable
 from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
 from mirror.sync.run_result import RuleResult, RunSummary
 
@@ -28,14 +30,20 @@ def dry_run(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-def sync(monkeypatch: pytest.MonkeyPatch, *options: str, dry_run: bool, error: MirrorError | None = None) -> int:
+def sync(
+    monkeypatch: pytest.MonkeyPatch,
+    *options: str,
+    dry_run: bool,
+    error: MirrorError | None = None,
+    results: tuple[RuleResult, ...] = (),
+) -> int:
     records = [COPIED, SIGNATURE, UNCHANGED, MOVED]
     failed = TagRecord(NAME, Tag("2"), TagOutcome.FAILED, source=SOURCE)
     if error is not None:
         records.append(failed.failed(error))
 
     async def ran(*_: Any) -> RunSummary:
-        return RunSummary((RuleResult("contiv", tuple(records)),))
+        return RunSummary(results or (RuleResult("contiv", tuple(records)),))
 
     monkeypatch.setattr(mirroring, "dry_run" if dry_run else "sync", ran)
     Path("c.yaml").write_text("{}")
@@ -52,6 +60,7 @@ def test_one_shape_of_json(dry_run: bool, monkeypatch: pytest.MonkeyPatch, capsy
     shown = json.loads(capsys.readouterr().out)
     (rule,) = shown.pop("rules")
     assert shown == {
+        "planned": 0,
         "copied": 3,
         "unchanged": 1,
         "skipped": 0,
@@ -73,6 +82,7 @@ def test_one_shape_of_json(dry_run: bool, monkeypatch: pytest.MonkeyPatch, capsy
         "privileges": [],
         "moved_bytes": 1234,
         "advice": "",
+        "warnings": [],
         "reason": "with 1 referrer(s)",
         "error": None,
     }
@@ -94,6 +104,26 @@ def test_a_dry_run_tells_each_tag_and_ends_with_the_summary_of_a_run(
         f"dry run: {summary}",
     ]
     assert told.err.splitlines() == [f"moved: contiv/v2plugin:1 from {A} to {B}", "  privilege + network: host"]
+
+
+def test_a_paused_rule_is_told_with_the_tags_that_are_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = TagRecord(NAME, Tag("2"), TagOutcome.PLANNED, source=SOURCE)
+    at = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    error = UpstreamPaused("upstream hub: HEAD … answered 429")
+    result = RuleResult("contiv", (replace(COPIED, warnings=("a referrer is broken",)), left), error, at)
+    assert sync(monkeypatch, results=(result,), dry_run=False) == 3
+    told = capsys.readouterr()
+    assert told.out == "1 copied, 0 unchanged, 0 failed, 1 not tried; 1.2 KiB from upstream\n"
+    assert told.err.splitlines() == [
+        "warning: contiv/v2plugin:1.0: a referrer is broken",
+        "rule contiv paused: upstream hub: HEAD … answered 429; goes on at 2026-01-02T03:04:00Z",
+    ]
+    sync(monkeypatch, "--json", results=(result,), dry_run=False)
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["failed"], shown["planned"]) == (0, 1)
+    assert (shown["rules"][0]["paused"], shown["rules"][0]["goes_on_at"]) == (True, "2026-01-02T03:04:00Z")
 
 
 @pytest.mark.parametrize(("error", "code"), [(UpstreamUnreachable("x"), 3), (ConfigurationFault("x"), 2)])

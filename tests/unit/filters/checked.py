@@ -48,9 +48,9 @@ class Watched(DelegatingRegistry):
         self.reads: list[Digest] = []
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
-        return _Counting(self.inner.open_blob(repository, digest, part), digest, self.begun, self.reads)
+        return _Counting(self.inner.open_blob(repository, digest, part, size_bytes), digest, self.begun, self.reads)
 
 
 class _Counting(AbstractAsyncContextManager[Blob]):

@@ -163,7 +163,7 @@ class InFile(DelegatingRegistry):
             yield FileBlob(file, self.size_bytes, span)
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         return self._open(part)
 
@@ -226,7 +226,7 @@ class Breaking(DelegatingRegistry):
             raise self.error
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         return self._open()
 

@@ -73,10 +73,10 @@ class Watched(Upstream):
 
     @asynccontextmanager
     async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
         self.read.append(digest)
-        async with super().open_blob(repository, digest, part) as blob:
+        async with super().open_blob(repository, digest, part, size_bytes) as blob:
             yield blob
 
 

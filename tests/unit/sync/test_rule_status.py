@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mirror.oci import Repository, Tag
+from mirror.oci.errors import UpstreamBusy
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
@@ -124,6 +125,8 @@ async def test_runs_are_counted(upstream: Upstream, here: Store, context: RunCon
     counted.ran(await run_rule(RULE, upstream, here, context))
     upstream.inner = type(upstream.inner)()  # everything is lost there
     counted.ran(await run_rule(MirrorRule.parse("other", "hub/nowhere", "other"), upstream, here, context))
+    upstream.lists = UpstreamBusy("answered 429", status=429)
+    counted.ran(await run_rule(RULE, upstream, here, context))
     numbers = {
         (family.name, *labels): cells[0]
         for family, series in shared_metrics.sums()
@@ -132,9 +135,11 @@ async def test_runs_are_counted(upstream: Upstream, here: Store, context: RunCon
     }
     assert numbers == {
         ("plugin_mirror_rule_runs_total", "acme", "succeeded"): 1,
+        ("plugin_mirror_rule_runs_total", "acme", "paused"): 1,
         ("plugin_mirror_rule_runs_total", "other", "failed"): 1,
         ("plugin_mirror_rule_tags_total", "acme", "copied"): 1,
         ("plugin_mirror_rule_tags_total", "other", "failed"): 1,
+        ("plugin_mirror_rule_errors_total", "acme", "busy"): 1,
         ("plugin_mirror_rule_errors_total", "other", "not_found"): 1,
         ("plugin_mirror_rule_received_bytes_total", "acme"): len(b"{}one"),
     }

@@ -12,8 +12,12 @@ import pytest
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import (
     ConfigurationFault,
+    ManifestUnknown,
+    MirrorError,
     NotFound,
     RepositoryUnknown,
+    UpstreamBusy,
+    UpstreamProtocolError,
     UpstreamRefused,
     UpstreamUnreachable,
 )
@@ -29,7 +33,7 @@ from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
 from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
-from tests.support.builders import described, hold, plugin
+from tests.support.builders import hold, plugin
 from tests.support.clocks import HandClock
 from tests.unit.sync.conftest import Told, Upstream
 
@@ -379,11 +383,20 @@ async def test_retention_leaves_alone_what_the_rule_did_not_bring(
 # ---- referrers
 
 
-def signature(subject: Manifest, layer: bytes) -> Manifest:
+async def holds(registry: Store, manifest: Manifest) -> bool:
+    try:
+        await registry.resolve(HERE, manifest.digest)
+    except NotFound:
+        return False
+    return True
+
+
+def signature(subject: Manifest, layer: bytes, created: str = "") -> Manifest:
     value = json.loads(plugin(CONFIG, layer).content) | {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "subject": subject.descriptor.to_json(),
         "artifactType": "application/vnd.acme.signature",
+        **({"annotations": {"org.opencontainers.image.created": created}} if created else {}),
     }
     return Manifest.parse(json.dumps(value).encode(), value["mediaType"])
 
@@ -429,19 +442,84 @@ async def test_a_referrer_that_cannot_be_had_is_told_and_the_tag_is_here(
     assert outcomes(await run_rule(rule, upstream, here, context)) == {"latest": "copied"}
 
 
-async def test_referrers_without_end_are_refused(upstream: Upstream, here: Store, context: RunContext) -> None:
-    listed = [described("application/vnd.oci.image.manifest.v1+json", bytes([n // 256, n % 256])) for n in range(1001)]
+@pytest.mark.parametrize("of_how_many", [3, 4])
+async def test_of_too_many_referrers_the_newest_are_copied_with_a_warning(
+    upstream: Upstream, here: Store, context: RunContext, of_how_many: int
+) -> None:
+    """Times count, not their texts: 00:00 at -02:00 is later than 01:00 at UTC. No time is the oldest time."""
+    times = ["2026-01-01T00:00:00-02:00", "2026-01-01T01:00:00Z", "", "no time"][:of_how_many]
+    ages = [signature(BETA3, b"signature", created) for created in times]
+    for signed in ages:
+        await hold(upstream, THERE, [b"signature"], [signed])
+    rule = ruled(tags=TagSelection.parse(include=("latest", "1.0.0-beta.3")), most_referrers=3)
+    first, second = [await run_rule(rule, upstream, here, context) for _ in range(2)]
+    assert (first.succeeded, set(outcomes(second).values())) == (True, {"unchanged"})
+    assert len((await here.list_referrers(HERE, BETA3.digest, None, PageRequest())).entries) == 3
+    assert [await holds(here, signed) for signed in ages[:2]] == [True, True]
+    # Two tags lead to the subject, and it is told once a run.
+    warnings = [warning for result in (first, second) for tag in result.tags for warning in tag.warnings]
+    assert len(warnings) == (0 if of_how_many == 3 else 2)
+    assert all(f"@{BETA3.digest} has more than 3 referrers" in warning for warning in warnings)
 
-    class Endless(Upstream):
+
+async def test_no_referrers_are_wanted(upstream: Upstream, here: Store, context: RunContext) -> None:
+    await hold(upstream, THERE, [b"signature"], [signature(BETA3, b"signature")])
+    result = await run_rule(ruled(most_referrers=0), upstream, here, context)
+    assert [warning for tag in result.tags for warning in tag.warnings] == []
+    assert (await here.list_referrers(HERE, BETA3.digest, None, PageRequest())).entries == ()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        UpstreamProtocolError("of another size"),
+        UpstreamRefused("not for you"),
+        UpstreamBusy("answered 500", status=500),
+        ManifestUnknown("gone"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_broken_referrer_is_a_warning_and_stops_no_other(
+    upstream: Upstream, here: Store, context: RunContext, fault: MirrorError
+) -> None:
+    broken, well = [signature(BETA3, b"signature", f"2026-01-0{day}T00:00:00Z") for day in (2, 1)]
+    await hold(upstream, THERE, [b"signature"], [broken, well])
+    upstream.broken[broken.digest] = fault
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest",))), upstream, here, context)
+    assert (result.succeeded, outcomes(result)) == (True, {"latest": "copied"})
+    (warning,) = result.tags[0].warnings
+    assert (str(broken.digest) in warning, str(fault) in warning) == (True, True)
+    assert [await holds(here, signed) for signed in (broken, well)] == [False, True]
+
+
+async def test_referrers_that_cannot_be_listed_are_a_warning(
+    upstream: Upstream, here: Store, context: RunContext
+) -> None:
+    class Lying(Upstream):
         async def list_referrers(
             self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
         ) -> Page[Descriptor]:
-            return Page(tuple(listed))
+            raise UpstreamProtocolError("no JSON")
 
-    endless = Endless()
-    endless.inner = upstream.inner
-    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest",))), endless, here, context)
-    assert "more than 1000 referrers" in str(result.failed[0].error)
+    lying = Lying()
+    lying.inner = upstream.inner
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest",))), lying, here, context)
+    assert (result.succeeded, outcomes(result)) == (True, {"latest": "copied"})
+    assert "could not be listed: no JSON" in result.tags[0].warnings[0]
+
+
+async def test_a_signature_under_a_tag_that_is_broken_is_skipped(
+    upstream: Upstream, here: Store, context: RunContext
+) -> None:
+    signed = plugin(CONFIG, b"signature")
+    await hold(upstream, THERE, [b"signature"], [signed], f"sha256-{BETA3.digest.hex}.sig")
+    upstream.broken[signed.digest] = UpstreamProtocolError("of another size")
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest",))), upstream, here, context)
+    assert result.succeeded
+    assert [(tag.outcome.value, tag.warnings) for tag in result.tags] == [
+        ("copied", ()),
+        ("skipped", ("not copied: of another size",)),
+    ]
 
 
 async def test_tags_spare_questions_where_only_they_lead_to_referrers(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.sync_runs import RuleRecord, Run, RunOutcome
-from mirror.sync.schedule import Cron, Every, due_at, duration_text, next_run, parse_duration
+from mirror.sync.schedule import Cron, Every, Schedule, due_at, duration_text, next_run, parse_duration
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -167,3 +167,13 @@ def test_an_ordinary_clock_changes_nothing(
     now = max(started, opened)
     known = past(started, started)
     assert due_at(schedule, rule, known, opened, now) == next_run(schedule, rule, known, opened)
+
+
+@pytest.mark.parametrize("schedule", [Every(6 * HOUR), Cron("0 3 * * *")], ids=str)
+def test_a_paused_run_is_due_when_it_may_go_on(schedule: Schedule) -> None:
+    """Rules with one upstream do not all go on at the same moment."""
+    at = NOON + 2 * HOUR
+    paused = Run(1, "contiv", NOON, outcome=RunOutcome.PAUSED, goes_on_at=at)
+    due = next_run(schedule, "contiv", RuleRecord(NOON, paused), NOON)
+    assert at <= due <= at + timedelta(seconds=30)
+    assert due != next_run(schedule, "another", RuleRecord(NOON, paused), NOON)

@@ -394,3 +394,24 @@ class TestTwoProcesses:
         await two.idle()
         assert hub.sent_bytes == len(BLOB)
         assert await read(two.store.open_blob(OTHER, DIGEST)) == BLOB
+
+
+async def test_a_source_is_told_the_size_in_the_manifest(tmp_path: Path) -> None:
+    """Some registries send blobs without their size."""
+    told: list[int | None] = []
+
+    class Unsized(ScriptedUpstream):
+        @asynccontextmanager
+        async def open_blob(  # type: ignore[no-untyped-def]
+            self, repository, digest, part=None, size_bytes=None
+        ):
+            told.append(size_bytes)
+            async with super().open_blob(repository, digest, part) as blob:
+                yield blob
+
+    hub = Unsized()
+    await hold(hub, NAME, [BLOB], [])
+    async with process(tmp_path / "data") as here:
+        request = BlobRequest(NAME, DIGEST, len(BLOB), (Source("hub", hub, NAME),))
+        assert await here.reading(request) == BLOB
+    assert told == [len(BLOB)]

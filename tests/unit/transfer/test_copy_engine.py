@@ -55,7 +55,7 @@ class Source(DelegatingRegistry):
         return await super().get_manifest(repository, target)
 
     def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
         return self._open(repository, digest, part)
 

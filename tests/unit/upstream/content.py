@@ -44,6 +44,7 @@ DESCRIBED = {**TYPED, "Docker-Content-Digest": str(MANIFEST_DIGEST)}
 TAGS = f"GET {ROOT}/tags/list?n=1000"
 CATALOG = "GET /v2/_catalog?n=1000"
 REFERRERS = f"GET {ROOT}/referrers/{MANIFEST_DIGEST}"
+FALLBACK_HEAD = f"HEAD {ROOT}/manifests/sha256-{MANIFEST_DIGEST.hex}"
 FALLBACK = f"GET {ROOT}/manifests/sha256-{MANIFEST_DIGEST.hex}"
 
 

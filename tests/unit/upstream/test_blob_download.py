@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mirror.oci import Digest
-from mirror.oci.errors import RangeInvalid, UpstreamBusy, UpstreamProtocolError, UpstreamUnreachable
+from mirror.oci.errors import RangeInvalid, UpstreamBusy, UpstreamFault, UpstreamProtocolError, UpstreamUnreachable
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest, Span
 from tests.support.scripted_server import Reply, ScriptedServer
@@ -23,8 +23,8 @@ def part(start: int, stop: int, *, said: str = "", sent: int | None = None, then
     return Reply(206, BLOB[start : sent or stop], {"Content-Range": place}, length=stop - start, then=then)
 
 
-async def read(upstream: UpstreamRegistry, wanted: RangeRequest | None = None) -> bytes:
-    async with upstream.open_blob(REPOSITORY, DIGEST, wanted) as blob:
+async def read(upstream: UpstreamRegistry, wanted: RangeRequest | None = None, size_bytes: int | None = None) -> bytes:
+    async with upstream.open_blob(REPOSITORY, DIGEST, wanted, size_bytes) as blob:
         return b"".join([chunk async for chunk in blob])
 
 
@@ -161,6 +161,45 @@ async def test_a_blob_of_unknown_length(server: ScriptedServer, upstream: Upstre
     server.on(f"HEAD {BLOB_PATH}", Reply(200, length=-1))
     with pytest.raises(UpstreamProtocolError, match="size of the blob is missing"):
         await read(upstream)
+
+
+async def test_the_size_in_the_manifest_is_the_size(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(GET, Reply(200, BLOB, length=-1))
+    assert await read(upstream, size_bytes=SIZE) == BLOB
+    assert server.lines == [GET]
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (BLOB + b"!", f"longer than its {SIZE} bytes"),
+        (BLOB[:-1] + b"!", "has digest"),
+        (BLOB[:-1], f"broke off after {SIZE - 1} of {SIZE} bytes"),
+    ],
+    ids=["too long", "other bytes", "too short"],
+)
+async def test_the_digest_decides_about_content_without_length(
+    server: ScriptedServer, upstream: UpstreamRegistry, sent: bytes, told: str
+) -> None:
+    server.on(GET, Reply(200, sent, length=-1))
+    with pytest.raises(UpstreamFault, match=told):
+        await read(upstream, size_bytes=SIZE)
+
+
+async def test_content_without_length_that_breaks_off_is_continued(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    rest = {"Content-Range": f"bytes 1000-{SIZE - 1}/*"}
+    server.on(GET, Reply(200, BLOB[:1000], length=-1), Reply(206, BLOB[1000:], rest, length=-1))
+    assert await read(upstream, size_bytes=SIZE) == BLOB
+    assert [request.headers.get("Range") for request in server.seen] == [None, "bytes=1000-"]
+
+
+async def test_the_answer_to_a_range_tells_the_size(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    first = Reply(206, BLOB[:1], {"Content-Range": f"bytes 0-0/{SIZE}"}, length=-1)
+    server.on(f"HEAD {BLOB_PATH}", Reply(200, length=-1))
+    server.on(GET, Reply(200, BLOB, length=-1), first)
+    assert (await upstream.stat_blob(REPOSITORY, DIGEST)).size_bytes == SIZE
 
 
 async def test_no_length_on_head_is_asked_for_by_get(server: ScriptedServer, upstream: UpstreamRegistry) -> None:

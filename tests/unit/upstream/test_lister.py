@@ -21,6 +21,7 @@ from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.content import (
     CATALOG,
     FALLBACK,
+    FALLBACK_HEAD,
     MANIFEST_DIGEST,
     REFERRERS,
     REPOSITORY,
@@ -226,27 +227,29 @@ async def test_referrers_come_by_digest(server: ScriptedServer, upstream: Upstre
     assert (rest.entries, rest.more) == (everything[1:3], True)
 
 
+@pytest.mark.parametrize("head", [200, 403, 405])
 @pytest.mark.parametrize("status", [404, 405])
 async def test_referrers_without_an_api_are_found_by_tag(
-    server: ScriptedServer, upstream: UpstreamRegistry, status: int
+    server: ScriptedServer, upstream: UpstreamRegistry, status: int, head: int
 ) -> None:
     server.on(REFERRERS, Reply(status))
+    server.on(FALLBACK_HEAD, Reply(head))
     server.on(FALLBACK, Reply(200, index(descriptor(1))))
     page = await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
     assert [entry.size_bytes for entry in page.entries] == [1]
-    assert server.lines == [REFERRERS, FALLBACK]
+    assert server.lines == [REFERRERS, FALLBACK_HEAD, FALLBACK]
 
 
 async def test_a_registry_without_the_api_is_asked_for_it_once_in_a_while(server: ScriptedServer) -> None:
     clock = HandClock()
     server.on(REFERRERS, Reply(404, b"404 page not found"))
-    server.on(FALLBACK, Reply(404))
+    server.on(FALLBACK_HEAD, Reply(404))
     async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, clock=clock) as upstream:
         assert not upstream.keeps_referrers_under_tags
         for _ in range(2):
             await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
         assert upstream.keeps_referrers_under_tags
-        assert server.lines == [REFERRERS, FALLBACK, FALLBACK]
+        assert server.lines == [REFERRERS, FALLBACK_HEAD, FALLBACK_HEAD]
         clock.advance(seconds=601)
         assert not upstream.keeps_referrers_under_tags
 
@@ -255,14 +258,14 @@ async def test_a_repository_that_is_not_there_says_nothing_of_the_api(
     server: ScriptedServer, upstream: UpstreamRegistry
 ) -> None:
     server.on(REFERRERS, Reply(404, b'{"errors": [{"code": "NAME_UNKNOWN", "message": ""}]}'))
-    server.on(FALLBACK, Reply(404))
+    server.on(FALLBACK_HEAD, Reply(404))
     await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
     assert not upstream.keeps_referrers_under_tags
 
 
 async def test_no_referrers_at_all(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(REFERRERS, Reply(404))
-    server.on(FALLBACK, Reply(404))
+    server.on(FALLBACK_HEAD, Reply(404))
     assert (await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())).entries == ()
 
 

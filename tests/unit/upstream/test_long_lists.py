@@ -147,9 +147,22 @@ async def test_it_may_not_take_for_ever(server: ScriptedServer) -> None:
 
 
 async def test_referrers_are_counted(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    """A list over the bounds gives what could be read, because whoever may attach content can make it that long."""
     server.on(REFERRERS, Reply(200, index(*[descriptor(1)] * (REFERRER_BOUNDS.entries + 1))))
-    with pytest.raises(UpstreamProtocolError, match="more than 10000 manifests"):
-        await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, ALL)
+    page = await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, ALL)
+    assert (len(page.entries), page.shortened) == (1, True)
+
+
+async def test_a_page_of_referrers_that_is_too_long_is_left_out(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    next_page = {"Link": f"<{ROOT}/referrers/{MANIFEST_DIGEST}?p=2>; rel=next"}
+    first = index(descriptor(1))
+    server.on(REFERRERS, Reply(200, first, next_page))
+    too_long = Reply(200, first + b" " * REFERRER_BOUNDS.page_bytes)
+    server.on(f"GET {ROOT}/referrers/{MANIFEST_DIGEST}?p=2", too_long)
+    page = await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, ALL)
+    assert (len(page.entries), page.shortened) == (1, True)
 
 
 async def test_one_page_after_the_other_costs_one_list(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
