@@ -84,8 +84,16 @@ class Authorize(DelegatingRegistry):
         return await self.inner.get_manifest(repository, target)
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        # A client that may push skips the upload of a blob that it finds, so only held blobs count for it. Any other
+        # client asks because it wants to pull: a registry chained behind this one does so before each blob.
+        if not self._rights.allows(AccessAction.PUSH, repository):
+            return await self.stat_pullable_blob(repository, digest)
         self.require(AccessAction.PULL, repository)
         return await self.inner.stat_blob(repository, digest)
+
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        self.require(AccessAction.PULL, repository)
+        return await self.inner.stat_pullable_blob(repository, digest)
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None

@@ -124,6 +124,9 @@ class MemoryRegistry:
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         return Descriptor(OCTET_STREAM, digest, len(self._blob(repository, digest)))
 
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        return await self.stat_blob(repository, digest)
+
     @asynccontextmanager
     async def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None

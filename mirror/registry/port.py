@@ -289,3 +289,10 @@ class ReadWriteDeleter(Reader, Writer, Deleter, Protocol):
 
 class Registry(Reader, Writer, Deleter, Lister, Protocol):
     """A complete registry."""
+
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        """Return what :meth:`stat_blob` returns, also for a blob that :meth:`open_blob` would fetch first.
+
+        Raises BlobUnknown if nobody has the blob, and UpstreamFault if an upstream that may have it failed.
+        """
+        ...

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from mirror.oci import Digest, Repository, Tag
+from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import (
     BlobUnknown,
     NotFound,
@@ -13,6 +13,7 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from mirror.oci.media_types import OCTET_STREAM
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
@@ -38,6 +39,42 @@ class TestBlobs:
         layer = wanted.manifest.layers[0]
         assert (await world.registry.stat_blob(NAME, layer.digest)).size_bytes == layer.size_bytes
         assert world.hub.asked == {"get_manifest": 1}
+
+    async def test_what_nothing_names_has_a_size_for_those_who_pull(self, world: World) -> None:
+        wanted = await Plugin.make().at(world.hub)
+        layer = wanted.manifest.layers[0]
+        for _ in range(2):
+            assert (await world.registry.stat_pullable_blob(NAME, layer.digest)) == Descriptor(
+                OCTET_STREAM, layer.digest, layer.size_bytes
+            )
+        assert world.hub.asked == {"stat_blob": 2}, "nothing is fetched"
+        assert isinstance(await raised(world.registry.stat_blob(NAME, layer.digest)), BlobUnknown)
+        assert await pull(world) == wanted.manifest
+        assert (await world.registry.stat_pullable_blob(NAME, layer.digest)).size_bytes == layer.size_bytes
+        assert world.hub.asked["stat_blob"] == 2, "held blobs are not looked for"
+
+    async def test_what_nobody_has_is_unknown_to_those_who_pull(self, world: World) -> None:
+        await Plugin.make().at(world.hub)
+        for _ in range(3):
+            error = await raised(world.registry.stat_pullable_blob(NAME, Digest.of(b"absent")))
+            assert isinstance(error, BlobUnknown)
+        assert world.hub.asked == {"stat_blob": 1}
+
+    @pytest.mark.parametrize(("to", "told"), [("**", BlobUnknown), ("hub/**", UpstreamUnreachable)])
+    async def test_a_size_from_an_upstream_that_fails(self, store: Store, to: str, told: type[Exception]) -> None:
+        async with pulling(store, ("hub/**", to)) as world:
+            world.hub.failure = UpstreamUnreachable("down")
+            name = Repository(to.replace("**", NAME.name))
+            assert type(await raised(world.registry.stat_pullable_blob(name, Digest.of(b"x")))) is told
+
+    async def test_a_pushed_name_has_no_size_for_what_only_a_pulled_manifest_named(self, world: World) -> None:
+        theirs = await Plugin.make(1).at(world.hub)
+        await world.registry.get_manifest(NAME, TAG)
+        await Plugin.make(2).at(world.registry, NAME, "pushed")
+        layer = theirs.manifest.layers[0].digest
+        for look in (world.registry.stat_blob, world.registry.stat_pullable_blob):
+            assert isinstance(await raised(look(NAME, layer)), BlobUnknown)
+        assert isinstance(await raised(read(world.registry.open_blob(NAME, layer))), BlobUnknown)
 
     async def test_what_nothing_names_can_be_had_all_the_same(self, world: World) -> None:
         wanted = await Plugin.make().at(world.hub)
