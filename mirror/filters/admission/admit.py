@@ -139,6 +139,14 @@ class Withhold(DelegatingRegistry):
             await self._judge.require_not_rejected(self.inner, repository, manifest)
         return manifest
 
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        """Return digest and size of a blob as the port defines.
+
+        Raises Denied, with the reason, if all plugins naming the blob are withheld.
+        """
+        await self._gate.require_open(repository, digest)
+        return await self.inner.stat_pullable_blob(repository, digest)
+
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AbstractAsyncContextManager[Blob]:
