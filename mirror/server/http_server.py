@@ -117,8 +117,8 @@ async def _accepting(
     surplus = {"keepalive_timeout": _SURPLUS_SECONDS, "lingering_time": _SURPLUS_SECONDS, **options}
 
     def serve(address: str) -> asyncio.Protocol | None:
-        # Behind a proxy all connections belong to the proxy. Requests are counted per client there.
-        client = "" if application.behind_proxy else client_key(address)
+        # The connections of a proxy are not those of one client. Its requests are counted per client.
+        client = "" if application.proxies.trust(address) else client_key(address)
         CLIENT.set(client)  # inherited by the task that answers all requests of the connection
         welcome = connections.arrived(client)
         if welcome is ConnectionDecision.ENDED:

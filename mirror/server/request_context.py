@@ -62,6 +62,14 @@ class RequestContext:
         """The key of the client for which the request is counted."""
         return self.forwarded.client_key(self.request)
 
+    def url(self, route: Route) -> str:
+        """Return the URL of a route for ``Location`` and ``Link``.
+
+        The URL has no scheme and no host: engines from 20.10 on send no credentials to another host or scheme. Its path
+        begins with the prefix below which this client reaches the server.
+        """
+        return self.forwarded.prefix(self.request) + route.url()
+
     def require(self, action: AccessAction, repository: Repository) -> None:
         """Check that the caller may do this. Handlers call this before they receive a body.
 

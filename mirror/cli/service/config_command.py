@@ -6,7 +6,7 @@ import typer
 import yaml
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, print_json
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.settings import load, schema
 
 app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.")
@@ -23,6 +23,8 @@ def check(config: ConfigOption = None) -> None:
     rules = (
         f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
     )
+    for sentence in settings.advice():
+        MESSAGES.out(f"warning: {sentence}", highlight=False)
     RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
 
 

@@ -65,7 +65,7 @@ async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
     answer = CIMultiDict[str](
         {
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            hdrs.LOCATION: ManifestRoute(route.repository, manifest.digest).url(),
+            hdrs.LOCATION: context.url(ManifestRoute(route.repository, manifest.digest)),
             header_names.CONTENT_DIGEST: str(manifest.digest),
         }
     )

@@ -44,6 +44,14 @@ def test_config_check_says_that_it_is_fine(capsys):
     assert capsys.readouterr().out == "c.yaml: valid (1 upstreams, 0 mirror rules, 0 proxy rules)\n"
 
 
+def test_config_check_warns_about_what_should_be_changed(capsys):
+    Path("c.yaml").write_text("server: {behind_proxy: true}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("c.yaml: valid")
+    assert told.err.startswith("warning: server.behind_proxy is deprecated: ")
+
+
 def test_config_check_names_every_mistake(capsys):
     Path("c.yaml").write_text("server: {workers: 0, lisen: x}")
     assert run(["config", "check", "--config", "c.yaml"]) == 2
