@@ -105,10 +105,15 @@ class Upload(Protocol):
         """
         ...
 
-    async def commit(self, digest: Digest) -> Descriptor:
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
         """Make the bytes a blob of the repository, durably, and end the session.
 
+        If ``last`` is given, append it first, as :meth:`append` does. A store lets no other request write in between.
+
         Raises:
+            MirrorError: any error of :meth:`append`.
             DigestInvalid: the bytes have another digest. The session is gone.
             UploadInvalid: another request is writing to the session.
             UploadUnknown: the session was committed or cancelled, or has expired.

@@ -105,8 +105,10 @@ class ArrivingUpload:
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
         await self._inner.append(chunks, span)
 
-    async def commit(self, digest: Digest) -> Descriptor:
-        committed = await self._inner.commit(digest)
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
+        committed = await self._inner.commit(digest, last, span)
         await self._arrived(digest)
         return committed
 

@@ -5,6 +5,8 @@ The registry keeps the offset of a session. The session's URL never changes, so 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
+
 from aiohttp import hdrs, web
 
 from mirror.access.rights import AccessAction
@@ -13,7 +15,7 @@ from mirror.oci.errors import DigestInvalid, TooManyRequests
 from mirror.registry.port import Upload
 from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext
-from mirror.wire.ranges import parse_chunk_range, upload_range
+from mirror.wire.ranges import Span, parse_chunk_range, upload_range
 from mirror.wire.routes import BlobRoute, UploadRoute, UploadsRoute
 
 
@@ -63,8 +65,10 @@ async def put(context: RequestContext, route: UploadRoute) -> web.Response:
         )
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     if context.request.body_exists:
-        await _append(context, upload)
-    await upload.commit(route.digest)
+        with context.activity.uploading.one_of(context.client):
+            await upload.commit(route.digest, *_received(context, upload))
+    else:
+        await upload.commit(route.digest)
     return _created(context, route.repository, route.digest)
 
 
@@ -76,10 +80,15 @@ async def delete(context: RequestContext, route: UploadRoute) -> web.Response:
 
 
 async def _append(context: RequestContext, upload: Upload) -> None:
+    with context.activity.uploading.one_of(context.client):
+        await upload.append(*_received(context, upload))
+
+
+def _received(context: RequestContext, upload: Upload) -> tuple[AsyncIterable[bytes], Span | None]:
+    """Return the body of a request for a session, and its position in the blob if the client says it."""
     content_range = context.request.headers.get(hdrs.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    with context.activity.uploading.one_of(context.client):
-        await upload.append(context.receive(context.limits.blob_bytes - upload.offset), span)
+    return context.receive(context.limits.blob_bytes, upload.offset), span
 
 
 def _session(context: RequestContext, status: int, repository: Repository, upload: Upload) -> web.Response:
