@@ -202,8 +202,8 @@ class MemoryRegistry:
         del self._repositories[repository].blobs[digest]
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        # A repository exists from its first blob or manifest on; an upload session alone does not list it.
-        names = [name for name, held in self._repositories.items() if held.blobs or held.manifests]
+        # An upload session alone does not list a repository, nor do manifests that nobody can find by a name.
+        names = [name for name, held in self._repositories.items() if held.blobs or held.tags]
         return _page(names, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:

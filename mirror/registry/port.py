@@ -113,7 +113,6 @@ class Upload(Protocol):
         If ``last`` is given, append it first, as :meth:`append` does. A store lets no other request write in between.
 
         Raises:
-            MirrorError: any error of :meth:`append`.
             DigestInvalid: the bytes have another digest. The session is gone.
             UploadInvalid: another request is writing to the session.
             UploadUnknown: the session was committed or cancelled, or has expired.
@@ -258,7 +257,7 @@ class Lister(Protocol):
     """Lists of names and referrers, in ASCII order."""
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        """Return a page of repository names."""
+        """Return a page of the names of repositories that have a tag or a blob."""
         ...
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
@@ -296,8 +295,5 @@ class Registry(Reader, Writer, Deleter, Lister, Protocol):
     """A complete registry."""
 
     async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
-        """Return what :meth:`stat_blob` returns, also for a blob that :meth:`open_blob` would fetch first.
-
-        Raises BlobUnknown if nobody has the blob, and UpstreamFault if an upstream that may have it failed.
-        """
+        """Return what :meth:`stat_blob` returns, also for a blob that :meth:`open_blob` would fetch first."""
         ...
