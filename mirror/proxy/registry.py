@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, NotFound, UpstreamFault
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.merged_lists import MergedLists
@@ -166,6 +166,30 @@ class PullThroughRegistry(DelegatingRegistry):
             return None
 
         return self._downloads.find(repository, digest) or await self._requests.run((repository, digest), look_up)
+
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
+        """See the port. Blobs that were found by :meth:`stat_blob`, and that are not here yet, are fetched."""
+        try:
+            return await self.inner.put_manifest(repository, manifest, tags)
+        except ManifestBlobUnknown:
+            if not await self._fetch_found_blobs(repository, manifest):
+                raise
+        return await self.inner.put_manifest(repository, manifest, tags)
+
+    async def _fetch_found_blobs(self, repository: Repository, manifest: Manifest) -> bool:
+        """Fetch the blobs of a manifest that an incomplete manifest names too. Return False if others are missing."""
+        routes = self._routes.of(repository)
+        for digest in dict.fromkeys(blob.digest for blob in manifest.blobs) if routes else ():
+            try:
+                await self.stat_blob(repository, digest)
+            except BlobUnknown:
+                return False  # the client was told so, and did not push the blob
+            request = await self._blob_request(repository, digest, routes)
+            if request is not None:
+                await self._downloads.settle(request)
+        return bool(routes)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._delete(repository, tag, partial(self.inner.delete_tag, repository, tag))

@@ -19,7 +19,7 @@ from mirror.server.api.reports import Report, report_handler
 from mirror.server.api.request_metrics import FAMILIES, Page, RequestMetrics, showing
 from mirror.server.authentication import TOKEN_PATH, Authentication
 from mirror.server.dispatch import Dispatch
-from mirror.server.forwarded import ForwardedHeaders, TrustedProxies
+from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http.activity import Activity
 from mirror.server.http.client_limits import ClientLimits
 from mirror.server.http.server_limits import ServerLimits
@@ -39,14 +39,14 @@ class Application:
         handle: answers a request and never raises, except for cancellation.
         limits: the limits for clients.
         activity: the current activity of the process.
-        proxies: the reverse proxies whose connections carry the requests of many clients.
+        forwarded: finds the clients behind reverse proxies.
         requests: counts the answers.
     """
 
     handle: Handler
     limits: ServerLimits
     activity: Activity
-    proxies: TrustedProxies
+    forwarded: ForwardedHeaders
     requests: RequestMetrics
 
 
@@ -122,7 +122,7 @@ def build(
     # Outermost, so that refusals of all handlers above become answers, and are counted and logged.
     handle = with_request_scope(handle, activity.in_flight, request_ids())
     requests = requests or RequestMetrics(SharedMetrics(FAMILIES).slot())
-    return Application(handle, limits, activity, forwarded.proxies, requests)
+    return Application(handle, limits, activity, forwarded, requests)
 
 
 def shared(handle: Handler, forwarded: ForwardedHeaders, requests: ClientLimits) -> Handler:

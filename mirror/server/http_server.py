@@ -106,7 +106,7 @@ async def _accepting(
     }
     options = {
         "loop": loop,
-        "access_log_class": partial(AccessLog, application.requests),
+        "access_log_class": partial(AccessLog, application.requests, application.forwarded),
         "max_line_size": limits.header_bytes,
         "max_field_size": limits.header_bytes,
         "max_headers": limits.headers,
@@ -118,7 +118,7 @@ async def _accepting(
 
     def serve(address: str) -> asyncio.Protocol | None:
         # The connections of a proxy are not those of one client. Its requests are counted per client.
-        client = "" if application.proxies.trust(address) else client_key(address)
+        client = "" if application.forwarded.proxies.trust(address) else client_key(address)
         CLIENT.set(client)  # inherited by the task that answers all requests of the connection
         welcome = connections.arrived(client)
         if welcome is ConnectionDecision.ENDED:

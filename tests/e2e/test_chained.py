@@ -88,3 +88,13 @@ def test_a_push_uploads_what_the_upstream_has(upstream: DockerRegistry, plugin: 
         assert head(mirror.port, plugin.layer_digest)[0] == 404
         push(plugin, mirror.url, NAME, "pushed")
         assert manifest(mirror.url, target="pushed")[2] == plugin.manifest
+
+
+def test_a_push_may_rely_on_blobs_that_a_pulled_manifest_names(upstream: DockerRegistry, plugin: PackedPlugin) -> None:
+    with Mirror(sections=sections(upstream.url)) as mirror:
+        assert manifest(mirror.url)[0] == 200
+        assert head(mirror.port, plugin.layer_digest)[0] == 200  # so the client does not upload the layer
+        push(plugin, mirror.url, NAME, "pushed")
+        assert manifest(mirror.url, target="pushed")[2] == plugin.manifest
+        upstream.stop()
+        assert digest_of(take(mirror.port, plugin.layer_digest).content) == plugin.layer_digest

@@ -7,6 +7,7 @@ import pytest
 from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import (
     BlobUnknown,
+    ManifestBlobUnknown,
     NotFound,
     RangeInvalid,
     UpstreamProtocolError,
@@ -39,6 +40,30 @@ class TestBlobs:
         layer = wanted.manifest.layers[0]
         assert (await world.registry.stat_blob(NAME, layer.digest)).size_bytes == layer.size_bytes
         assert world.hub.asked == {"get_manifest": 1}
+
+    async def test_a_push_that_relies_on_a_blob_that_was_found_gets_it(self, world: World) -> None:
+        theirs = await Plugin.make().at(world.hub)
+        await world.registry.get_manifest(NAME, TAG)
+        config = b'{"Description":"mine"}'
+        await hold(world.registry, NAME, [config], [])
+        layer = theirs.manifest.layers[0].digest
+        assert await world.registry.stat_blob(NAME, layer)
+        mine = plugin(config, theirs.layer)
+        await world.registry.put_manifest(NAME, mine, [Tag("mine")])
+        assert world.hub.asked == {"get_manifest": 1, "open_blob": 1}
+        assert await read(world.store.open_blob(NAME, layer)) == theirs.layer
+        assert (await world.store.get_manifest(NAME, Tag("mine"))).digest == mine.digest
+
+    @pytest.mark.parametrize("broken", ["upstream", "push"])
+    async def test_a_push_with_a_blob_that_cannot_be_had_is_refused(self, world: World, broken: str) -> None:
+        theirs = await Plugin.make().at(world.hub)
+        await world.registry.get_manifest(NAME, TAG)
+        if broken == "upstream":
+            world.hub.failure = UpstreamRefused("403")
+        wanted = theirs.manifest if broken == "upstream" else plugin(theirs.config, theirs.layer, b"never pushed")
+        error = await raised(world.registry.put_manifest(NAME, wanted, [Tag("mine")]))
+        assert isinstance(error, ManifestBlobUnknown)
+        await world.idle()
 
     async def test_what_nothing_names_has_a_size_for_those_who_pull(self, world: World) -> None:
         wanted = await Plugin.make().at(world.hub)

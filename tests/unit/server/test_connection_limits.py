@@ -154,3 +154,13 @@ async def test_behind_a_proxy_uploads_are_counted_for_the_client() -> None:
         location = await server.begin_upload()
         assert (await server.ask("PATCH", location, [forwarded("192.0.2.1")], LAYER)).status == 429
         assert (await server.ask("PATCH", location, [forwarded("192.0.2.2")], LAYER)).status == 202
+
+
+@pytest.mark.parametrize(
+    ("proxies", "client"), [(TrustedProxies(everyone=True), "192.0.2.1"), (TrustedProxies(), "127.0.0.1")]
+)
+async def test_the_log_names_the_client_behind_a_proxy(proxies: TrustedProxies, client: str) -> None:
+    with capture_logs() as lines:
+        async with served(forwarded=ForwardedHeaders(proxies=proxies)) as server:
+            assert (await server.ask("GET", "/v2/", [forwarded("192.0.2.1")])).status == 200
+    assert [line["client"] for line in lines if line["event"] == "request"] == [client]
