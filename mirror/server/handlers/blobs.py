@@ -67,6 +67,6 @@ def _headers(digest: Digest, size_bytes: int) -> dict[str, str]:
         hdrs.CONTENT_TYPE: OCTET_STREAM,
         hdrs.CONTENT_LENGTH: str(size_bytes),
         header_names.CONTENT_DIGEST: str(digest),
-        hdrs.ETAG: entity_tag(digest),
+        header_names.ETAG: entity_tag(digest),
         hdrs.ACCEPT_RANGES: "bytes",
     }

@@ -142,7 +142,7 @@ def _head(media_type: str, digest: Digest, size_bytes: int, staleness: Staleness
         header_names.API_VERSION: header_names.API_VERSION_VALUE,
         hdrs.CONTENT_TYPE: media_type,
         header_names.CONTENT_DIGEST: str(digest),
-        hdrs.ETAG: entity_tag(digest),
+        header_names.ETAG: entity_tag(digest),
     }
     if staleness is not None:
         fields[hdrs.AGE] = str(staleness.age_seconds)

@@ -43,7 +43,7 @@ def not_modified(digest: Digest, headers: Mapping[str, str]) -> web.Response:
     """
     own = {
         header_names.API_VERSION: header_names.API_VERSION_VALUE,
-        hdrs.ETAG: entity_tag(digest),
+        header_names.ETAG: entity_tag(digest),
         header_names.CONTENT_DIGEST: str(digest),
     }
     return web.Response(status=304, headers=own | {name: headers[name] for name in _KEPT if name in headers})

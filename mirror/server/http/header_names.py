@@ -8,6 +8,7 @@ from aiohttp import hdrs
 from multidict import istr
 
 API_VERSION: Final = istr("Docker-Distribution-Api-Version")
+ETAG: Final = istr("ETag")  # aiohttp writes "Etag"
 CONTENT_DIGEST: Final = istr("Docker-Content-Digest")
 UPLOAD_UUID: Final = istr("Docker-Upload-UUID")
 OCI_FILTERS_APPLIED: Final = istr("OCI-Filters-Applied")
