@@ -18,7 +18,7 @@ from mirror.runtime.shared_metrics import WorkerSlot
 from mirror.server.api.approval_token import ApprovalToken
 from mirror.server.api.operators import Operators
 from mirror.server.authentication import Authentication
-from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.forwarded import ForwardedHeaders, TrustedProxies
 from mirror.settings import Settings
 from mirror.store.registry import Store
 
@@ -65,7 +65,8 @@ async def authenticating(
 
 def forwarded_headers(settings: Settings) -> ForwardedHeaders:
     """Return the reader of the server's address as its clients see it, with and without a proxy in between."""
-    return ForwardedHeaders(settings.server.url, settings.server.behind_proxy)
+    server = settings.server
+    return ForwardedHeaders(server.url, TrustedProxies(server.trusted_proxies, everyone=server.behind_proxy))
 
 
 def operators(settings: Settings, store: Store, authentication: Authentication | None) -> Operators:

@@ -94,6 +94,8 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> No
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:
+    for sentence in settings.advice():
+        _LOG.warning("configuration should be changed", advice=sentence)
     port = listener.getsockname()[1]
     _LOG.info(
         "server listening",

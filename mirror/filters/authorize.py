@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights, detail, phrase
 from mirror.filters.readable_repositories import list_readable_repositories
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import MirrorError, RightMissing, Unsupported
+from mirror.oci.errors import BlobUnknown, MirrorError, RightMissing, Unsupported
 from mirror.oci.name_pattern import NameSpan
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry, Upload
@@ -85,7 +85,18 @@ class Authorize(DelegatingRegistry):
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         self.require(AccessAction.PULL, repository)
-        return await self.inner.stat_blob(repository, digest)
+        try:
+            return await self.inner.stat_blob(repository, digest)
+        except BlobUnknown:
+            # A client that may push skips the upload of a blob that it finds. Any other client asks because it wants
+            # to pull: a registry chained behind this one does so before each blob.
+            if self._rights.allows(AccessAction.PUSH, repository):
+                raise
+        return await self.inner.stat_pullable_blob(repository, digest)
+
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        self.require(AccessAction.PULL, repository)
+        return await self.inner.stat_pullable_blob(repository, digest)
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None

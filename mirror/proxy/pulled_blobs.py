@@ -33,9 +33,18 @@ class PulledBlobs:
         self._misses = NegativeCache()
 
     async def size_bytes(self, repository: Repository, digest: Digest) -> int | None:
-        """Return the size in bytes of a blob that an incomplete manifest of the repository names; None if none does."""
-        awaited = await self._records.incomplete.awaited(repository, digest)
-        return None if awaited is None else awaited[0]
+        """Return the size in bytes of a blob that an incomplete manifest of the repository names.
+
+        Returns:
+            None if no manifest names the blob, or if the repository was pushed to and the blob is not fetched for it.
+        """
+        ours, awaited = await self._ours_and_awaited(repository, digest)
+        return None if ours or awaited is None else awaited[0]
+
+    async def pullable_bytes(self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> int:
+        """Return the size in bytes of a blob that an upstream has. Raises the errors of :meth:`request`."""
+        sources = () if await self._records.origins.is_ours(repository) else online(routes)
+        return (await self._look_up(repository, digest, sources))[1]
 
     async def request(self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> BlobRequest:
         """Return the request for a blob: its size, and the upstreams that may have the blob.
@@ -44,13 +53,16 @@ class PulledBlobs:
             BlobUnknown: the repository was pushed to or is offline, or no upstream has the blob.
             UpstreamFault: no upstream has the blob, and at least one upstream failed.
         """
-        ours, awaited = await asyncio.gather(
-            self._records.origins.is_ours(repository), self._records.incomplete.awaited(repository, digest)
-        )
+        ours, awaited = await self._ours_and_awaited(repository, digest)
         # A repository that was pushed to is never looked for at an upstream.
         sources = () if ours else online(routes)
         if awaited is None:
-            return await self._look_up(repository, digest, sources)
+            route, size_bytes = await self._look_up(repository, digest, sources)
+            now = self._clock.now()
+            # Without an origin, the repository would later count as pushed to because it holds the blob.
+            found = Origin(route.upstream.name, route.repository, digest, checked_at=now, asked_at=now)
+            await self._records.origins.record_origin(repository, digest, found)
+            return BlobRequest(repository, digest, size_bytes, (_source(route),))
         size_bytes, origin = awaited
         # The upstream that had the manifest comes first: it is the most likely one to have the blob.
         ordered = sorted(
@@ -58,8 +70,16 @@ class PulledBlobs:
         )
         return BlobRequest(repository, digest, size_bytes, tuple(_source(each) for each in ordered))
 
-    async def _look_up(self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> BlobRequest:
-        """Ask upstreams for a blob that no incomplete manifest names."""
+    async def _ours_and_awaited(self, repository: Repository, digest: Digest) -> tuple[bool, tuple[int, Origin] | None]:
+        """Return True if the repository was pushed to, and size and origin of a blob that a manifest awaits."""
+        return await asyncio.gather(
+            self._records.origins.is_ours(repository), self._records.incomplete.awaited(repository, digest)
+        )
+
+    async def _look_up(
+        self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]
+    ) -> tuple[ProxyRoute, int]:
+        """Ask upstreams for a blob that no incomplete manifest names. Return its route and its size in bytes."""
         unknown = BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
         missed_at, now = self._misses.missed_at(repository, digest), self._clock.now()
         step = decide(digest, None, online=bool(routes), missed_at=missed_at, now=now, freshness=self._freshness)
@@ -74,10 +94,7 @@ class PulledBlobs:
             except UpstreamFault as error:
                 failure = failure or error
                 continue
-            # Without an origin, the repository would later count as pushed to because it holds the blob.
-            origin = Origin(route.upstream.name, route.repository, digest, checked_at=now, asked_at=now)
-            await self._records.origins.record_origin(repository, digest, origin)
-            return BlobRequest(repository, digest, found.size_bytes, (_source(route),))
+            return route, found.size_bytes
         # An upstream that failed may have the blob, so a failure is not remembered as a miss.
         if failure is None:
             self._misses.remember(repository, digest, now)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, NotFound, UpstreamFault
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.merged_lists import MergedLists
@@ -80,6 +80,7 @@ class PullThroughRegistry(DelegatingRegistry):
         )
         self._blobs = PulledBlobs(records, lookups, clock=clock, freshness=freshness)
         self._requests: SharedTasks[tuple[Repository, Digest], BlobRequest | None] = SharedTasks()
+        self._sizes: SharedTasks[tuple[Repository, Digest], int] = SharedTasks()
         self._lists = MergedLists(inner, lookups, timeout_seconds)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
@@ -108,6 +109,20 @@ class PullThroughRegistry(DelegatingRegistry):
                 raise
             return Descriptor(OCTET_STREAM, digest, size_bytes)
 
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        """See the port. Upstreams are asked for a blob that no manifest held here names."""
+        try:
+            return await self.stat_blob(repository, digest)
+        except BlobUnknown:
+            routes = self._routes.of(repository)
+            if not routes:
+                raise
+        with _missing_as_unknown(repository, digest, routes):
+            size_bytes = await self._sizes.run(
+                (repository, digest), lambda: self._blobs.pullable_bytes(repository, digest, routes)
+            )
+        return Descriptor(OCTET_STREAM, digest, size_bytes)
+
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:
@@ -122,20 +137,19 @@ class PullThroughRegistry(DelegatingRegistry):
     ) -> AsyncIterator[Blob]:
         async with AsyncExitStack() as stack:
             try:
-                request = await self._blob_request(repository, digest, routes)
-                if request is None:
-                    blob = await stack.enter_async_context(self.inner.open_blob(repository, digest, part))
-                else:
-                    blob = await stack.enter_async_context(self._downloads.open(request, part))
-            except BlobUnknown:
-                self._outcomes.blob(PullOutcome.MISSED)
+                with _missing_as_unknown(repository, digest, routes):
+                    request = await self._blob_request(repository, digest, routes)
+                    if request is None:
+                        blob = await stack.enter_async_context(self.inner.open_blob(repository, digest, part))
+                    else:
+                        blob = await stack.enter_async_context(self._downloads.open(request, part))
+            except BlobUnknown as error:
+                failed = isinstance(error.__cause__, UpstreamFault)
+                self._outcomes.blob(PullOutcome.FAILED if failed else PullOutcome.MISSED)
                 raise
-            except UpstreamFault as error:
+            except UpstreamFault:
                 self._outcomes.blob(PullOutcome.FAILED)
-                if not is_missing(error, repository, routes):
-                    raise
-                message = f"{repository} has no blob {digest}: {error}"
-                raise BlobUnknown(message, name=repository, digest=digest) from error
+                raise
             self._outcomes.blob(PullOutcome.FETCHED if request else PullOutcome.SERVED)
             yield blob
 
@@ -152,6 +166,30 @@ class PullThroughRegistry(DelegatingRegistry):
             return None
 
         return self._downloads.find(repository, digest) or await self._requests.run((repository, digest), look_up)
+
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
+        """See the port. Blobs that were found by :meth:`stat_blob`, and that are not here yet, are fetched."""
+        try:
+            return await self.inner.put_manifest(repository, manifest, tags)
+        except ManifestBlobUnknown:
+            if not await self._fetch_found_blobs(repository, manifest):
+                raise
+        return await self.inner.put_manifest(repository, manifest, tags)
+
+    async def _fetch_found_blobs(self, repository: Repository, manifest: Manifest) -> bool:
+        """Fetch the blobs of a manifest that an incomplete manifest names too. Return False if others are missing."""
+        routes = self._routes.of(repository)
+        for digest in dict.fromkeys(blob.digest for blob in manifest.blobs) if routes else ():
+            try:
+                await self.stat_blob(repository, digest)
+            except BlobUnknown:
+                return False  # the client was told so, and did not push the blob
+            request = await self._blob_request(repository, digest, routes)
+            if request is not None:
+                await self._downloads.settle(request)
+        return bool(routes)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._delete(repository, tag, partial(self.inner.delete_tag, repository, tag))
@@ -183,3 +221,14 @@ class PullThroughRegistry(DelegatingRegistry):
     async def _routes_of_list(self, repository: Repository) -> tuple[ProxyRoute, ...]:
         routes = online(self._routes.of(repository))
         return () if routes and await self._records.origins.is_ours(repository) else routes
+
+
+@contextmanager
+def _missing_as_unknown(repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> Iterator[None]:
+    """Turn a failure of an upstream that is answered as missing content into BlobUnknown."""
+    try:
+        yield
+    except UpstreamFault as error:
+        if not is_missing(error, repository, routes):
+            raise
+        raise BlobUnknown(f"{repository} has no blob {digest}: {error}", name=repository, digest=digest) from error

@@ -30,6 +30,9 @@ class DelegatingRegistry:
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         return await self.inner.stat_blob(repository, digest)
 
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        return await self.inner.stat_pullable_blob(repository, digest)
+
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AbstractAsyncContextManager[Blob]:

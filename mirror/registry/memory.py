@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -59,29 +59,33 @@ class MemoryUpload:
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
         async with closing_stream(chunks):
-            await self._append(chunks, span)
+            with self._writing():
+                await self._append(chunks, span)
 
     async def _append(self, chunks: AsyncIterable[bytes], span: Span | None) -> None:
-        self._require_free()
         before = self.offset
         if span is not None and span.start != before:
             raise errors.RangeInvalid(
                 f"chunk begins at byte {span.start}, but the upload session holds {before} bytes", offset=before
             )
-        self._busy = True  # bytes of two concurrent requests must not mix
-        try:
-            async for chunk in chunks:  # if this raises or is cancelled, the bytes received so far are kept
-                self._content += chunk
-        finally:
-            self._busy = False
+        async for chunk in chunks:  # if this raises or is cancelled, the bytes received so far are kept
+            self._content += chunk
         # A chunk of the wrong length is dropped, so that the client can send it again at the same offset.
         if span is not None and self.offset != span.stop:
             received = self.offset - before
             del self._content[before:]
             raise errors.RangeInvalid(f"chunk of {received} bytes is announced as {span.chunk_range()}", offset=before)
 
-    async def commit(self, digest: Digest) -> Descriptor:
-        self._require_free()
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
+        async with closing_stream(last) if last is not None else nullcontext():
+            with self._writing():
+                if last is not None:
+                    await self._append(last, span)
+                return self._commit(digest)
+
+    def _commit(self, digest: Digest) -> Descriptor:
         # The session ends before the digest is compared: after DigestInvalid it is gone, as the port says.
         del self._held.uploads[self.id]
         content = bytes(self._content)
@@ -95,6 +99,16 @@ class MemoryUpload:
         if self.id in self._held.uploads:
             self._require_free()
             del self._held.uploads[self.id]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep other requests from writing, so that the bytes of two requests do not mix."""
+        self._require_free()
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
 
     def _require_free(self) -> None:
         if self.id not in self._held.uploads:
@@ -123,6 +137,9 @@ class MemoryRegistry:
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         return Descriptor(OCTET_STREAM, digest, len(self._blob(repository, digest)))
+
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        return await self.stat_blob(repository, digest)
 
     @asynccontextmanager
     async def open_blob(
@@ -185,8 +202,8 @@ class MemoryRegistry:
         del self._repositories[repository].blobs[digest]
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        # A repository exists from its first blob or manifest on; an upload session alone does not list it.
-        names = [name for name, held in self._repositories.items() if held.blobs or held.manifests]
+        # An upload session alone does not list a repository, nor do manifests that nobody can find by a name.
+        names = [name for name, held in self._repositories.items() if held.blobs or held.tags]
         return _page(names, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:

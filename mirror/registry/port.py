@@ -105,8 +105,12 @@ class Upload(Protocol):
         """
         ...
 
-    async def commit(self, digest: Digest) -> Descriptor:
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
         """Make the bytes a blob of the repository, durably, and end the session.
+
+        If ``last`` is given, append it first, as :meth:`append` does. A store lets no other request write in between.
 
         Raises:
             DigestInvalid: the bytes have another digest. The session is gone.
@@ -262,7 +266,7 @@ class Lister(Protocol):
     """Lists of names and referrers, in ASCII order."""
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        """Return a page of repository names."""
+        """Return a page of the names of repositories that have a tag or a blob."""
         ...
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
@@ -298,3 +302,7 @@ class ReadWriteDeleter(Reader, Writer, Deleter, Protocol):
 
 class Registry(Reader, Writer, Deleter, Lister, Protocol):
     """A complete registry."""
+
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        """Return what :meth:`stat_blob` returns, also for a blob that :meth:`open_blob` would fetch first."""
+        ...

@@ -9,10 +9,12 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from mirror.server.api.request_metrics import RequestMetrics
+from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.handlers.blob_response import BlobResponse
 from mirror.server.http import header_names
 from mirror.server.http.prebuilt_response import PrebuiltResponse
 from mirror.server.request_context import REQUEST_ID, ROUTE, USER
+from mirror.wire.client_address import LONGEST_ADDRESS
 
 _log = structlog.get_logger(__name__)
 
@@ -24,13 +26,17 @@ class AccessLog(AbstractAccessLogger):
 
     Args:
         requests: counts the answers.
+        forwarded: finds the clients behind reverse proxies.
         logger: required by aiohttp; not used.
         log_format: required by aiohttp; not used.
     """
 
-    def __init__(self, requests: RequestMetrics, logger: logging.Logger, log_format: str) -> None:
+    def __init__(
+        self, requests: RequestMetrics, forwarded: ForwardedHeaders, logger: logging.Logger, log_format: str
+    ) -> None:
         super().__init__(logger, log_format)
         self._requests = requests
+        self._forwarded = forwarded
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Log and count an answer.
@@ -53,7 +59,7 @@ class AccessLog(AbstractAccessLogger):
             request, route, status, seconds=time, received_bytes=received_bytes, sent_bytes=sent_bytes
         )
         fields: dict[str, object] = {
-            "client": request.remote,
+            "client": self._forwarded.client_address(request)[:LONGEST_ADDRESS],
             "method": request.method,
             "path": request.rel_url.raw_path[:_MAX_PATH],  # without the query, which may hold a secret
             "status": status,

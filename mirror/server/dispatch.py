@@ -24,6 +24,8 @@ from mirror.wire.routes import ManifestRoute, Route
 
 Answer = Callable[[RequestContext, Any], Awaitable[web.StreamResponse]]
 
+#: Begin of all paths of the distribution API.
+_API: Final = "/v2/"
 _READING: Final = frozenset({"GET", "HEAD"})
 _ANSWERS: Final[Mapping[type[Route], Mapping[str, Answer]]] = {
     routes.PingRoute: {"GET": ping.get, "HEAD": ping.get},
@@ -86,7 +88,11 @@ class Dispatch:
         if not target.startswith("/"):  # the absolute form (RFC 9112, section 3.2.2), which clients send to proxies
             target = request.rel_url.raw_path_qs
         path, mark, query = target.partition("?")
-        if (handle := self._beside.get(path)) is not None:
+        handle = self._beside.get(path)
+        if handle is None and not path.startswith(_API):
+            path = self._forwarded.without_prefix(request, path)
+            handle = self._beside.get(path)
+        if handle is not None:
             return await handle(request)
         route = (
             request_line.parse(method, path, request_line.parse_query(query)) if mark else _route_of_path(method, path)

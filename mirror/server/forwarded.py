@@ -1,43 +1,104 @@
-"""The server's public URL and the addresses of its clients, with or without a reverse proxy."""
+"""The server's public URL and the addresses of its clients, with or without reverse proxies."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from mirror.wire.client_address import LONGEST_ADDRESS, client_key
+from mirror.server.http import header_names
+from mirror.wire import request_line
+from mirror.wire.client_address import LONGEST_ADDRESS, client_key, parse_address
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 #: Headers added by proxies to requests they pass on, besides ``X-Forwarded-…``.
 _RELAYED: Final = frozenset({"forwarded", "via", "x-real-ip"})
 _SCHEMES: Final = frozenset({"http", "https"})
+#: Most proxies in a row whose entries in ``X-Forwarded-For`` are read.
+_MOST_HOPS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedProxies:
+    """The reverse proxies whose ``X-Forwarded-…`` headers are believed.
+
+    Attributes:
+        networks: the networks of their addresses.
+        everyone: True if every address counts as a proxy. Then only one proxy may be in front of the server.
+    """
+
+    networks: tuple[Network, ...] = ()
+    everyone: bool = False
+
+    def __bool__(self) -> bool:
+        """Return True if there are any."""
+        return self.everyone or bool(self.networks)
+
+    def trust(self, address: str | None) -> bool:
+        """Return True if the headers of requests from an address are believed."""
+        return self.everyone or (bool(self.networks) and bool(address) and _is_inside(address or "", self.networks))
+
+
+NO_PROXIES: Final = TrustedProxies()
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardedHeaders:
-    """Interprets the headers of a reverse proxy.
+    """Interprets the headers of reverse proxies. Headers of all other senders are ignored.
 
     Attributes:
-        url: the public URL of the server, without a trailing slash; None to derive the URL from each request.
-        behind_proxy: True if a proxy is in front whose ``X-Forwarded-Proto`` and ``X-Forwarded-For`` are trusted.
+        url: the public URL of the server, without a trailing slash; None to derive the URL from each request. If the
+            URL has a path, the server is reached below this path.
+        proxies: the proxies whose ``X-Forwarded-Proto``, ``-Host``, ``-Prefix`` and ``-For`` are believed.
     """
 
     url: str | None = None
-    behind_proxy: bool = False
+    proxies: TrustedProxies = NO_PROXIES
 
     def public_url(self, request: web.BaseRequest) -> str:
-        """Return the URL at which the client of the request reaches the server."""
+        """Return the URL at which the client of the request reaches the server, with the path prefix."""
         if self.url is not None:
-            return self.url
+            return self.url if urlsplit(self.url).path else self.url + self.prefix(request)
         scheme = "https" if request.transport and request.transport.get_extra_info("sslcontext") else "http"
-        if self.behind_proxy and (said := _last(request, hdrs.X_FORWARDED_PROTO).lower()) in _SCHEMES:
-            scheme = said
         host = request.headers.get(hdrs.HOST, "")
-        return f"{scheme}://{host if _HOST.fullmatch(host) else _own_address(request)}"
+        if self._is_relayed(request):
+            if (said := _last(request, hdrs.X_FORWARDED_PROTO).lower()) in _SCHEMES:
+                scheme = said
+            if _HOST.fullmatch(said := _last(request, hdrs.X_FORWARDED_HOST)):
+                host = said
+        return f"{scheme}://{host if _HOST.fullmatch(host) else _own_address(request)}{self.prefix(request)}"
+
+    def prefix(self, request: web.BaseRequest) -> str:
+        """Return the path below which the client of the request reaches the server.
+
+        The path is that of the public URL, or the one that a trusted proxy has taken from the request.
+
+        Returns:
+            The path without a slash at its end; empty if the server is reached at its root.
+        """
+        if self.url is not None and (path := urlsplit(self.url).path):
+            return path
+        if not self._is_relayed(request):
+            return ""
+        return request_line.parse_prefix(_last(request, header_names.X_FORWARDED_PREFIX)) or ""
+
+    def without_prefix(self, request: web.BaseRequest, path: str) -> str:
+        """Return the path of a request without the prefix, which a proxy may have left in the path.
+
+        If everybody counts as a proxy, the prefix of a header is not taken off. The proxies of such servers may pass on
+        the header of a client, which could then reach a path that the proxy blocks.
+        """
+        by_header = self.url is None or not urlsplit(self.url).path
+        prefix = "" if by_header and self.proxies.everyone else self.prefix(request)
+        return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path
 
     def is_direct(self, request: web.BaseRequest) -> bool:
         """Return True if the request seems to come from a program on the server's own machine, on its own behalf.
@@ -45,7 +106,7 @@ class ForwardedHeaders:
         Return False if a proxy is configured or has left a header, if the request names another host, or if a web page
         of another origin makes a browser send it. A proxy leaving no trace is not detected.
         """
-        if self.url is not None or self.behind_proxy:
+        if self.url is not None or self.proxies:
             return False
         if any(name.lower() in _RELAYED or name.lower().startswith("x-forwarded-") for name in request.headers):
             return False
@@ -58,9 +119,32 @@ class ForwardedHeaders:
         return client_key(self.client_address(request)[:LONGEST_ADDRESS])
 
     def client_address(self, request: web.BaseRequest) -> str:
-        """Return the address of the client."""
-        forwarded = _last(request, hdrs.X_FORWARDED_FOR) if self.behind_proxy else ""
-        return forwarded or request.remote or ""
+        """Return the address of the client.
+
+        Each trusted proxy has added the address that it got the request from to the end of ``X-Forwarded-For``. The
+        client is the last address that is not a trusted proxy. Addresses before it may be forged.
+        """
+        address = request.remote or ""
+        if not self._is_relayed(request):
+            return address
+        listed = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())).rsplit(",", _MOST_HOPS)
+        for entry in reversed(listed[-_MOST_HOPS:]):
+            if text := entry.strip():
+                address = text
+                # If everybody counts as a proxy, the first address from the end is the client of the only proxy.
+                if self.proxies.everyone or not self.proxies.trust(text):
+                    break
+        return address
+
+    def _is_relayed(self, request: web.BaseRequest) -> bool:
+        """Return True if the request comes from a trusted proxy."""
+        return bool(self.proxies) and self.proxies.trust(request.remote)
+
+
+@lru_cache(maxsize=4096)
+def _is_inside(address: str, networks: tuple[Network, ...]) -> bool:
+    found = parse_address(address)
+    return found is not None and any(found.version == each.version and found in each for each in networks)
 
 
 def _is_loopback(host: str) -> bool:

@@ -39,14 +39,14 @@ class Application:
         handle: answers a request and never raises, except for cancellation.
         limits: the limits for clients.
         activity: the current activity of the process.
-        behind_proxy: True if connections come from a reverse proxy instead of clients.
+        forwarded: finds the clients behind reverse proxies.
         requests: counts the answers.
     """
 
     handle: Handler
     limits: ServerLimits
     activity: Activity
-    behind_proxy: bool
+    forwarded: ForwardedHeaders
     requests: RequestMetrics
 
 
@@ -117,18 +117,18 @@ def build(
     )
     # Before dispatch: a request for another registry must get 404, and no challenge.
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
-    if forwarded.behind_proxy:
+    if forwarded.proxies:
         handle = shared(handle, forwarded, activity.requests)
     # Outermost, so that refusals of all handlers above become answers, and are counted and logged.
     handle = with_request_scope(handle, activity.in_flight, request_ids())
     requests = requests or RequestMetrics(SharedMetrics(FAMILIES).slot())
-    return Application(handle, limits, activity, forwarded.behind_proxy, requests)
+    return Application(handle, limits, activity, forwarded, requests)
 
 
 def shared(handle: Handler, forwarded: ForwardedHeaders, requests: ClientLimits) -> Handler:
     """Return a handler that enforces the limit of requests per client, and runs on behalf of the client.
 
-    Used behind a proxy only. Otherwise :mod:`mirror.server.http_server` does both for each connection.
+    Concerns requests from trusted proxies only. :mod:`mirror.server.http_server` does both for other connections.
 
     Args:
         handle: the handler to wrap.
@@ -137,6 +137,8 @@ def shared(handle: Handler, forwarded: ForwardedHeaders, requests: ClientLimits)
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if not forwarded.proxies.trust(request.remote):
+            return await handle(request)
         client = forwarded.client_key(request)
         CLIENT.set(client)
         with requests.one_of(client):

@@ -103,7 +103,7 @@ async def _accepting(
     }
     options = {
         "loop": loop,
-        "access_log_class": partial(AccessLog, application.requests),
+        "access_log_class": partial(AccessLog, application.requests, application.forwarded),
         "max_line_size": limits.header_bytes,
         "max_field_size": limits.header_bytes,
         "max_headers": limits.headers,
@@ -114,8 +114,8 @@ async def _accepting(
     surplus = {"keepalive_timeout": _SURPLUS_SECONDS, "lingering_time": _SURPLUS_SECONDS, **options}
 
     def serve(address: str) -> asyncio.Protocol | None:
-        # Behind a proxy all connections belong to the proxy. Requests are counted per client there.
-        client = "" if application.behind_proxy else client_key(address)
+        # The connections of a proxy are not those of one client. Its requests are counted per client.
+        client = "" if application.forwarded.proxies.trust(address) else client_key(address)
         CLIENT.set(client)  # inherited by the task that answers all requests of the connection
         welcome = connections.arrived(client)
         if welcome is ConnectionDecision.ENDED:

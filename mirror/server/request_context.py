@@ -62,6 +62,14 @@ class RequestContext:
         """The key of the client for which the request is counted."""
         return self.forwarded.client_key(self.request)
 
+    def url(self, route: Route) -> str:
+        """Return the URL of a route for ``Location`` and ``Link``.
+
+        The URL has no scheme and no host: engines from 20.10 on send no credentials to another host or scheme. Its path
+        begins with the prefix below which this client reaches the server.
+        """
+        return self.forwarded.prefix(self.request) + route.url()
+
     def require(self, action: AccessAction, repository: Repository) -> None:
         """Check that the caller may do this. Handlers call this before they receive a body.
 
@@ -71,11 +79,12 @@ class RequestContext:
         if isinstance(self.registry, Guarded):
             self.registry.require(action, repository)
 
-    async def receive(self, limit_bytes: int) -> AsyncIterator[bytes]:
+    async def receive(self, limit_bytes: int, held_bytes: int = 0) -> AsyncIterator[bytes]:
         """Receive the body chunk by chunk. Send "100 Continue" at the first step if the client waits for it.
 
         Args:
             limit_bytes: most bytes accepted.
+            held_bytes: bytes of earlier requests, which count towards the limit.
 
         Yields:
             The chunks of the body.
@@ -87,8 +96,8 @@ class RequestContext:
         """
         request, now_seconds = self.request, self.activity.now_seconds
         announced = request.content_length
-        if announced is not None and announced > limit_bytes:
-            raise _too_large(limit_bytes)
+        if announced is not None and held_bytes + announced > limit_bytes:
+            raise _too_large(limit_bytes, held_bytes)
         # Sent only now, so that a client waiting for it learns of a refusal before it sends the body.
         if hdrs.EXPECT in request.headers and request.version >= HttpVersion11:
             with _broken_off(0):
@@ -96,8 +105,8 @@ class RequestContext:
         received, pace = 0, BodyRate(self.limits.least_body_bytes_per_second, now_seconds())
         while chunk := await self._next_chunk(received):
             received += len(chunk)
-            if received > limit_bytes:
-                raise _too_large(limit_bytes)
+            if held_bytes + received > limit_bytes:
+                raise _too_large(limit_bytes, held_bytes)
             # A slow body may continue as long as nobody needs its slot.
             if pace.received(len(chunk), now_seconds()) and self.activity.is_crowded(self.client):
                 raise self._too_slow(received)
@@ -132,5 +141,8 @@ def _broken_off(received: int) -> Iterator[None]:
         raise SizeInvalid(f"request body broke off after {received} bytes", received=received) from error
 
 
-def _too_large(limit_bytes: int) -> ContentTooLarge:
-    return ContentTooLarge(f"request body is too large: at most {limit_bytes} bytes are accepted", limit=limit_bytes)
+def _too_large(limit_bytes: int, held_bytes: int) -> ContentTooLarge:
+    earlier = f" in total, and {held_bytes} bytes came with earlier requests" if held_bytes else ""
+    return ContentTooLarge(
+        f"request body is too large: at most {limit_bytes} bytes are accepted{earlier}", limit=limit_bytes
+    )

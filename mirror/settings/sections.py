@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mirror.access.rights import AccessAction
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
@@ -19,28 +18,9 @@ from mirror.settings.mirror_settings import MirrorSettings
 from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
+from mirror.settings.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
 from mirror.settings.upstream_settings import UpstreamSettings
 from mirror.store.uploads.session_limits import SessionLimits
-
-_URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-
-
-def _parse_listen(value: object) -> object:
-    return HostPort.parse(value) if isinstance(value, str) else value
-
-
-def _check_url(url: str) -> str:
-    if _URL.fullmatch(url) is None:
-        raise ValueError("it is not SCHEME://HOST[:PORT] without a path, such as https://plugins.example")
-    return url
-
-
-ListenAddress = Annotated[
-    HostPort,
-    BeforeValidator(_parse_listen, json_schema_input_type=str),
-    PlainSerializer(str, return_type=str),
-]
-
 
 #: The classes that enforce the limits own the defaults, so that both cannot differ.
 _LIMITS, _SESSIONS = ServerLimits(), SessionLimits()
@@ -90,7 +70,7 @@ class ServerLimitSettings(Section):
         _LIMITS.connections_per_client,
         ge=1,
         description="most connections of one address (IPv6: one /64) to one worker; further ones get 429. All hosts "
-        "behind a NAT share one address. With behind_proxy, requests in progress are counted instead, for each "
+        "behind a NAT share one address. Behind a trusted proxy, requests in progress are counted instead, for each "
         "address in X-Forwarded-For",
     )
     connections: int = Field(
@@ -170,14 +150,19 @@ class ServerSettings(Section):
         description="true: users may log in, if there are any. false: all callers are anonymous, which suits a mirror "
         "of docker.io whose hosts are logged in at Docker Hub",
     )
-    url: Annotated[str, AfterValidator(_check_url)] | None = Field(
+    url: PublicUrl | None = Field(
         None,
-        description="URL of the server for clients, such as https://mirror.example; omitted: the host of each request",
+        description="URL of the server for clients, such as https://mirror.example or https://example.org/mirror; "
+        "omitted: the host of each request",
+    )
+    trusted_proxies: tuple[ProxyNetwork, ...] = Field(
+        (),
+        description="addresses and networks of the proxies in front of the server, such as 10.1.2.3 or 10.0.0.0/8. "
+        "X-Forwarded-For, -Proto, -Host and -Prefix are believed if they come from there, and ignored otherwise",
     )
     behind_proxy: bool = Field(
         default=False,
-        description="true: a proxy in front of the server sets X-Forwarded-Proto and X-Forwarded-For, "
-        "and the server trusts them",
+        description="deprecated, use trusted_proxies. true: every address counts as a trusted proxy",
     )
 
     @model_validator(mode="after")
@@ -189,6 +174,14 @@ class ServerSettings(Section):
                 f"{self.listen} can be reached from other hosts, and server.anonymous does not say what anonymous "
                 "callers may do; fix: write 'anonymous: [pull]' under server: to let everybody install, "
                 "or 'anonymous: [pull, push]' to let everybody push as well"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _say_once_who_is_a_proxy(self) -> Self:
+        if self.behind_proxy and self.trusted_proxies:
+            raise ValueError(
+                "behind_proxy: true trusts every address, so trusted_proxies has no effect; fix: remove behind_proxy"
             )
         return self
 
@@ -267,6 +260,15 @@ class Settings(Section):
     def _sources(self) -> list[tuple[str, str]]:
         rules: list[tuple[str, str]] = [(f"mirrors: {rule.name}", rule.source) for rule in self.mirrors]
         return rules + [(f"proxy: rule {number}", rule.source) for number, rule in enumerate(self.proxy, 1)]
+
+    def advice(self) -> list[str]:
+        """Return sentences about settings that work, and should be changed all the same."""
+        if not self.server.behind_proxy:
+            return []
+        return [
+            "server.behind_proxy is deprecated: any client that reaches the server directly could forge its address; "
+            "fix: list the addresses of the proxies under server.trusted_proxies, and remove behind_proxy"
+        ]
 
     def shown(self) -> dict[str, Any]:
         """Return the effective settings as plain values, with the keys of the configuration file."""

@@ -8,14 +8,14 @@ from contextlib import closing
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, Connection, Row, Select, select
+from sqlalchemy import Column, Connection, Row, Select, exists, or_, select
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import RepositoryUnknown
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.port import Page
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import blobs, manifests, repositories, tags
+from mirror.store.catalog.content_tables import blobs, manifests, repositories, repository_blobs, tags
 from mirror.store.store_services import StoreServices
 from mirror.wire.pagination import PageRequest
 
@@ -24,6 +24,10 @@ Entry = TypeVar("Entry")
 #: Most characters of types and annotations in a page. Clients limit a list to the size of a manifest, and a single
 #: referrer may have as many characters as a manifest has bytes.
 _MOST_WEIGHT: Final = MAX_MANIFEST_BYTES
+#: Repositories with a tag or a blob. Others hold only manifests that nobody can find by a name.
+_LISTED: Final = select(repositories.c.name).where(
+    or_(*(exists().where(held.c.repository_id == repositories.c.id) for held in (tags, repository_blobs)))
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -34,9 +38,7 @@ class StoreLister:
         self._catalog = services.catalog
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        return await self._page(
-            select(repositories.c.name), repositories.c.name, page, lambda row: Repository(row.name)
-        )
+        return await self._page(_LISTED, repositories.c.name, page, lambda row: Repository(row.name))
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
         repository_id = await self._catalog.read(lambda connection: rows.find_repository(connection, repository))

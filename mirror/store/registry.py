@@ -63,6 +63,7 @@ class Store:
         deleter, lister = StoreDeleter(services), StoreLister(services)
         self.resolve, self.get_manifest = reader.resolve, reader.get_manifest
         self.stat_blob, self.open_blob = reader.stat_blob, reader.open_blob
+        self.stat_pullable_blob = reader.stat_blob
         self.begin_upload, self.resume_upload = uploads.begin, uploads.resume
         self.mount_blob, self.put_manifest = writer.mount_blob, writer.put_manifest
         self.find_blob = writer.find_blob

@@ -102,6 +102,11 @@ class ActiveDownloads:
         async with self._local.open_blob(request.repository, request.digest, part) as blob:
             yield blob
 
+    async def settle(self, request: BlobRequest) -> None:
+        """Download a blob, or join its download, and wait until the blob is stored or the download has failed."""
+        with self._reader(request):
+            await asyncio.wait([self._running[request.digest][1]])
+
     @contextmanager
     def _reader(self, request: BlobRequest) -> Iterator[SharedDownload]:
         download, task = self._running.get(request.digest) or self._start(request)

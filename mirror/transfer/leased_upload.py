@@ -35,8 +35,12 @@ class LeasedUpload:
         """Append bytes as the port defines. ``span`` is ignored."""
         await self._claim.append(chunks, lambda: None)
 
-    async def commit(self, digest: Digest) -> Descriptor:
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
         """Verify and commit the blob as the port defines. Bytes with another digest are dropped."""
+        if last is not None:
+            await self.append(last, span)
         # Wrong bytes must go before the lease does: the next holder would continue after them.
         try:
             await self._claim.verify()

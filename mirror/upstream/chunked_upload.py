@@ -61,7 +61,11 @@ class UpstreamUpload:
                 )
             await self._patch(await _whole(chunks, span), {"Content-Range": span.chunk_range()})
 
-    async def commit(self, digest: Digest) -> Descriptor:
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
+        if last is not None:
+            await self.append(last, span)
         await self.synchronize()
         request = self._request("PUT", body=b"", url=closing_url(self._location, digest))
         try:

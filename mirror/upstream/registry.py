@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from mirror.oci import Descriptor
+from mirror.oci import Descriptor, Digest, Repository
 from mirror.registry.port import Blob
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
@@ -43,6 +43,9 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
     def __init__(self, session: UpstreamSession, tasks: asyncio.TaskGroup, lists: ListBounds) -> None:
         UpstreamReader.__init__(self, session)
         UpstreamLister.__init__(self, session, tasks, lists)
+
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        return await self.stat_blob(repository, digest)
 
     @classmethod
     @asynccontextmanager

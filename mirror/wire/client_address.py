@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 #: Longest client key, in characters.
 LONGEST_ADDRESS: Final = 64
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address, with or without brackets, port and zone. Return None for any other text.
+
+    An IPv4 address in IPv6 form is returned as the IPv4 address.
+    """
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 @lru_cache(maxsize=4096)
@@ -18,18 +35,10 @@ def client_key(address: str) -> str:
         address: an address, with or without brackets, port and zone. Any other text is returned as its own key, cut
             to :data:`LONGEST_ADDRESS` characters.
     """
-    text = address.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        found = ip_address(text.partition("%")[0])
-    except ValueError:
-        return text[:LONGEST_ADDRESS]
+    found = parse_address(address)
+    if found is None:
+        return address.strip()[:LONGEST_ADDRESS]
     if isinstance(found, IPv4Address):
         return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
     # One IPv6 subscriber has a whole /64. A limit per address could be evaded by changing the lower 64 bits.
     return str(IPv6Network((int(found), 64), strict=False))

@@ -43,7 +43,8 @@ class PageRequest:
             if not (text.isascii() and text.isdigit()):
                 raise ClientFault(f"n={text[:32]} is not a number of entries", n=text[:32])
             # Longer numbers exceed MAX_PAGE anyway, and int() raises above its limit of digits.
-            limit = MAX_PAGE if len(text) > 9 else min(int(text), MAX_PAGE)
+            significant = text.lstrip("0") or "0"
+            limit = MAX_PAGE if len(significant) > 9 else min(int(significant), MAX_PAGE)
         return cls(limit, lasts[0] if lasts and lasts[0] else None)
 
     @property

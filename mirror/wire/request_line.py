@@ -19,8 +19,13 @@ MAX_PARAMETERS = 1024
 #: Most characters of a path quoted in an error message.
 _MOST_QUOTED = 300
 
+#: Longest path prefix, in characters.
+MAX_PREFIX_LENGTH = 255
+
 Query = Mapping[str, Sequence[str]]
 
+# Plain names only: the prefix becomes part of headers, and "//" would begin the name of another host.
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+")
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -49,6 +54,21 @@ _ENDPOINTS = re.compile(
     r"|blobs/(?:(?P<uploads>uploads/?)|uploads/(?P<upload>[^/]+)|(?P<blobs>[^/]+)))",
     re.DOTALL,
 )
+
+
+def parse_prefix(text: str) -> str | None:
+    """Parse the path below which a proxy offers the server, such as ``/registry``.
+
+    Returns:
+        The path without a slash at its end, and an empty text for the root. None if the text is not a path of plain
+        names, or begins with ``/v2``, which could not be told from the paths of the API.
+    """
+    path = text.rstrip("/")
+    if not path and text in {"", "/"}:
+        return ""
+    if len(path) > MAX_PREFIX_LENGTH or _PREFIX.fullmatch(path) is None or path.split("/", 2)[1] == "v2":
+        return None
+    return path
 
 
 def parse(method: str, raw_path: str, query: Query) -> routes.Route:

@@ -168,7 +168,7 @@ def read(file: IO[bytes], method: str) -> Answer:
     """Return the next answer on a bare connection, to a request with this method. A "100 Continue" is an answer too."""
     status = int(file.readline().split()[1])
     headers = http.client.parse_headers(file)
-    bodiless = method == "HEAD" or status in {100, 204}
+    bodiless = method == "HEAD" or status in {100, 204, 304}
     return Answer(status, headers, b"" if bodiless else file.read(int(headers["Content-Length"])))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.client import Answer, Name, receive, send
+from tests.conformance.client import Answer, Name, head_of, receive, send
 from tests.conformance.content import (
     ALGORITHMS,
     CONFIG,
@@ -216,14 +216,27 @@ def test_17_nothing_of_the_empty_blob_is_there(name: Name, header: str) -> None:
     assert (answer.status, answer["Content-Range"]) == (416, "bytes */0")
 
 
-@pytest.mark.parametrize("validator", ['"tag"', 'W/"tag"', "Sat, 01 Jan 2000 00:00:00 GMT"])
-def test_17_there_is_no_validator_for_if_range_so_that_the_whole_comes(name: Name, validator: str) -> None:
+@pytest.mark.parametrize(
+    ("validator", "counts"),
+    [
+        ('"DIGEST"', True),
+        ('W/"DIGEST"', False),
+        ("DIGEST", False),
+        ('"tag"', False),
+        ('"DIGEST", "tag"', False),
+        ("*", False),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", False),
+    ],
+)
+def test_17_a_range_counts_if_the_client_has_a_part_of_this_blob(name: Name, validator: str, counts: bool) -> None:
     digest = name.push(CONTENT)
-    answer = name.client.get(name.blob(digest), ("Range", "bytes=1-2"), ("If-Range", validator))
-    assert (answer.status, answer.body) == (200, CONTENT)
+    condition = ("If-Range", validator.replace("DIGEST", digest))
+    answer = name.client.get(name.blob(digest), ("Range", "bytes=1-2"), condition)
+    assert (answer.status, answer.body) == ((206, CONTENT[1:3]) if counts else (200, CONTENT))
+    assert answer["ETag"] == f'"{digest}"'
 
 
-@pytest.mark.parametrize("condition", ["If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since"])
+@pytest.mark.parametrize("condition", ["If-Match", "If-Modified-Since", "If-Unmodified-Since"])
 @pytest.mark.parametrize("what", ["blob", "manifest"])
 def test_17_other_conditions_do_not_count(name: Name, what: str, condition: str) -> None:
     manifest = image(b"{}", config=descriptor(EMPTY, b"{}"))
@@ -233,6 +246,86 @@ def test_17_other_conditions_do_not_count(name: Name, what: str, condition: str)
     value = "*" if "Match" in condition else "Sat, 01 Jan 2000 00:00:00 GMT"
     answer = name.client.get(target, (condition, value))
     assert (answer.status, answer.body) == (200, b"{}" if what == "blob" else manifest)
+
+
+@algorithms
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("what", ["blob", "manifest by tag", "manifest by digest"])
+@pytest.mark.parametrize(
+    ("conditions", "status"),
+    [
+        (['"DIGEST"'], 304),
+        (['W/"DIGEST"'], 304),
+        (["DIGEST"], 304),
+        (["*"], 304),
+        (['"sha256:0", "DIGEST"'], 304),
+        (['"sha256:0",W/"DIGEST" , "x"'], 304),
+        (['"sha256:0"', '"DIGEST"'], 304),
+        (['"sha256:0"'], 200),
+        (['"sha256:0", *'], 200),
+        (['"DIGEST'], 200),
+        (['"DIGEST" "x"'], 200),
+        ([""], 200),
+    ],
+)
+def test_17_content_that_the_client_has_is_304(
+    name: Name, method: str, what: str, conditions: list[str], status: int, algorithm: str
+) -> None:
+    content = fresh()
+    name.push(b"{}")
+    digest, target = name.push(content, algorithm), ""
+    if what == "blob":
+        target = name.blob(digest)
+    else:
+        content = artifact(annotations={"a": digest})
+        digest = digest_of(content, algorithm)
+        assert name.put(content, IMAGE, digest, "?tag=1").status == 201
+        target = name.manifest("1" if what == "manifest by tag" else digest)
+    headers = [("If-None-Match", each.replace("DIGEST", digest)) for each in conditions]
+    answer = name.client.ask(method, target, headers)
+    assert (answer.status, answer["ETag"], answer["Docker-Content-Digest"]) == (status, f'"{digest}"', digest)
+    assert answer["Docker-Distribution-Api-Version"] == "registry/2.0"
+    if status == 304:
+        assert answer.body == b""
+        # A length would be that of the 200, and clients of old would wait for so many bytes.
+        assert (answer["Content-Length"], answer["Content-Type"]) == (None, None)
+    else:
+        assert answer.body == (content if method == "GET" else b"")
+
+
+def test_17_a_connection_goes_on_after_a_304(name: Name) -> None:
+    digest = name.push(CONTENT)
+    head = head_of("GET", name.blob(digest), [("If-None-Match", f'"{digest}"')])
+    first, second = name.client.raw(head + head_of("GET", name.blob(digest)), "GET", "GET")
+    assert (first.status, second.status, second.body) == (304, 200, CONTENT)
+
+
+def test_17_a_condition_counts_before_a_range(name: Name) -> None:
+    digest = name.push(CONTENT)
+    headers = [("Range", f"bytes={SIZE}-"), ("If-None-Match", f'"{digest}"')]
+    assert name.client.get(name.blob(digest), *headers).status == 304
+
+
+def test_17_a_tag_that_has_moved_is_not_what_the_client_has(name: Name) -> None:
+    name.push(b"{}")
+    manifests = [artifact(annotations={"number": str(number)}) for number in range(2)]
+    assert name.put(manifests[0], IMAGE, "1").status == 201
+    condition = ("If-None-Match", name.client.head(name.manifest("1"))["ETag"] or "")
+    assert name.client.get(name.manifest("1"), condition).status == 304
+    assert name.put(manifests[1], IMAGE, "1").status == 201
+    answer = name.client.get(name.manifest("1"), condition)
+    assert (answer.status, answer.body, answer["ETag"]) == (200, manifests[1], f'"{digest_of(manifests[1])}"')
+
+
+@pytest.mark.parametrize("what", ["blob", "manifest"])
+def test_17_a_condition_finds_nothing_that_is_missing(name: Name, what: str) -> None:
+    name.push(fresh())
+    digest = digest_of(fresh())
+    target = name.blob(digest) if what == "blob" else name.manifest(digest)
+    for method in ("GET", "HEAD"):
+        answer = name.client.ask(method, target, [("If-None-Match", f'"{digest}", *')])
+        assert (answer.status, answer["ETag"]) == (404, None)
+        assert name.client.ask(method, target, [("If-None-Match", "*")]).status == 404
 
 
 @pytest.mark.parametrize("what", ["head of a blob", "manifest", "tags"])

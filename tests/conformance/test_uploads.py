@@ -532,6 +532,17 @@ def test_12_two_writers_do_not_mix_their_bytes(name: Name, second: str) -> None:
 
 
 @pytest.mark.two_workers
+def test_12_one_of_two_that_close_a_session_with_its_bytes_succeeds(name: Name) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            content = fresh(100_000)
+            target = closing_target(name.begin(), digest_of(content))
+            answers = list(pool.map(lambda body, to=target: name.client.ask("PUT", to, body=body), [content] * 2))
+            assert sorted(answer.status for answer in answers) in ([201, 400], [201, 404])
+            assert name.holds(digest_of(content), content)
+
+
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("way", ["post+put", "post", "patch", "mount"])
 def test_13_every_location_leads_to_the_same_bytes(name: Name, other: Name, way: str, algorithm: str) -> None:

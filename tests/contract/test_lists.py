@@ -72,6 +72,19 @@ async def test_pages_of_repositories(registry: Registry) -> None:
     await begun.cancel()
 
 
+async def test_a_repository_without_tags_and_blobs_is_not_listed(registry: Registry) -> None:
+    index = manifest_of({"manifests": []}, media_types.OCI_INDEX)
+    await registry.put_manifest(REPOSITORY, index)
+    assert await registry.list_repositories(PageRequest()) == Page(())
+    await registry.put_manifest(REPOSITORY, index, [Tag("latest")])
+    assert await registry.list_repositories(PageRequest()) == Page((REPOSITORY,))
+    await registry.delete_tag(REPOSITORY, Tag("latest"))
+    assert await registry.list_repositories(PageRequest(limit=1)) == Page(())
+    assert (await registry.get_manifest(REPOSITORY, index.digest)).content == index.content
+    await push_blob(registry, b"content")
+    assert await registry.list_repositories(PageRequest()) == Page((REPOSITORY,))
+
+
 async def test_no_repositories(registry: Registry) -> None:
     assert await registry.list_repositories(PageRequest()) == Page(())
 

@@ -211,6 +211,36 @@ async def test_one_request_writes_at_a_time(registry: Registry) -> None:
     assert await read_blob(registry, Digest.of(b"first last")) == b"first last"
 
 
+@pytest.mark.parametrize("span", [None, Span(6, 11)])
+async def test_the_last_bytes_come_with_the_commit(registry: Registry, span: Span | None) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    await upload.append(single_chunk(b"first "))
+    committed = await upload.commit(Digest.of(b"first bytes"), single_chunk(b"bytes"), span)
+    assert committed.size_bytes == 11
+    assert await read_blob(registry, committed.digest) == b"first bytes"
+
+
+async def test_last_bytes_out_of_order_leave_the_upload_as_it_was(registry: Registry) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    await upload.append(single_chunk(b"first "))
+    with pytest.raises(RangeInvalid):
+        await upload.commit(Digest.of(b"first bytes"), single_chunk(b"bytes"), Span(5, 10))
+    again = await registry.resume_upload(REPOSITORY, upload.id)
+    assert (await again.commit(Digest.of(b"first bytes"), single_chunk(b"bytes"))).size_bytes == 11
+
+
+async def test_one_of_two_who_send_the_last_bytes_ends_the_upload(registry: Registry) -> None:
+    if is_remote(registry):
+        return  # the client of another registry sends two requests, and that registry decides
+    for _ in range(20):
+        upload = await registry.begin_upload(REPOSITORY)
+        same = [await registry.resume_upload(REPOSITORY, upload.id) for _ in range(2)]
+        ends = [each.commit(DIGEST, in_chunks(CONTENT, 100_000)) for each in same]
+        outcomes = await asyncio.gather(*ends, return_exceptions=True)
+        refused = [each for each in outcomes if isinstance(each, UploadInvalid | UploadUnknown)]
+        assert len(refused) == 1, outcomes
+
+
 async def test_many_appends_at_once_are_kept_whole(registry: Registry) -> None:
     upload = await registry.begin_upload(REPOSITORY)
     parts = [bytes([number]) * 50_000 for number in range(20)]

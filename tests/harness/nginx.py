@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from tests.harness.command import SYSTEM_PATH
@@ -22,9 +24,16 @@ class Nginx(Server):
     kind = "nginx"
 
     def __init__(
-        self, location: str, *, workers: int, certificate: Path | None = None, address: str = "127.0.0.1"
+        self,
+        location: str,
+        *,
+        workers: int,
+        certificate: Path | None = None,
+        address: str = "127.0.0.1",
+        below: str = "",
     ) -> None:
         super().__init__(address=address)
+        self._below = below
         self._certificate = certificate
         self._location = location
         self._workers = workers
@@ -51,6 +60,9 @@ class Nginx(Server):
         workers: int = 2,
         certificate: Path | None = None,
         directives: str = "",
+        below: str = "",
+        strips: bool = True,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Self:
         """Forward every request to `url` with the client's Host header. Bodies are not stored on disk.
 
@@ -61,14 +73,19 @@ class Nginx(Server):
             workers: Number of worker processes.
             certificate: PEM file with a private key and its certificate chain. If given, nginx serves TLS.
             directives: Further directives of the location.
+            below: Path below which requests are forwarded, such as `/registry`. Requests for other paths get 404.
+            strips: True to take `below` from the path of the request.
+            headers: Request headers to set, with nginx's variables.
         """
+        set_headers = "".join(f' proxy_set_header {name} "{value}";' for name, value in headers.items())
         forwarding = (
-            f"proxy_pass {url}; proxy_http_version 1.1; proxy_set_header Host $http_host;"
+            f"proxy_pass {url}{'/' if below and strips else ''};{set_headers}"
+            " proxy_http_version 1.1; proxy_set_header Host $http_host;"
             ' proxy_set_header Connection ""; proxy_request_buffering off; proxy_max_temp_file_size 0;'
             f" client_max_body_size 0; limit_rate {limit_rate_bytes_per_second};"
             f" limit_rate_after {unlimited_bytes}; {directives}"
         )
-        return cls(forwarding, workers=workers, certificate=certificate)
+        return cls(forwarding, workers=workers, certificate=certificate, below=below)
 
     @staticmethod
     def missing() -> str | None:
@@ -116,7 +133,7 @@ http {{
     server {{
         listen {self.host}{" ssl" if self._certificate else ""};
         {tls if self._certificate else ""}
-        location / {{ {self._location} }}
+        location {self._below}/ {{ {self._location} }}
     }}
 }}
 """)

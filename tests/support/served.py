@@ -95,7 +95,7 @@ class Connection:
 
     async def receive(self, *, head: bool = False) -> Answer:
         status, headers = await self.receive_head()
-        length = 0 if head or status in {100, 204} else int(headers["Content-Length"])
+        length = 0 if head or status in {100, 204, 304} else int(headers["Content-Length"])
         return Answer(status, headers, await self.reader.readexactly(length))
 
     async def receive_head(self) -> tuple[int, Message]:

@@ -181,14 +181,19 @@ class LayoutUpload:
         async for chunk in chunks:
             await in_thread(self._write, chunk)
 
-    async def commit(self, digest: Digest) -> Descriptor:
-        """Complete the blob.
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
+        """Complete the blob, with the last of its content if given.
 
         Raises:
+            UploadInvalid: ``span`` is given.
             DigestInvalid: the content has another digest, or ``digest`` is not of sha256. The blob is dropped.
             UploadUnknown: the upload has ended.
             StorageFault: the file cannot be written.
         """
+        if last is not None:
+            await self.append(last, span)
         self._require_open()
         actual = Digest("sha256", self._hasher.hexdigest())
         if actual != digest:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.authoring.inspect import Inspection
 from mirror.authoring.installing.install_lines import InstallLine, install_lines
+from mirror.authoring.signatures import SignatureSummary
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.install_output import FORMAT_NOTES, InstallFormat, install_text, lines_as_json, print_lines
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
@@ -29,6 +30,11 @@ from mirror.records.derivations import Derivation
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import SilentProgress
+
+#: Most signatures and other referrers shown one by one. More are summarised.
+_MOST_SIGNATURES: Final = 8
+_MOST_NEWEST: Final = 3
+_LONGEST_KIND: Final = 100
 
 
 def run(
@@ -145,7 +151,13 @@ def _as_json(found: Inspection) -> dict[str, Any]:
         value["admission"] = found.admission.to_json()
     if found.signatures is not None:
         value["signatures"] = [
-            {"what": one.what, "digest": str(one.digest), "tag": one.tag and str(one.tag)} for one in found.signatures
+            {
+                "what": one.what,
+                "digest": str(one.digest),
+                "tag": one.tag and str(one.tag),
+                "created": machine_time(one.created),
+            }
+            for one in found.signatures
         ]
     if found.plugin is not None:
         value |= view_as_json(found.plugin)
@@ -173,7 +185,7 @@ def _print(found: Inspection, reference: Reference | LayoutReference) -> None:
         facts += _derivation(found.derivation, now)
     if found.admission is not None:
         facts.append(("Admission", found.admission.sentence))
-    facts.append(("Signatures", _signatures(found)))
+    facts += _signatures(found, now)
     print_facts(str(reference), [*facts, *(facts_of(found.plugin) if found.plugin is not None else ())])
     if found.history:
         heading("History of the tag")
@@ -212,7 +224,21 @@ def _print_plugin(found: PluginView) -> None:
         print_findings(found.findings)
 
 
-def _signatures(found: Inspection) -> str:
+def _signatures(found: Inspection, now: datetime) -> list[tuple[str, str]]:
     if found.signatures is None:
-        return "unknown: the registry does not list referrers"
-    return ", ".join(f"{one.what} ({one.tag or one.digest})" for one in found.signatures) or "none"
+        return [("Signatures", "unknown: the registry does not list referrers")]
+    if len(found.signatures) <= _MOST_SIGNATURES:
+        return [
+            ("Signatures", ", ".join(f"{one.what} ({one.tag or one.digest})" for one in found.signatures) or "none")
+        ]
+    summary = SignatureSummary.of(found.signatures, _MOST_NEWEST)
+    kinds = [f"{count} {what[:_LONGEST_KIND]}" for what, count in summary.kinds[:_MOST_SIGNATURES]]
+    more = len(summary.kinds) - len(kinds)
+    others = [f"{more} more kinds"] if more > 0 else []
+    return [
+        ("Signatures", f"{summary.total} (--json lists all): {', '.join([*kinds, *others])}"),
+        *(
+            ("", f"{time_ago(one.created, now)}: {one.what[:_LONGEST_KIND]} ({one.tag or one.digest})")
+            for one in summary.newest
+        ),
+    ]

@@ -27,6 +27,8 @@ def check(config: ConfigOption = None) -> None:
     rules = (
         f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
     )
+    for sentence in settings.advice():
+        MESSAGES.out(f"warning: {sentence}", highlight=False)
     RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
 
 

@@ -105,8 +105,10 @@ class ArrivingUpload:
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
         await self._inner.append(chunks, span)
 
-    async def commit(self, digest: Digest) -> Descriptor:
-        committed = await self._inner.commit(digest)
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
+        committed = await self._inner.commit(digest, last, span)
         await self._arrived(digest)
         return committed
 
@@ -138,6 +140,14 @@ class Withhold(DelegatingRegistry):
         else:
             await self._judge.require_not_rejected(self.inner, repository, manifest)
         return manifest
+
+    async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        """Return digest and size of a blob as the port defines.
+
+        Raises Denied, with the reason, if all plugins naming the blob are withheld.
+        """
+        await self._gate.require_open(repository, digest)
+        return await self.inner.stat_pullable_blob(repository, digest)
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None

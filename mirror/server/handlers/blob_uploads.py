@@ -5,6 +5,8 @@ The registry keeps the offset of a session. The session's URL never changes, so 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
+
 from aiohttp import hdrs, web
 
 from mirror.access.rights import AccessAction
@@ -13,7 +15,7 @@ from mirror.oci.errors import DigestInvalid, TooManyRequests
 from mirror.registry.port import Upload
 from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext
-from mirror.wire.ranges import parse_chunk_range, upload_range
+from mirror.wire.ranges import Span, parse_chunk_range, upload_range
 from mirror.wire.routes import BlobRoute, UploadRoute, UploadsRoute
 
 
@@ -22,14 +24,14 @@ async def post(context: RequestContext, route: UploadsRoute) -> web.Response:
     registry, repository = context.registry, route.repository
     # A mount that fails is not an error: the client gets a usable session instead (distribution-spec).
     if route.mount is not None and await registry.mount_blob(repository, route.mount, route.source) is not None:
-        return _created(repository, route.mount)
+        return _created(context, repository, route.mount)
     try:
         upload = await registry.begin_upload(repository, client=context.client)
     except TooManyRequests:
         context.activity.beginning.add(context.client)
         raise
     if route.digest is None:
-        return _session(202, repository, upload)
+        return _session(context, 202, repository, upload)
     try:
         await _append(context, upload)
     except Exception:
@@ -37,20 +39,20 @@ async def post(context: RequestContext, route: UploadsRoute) -> web.Response:
         await upload.cancel()
         raise
     await upload.commit(route.digest)
-    return _created(repository, route.digest)
+    return _created(context, repository, route.digest)
 
 
 async def get(context: RequestContext, route: UploadRoute) -> web.Response:
     """Return the offset of an upload session."""
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
-    return _session(204, route.repository, upload)
+    return _session(context, 204, route.repository, upload)
 
 
 async def patch(context: RequestContext, route: UploadRoute) -> web.Response:
     """Append a chunk, or a stream of any length if there is no ``Content-Range``."""
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     await _append(context, upload)
-    return _session(202, route.repository, upload)
+    return _session(context, 202, route.repository, upload)
 
 
 async def put(context: RequestContext, route: UploadRoute) -> web.Response:
@@ -63,9 +65,11 @@ async def put(context: RequestContext, route: UploadRoute) -> web.Response:
         )
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     if context.request.body_exists:
-        await _append(context, upload)
-    await upload.commit(route.digest)
-    return _created(route.repository, route.digest)
+        with context.activity.uploading.one_of(context.client):
+            await upload.commit(route.digest, *_received(context, upload))
+    else:
+        await upload.commit(route.digest)
+    return _created(context, route.repository, route.digest)
 
 
 async def delete(context: RequestContext, route: UploadRoute) -> web.Response:
@@ -76,31 +80,35 @@ async def delete(context: RequestContext, route: UploadRoute) -> web.Response:
 
 
 async def _append(context: RequestContext, upload: Upload) -> None:
+    with context.activity.uploading.one_of(context.client):
+        await upload.append(*_received(context, upload))
+
+
+def _received(context: RequestContext, upload: Upload) -> tuple[AsyncIterable[bytes], Span | None]:
+    """Return the body of a request for a session, and its position in the blob if the client says it."""
     content_range = context.request.headers.get(hdrs.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    with context.activity.uploading.one_of(context.client):
-        await upload.append(context.receive(context.limits.blob_bytes - upload.offset), span)
+    return context.receive(context.limits.blob_bytes, upload.offset), span
 
 
-def _session(status: int, repository: Repository, upload: Upload) -> web.Response:
+def _session(context: RequestContext, status: int, repository: Repository, upload: Upload) -> web.Response:
     return web.Response(
         status=status,
         headers={
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            # A path without scheme and host: engines from 20.10 on send no credentials to another host or scheme.
-            hdrs.LOCATION: UploadRoute(repository, upload.id).url(),
+            hdrs.LOCATION: context.url(UploadRoute(repository, upload.id)),
             hdrs.RANGE: upload_range(upload.offset),
             header_names.UPLOAD_UUID: upload.id,
         },
     )
 
 
-def _created(repository: Repository, digest: Digest) -> web.Response:
+def _created(context: RequestContext, repository: Repository, digest: Digest) -> web.Response:
     return web.Response(
         status=201,
         headers={
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            hdrs.LOCATION: BlobRoute(repository, digest).url(),
+            hdrs.LOCATION: context.url(BlobRoute(repository, digest)),
             header_names.CONTENT_DIGEST: str(digest),
         },
     )

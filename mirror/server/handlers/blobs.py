@@ -7,23 +7,31 @@ from aiohttp import hdrs, web
 from mirror.oci import Digest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.server.handlers.blob_response import BlobResponse
+from mirror.server.handlers.not_modified import has_copy, is_served, not_modified
 from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext
+from mirror.wire.conditions import entity_tag, if_range_matches
 from mirror.wire.ranges import RangeRequest
 from mirror.wire.routes import BlobRoute
 
 
 async def head(context: RequestContext, route: BlobRoute) -> web.Response:
     """Return digest and size of a blob."""
-    found = await context.registry.stat_blob(route.repository, route.digest)
-    return web.Response(headers=_headers(route.digest, found.size_bytes))
+    registry, repository, digest = context.registry, route.repository, route.digest
+    found = await registry.stat_blob(repository, digest)
+    if has_copy(context.request, digest) and await is_served(registry.stat_pullable_blob(repository, digest)):
+        return not_modified(digest, {})
+    return web.Response(headers=_headers(digest, found.size_bytes))
 
 
 async def get(context: RequestContext, route: BlobRoute) -> web.StreamResponse:
     """Return a blob, or the part of it named by ``Range``."""
     request = context.request
-    # We send no validators, so If-Range never matches and Range is ignored (RFC 9110, section 13.1.5).
-    part = None if hdrs.IF_RANGE in request.headers else RangeRequest.parse(request.headers.get(hdrs.RANGE))
+    if has_copy(request, route.digest):
+        # Not opened: the blob would be fetched from an upstream for a client that has it.
+        await context.registry.stat_pullable_blob(route.repository, route.digest)
+        return not_modified(route.digest, {})
+    part = _wanted_part(request, route.digest)
     response: BlobResponse | None = None
     try:
         async with context.registry.open_blob(route.repository, route.digest, part) as blob:
@@ -46,11 +54,19 @@ async def delete(context: RequestContext, route: BlobRoute) -> web.Response:
     return web.Response(status=202, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
 
 
+def _wanted_part(request: web.BaseRequest, digest: Digest) -> RangeRequest | None:
+    headers = request.headers
+    if hdrs.IF_RANGE in headers and not if_range_matches(headers[hdrs.IF_RANGE], digest):
+        return None  # the client has a part of other content, so it gets the whole (RFC 9110, section 13.1.5)
+    return RangeRequest.parse(headers.get(hdrs.RANGE))
+
+
 def _headers(digest: Digest, size_bytes: int) -> dict[str, str]:
     return {
         header_names.API_VERSION: header_names.API_VERSION_VALUE,
         hdrs.CONTENT_TYPE: OCTET_STREAM,
         hdrs.CONTENT_LENGTH: str(size_bytes),
         header_names.CONTENT_DIGEST: str(digest),
+        header_names.ETAG: entity_tag(digest),
         hdrs.ACCEPT_RANGES: "bytes",
     }

@@ -16,10 +16,12 @@ from mirror.oci.incoming_manifest import parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.staleness import Staleness, staleness_of
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
+from mirror.server.handlers.not_modified import has_copy, is_served, not_modified
 from mirror.server.http import header_names
 from mirror.server.http.prebuilt_response import PrebuiltHead, PrebuiltResponse
 from mirror.server.request_context import RequestContext
 from mirror.wire import warnings
+from mirror.wire.conditions import entity_tag
 from mirror.wire.routes import ManifestRoute
 
 #: Longest time for receiving a manifest while others of its client wait, in seconds.
@@ -28,12 +30,19 @@ _MOST_SECONDS: Final = 60.0
 
 async def head(context: RequestContext, route: ManifestRoute) -> web.StreamResponse:
     """Return media type, digest and size of a manifest."""
-    return _answer(context, await context.registry.resolve(route.repository, route.target), b"")
+    registry, repository = context.registry, route.repository
+    found = await registry.resolve(repository, route.target)
+    is_current = has_copy(context.request, found.digest)
+    if is_current and await is_served(registry.get_manifest(repository, found.digest)):
+        return _not_modified(context, found)
+    return _answer(context, found, b"")
 
 
 async def get(context: RequestContext, route: ManifestRoute) -> web.StreamResponse:
     """Return a manifest with the bytes and media type it was pushed with. ``Accept`` is ignored."""
     manifest = await context.registry.get_manifest(route.repository, route.target)
+    if has_copy(context.request, manifest.digest):
+        return _not_modified(context, manifest)
     return _answer(context, manifest, manifest.content)
 
 
@@ -56,7 +65,7 @@ async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
     answer = CIMultiDict[str](
         {
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            hdrs.LOCATION: ManifestRoute(route.repository, manifest.digest).url(),
+            hdrs.LOCATION: context.url(ManifestRoute(route.repository, manifest.digest)),
             header_names.CONTENT_DIGEST: str(manifest.digest),
         }
     )
@@ -118,6 +127,14 @@ def _answer(context: RequestContext, found: Manifest | Descriptor, body: bytes) 
     return response
 
 
+def _not_modified(context: RequestContext, found: Manifest | Descriptor) -> web.Response:
+    head = _head(found.media_type, found.digest, found.size_bytes, staleness_of(found))
+    answer = not_modified(found.digest, head.fields)
+    if context.varies:
+        answer.headers[hdrs.VARY] = header_names.VARY_VALUE
+    return answer
+
+
 # Headers of a manifest depend on these arguments only, and hosts pull the same manifests again and again.
 @lru_cache(maxsize=4096)
 def _head(media_type: str, digest: Digest, size_bytes: int, staleness: Staleness | None) -> PrebuiltHead:
@@ -125,6 +142,7 @@ def _head(media_type: str, digest: Digest, size_bytes: int, staleness: Staleness
         header_names.API_VERSION: header_names.API_VERSION_VALUE,
         hdrs.CONTENT_TYPE: media_type,
         header_names.CONTENT_DIGEST: str(digest),
+        header_names.ETAG: entity_tag(digest),
     }
     if staleness is not None:
         fields[hdrs.AGE] = str(staleness.age_seconds)

@@ -32,7 +32,7 @@ async def get(context: RequestContext, route: ReferrersRoute) -> web.Response:
         answer[header_names.OCI_FILTERS_APPLIED] = "artifactType"
     if listed and (page.more or len(listed) < len(page.entries)):
         following = PageRequest(route.page.size, str(page.entries[len(listed) - 1].digest))
-        answer[hdrs.LINK] = next_link(replace(route, page=following).url())
+        answer[hdrs.LINK] = next_link(context.url(replace(route, page=following)))
     body = f'{{"schemaVersion": 2, "mediaType": "{OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
     return web.Response(body=body.encode(), headers=answer)
 

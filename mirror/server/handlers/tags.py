@@ -18,20 +18,22 @@ async def get(context: RequestContext, route: TagsRoute) -> web.Response:
     """Return the tags of a repository in ASCII order."""
     page = await context.registry.list_tags(route.repository, route.page)
     body = {"name": str(route.repository), "tags": [str(tag) for tag in page.entries]}
-    return _listed(body, page, TagsRoute(route.repository, _following(route.page, page)))
+    return _listed(context, body, page, TagsRoute(route.repository, _following(route.page, page)))
 
 
 async def catalog(context: RequestContext, route: CatalogRoute) -> web.Response:
     """Return the repositories in ASCII order."""
     page = await context.registry.list_repositories(route.page)
     body = {"repositories": [str(repository) for repository in page.entries]}
-    return _listed(body, page, CatalogRoute(_following(route.page, page)))
+    return _listed(context, body, page, CatalogRoute(_following(route.page, page)))
 
 
 def _following(request: PageRequest, page: Page[Entry]) -> PageRequest:
     return PageRequest(request.size, str(page.entries[-1]) if page.entries else None)
 
 
-def _listed(body: dict[str, Any], page: Page[Entry], following: TagsRoute | CatalogRoute) -> web.Response:
-    more = {hdrs.LINK: next_link(following.url())} if page.more else {}
+def _listed(
+    context: RequestContext, body: dict[str, Any], page: Page[Entry], following: TagsRoute | CatalogRoute
+) -> web.Response:
+    more = {hdrs.LINK: next_link(context.url(following))} if page.more else {}
     return web.Response(body=json.dumps(body).encode(), headers=header_names.JSON_HEADERS | more)

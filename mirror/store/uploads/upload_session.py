@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -72,34 +72,42 @@ class StoreUpload:
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
         async with closing_stream(chunks), self._receiving() as receiving:
-            before = receiving.size_bytes
-            if span is not None and span.start != before:
-                raise errors.RangeInvalid(
-                    f"chunk begins at byte {span.start}, but the upload session holds {before} bytes", offset=before
-                )
-            running = self._running_hash(before)
-            with Pieces(receiving, running, self._parts.sizes) as pieces:
-                try:
-                    refusal = await self._receive(pieces, chunks, before, span)
-                except BaseException:
-                    with suppress(errors.StorageFault):  # the first error is raised, not one that follows from it
-                        await pieces.finish()
-                    # Bytes that were written before a cancellation or a broken connection are kept: the client resumes
-                    # after them. After a failed write the upload is cut back to what it held before this request.
-                    if pieces.failed:
-                        await self._cut(receiving, before)
-                    raise
-                finally:
-                    self.offset = receiving.size_bytes
-                    # Put back only a hash of exactly the bytes held. RunningHashes.take() relies on this.
-                    if running is not None and running.size_bytes == receiving.size_bytes:
-                        self._parts.running.put(self.id, running)
-            if refusal is not None:
-                await self._cut(receiving, before)
-                raise refusal
+            await self._append(receiving, chunks, span)
 
-    async def commit(self, digest: Digest) -> Descriptor:
-        async with self._receiving() as receiving:
+    async def _append(self, receiving: UploadWriter, chunks: AsyncIterable[bytes], span: Span | None) -> None:
+        before = receiving.size_bytes
+        if span is not None and span.start != before:
+            raise errors.RangeInvalid(
+                f"chunk begins at byte {span.start}, but the upload session holds {before} bytes", offset=before
+            )
+        running = self._running_hash(before)
+        with Pieces(receiving, running, self._parts.sizes) as pieces:
+            try:
+                refusal = await self._receive(pieces, chunks, before, span)
+            except BaseException:
+                with suppress(errors.StorageFault):  # the first error is raised, not one that follows from it
+                    await pieces.finish()
+                # Bytes that were written before a cancellation or a broken connection are kept: the client resumes
+                # after them. After a failed write the upload is cut back to what it held before this request.
+                if pieces.failed:
+                    await self._cut(receiving, before)
+                raise
+            finally:
+                self.offset = receiving.size_bytes
+                # Put back only a hash of exactly the bytes held. RunningHashes.take() relies on this.
+                if running is not None and running.size_bytes == receiving.size_bytes:
+                    self._parts.running.put(self.id, running)
+        if refusal is not None:
+            await self._cut(receiving, before)
+            raise refusal
+
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> Descriptor:
+        # One lock from the last bytes to the blob: another request must not add bytes in between.
+        async with closing_stream(last) if last is not None else nullcontext(), self._receiving() as receiving:
+            if last is not None:
+                await self._append(receiving, last, span)
             size_bytes = receiving.size_bytes
             running = self._parts.running.take(self.id, size_bytes)
             if running is not None and running.algorithm == digest.algorithm:

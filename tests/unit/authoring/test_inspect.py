@@ -1,16 +1,19 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mirror.authoring.inspect import inspect, provenance
+from mirror.authoring.signatures import Signature, SignatureSummary
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, UpstreamRefused
+from mirror.oci.media_types import OCI_MANIFEST
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.plugin.findings import manifest_findings as table
 from mirror.plugin.findings.finding import Severity
 from mirror.records.sync_runs import MirroredTag, RunStep
 from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Page
 from mirror.registry.streams import single_chunk
 from mirror.runtime.current_rule import working_for
 from mirror.store.registry import Store
@@ -18,6 +21,7 @@ from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import hold, plugin
 from tests.support.plugins import put_plugin
 
+CREATED = "org.opencontainers.image.created"
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 
 
@@ -111,6 +115,45 @@ async def test_what_refers_to_it_is_told():
         ("cosign signature", signed.digest, f"sha256-{plugin.digest.hex}.sig"),
         ("application/spdx+json", about.digest, None),
     ]
+
+
+async def test_all_pages_of_what_refers_to_it_are_read(monkeypatch):
+    registry = MemoryRegistry()
+    plugin = await put_plugin(registry)
+    listed = [
+        Descriptor(OCI_MANIFEST, Digest.of(b"%d" % number), 1, "application/sbom", {CREATED: created})
+        for number, created in enumerate(["2026-03-01T12:00:00Z", "2026-03-01 14:00:00.123456789+01:00", "yesterday"])
+    ]
+    asked = []
+
+    async def one_by_one(repository, digest, artifact_type, page):
+        asked.append(page.last)
+        position = len(asked) - 1
+        return Page((listed[position],), more=position < 2)
+
+    monkeypatch.setattr(registry, "list_referrers", one_by_one)
+    found = (await inspect(registry, NAME, TAG)).signatures
+    assert found is not None
+    assert [one.digest for one in found] == [one.digest for one in listed]
+    assert [one.created and one.created.hour for one in found] == [12, 13, None]
+    assert asked == [None, str(listed[0].digest), str(listed[1].digest)]
+    assert plugin.digest not in {one.digest for one in found}
+
+
+def test_many_that_refer_to_it_are_summarised():
+    begun = datetime(2026, 3, 1, tzinfo=UTC)
+    many = [
+        Signature(
+            "signature" if number % 3 else "sbom",
+            Digest.of(b"%d" % number),
+            created=None if number % 2 else begun + timedelta(seconds=number),
+        )
+        for number in range(5000)
+    ]
+    summary = SignatureSummary.of(many, 3)
+    assert (summary.total, summary.kinds) == (5000, (("signature", 3333), ("sbom", 1667)))
+    assert summary.newest == (many[4998], many[4996], many[4994])
+    assert SignatureSummary.of([], 3) == SignatureSummary(0, (), ())
 
 
 async def test_a_registry_that_does_not_say_what_refers_to_it(monkeypatch):

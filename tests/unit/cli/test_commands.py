@@ -53,6 +53,14 @@ def test_config_check_warns_about_rules_that_may_want_one_tag(capsys):
     assert told.out == "c.yaml: valid (1 upstreams, 2 mirror rules, 0 proxy rules)\n"
 
 
+def test_config_check_warns_about_what_should_be_changed(capsys):
+    Path("c.yaml").write_text("server: {behind_proxy: true}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("c.yaml: valid")
+    assert told.err.startswith("warning: server.behind_proxy is deprecated: ")
+
+
 def test_config_check_names_every_mistake(capsys):
     Path("c.yaml").write_text("server: {workers: 0, lisen: x}")
     assert run(["config", "check", "--config", "c.yaml"]) == 2

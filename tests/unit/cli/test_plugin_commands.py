@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from mirror.cli.command_line import run
-from mirror.oci import Digest, Tag
+from mirror.oci import Digest, Manifest, Tag
+from mirror.oci.media_types import OCI_MANIFEST
 from mirror.records.sync_runs import RunStep, TagChange, TagEvent
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.support.layers import entry, tar, zipped
-from tests.support.plugins import CONFIG, DRIVER, NAME, TAG, put_plugin
+from tests.support.plugins import CONFIG, DRIVER, NAME, TAG, put_blob, put_plugin
 from tests.support.rootfs import SOCKET, elf
 
 ARM = Tag("1.0-arm64")
@@ -129,6 +130,37 @@ def test_what_cannot_be_looked_at(
     assert shown.out == ""
     assert re.match(r"error: .*\n\Z", shown.err)
     assert message in shown.err
+
+
+@pytest.fixture
+async def referrers(store: Path) -> None:
+    """Thirty manifests that refer to the driver."""
+    async with Store.open(store / "data") as opened:
+        subject = (await opened.resolve(NAME, TAG)).to_json()
+        empty = (await put_blob(opened, b"{}", "application/vnd.oci.empty.v1+json")).to_json()
+        for number in range(30):
+            body = {
+                "schemaVersion": 2,
+                "mediaType": OCI_MANIFEST,
+                "config": empty,
+                "layers": [],
+                "subject": subject,
+                "artifactType": "application/sbom" if number % 3 else "application/signature",
+                "annotations": {"org.opencontainers.image.created": f"2026-03-01T12:{number:02}:00Z"},
+            }
+            await opened.put_manifest(NAME, Manifest.parse(json.dumps(body).encode(), OCI_MANIFEST))
+
+
+@pytest.mark.usefixtures("referrers")
+def test_inspect_summarises_many_referrers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime(2026, 3, 1, 15, tzinfo=UTC))
+    shown = told(capsys, "inspect", "acme/driver:1.0", "--quick")
+    assert "  Signatures:    30 (--json lists all): 20 application/sbom, 10 application/signature\n" in shown
+    assert "                 3 h ago: application/sbom (sha256:" in shown
+    assert len(re.findall(r"h ago: application/", shown)) == 3
+    listed = as_json(capsys, "inspect", "acme/driver:1.0", "--quick")["signatures"]
+    assert len(listed) == 30
+    assert {one["created"][:14] for one in listed} == {"2026-03-01T12:"}
 
 
 @pytest.mark.usefixtures("store")

@@ -9,9 +9,9 @@ import pytest
 
 from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights, Authorize
-from mirror.oci import Digest, Manifest, Repository, Tag
-from mirror.oci.errors import Denied, MirrorError, Unsupported
-from mirror.oci.media_types import OCI_INDEX
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci.errors import BlobUnknown, Denied, MirrorError, Unsupported
+from mirror.oci.media_types import OCI_INDEX, OCTET_STREAM
 from mirror.oci.name_pattern import NameSpan
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
@@ -55,6 +55,7 @@ CALLS: list[tuple[AccessAction, Callable[[Registry], Awaitable[object]]]] = [
     (AccessAction.PULL, lambda registry: registry.resolve(A, TAG)),
     (AccessAction.PULL, lambda registry: registry.get_manifest(A, INDEX.digest)),
     (AccessAction.PULL, lambda registry: registry.stat_blob(A, DIGEST)),
+    (AccessAction.PULL, lambda registry: registry.stat_pullable_blob(A, DIGEST)),
     (AccessAction.PULL, opened),
     (AccessAction.PULL, lambda registry: registry.list_tags(A, PAGE)),
     (AccessAction.PULL, lambda registry: registry.list_referrers(A, DIGEST, None, PAGE)),
@@ -113,6 +114,25 @@ class Named:
 
     def refusal(self, action: AccessAction, repository: Repository) -> MirrorError:
         return Denied(f"no {action.value} of {repository}")
+
+
+@pytest.mark.parametrize(
+    ("actions", "found"),
+    [({AccessAction.PULL}, True), ({AccessAction.PULL, AccessAction.DELETE}, True), (ALL, False)],
+)
+async def test_a_client_that_may_push_finds_only_what_is_held(actions: set[AccessAction], found: bool) -> None:
+    class Fetching(MemoryRegistry):
+        """A registry that can fetch a blob which it does not hold."""
+
+        async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+            return Descriptor(OCTET_STREAM, digest, 7)
+
+    registry = Authorize(Fetching(), AnonymousRights(frozenset(actions)))
+    if found:
+        assert (await registry.stat_blob(A, DIGEST)).size_bytes == 7
+    else:
+        with pytest.raises(BlobUnknown):
+            await registry.stat_blob(A, DIGEST)
 
 
 @pytest.mark.parametrize(("names", "source", "mounted"), [({"a"}, A, True), (set(), A, False), ({"a"}, None, False)])

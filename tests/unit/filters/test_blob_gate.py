@@ -50,6 +50,8 @@ async def test_config_and_layers_are_withheld_with_their_plugin(
         async with world.registry.open_blob(HERE, layer.digest, RangeRequest(0, 1)):
             pass
     assert await world.registry.stat_blob(HERE, layer.digest)  # a push begins with HEAD
+    with pytest.raises(Denied, match="all plugins with this blob are withheld"):
+        await world.registry.stat_pullable_blob(HERE, layer.digest)
     await world.decide(manifest, approved=True, overrule=True)
     assert await world.gives_blob(layer.digest)
 

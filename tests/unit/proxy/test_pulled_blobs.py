@@ -4,16 +4,17 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from mirror.oci import Digest, Repository, Tag
+from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import (
     BlobUnknown,
+    ManifestBlobUnknown,
     NotFound,
     RangeInvalid,
     UpstreamProtocolError,
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from mirror.oci.media_types import OCI_LAYER_GZIP
+from mirror.oci.media_types import OCI_LAYER_GZIP, OCTET_STREAM
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
@@ -39,6 +40,66 @@ class TestBlobs:
         layer = wanted.manifest.layers[0]
         assert (await world.registry.stat_blob(NAME, layer.digest)).size_bytes == layer.size_bytes
         assert world.hub.asked == {"get_manifest": 1}
+
+    async def test_a_push_that_relies_on_a_blob_that_was_found_gets_it(self, world: World) -> None:
+        theirs = await Plugin.make().at(world.hub)
+        await world.registry.get_manifest(NAME, TAG)
+        config = b'{"Description":"mine"}'
+        await hold(world.registry, NAME, [config], [])
+        layer = theirs.manifest.layers[0].digest
+        assert await world.registry.stat_blob(NAME, layer)
+        mine = plugin(config, theirs.layer)
+        await world.registry.put_manifest(NAME, mine, [Tag("mine")])
+        assert world.hub.asked == {"get_manifest": 1, "open_blob": 1}
+        assert await read(world.store.open_blob(NAME, layer)) == theirs.layer
+        assert (await world.store.get_manifest(NAME, Tag("mine"))).digest == mine.digest
+
+    @pytest.mark.parametrize("broken", ["upstream", "push"])
+    async def test_a_push_with_a_blob_that_cannot_be_had_is_refused(self, world: World, broken: str) -> None:
+        theirs = await Plugin.make().at(world.hub)
+        await world.registry.get_manifest(NAME, TAG)
+        if broken == "upstream":
+            world.hub.failure = UpstreamRefused("403")
+        wanted = theirs.manifest if broken == "upstream" else plugin(theirs.config, theirs.layer, b"never pushed")
+        error = await raised(world.registry.put_manifest(NAME, wanted, [Tag("mine")]))
+        assert isinstance(error, ManifestBlobUnknown)
+        await world.idle()
+
+    async def test_what_nothing_names_has_a_size_for_those_who_pull(self, world: World) -> None:
+        wanted = await Plugin.make().at(world.hub)
+        layer = wanted.manifest.layers[0]
+        for _ in range(2):
+            assert (await world.registry.stat_pullable_blob(NAME, layer.digest)) == Descriptor(
+                OCTET_STREAM, layer.digest, layer.size_bytes
+            )
+        assert world.hub.asked == {"stat_blob": 2}, "nothing is fetched"
+        assert isinstance(await raised(world.registry.stat_blob(NAME, layer.digest)), BlobUnknown)
+        assert await pull(world) == wanted.manifest
+        assert (await world.registry.stat_pullable_blob(NAME, layer.digest)).size_bytes == layer.size_bytes
+        assert world.hub.asked["stat_blob"] == 2, "held blobs are not looked for"
+
+    async def test_what_nobody_has_is_unknown_to_those_who_pull(self, world: World) -> None:
+        await Plugin.make().at(world.hub)
+        for _ in range(3):
+            error = await raised(world.registry.stat_pullable_blob(NAME, Digest.of(b"absent")))
+            assert isinstance(error, BlobUnknown)
+        assert world.hub.asked == {"stat_blob": 1}
+
+    @pytest.mark.parametrize(("to", "told"), [("**", BlobUnknown), ("hub/**", UpstreamUnreachable)])
+    async def test_a_size_from_an_upstream_that_fails(self, store: Store, to: str, told: type[Exception]) -> None:
+        async with pulling(store, ("hub/**", to)) as world:
+            world.hub.failure = UpstreamUnreachable("down")
+            name = Repository(to.replace("**", NAME.name))
+            assert type(await raised(world.registry.stat_pullable_blob(name, Digest.of(b"x")))) is told
+
+    async def test_a_pushed_name_has_no_size_for_what_only_a_pulled_manifest_named(self, world: World) -> None:
+        theirs = await Plugin.make(1).at(world.hub)
+        await world.registry.get_manifest(NAME, TAG)
+        await Plugin.make(2).at(world.registry, NAME, "pushed")
+        layer = theirs.manifest.layers[0].digest
+        for look in (world.registry.stat_blob, world.registry.stat_pullable_blob):
+            assert isinstance(await raised(look(NAME, layer)), BlobUnknown)
+        assert isinstance(await raised(read(world.registry.open_blob(NAME, layer))), BlobUnknown)
 
     async def test_what_nothing_names_can_be_had_all_the_same(self, world: World) -> None:
         wanted = await Plugin.make().at(world.hub)

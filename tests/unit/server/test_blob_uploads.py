@@ -85,6 +85,23 @@ async def test_a_single_post_that_fails_leaves_no_session() -> None:
             await registry.resume_upload(REPOSITORY, upload.id)
 
 
+@pytest.mark.parametrize("most_bytes", [HALF, HALF // 2])
+@pytest.mark.parametrize("in_pieces", [False, True])
+async def test_a_blob_that_grows_too_large_is_told_the_limit_of_the_whole(most_bytes: int, in_pieces: bool) -> None:
+    registry = MemoryRegistry()
+    async with served(registry) as server:
+        location = await server.begin_upload()
+        assert (await server.ask("PATCH", location, body=LAYER[:HALF])).status == 202
+    # The session is older than a limit that was lowered since.
+    async with served(registry, ServerLimits(blob_bytes=most_bytes)) as server:
+        for method, target in (("PATCH", location), ("PUT", with_digest(location))):
+            refused = await server.ask(method, target, body=[b"more"] if in_pieces else b"more")
+            (error,) = refused.json["errors"]
+            assert refused.status == 413
+            assert f"at most {most_bytes} bytes are accepted in total, and {HALF} bytes came" in error["message"]
+            assert error["detail"] == {"limit": str(most_bytes)}
+
+
 class Full(DelegatingRegistry):
     """A registry that lets no client begin an upload."""
 

@@ -20,7 +20,7 @@ from mirror.records.hosts import Host
 from mirror.records.platform_rules import PlatformRule, PlatformTags
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.clock import SystemClock
-from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.forwarded import ForwardedHeaders, TrustedProxies
 from tests.support.served import MANIFEST, REPOSITORY, Served, digest, put_plugin, served
 
 AMD64 = r"docker/26.1.5 go/go1.21 os/linux arch/amd64 UpstreamClient(Docker-Client/26.1.5 \(linux\))"
@@ -107,7 +107,9 @@ async def test_engines_with_a_vulnerability_are_seen_where_they_are(
     watch = EngineTracker(record, lambda _exposure: None, SystemClock(), known=KnownEngines(), tells=False)
     engines = EngineViews(watch, Treatment(treatment))
     async with served(
-        registry, views=[PlatformViews(PlatformTags([RULE])), engines], forwarded=ForwardedHeaders(None, True)
+        registry,
+        views=[PlatformViews(PlatformTags([RULE])), engines],
+        forwarded=ForwardedHeaders(None, TrustedProxies(everyone=True)),
     ) as server:
         for agent, address in ((ARM64, "192.0.2.7"), ("curl/8.0", "192.0.2.8")):
             asked = [("User-Agent", agent), ("X-Forwarded-For", f"6.6.6.6, {address}")]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.forwarded import ForwardedHeaders, TrustedProxies
 from mirror.server.http.connection_limits import ConnectionDecision, ConnectionLimits
 from mirror.server.http.refusal_log import RefusalLog
 from mirror.server.http.server_limits import ServerLimits
@@ -120,7 +120,10 @@ async def under_way(server: Served, count: int) -> None:
 
 async def test_behind_a_proxy_the_requests_of_a_client_are_counted_and_not_the_connections() -> None:
     limits = ServerLimits(connections_per_client=2)
-    async with served(limits=limits, forwarded=ForwardedHeaders(behind_proxy=True)) as server, AsyncExitStack() as held:
+    async with (
+        served(limits=limits, forwarded=ForwardedHeaders(proxies=TrustedProxies(everyone=True))) as server,
+        AsyncExitStack() as held,
+    ):
         clients = []
         for number in range(2):
             location = await server.begin_upload()
@@ -141,7 +144,7 @@ async def test_behind_a_proxy_the_requests_of_a_client_are_counted_and_not_the_c
 async def test_behind_a_proxy_uploads_are_counted_for_the_client() -> None:
     limits = ServerLimits(uploads_per_client=1)
     async with (
-        served(limits=limits, forwarded=ForwardedHeaders(behind_proxy=True)) as server,
+        served(limits=limits, forwarded=ForwardedHeaders(proxies=TrustedProxies(everyone=True))) as server,
         server.connect() as sender,
     ):
         await sender.send(
@@ -151,3 +154,13 @@ async def test_behind_a_proxy_uploads_are_counted_for_the_client() -> None:
         location = await server.begin_upload()
         assert (await server.ask("PATCH", location, [forwarded("192.0.2.1")], LAYER)).status == 429
         assert (await server.ask("PATCH", location, [forwarded("192.0.2.2")], LAYER)).status == 202
+
+
+@pytest.mark.parametrize(
+    ("proxies", "client"), [(TrustedProxies(everyone=True), "192.0.2.1"), (TrustedProxies(), "127.0.0.1")]
+)
+async def test_the_log_names_the_client_behind_a_proxy(proxies: TrustedProxies, client: str) -> None:
+    with capture_logs() as lines:
+        async with served(forwarded=ForwardedHeaders(proxies=proxies)) as server:
+            assert (await server.ask("GET", "/v2/", [forwarded("192.0.2.1")])).status == 200
+    assert [line["client"] for line in lines if line["event"] == "request"] == [client]

@@ -13,7 +13,7 @@ from mirror.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Page, Registry
 from mirror.runtime.current_client import CLIENT
-from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.forwarded import ForwardedHeaders, TrustedProxies
 from mirror.wire.pagination import PageRequest, parse_next_link
 from tests.support.served import (
     MANIFEST,
@@ -202,7 +202,7 @@ async def test_what_a_list_takes_is_counted_for_the_client_that_asks() -> None:
     registry = Recording()
     await tagged(registry)
     async with (
-        served(registry, forwarded=ForwardedHeaders(behind_proxy=True)) as server,
+        served(registry, forwarded=ForwardedHeaders(proxies=TrustedProxies(everyone=True))) as server,
         server.connect() as connection,
     ):
         for client in ("192.0.2.1", "192.0.2.2"):

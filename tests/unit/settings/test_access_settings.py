@@ -62,7 +62,21 @@ def test_a_mistake_gets_one_clear_line(written, text: str, problem: str) -> None
     assert len(line.partition("config.yaml")[2]) < 200  # the path before it may be long
 
 
-@pytest.mark.parametrize("url", ["mirror.example", "ftp://mirror.example", "https://mirror.example/path", 'http://a"b'])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mirror.example",
+        "ftp://mirror.example",
+        "https://mirror.example//path",
+        "https://mirror.example/a b",
+        "https://mirror.example/../x",
+        "https://mirror.example/path?query",
+        "https://mirror.example/v2",
+        "https://mirror.example/v2/x",
+        "https://mirror.example/%2e",
+        'http://a"b',
+    ],
+)
 def test_an_address_that_is_none(written, url: str) -> None:
     with pytest.raises(ConfigurationFault, match=r"server\.url"):
         load(written(f"server: {{url: '{url}'}}"))
@@ -81,3 +95,37 @@ def test_users_are_given_it(written) -> None:
     rule = section.rule()
     assert rule.actions == {AccessAction.OPERATE, AccessAction.APPROVE}
     assert rule.holds(None)
+
+
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        ("https://mirror.example", "https://mirror.example"),
+        ("https://mirror.example/", "https://mirror.example"),
+        ("http://[2001:db8::1]:5000/a/b.c/", "http://[2001:db8::1]:5000/a/b.c"),
+    ],
+)
+def test_an_address_with_and_without_a_path(written, url: str, read: str) -> None:
+    assert load(written(f"server: {{url: '{url}'}}")).server.url == read
+
+
+def test_proxies_that_are_trusted(written) -> None:
+    settings = load(written("server: {trusted_proxies: [10.0.0.0/8, 192.0.2.7, '2001:db8::/32']}"))
+    assert settings.shown()["server"]["trusted_proxies"] == ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
+    assert settings.advice() == []
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example", "10.0.0.1/8", "10.0.0.0/33", "''", "10"])
+def test_a_proxy_without_an_address(written, proxy: str) -> None:
+    with pytest.raises(ConfigurationFault) as raised:
+        load(written(f"server: {{trusted_proxies: [{proxy}]}}"))
+    (line,) = str(raised.value).splitlines()
+    assert "server.trusted_proxies.0: " in line
+    assert "is not a network or address" in line
+
+
+def test_trust_in_everybody_is_deprecated(written) -> None:
+    (sentence,) = load(written("server: {behind_proxy: true}")).advice()
+    assert "fix: list the addresses of the proxies under server.trusted_proxies" in sentence
+    with pytest.raises(ConfigurationFault, match="fix: remove behind_proxy"):
+        load(written("server: {behind_proxy: true, trusted_proxies: [10.0.0.0/8]}"))

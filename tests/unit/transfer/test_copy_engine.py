@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterable, AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -140,9 +140,11 @@ class NotedUpload:
     async def append(self, chunks: AsyncIterator[bytes], span: Span | None = None) -> None:
         await self._inner.append(chunks, span)
 
-    async def commit(self, digest: Digest) -> object:
+    async def commit(
+        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+    ) -> object:
         self._goal.written.append(f"blob {digest.hex[:12]}")
-        return await self._inner.commit(digest)
+        return await self._inner.commit(digest, last, span)
 
     async def cancel(self) -> None:
         await self._inner.cancel()

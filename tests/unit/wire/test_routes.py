@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -214,3 +215,44 @@ def test_a_long_path_is_not_quoted_whole(path: str) -> None:
     with pytest.raises(NotFound) as refused:
         request_line.parse("GET", path, {})
     assert len(str(refused.value)) + sum(map(len, refused.value.detail.values())) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("/registry", "/registry"),
+        ("/registry/", "/registry"),
+        ("/a/b-c_d.e~f/9", "/a/b-c_d.e~f/9"),
+        ("/v2x", "/v2x"),
+        ("/x/v2", "/x/v2"),
+        ("/...", "/..."),
+        ("/" + "a" * 254, "/" + "a" * 254),
+        ("/" + "a" * 255, None),
+        ("/v2", None),
+        ("/v2/x", None),
+        ("registry", None),
+        ("//", None),
+        ("//a", None),
+        ("/a//b", None),
+        ("/.", None),
+        ("/a/..", None),
+        ("/../a", None),
+        ("/a\n", None),
+        ("/a%2f", None),
+        ("/é", None),
+    ],
+)
+def test_a_prefix_is_a_path_of_plain_names(text: str, prefix: str | None) -> None:
+    assert request_line.parse_prefix(text) == prefix
+
+
+@given(st.text(st.sampled_from("/.ab%<>\r\n\\;?#v2"), max_size=20))
+def test_a_prefix_stays_below_this_host(text: str) -> None:
+    prefix = request_line.parse_prefix(text)
+    if prefix:
+        parts = urlsplit(f"{prefix}/v2/")
+        assert (parts.scheme, parts.netloc, parts.path) == ("", "", f"{prefix}/v2/")
+        assert posixpath.normpath(prefix) == prefix
+        assert prefix.isprintable()

@@ -1,0 +1,53 @@
+"""Addresses of the server in the configuration: its own, its public URL, and those of the proxies in front of it."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+
+from mirror.settings.listen_address import HostPort
+from mirror.wire.request_line import parse_prefix
+
+_URL = re.compile(r"(https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(/.*)?")
+
+
+def _parse_listen(value: object) -> object:
+    return HostPort.parse(value) if isinstance(value, str) else value
+
+
+def _check_url(url: str) -> str:
+    match = _URL.fullmatch(url)
+    prefix = None if match is None else parse_prefix(match[2] or "")
+    if match is None or prefix is None:
+        raise ValueError(
+            "it is not SCHEME://HOST[:PORT][/PATH], such as https://plugins.example/registry; a path has letters, "
+            "digits and . _ ~ - between its slashes, and does not begin with /v2"
+        )
+    return f"{match[1]}{prefix}"
+
+
+def _parse_network(value: object) -> object:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        return ip_network(str(value))  # not the value: a number would be read as an address
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a network or address, such as 10.0.0.0/8 or 192.0.2.7: {error}") from error
+
+
+ListenAddress = Annotated[
+    HostPort,
+    BeforeValidator(_parse_listen, json_schema_input_type=str),
+    PlainSerializer(str, return_type=str),
+]
+
+
+PublicUrl = Annotated[str, AfterValidator(_check_url)]
+ProxyNetwork = Annotated[
+    IPv4Network | IPv6Network,
+    BeforeValidator(_parse_network, json_schema_input_type=str),
+    PlainSerializer(str, return_type=str),
+]
