@@ -50,7 +50,8 @@ async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIt
         raise ConfigurationFault(
             f"no data folder {path}; fix: set --data or storage.path ('plugin-mirror serve' and 'sync' create a folder)"
         )
-    async with Store.open(path, session_limits=settings.server.limits.of_sessions()) as store:
+    limits, kept_free = settings.server.limits.of_sessions(), settings.storage.kept_free
+    async with Store.open(path, session_limits=limits, kept_free=kept_free) as store:
         yield store
 
 

@@ -142,7 +142,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             activity=activity,
             readiness={
                 "store": store.monitoring.probe_volume,
-                "space": lambda: store.monitoring.require_room(settings.storage.least_free_bytes),
+                "space": store.monitoring.require_room,
                 "catalog": store.monitoring.probe_catalog,
             },
             requests=RequestMetrics(slot),

@@ -57,7 +57,9 @@ class MemoryUpload:
     def offset(self) -> int:
         return len(self._content)
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         async with closing_stream(chunks):
             await self._append(chunks, span)
 

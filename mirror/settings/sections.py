@@ -20,6 +20,7 @@ from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
 from mirror.settings.upstream_settings import UpstreamSettings
+from mirror.store.content.disk_room import KeptFree
 from mirror.store.uploads.session_limits import SessionLimits
 
 _URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -209,8 +210,19 @@ class StorageSettings(Section):
     least_free_bytes: int = Field(
         64 * 1024 * 1024,
         ge=0,
-        description="free space in bytes below which /readyz reports that the server is not ready",
+        description="space in bytes that new blobs leave free on the disk of the data folder. Blobs that would need it "
+        "are refused, and /readyz fails while less is free",
     )
+    least_free_inodes: int = Field(
+        1000,
+        ge=0,
+        description="the same for inodes (files and folders); at most a tenth of all inodes of the disk",
+    )
+
+    @property
+    def kept_free(self) -> KeptFree:
+        """The part of the disk that new content leaves free."""
+        return KeptFree(self.least_free_bytes, self.least_free_inodes)
 
 
 class LogSettings(Section):

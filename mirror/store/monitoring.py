@@ -60,7 +60,7 @@ class Monitoring:
         self._catalog = services.catalog
         self._cache = services.cache
         self._uploads = uploads
-        self.room, self.require_room, self.probe_volume = volume.room, volume.require, volume.probe
+        self.room, self.require_room, self.probe_volume = volume.space, volume.require, volume.probe
 
     @property
     def work(self) -> StoreActivity:

@@ -20,6 +20,7 @@ from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.manifest_loader import ManifestLoader
 from mirror.store.content.blob_files import FilesystemBlobStorage
 from mirror.store.content.data_layout import DataLayout, is_ours
+from mirror.store.content.disk_room import DiskRoom, KeptFree
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.volume import Volume
 from mirror.store.deleter import StoreDeleter
@@ -81,6 +82,7 @@ class Store:
         session_limits: SessionLimits | None = None,
         cache_bytes: int = _CACHE_BYTES,
         filesystem: Filesystem | None = None,
+        kept_free: KeptFree | None = None,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -93,6 +95,7 @@ class Store:
             session_limits: limits on the number of open upload sessions; None for the defaults.
             cache_bytes: approximate memory for cached manifests.
             filesystem: changes the files; None for the operating system's.
+            kept_free: the part of the disk that new content leaves free; None for none.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
@@ -108,16 +111,18 @@ class Store:
         ):
             # The names of the catalog and its log must be as durable as the changes acknowledged in them.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
+            room = DiskRoom(path, kept_free or KeptFree())
             uploads = UploadSessions(
                 layout,
                 filesystem=filesystem,
+                room=room,
                 clock=clock,
                 blobs=blobs,
                 catalog=catalog,
                 max_blob_bytes=max_blob_bytes,
                 limits=session_limits or SessionLimits(),
             )
-            volume = Volume(layout, filesystem)
+            volume = Volume(layout, filesystem, room)
             cache = CatalogCache(generation, cache_bytes)
             services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock)
             store = cls(services, uploads, volume)

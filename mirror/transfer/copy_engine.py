@@ -92,6 +92,7 @@ async def copy_graph(
 
     Raises:
         UpstreamProtocolError: a size, type or digest at the source differs from the value in a manifest.
+        StorageFull: the missing blobs do not fit on the disk. None is copied.
         MirrorError: any error of source or destination. Content stored so far stays. Nothing is tagged.
 
     Cancellation leaves the same state as an error.
@@ -99,6 +100,8 @@ async def copy_graph(
     planned = await plan_graph(origin, target, destination, blobs_at_once=blobs_at_once)
     progress.expect(planned.size_bytes)
     locks = locks or BlobLocks()
+    if locks.partials is not None:
+        await locks.partials.require_room(planned.blobs)
 
     async def move(blob: Descriptor) -> int:
         async with locks.hold(blob.digest):
@@ -200,7 +203,8 @@ async def _complete(origin: CopySource, upload: Upload, blob: Descriptor, progre
     resumed_at = upload.offset
     progress.advance(resumed_at)
     if resumed_at < blob.size_bytes:
-        await upload.append(_remaining_content(origin, blob, resumed_at, progress))
+        missing_bytes = blob.size_bytes - resumed_at
+        await upload.append(_remaining_content(origin, blob, resumed_at, progress), size_bytes=missing_bytes)
     await upload.commit(blob.digest)
     return max(blob.size_bytes - resumed_at, 0)
 

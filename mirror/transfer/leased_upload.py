@@ -31,8 +31,12 @@ class LeasedUpload:
         """Bytes held, including bytes received by earlier holders."""
         return self._claim.offset
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         """Append bytes as the port defines. ``span`` is ignored."""
+        if size_bytes is not None:
+            await self._claim.expect(self.offset + size_bytes)
         await self._claim.append(chunks, lambda: None)
 
     async def commit(self, digest: Digest) -> Descriptor:

@@ -46,7 +46,9 @@ class UpstreamUpload:
     def offset(self) -> int:
         return self._offset
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         if span is None:
             await self.synchronize()
             # The HTTP client reads the stream in a task of its own, and only that task may close the stream.

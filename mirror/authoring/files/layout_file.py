@@ -167,7 +167,9 @@ class LayoutUpload:
         with writing(name):
             write_whole(stream, bytes(_BLOCK))  # place for the header, which needs size and digest
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         """Append content to the blob.
 
         Raises:

@@ -102,8 +102,10 @@ class ArrivingUpload:
     def offset(self) -> int:
         return self._inner.offset
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
-        await self._inner.append(chunks, span)
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
+        await self._inner.append(chunks, span, size_bytes)
 
     async def commit(self, digest: Digest) -> Descriptor:
         committed = await self._inner.commit(digest)

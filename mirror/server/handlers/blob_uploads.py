@@ -78,8 +78,9 @@ async def delete(context: RequestContext, route: UploadRoute) -> web.Response:
 async def _append(context: RequestContext, upload: Upload) -> None:
     content_range = context.request.headers.get(hdrs.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
+    announced = context.request.content_length
     with context.activity.uploading.one_of(context.client):
-        await upload.append(context.receive(context.limits.blob_bytes - upload.offset), span)
+        await upload.append(context.receive(context.limits.blob_bytes - upload.offset), span, announced)
 
 
 def _session(status: int, repository: Repository, upload: Upload) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from mirror.store.catalog import rows
 from mirror.store.catalog.database import Catalog
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import UploadLayout
+from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import begin_in_thread, in_thread
 from mirror.store.uploads.adoption import adopt
@@ -33,6 +34,7 @@ class UploadParts:
     """The objects that all uploads and downloads of a store share."""
 
     filesystem: Filesystem
+    room: DiskRoom
     clock: Clock
     blobs: BlobStorage
     catalog: Catalog
@@ -70,7 +72,9 @@ class StoreUpload:
         self._session = session
         self._algorithm = algorithm
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         async with closing_stream(chunks), self._receiving() as receiving:
             before = receiving.size_bytes
             if span is not None and span.start != before:
@@ -78,7 +82,9 @@ class StoreUpload:
                     f"chunk begins at byte {span.start}, but the upload session holds {before} bytes", offset=before
                 )
             running = self._running_hash(before)
-            with Pieces(receiving, running, self._parts.sizes) as pieces:
+            room = self._parts.room
+            promised = nullcontext() if size_bytes is None else room.promised(receiving, before + size_bytes)
+            with promised, Pieces(receiving, running, self._parts.sizes) as pieces:
                 try:
                     refusal = await self._receive(pieces, chunks, before, span)
                 except BaseException:
@@ -129,7 +135,9 @@ class StoreUpload:
     @asynccontextmanager
     async def _receiving(self) -> AsyncIterator[UploadWriter]:
         """Lock and open the files for the length of one call."""
-        opening = begin_in_thread("open an upload", UploadWriter, self._upload, self._parts.filesystem)
+        opening = begin_in_thread(
+            "open an upload", UploadWriter, self._upload, self._parts.filesystem, self._parts.room
+        )
         receiving = await await_or_release(opening, release=UploadWriter.close)
         with closing(receiving):
             yield receiving

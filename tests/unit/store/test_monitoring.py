@@ -16,6 +16,7 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
 from mirror.registry.streams import single_chunk
 from mirror.store.catalog import generation
+from mirror.store.content.disk_room import KeptFree
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.volume import DiskSpace
 from mirror.store.monitoring import StoreContents
@@ -43,7 +44,7 @@ async def test_room(store: Store) -> None:
         upload = await store.begin_upload(REPOSITORY)
         await upload.append(single_chunk(content))
     room = await store.monitoring.room()
-    assert room == DiskSpace(room.free_bytes, empty.size_bytes, 2, 8)
+    assert room == DiskSpace(room.free_bytes, empty.size_bytes, room.free_inodes, empty.inodes, 2, 8)
 
 
 async def test_work(store: Store) -> None:
@@ -120,10 +121,12 @@ async def test_the_probe_finds_a_disk_that_lies(folder: Path) -> None:
         assert upload_files(folder) == []
 
 
-async def test_room_that_is_wanted(store: Store) -> None:
-    await store.monitoring.require_room(1)
-    with pytest.raises(StorageFull, match=r"only \d+ bytes are free .* storage.least_free_bytes"):
-        await store.monitoring.require_room(2**62)
+async def test_room_that_is_kept_free(folder: Path) -> None:
+    async with Store.open(folder) as store:
+        await store.monitoring.require_room()
+    async with Store.open(folder, kept_free=KeptFree(2**62)) as store:
+        with pytest.raises(StorageFull, match=r"are kept free \(storage.least_free_bytes\); fix: "):
+            await store.monitoring.require_room()
 
 
 async def test_the_probe_of_the_catalog(store: Store, folder: Path) -> None:
