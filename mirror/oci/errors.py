@@ -35,6 +35,7 @@
     │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar
     ├── StorageFault                 the local disk or catalog failed
     │   ├── StorageFull
+    │   ├── TooManyOpenFiles         no file descriptor is left; temporary
     │   ├── StorageDamaged           stored bytes have changed since they were accepted
     │   └── CatalogFault             the catalog cannot be opened, read or written
     ├── EngineFault                  a Docker Engine failed
@@ -224,6 +225,12 @@ class StorageFault(MirrorError):
 
 class StorageFull(StorageFault):
     """The disk or the quota of the data folder is full."""
+
+
+class TooManyOpenFiles(StorageFault):
+    """The process or the system has no file descriptor left."""
+
+    temporary = True
 
 
 class StorageDamaged(StorageFault):

@@ -155,6 +155,11 @@ class ServerSettings(Section):
         description="treatment of plugins, pushed or mirrored, that engines cannot install. "
         "enforce: refuse them; warn: accept them with a Warning header; off: do not check",
     )
+    read_only: bool = Field(
+        default=False,
+        description="true: serve what the data folder holds and change nothing, for a snapshot or a read-only mount. "
+        "Pushes and deletions get 405, no upstream is asked, and no mirror rule runs",
+    )
     shutdown_seconds: float = Field(30, ge=0, description="time that transfers have to finish at shutdown, in seconds")
     limits: ServerLimitSettings = Field(ServerLimitSettings(), description="limits for clients and layers")
     namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:\[\]-]{1,255}$")], ...] = Field(

@@ -61,6 +61,7 @@ class Monitoring:
         self._cache = services.cache
         self._uploads = uploads
         self.room, self.require_room, self.probe_volume = volume.space, volume.require, volume.probe
+        self.probe_reading = volume.probe_reading
 
     @property
     def work(self) -> StoreActivity:

@@ -83,6 +83,7 @@ class Store:
         cache_bytes: int = _CACHE_BYTES,
         filesystem: Filesystem | None = None,
         kept_free: KeptFree | None = None,
+        private_state: Path | None = None,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -96,11 +97,12 @@ class Store:
             cache_bytes: approximate memory for cached manifests.
             filesystem: changes the files; None for the operating system's.
             kept_free: the part of the disk that new content leaves free; None for none.
+            private_state: folder of :func:`mirror.store.private_state.private_state`; None for a writable data folder.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
         """
-        layout = DataLayout(path)
+        layout = DataLayout(path, private_state)
         clock = clock or SystemClock()
         filesystem = filesystem or Filesystem()
         await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
@@ -110,7 +112,7 @@ class Store:
             Catalog.open(layout, generation, blobs.flush) as catalog,
         ):
             # The names of the catalog and its log must be as durable as the changes acknowledged in them.
-            await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
+            await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.state)
             room = DiskRoom(path, kept_free or KeptFree())
             uploads = UploadSessions(
                 layout,
@@ -131,23 +133,27 @@ class Store:
 
 
 def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
+    if layout.private_state is None:
+        _prepare_root(layout, filesystem)
+    for folder in layout.folders():
+        filesystem.make_folder(folder)
+    # Synced even if they existed: the process that created them may have died before its sync.
+    for parent in {folder.parent for folder in layout.folders()}:
+        filesystem.sync_folder(parent)
+    require_catalog(layout)
+    with suppress(FileExistsError):  # SQLite gives -wal and -shm the rights of this file
+        os.close(private_files.open_file(layout.catalog, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    _keep_reserve(layout)
+
+
+def _prepare_root(layout: DataLayout, filesystem: Filesystem) -> None:
     is_new = not layout.root.exists()
     filesystem.make_folder(layout.root)
     if is_new:
         layout.root.chmod(0o700)  # even if the parent is shared with a group
     _keep_private(layout)
-    folders = list(layout.folders())
-    for folder in folders:
-        filesystem.make_folder(folder)
-    # Synced even if they existed: the process that created them may have died before its sync.
-    for parent in {folder.parent for folder in folders}:
-        filesystem.sync_folder(parent)
     with suppress(PermissionError):  # an administrator may have made the folder where this user cannot read
         filesystem.sync_folder(layout.root.parent)
-    require_catalog(layout)
-    with suppress(FileExistsError):  # SQLite gives -wal and -shm the rights of this file
-        os.close(private_files.open_file(layout.catalog, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    _keep_reserve(layout)
 
 
 def _keep_private(layout: DataLayout) -> None:
@@ -159,7 +165,7 @@ def _keep_private(layout: DataLayout) -> None:
 
 def _keep_reserve(layout: DataLayout) -> None:
     """Reserve some space, or release the reserve on a full disk, because SQLite needs a little space even to read."""
-    free_bytes = shutil.disk_usage(layout.root).free
+    free_bytes = shutil.disk_usage(layout.state).free
     if free_bytes < _RESERVE_BYTES:
         layout.reserve.unlink(missing_ok=True)
     elif free_bytes > 4 * _RESERVE_BYTES and not layout.reserve.exists():

@@ -42,13 +42,16 @@ class Catalog:
         generation: the count of changes.
     """
 
-    def __init__(self, reading: Engine, writing: Engine, generation: Generation, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, file: Path, reading: Engine, writing: Engine, generation: Generation, flush: Callable[[], None]
+    ) -> None:
+        self._file = file
         self.generation = generation
         self._reading = reading
         self._writing = writing
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
         self._long = FairScheduler(_LONG_READERS)
-        self._writer = GroupCommitWriter(writing, generation, flush)
+        self._writer = GroupCommitWriter(file, writing, generation, flush)
 
     @classmethod
     @asynccontextmanager
@@ -66,7 +69,8 @@ class Catalog:
             CatalogFault: the catalog cannot be opened, is damaged or lost, or was made by a later program version.
             StorageFull: the disk has no space to create the catalog, or to copy it before its tables are changed.
         """
-        catalog = cls(_reading_engine(layout.catalog), _writing_engine(layout.catalog), generation, flush)
+        file = layout.catalog
+        catalog = cls(file, _reading_engine(file), _writing_engine(file), generation, flush)
         try:
             try:
                 await catalog.write(lambda connection: migrate(connection, layout))
@@ -119,7 +123,7 @@ class Catalog:
         return await self._written(work, seen=False)
 
     def _read(self, work: Callable[[Connection], Result]) -> Result:
-        with storage_faults("read the catalog"), self._reading.connect() as connection:
+        with storage_faults("read the catalog", self._file), self._reading.connect() as connection:
             return work(connection)
 
     async def _written(self, work: Callable[[Connection], Result], *, seen: bool) -> Result:

@@ -37,33 +37,41 @@ class DataLayout:
 
     Attributes:
         root: the data folder.
+        private_state: folder of the files that change, if the data folder itself must not be written; None for the data
+            folder.
     """
 
     root: Path
+    private_state: Path | None = None
+
+    @property
+    def state(self) -> Path:
+        """Folder of the files that change: everything but the blobs."""
+        return self.private_state or self.root
 
     @property
     def catalog(self) -> Path:
-        return self.root / "catalog.sqlite"
+        return self.state / "catalog.sqlite"
 
     def catalog_copy(self, revision: str) -> Path:
         """Return the path of the catalog copy that has the given revision of the tables."""
-        return self.root / f"catalog-{revision}.sqlite"
+        return self.state / f"catalog-{revision}.sqlite"
 
     @property
     def generation(self) -> Path:
-        return self.root / "generation"
+        return self.state / "generation"
 
     @property
     def token_key(self) -> Path:
-        return self.root / "token.key"
+        return self.state / "token.key"
 
     @property
     def reserve(self) -> Path:
-        return self.root / "reserve"
+        return self.state / "reserve"
 
     @property
     def uploads(self) -> Path:
-        return self.root / "uploads"
+        return self.state / "uploads"
 
     def upload(self, upload_id: str) -> UploadLayout:
         """Return the files of an upload session."""
@@ -78,8 +86,10 @@ class DataLayout:
         return self.root.joinpath("blobs", digest.algorithm, digest.hex[:2], digest.hex)
 
     def folders(self) -> Iterator[Path]:
-        """Yield every folder that the store needs, parents before their children."""
+        """Yield every folder that the store creates, parents before their children."""
         yield self.uploads
+        if self.private_state is not None:
+            return
         yield self.root / "blobs"
         for algorithm in ALGORITHMS:
             yield self.root / "blobs" / algorithm

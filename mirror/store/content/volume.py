@@ -57,6 +57,10 @@ class Volume:
         """
         await in_thread("write, read and remove a small file", self._probe)
 
+    async def probe_reading(self) -> None:
+        """List the folder of blobs. Raises StorageFault if it cannot be read."""
+        await in_thread(f"read {self._layout.root}", os.listdir, self._layout.root / "blobs")
+
     async def token_key(self) -> bytes:
         """Return the key that signs tokens. Raises StorageFault, StorageDamaged."""
         return await in_thread("read the key that signs tokens", read_token_key, self._layout, self._filesystem)
