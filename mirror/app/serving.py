@@ -17,6 +17,7 @@ from mirror.app.worker import Worker, allocate_shared_metrics, build_service, li
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.worker_processes import run_workers
+from mirror.server.http.open_files import handle_loop_error
 from mirror.server.http_server import listen, serving
 from mirror.settings import Settings
 from mirror.settings.listen_address import HostPort
@@ -53,11 +54,11 @@ def serve(settings: Settings) -> int:
 
 def _serve_with(settings: Settings, state: Path | None) -> int:
     address = settings.server.listen
+    _allow_connections()
     # Listener and shared memory are created before workers are forked, so that all workers share them.
     listener = listen(address.host, address.port, limits_of(settings))
     workers = settings.server.workers
     shared_metrics = allocate_shared_metrics(settings)
-    _allow_connections()
     _spare_the_collector()
     if workers == 1:
         _serve_here(settings, Worker(listener, shared_metrics, private_state=state))
@@ -97,6 +98,8 @@ def _serve_here(settings: Settings, worker: Worker) -> None:
 async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> None:
     async with build_service(settings, worker, lines) as service, BackgroundTasks() as tasks:
         following = tasks.create_task(service.follow())
+        # Set here, because asyncio accepts connections outside of all tasks.
+        asyncio.get_running_loop().set_exception_handler(handle_loop_error)
         for chore in service.chores:
             tasks.create_task(chore())
         with shutdown_signals.stop_requested(worker.parent) as stop:
@@ -110,10 +113,22 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> No
 
 def _announce(settings: Settings, worker: Worker) -> None:
     port = worker.listener.getsockname()[1]
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections, wanted = limits_of(settings).connections, settings.server.limits.connections
+    if connections < wanted:
+        _LOG.warning(
+            "connections limited by open files",
+            open_files=open_files,
+            connections=connections,
+            configured=wanted,
+            fix="raise the hard limit of open files (ulimit -Hn, LimitNOFILE=), or lower server.limits.connections",
+        )
     _LOG.info(
         "server listening",
         url=f"http://{HostPort(settings.server.listen.host, port)}",
         data=str(settings.storage.path),
+        open_files=open_files,
+        connections=connections,
         anonymous=sorted(action.value for action in settings.server.anonymous_actions),
         **({} if worker.private_state is None else {"read_only_copy_of_catalog": str(worker.private_state)}),
     )

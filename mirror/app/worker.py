@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -62,6 +63,8 @@ from mirror.wire.pagination import PageRequest
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _EXPIRY_PERIOD_SECONDS: Final = 600.0
+#: Connections to upstreams get at most this part of the file descriptors.
+_UPSTREAM_SHARE: Final = 8
 # Listing no repositories is the cheapest request that needs the right to list them.
 _NO_NAMES: Final = PageRequest(limit=0)
 
@@ -247,8 +250,11 @@ def opened_upstreams(settings: Settings) -> list[str]:
 
 
 def limits_of(settings: Settings) -> ServerLimits:
-    """Return the limits that the server sets for its clients."""
-    return ServerLimits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
+    """Return the limits that the server sets for its clients, as far as the limit of open files allows them."""
+    limits = ServerLimits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    asked = sum(settings.upstreams[name].limits.connections for name in opened_upstreams(settings))
+    return limits.within(descriptors - min(asked, descriptors // _UPSTREAM_SHARE))
 
 
 def _asks_for_pulls(settings: Settings) -> bool:

@@ -90,8 +90,9 @@ class Monitoring:
         return StoreContents(**row._asdict(), generation_changes=generation_changes)
 
     async def probe_catalog(self) -> None:
-        """Read one row of the catalog, to see that it can be read. Raises CatalogFault."""
+        """Read one row of the catalog, and begin a change without making it. Raises StorageFault."""
         await self._catalog.read(lambda connection: connection.execute(select(tags.c.name).limit(1)).all())
+        await self._catalog.probe()
 
 
 def _rows(table: Table) -> ScalarSelect[int]:

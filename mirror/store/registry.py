@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -143,7 +142,8 @@ def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
     require_catalog(layout)
     with suppress(FileExistsError):  # SQLite gives -wal and -shm the rights of this file
         os.close(private_files.open_file(layout.catalog, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    _keep_reserve(layout)
+    if layout.private_state is None:
+        _keep_reserve(layout)
 
 
 def _prepare_root(layout: DataLayout, filesystem: Filesystem) -> None:
@@ -164,8 +164,9 @@ def _keep_private(layout: DataLayout) -> None:
 
 
 def _keep_reserve(layout: DataLayout) -> None:
-    """Reserve some space, or release the reserve on a full disk, because SQLite needs a little space even to read."""
-    free_bytes = shutil.disk_usage(layout.state).free
+    """Reserve some space and inodes, or release them on a full disk. SQLite needs a little of both even to read."""
+    found = os.statvfs(layout.state)
+    free_bytes = found.f_bavail * found.f_frsize
     if free_bytes < _RESERVE_BYTES:
         layout.reserve.unlink(missing_ok=True)
     elif free_bytes > 4 * _RESERVE_BYTES and not layout.reserve.exists():
@@ -175,3 +176,11 @@ def _keep_reserve(layout: DataLayout) -> None:
                 os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
             finally:
                 os.close(descriptor)
+    spare = layout.spare_files
+    if found.f_files and found.f_favail < len(spare):
+        for file in spare:
+            file.unlink(missing_ok=True)
+    elif found.f_favail > 4 * len(spare):
+        with suppress(OSError):
+            for file in spare:
+                os.close(private_files.open_file(file, os.O_WRONLY | os.O_CREAT))

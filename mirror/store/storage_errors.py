@@ -16,13 +16,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from mirror.oci.errors import CatalogFault, StorageFault, StorageFull, TooManyOpenFiles
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _NO_PERMISSION: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 #: SQLite's error codes for a full disk: for a write, and for growing its shared memory file.
 _SQLITE_NO_SPACE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 #: Primary error codes of SQLite whose cause is found by using the file.
 _SQLITE_UNUSABLE: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
-_RETRY_AFTER_SECONDS: Final = 1
 _PROBE_BYTES: Final = 4096
 
 
@@ -44,7 +42,7 @@ def storage_faults(doing: str, catalog: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SQLAlchemyError) as error:
+    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
         raise fault_of(error, doing, catalog) from error
 
 
@@ -53,7 +51,7 @@ def fault_of(error: BaseException, doing: str, catalog: Path | None = None) -> B
     match error:
         case OSError():
             fault = _of_disk(error, doing)
-        case SQLAlchemyError():
+        case SQLAlchemyError() | sqlite3.Error():
             fault = _of_database(error, doing, catalog)
         case _:
             return error
@@ -69,15 +67,12 @@ def _of_disk(error: OSError, doing: str) -> StorageFault:
         if file is not None and _lacks_inodes(Path(file)):
             return StorageFull(f"{named} (no inode is left); fix: delete files on this disk and repeat the request")
         return StorageFull(f"{what}; fix: free some space and repeat the request")
-    if error.errno in _NO_DESCRIPTOR:
-        return TooManyOpenFiles(
-            f"{what}; fix: try again later, or raise the limit of open files (ulimit -n, LimitNOFILE=)",
-            retry_after_seconds=_RETRY_AFTER_SECONDS,
-        )
+    if TooManyOpenFiles.is_reason_of(error):
+        return TooManyOpenFiles.while_doing(doing)
     code = errno.errorcode.get(error.errno or 0, "unknown")
     if error.errno in _NO_PERMISSION:
         return StorageFault(f"{named}; fix: give this user access, or only read: serve --read-only", errno=code)
-    return StorageFault(what, errno=code)
+    return StorageFault(named, errno=code)
 
 
 def _lacks_inodes(file: Path) -> bool:
@@ -87,14 +82,14 @@ def _lacks_inodes(file: Path) -> bool:
     return False
 
 
-def _of_database(error: SQLAlchemyError, doing: str, catalog: Path | None) -> StorageFault:
-    cause = error.orig if isinstance(error, DBAPIError) else None
+def _of_database(error: SQLAlchemyError | sqlite3.Error, doing: str, catalog: Path | None) -> StorageFault:
+    cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorcode", None)
     if code in _SQLITE_NO_SPACE:
         return StorageFull(f"cannot {doing}: {cause}; fix: free some space and repeat the request")
     name = getattr(cause, "sqlite_errorname", "unknown")
     if catalog is None:
-        return CatalogFault(f"cannot {doing}: {cause or error}", code=name)
+        return CatalogFault(f"cannot {doing}: {cause}", code=name)
     # SQLite tells only that it cannot use the file. The system tells the reason.
     if code is not None and code & 0xFF in _SQLITE_UNUSABLE and (found := _why_unusable(catalog)) is not None:
         return _of_disk(found, doing)
@@ -102,7 +97,7 @@ def _of_database(error: SQLAlchemyError, doing: str, catalog: Path | None) -> St
         return CatalogFault(
             f"cannot {doing}: another process keeps {catalog} locked ({cause}); fix: end that process", code=name
         )
-    return CatalogFault(f"cannot {doing}: {cause or error} ({catalog})", code=name)
+    return CatalogFault(f"cannot {doing}: {cause} ({catalog})", code=name)
 
 
 def _why_unusable(catalog: Path) -> OSError | None:

@@ -133,6 +133,7 @@ def test_what_writes_is_refused_in_one_sentence(view: Path, command: list[str]) 
 @pytest.fixture
 def theirs(data: Path) -> Iterator[Path]:
     """A copy of the data folder that belongs to another user, and that everybody may read."""
+    require(None if os.geteuid() == 0 else "running a program as another user needs root")
     with tempfile.TemporaryDirectory(prefix="plugin-mirror-test-") as made:
         folder = Path(made)
         shutil.copytree(data, folder, dirs_exist_ok=True)
@@ -143,7 +144,6 @@ def theirs(data: Path) -> Iterator[Path]:
 
 
 def test_another_user_reads_what_the_owner_lets_them_read(theirs: Path) -> None:
-    require(None if os.geteuid() == 0 else "running a program as another user needs root")
     # Root without capabilities is a user like any other, and can enter the folder of the interpreter.
     another = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", PROGRAM]
 

@@ -1,11 +1,13 @@
 """Disks of any size, and read-only views of folders. Root is needed to mount them."""
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
 
 
@@ -49,4 +51,9 @@ def _mounted(point: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", point], check=True)
+        gc.collect()  # ends connections to databases whose tests have failed
+        # Busy for a moment if another process looks at all mounts.
+        wait_until(
+            lambda: subprocess.run(["umount", point], check=False, capture_output=True).returncode == 0,
+            f"{point} to be unmounted",
+        )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ _READERS = 4
 #: Readers that may be busy with lists and reports. The others stay free for short reads.
 _LONG_READERS = 2
 _BUSY_TIMEOUT_SECONDS = 20
+#: Shorter than the time that /readyz gives a check, so that the answer names the file.
+_PROBE_TIMEOUT_SECONDS = 4
 #: SQLite's error codes for a file that is damaged or not a database.
 _OF_DAMAGE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
@@ -121,6 +124,23 @@ class Catalog:
     async def write_uncached(self, work: Callable[[Connection], Result]) -> Result:
         """Run ``work`` as :meth:`write` does, for tables of which nothing is cached. Caches stay valid."""
         return await self._written(work, seen=False)
+
+    async def probe(self) -> None:
+        """Check that the catalog can be read and written. Changes nothing.
+
+        Raises:
+            StorageFault: the catalog cannot be used, or another process keeps it locked. The message names the file.
+        """
+        await in_thread("use the catalog", self._probe)
+
+    def _probe(self) -> None:
+        # A connection of its own: the others keep a file open that the system may refuse to open now.
+        with (
+            storage_faults("write the catalog", self._file),
+            closing(sqlite3.connect(self._file, timeout=_PROBE_TIMEOUT_SECONDS, isolation_level=None)) as probe,
+        ):
+            probe.execute("BEGIN IMMEDIATE")
+            probe.execute("ROLLBACK")
 
     def _read(self, work: Callable[[Connection], Result]) -> Result:
         with storage_faults("read the catalog", self._file), self._reading.connect() as connection:

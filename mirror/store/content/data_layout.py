@@ -8,6 +8,7 @@
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
     token.key                       key that signs the tokens of clients; readable by its owner only
     reserve                         space given up when the disk is full, so that the store still opens
+    reserve-1 … reserve-8           the same for inodes
     uploads/ID/session.json, data   upload session of a client
     uploads/sha256-ABCDEF…/…        download of a blob from an upstream, with the same files
     uploads/….manifest              bytes of a manifest before they move to blobs/
@@ -19,11 +20,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mirror.oci import Digest
 from mirror.oci.digest import ALGORITHMS
 
 _CATALOG_COPY = re.compile(r"catalog-[0-9]+\.sqlite")
+_SPARE_FILE = re.compile(r"reserve-[0-9]")
+#: SQLite needs two files beside the catalog, and a rule its lock.
+_SPARE_FILES: Final = 8
 #: Names in the data folder, without the catalog and its copies. ``lost+found`` exists where the folder is the root of
 #: a filesystem.
 _NAMES = frozenset({"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "lost+found"})
@@ -70,6 +75,11 @@ class DataLayout:
         return self.state / "reserve"
 
     @property
+    def spare_files(self) -> tuple[Path, ...]:
+        """Empty files that are given up when the disk has no inode left, so that the store still opens."""
+        return tuple(self.state / f"reserve-{number}" for number in range(1, _SPARE_FILES + 1))
+
+    @property
     def uploads(self) -> Path:
         return self.state / "uploads"
 
@@ -100,7 +110,8 @@ class DataLayout:
 
 def is_ours(name: str) -> bool:
     """Check whether a name belongs to a file or folder of a data folder."""
-    return name in _NAMES or name.startswith("catalog.sqlite") or _CATALOG_COPY.match(name) is not None
+    known = name in _NAMES or name.startswith("catalog.sqlite")
+    return known or any(pattern.fullmatch(name) for pattern in (_CATALOG_COPY, _SPARE_FILE))
 
 
 @dataclass(frozen=True, slots=True)

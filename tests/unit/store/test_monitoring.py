@@ -15,7 +15,7 @@ import pytest
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
 from mirror.registry.streams import single_chunk
-from mirror.store.catalog import generation
+from mirror.store.catalog import database, generation
 from mirror.store.content.disk_room import KeptFree
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.volume import DiskSpace
@@ -134,4 +134,22 @@ async def test_the_probe_of_the_catalog(store: Store, folder: Path) -> None:
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as spoiler:
         spoiler.execute("DROP TABLE tags")
     with pytest.raises(CatalogFault, match="cannot read the catalog: no such table"):
+        await store.monitoring.probe_catalog()
+
+
+async def test_the_probe_of_a_catalog_that_another_process_keeps_locked(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_PROBE_TIMEOUT_SECONDS", 0)
+    with closing(sqlite3.connect(folder / "catalog.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(CatalogFault, match=rf"another process keeps {folder}/catalog.sqlite locked .*; fix: "):
+            await store.monitoring.probe_catalog()
+        other.execute("ROLLBACK")
+    await store.monitoring.probe_catalog()
+
+
+async def test_the_probe_of_a_catalog_that_is_gone(store: Store, folder: Path) -> None:
+    folder.rename(folder.with_name("moved"))
+    with pytest.raises(StorageFault, match=rf"No such file or directory: {folder}/catalog.sqlite"):
         await store.monitoring.probe_catalog()
