@@ -253,6 +253,8 @@ def limits_of(settings: Settings) -> ServerLimits:
     """Return the limits that the server sets for its clients, as far as the limit of open files allows them."""
     limits = ServerLimits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return limits
     asked = sum(settings.upstreams[name].limits.connections for name in opened_upstreams(settings))
     return limits.within(descriptors - min(asked, descriptors // _UPSTREAM_SHARE))
 
