@@ -175,6 +175,17 @@ _READ_FROM_ROOM: Final[tuple[tuple[MetricFamily, Callable[[DiskSpace], float]], 
     (_gauge("volume_free_bytes", "Free bytes on the volume of the data folder."), lambda found: found.free_bytes),
     (_gauge("volume_size_bytes", "Size in bytes of the volume of the data folder."), lambda found: found.size_bytes),
     (
+        _gauge(
+            "volume_free_inodes",
+            "Free inodes (files and folders) on the volume of the data folder; 0 if the volume has no fixed number.",
+        ),
+        lambda found: found.free_inodes,
+    ),
+    (
+        _gauge("volume_inodes", "Inodes of the volume of the data folder; 0 if the volume has no fixed number."),
+        lambda found: found.inodes,
+    ),
+    (
         _gauge("uploads_open", "Upload sessions that have begun and are neither completed nor cancelled."),
         lambda found: found.uploads,
     ),

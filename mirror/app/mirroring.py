@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
-from mirror.app.services import Services, open_services
+from mirror.app.services import Services, open_services, open_store
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -74,7 +74,7 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
 async def mirror_statuses(settings: Settings) -> list[RuleStatus]:
     """Return the status of the mirror rules as recorded in the store."""
     rules = [section.rule() for section in settings.mirrors]
-    async with open_services(settings, must_exist=True) as services:
+    async with open_services(settings, only_reads=True) as services:
         runs = services.store.records.sync_runs
         return await rule_statuses(rules, runs, services.rule_locks.is_held, _CLOCK.now())
 
@@ -84,7 +84,7 @@ async def _existing_store(settings: Settings) -> AsyncIterator[Store]:
     """Open the store. Without a data folder, open an empty store in a temporary folder."""
     path = settings.storage.path.expanduser()
     if path.is_dir():
-        async with Store.open(path) as store:
+        async with open_store(settings, only_reads=True) as store:
             yield store
         return
     folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="plugin-mirror-")

@@ -71,7 +71,7 @@ async def unpack_plugin(
 
         async with open_remote(settings, reference.host, plain_http=plain_http) as registry:
             return await unpack(registry, reference.repository, reference.target, folder, progress)
-    async with open_store(settings, must_exist=True) as store:
+    async with open_store(settings, only_reads=True) as store:
         return await unpack(store, reference.repository, reference.target, folder, progress)
 
 

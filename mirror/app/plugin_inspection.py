@@ -123,7 +123,7 @@ async def _opened(
             yield remote, reference, None
     else:
         try:
-            async with open_services(settings, must_exist=True) as services:
+            async with open_services(settings, only_reads=True) as services:
                 yield services.store, reference, services
         except (ConfigurationFault, RepositoryUnknown) as fault:
             if reference.target != Tag("latest"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.admission.approvals import Approvals
@@ -20,6 +21,7 @@ from mirror.records.verdicts import AdmissionRecords
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
+from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
 
@@ -34,42 +36,66 @@ def _uncounted(_action: PolicyAction) -> None:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIterator[Store]:
+async def open_store(
+    settings: Settings, *, must_exist: bool = False, only_reads: bool = False, private_state: Path | None = None
+) -> AsyncIterator[Store]:
     """Open the local store.
 
     Args:
         settings: ``storage.path`` is the data folder.
-        must_exist: True to refuse to create the data folder, for commands that only read.
+        must_exist: True to refuse to create the data folder.
+        only_reads: True for a command that only reads. The data folder must exist, and need not be writable.
+        private_state: folder of :func:`mirror.store.private_state.private_state`, if the data folder is read-only.
 
     Raises:
         ConfigurationFault: the data folder must exist and does not.
         StorageFault: the store cannot be opened.
     """
     path = settings.storage.path.expanduser()
-    if must_exist and not path.is_dir():
+    if must_exist or only_reads:
+        require_data_folder(path)
+    limits, kept_free = settings.server.limits.of_sessions(), settings.storage.kept_free
+    async with AsyncExitStack() as stack:
+        if only_reads and not can_write(path):
+            private_state = await stack.enter_async_context(opened_private_state(path))
+        yield await stack.enter_async_context(
+            Store.open(path, session_limits=limits, kept_free=kept_free, private_state=private_state)
+        )
+
+
+def require_data_folder(path: Path) -> None:
+    """Check that the data folder exists. Raises ConfigurationFault."""
+    if not path.is_dir():
         raise ConfigurationFault(
             f"no data folder {path}; fix: set --data or storage.path ('plugin-mirror serve' and 'sync' create a folder)"
         )
-    async with Store.open(path, session_limits=settings.server.limits.of_sessions()) as store:
-        yield store
 
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, must_exist: bool = False, counted: Callable[[PolicyAction], None] = _uncounted
+    settings: Settings,
+    *,
+    must_exist: bool = False,
+    only_reads: bool = False,
+    private_state: Path | None = None,
+    counted: Callable[[PolicyAction], None] = _uncounted,
 ) -> AsyncIterator[Services]:
     """Open the local store with its services. Leaving closes the store and the upstreams.
 
     Args:
         settings: settings of the process.
         must_exist: see :func:`open_store`.
+        only_reads: see :func:`open_store`.
+        private_state: see :func:`open_store`.
         counted: called with every decision of the admission policy.
 
     Raises:
         ConfigurationFault, StorageFault: see :func:`open_store`.
     """
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings, must_exist=must_exist))
+        store = await stack.enter_async_context(
+            open_store(settings, must_exist=must_exist, only_reads=only_reads, private_state=private_state)
+        )
         yield Services(settings, store, stack, counted)
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-import socket
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 import structlog
 
-from mirror.app.services import open_store
-from mirror.app.worker import Worker, allocate_shared_metrics, build_service
+from mirror.app.services import open_store, require_data_folder
+from mirror.app.worker import Worker, allocate_shared_metrics, build_service, limits_of
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.worker_processes import run_workers
+from mirror.server.http.open_files import handle_loop_error
 from mirror.server.http_server import listen, serving
 from mirror.settings import Settings
 from mirror.settings.listen_address import HostPort
+from mirror.store.private_state import private_state
 
 _LOG = structlog.get_logger(__name__)
 #: Python's thread switch interval in seconds: the event loop waits this long for a computing thread after each system
@@ -37,27 +40,40 @@ def serve(settings: Settings) -> int:
         ConfigurationFault: the server cannot listen on the address.
         StorageFault: the store cannot be opened.
     """
+    with ExitStack() as stack:
+        state = None
+        if settings.server.read_only:
+            path = settings.storage.path.expanduser()
+            require_data_folder(path)
+            # All workers share one copy, which must not change under them.
+            state = stack.enter_context(private_state(path))
+            # No upstream is asked and no rule runs: there is no place to keep what they bring.
+            settings = settings.model_copy(update={"offline": True})
+        return _serve_with(settings, state)
+
+
+def _serve_with(settings: Settings, state: Path | None) -> int:
     address = settings.server.listen
+    _allow_connections()
     # Listener and shared memory are created before workers are forked, so that all workers share them.
     listener = listen(address.host, address.port)
     workers = settings.server.workers
     shared_metrics = allocate_shared_metrics(settings)
-    _allow_connections()
     _spare_the_collector()
     if workers == 1:
-        _serve_here(settings, Worker(listener, shared_metrics))
+        _serve_here(settings, Worker(listener, shared_metrics, private_state=state))
         return 0
     # The parent opens the store once, so that an error is reported once and not by every worker again and again.
-    asyncio.run(_open_and_close(settings))
+    asyncio.run(_open_and_close(settings, state))
     return run_workers(
         workers,
-        lambda place, parent: _serve_here(settings, Worker(listener, shared_metrics, place, parent)),
+        lambda place, parent: _serve_here(settings, Worker(listener, shared_metrics, place, parent, state)),
         listener.close,
     )
 
 
-async def _open_and_close(settings: Settings) -> None:
-    async with open_store(settings):
+async def _open_and_close(settings: Settings, state: Path | None) -> None:
+    async with open_store(settings, private_state=state):
         pass
 
 
@@ -82,24 +98,39 @@ def _serve_here(settings: Settings, worker: Worker) -> None:
 async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> None:
     async with build_service(settings, worker, lines) as service, BackgroundTasks() as tasks:
         following = tasks.create_task(service.follow())
+        # Set here, because asyncio accepts connections outside of all tasks.
+        asyncio.get_running_loop().set_exception_handler(handle_loop_error)
         for chore in service.chores:
             tasks.create_task(chore())
         with shutdown_signals.stop_requested(worker.parent) as stop:
             async with serving(service.application, worker.listener):
-                _announce(settings, worker.listener)
+                _announce(settings, worker)
                 await stop.wait()
                 _LOG.info("server stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)
                 # Mirror rules stop first. Transfers of clients may go on for the shutdown time.
                 following.cancel()
 
 
-def _announce(settings: Settings, listener: socket.socket) -> None:
+def _announce(settings: Settings, worker: Worker) -> None:
     for sentence in settings.advice():
         _LOG.warning("configuration should be changed", advice=sentence)
-    port = listener.getsockname()[1]
+    port = worker.listener.getsockname()[1]
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections, wanted = limits_of(settings).connections, settings.server.limits.connections
+    if connections < wanted:
+        _LOG.warning(
+            "connections limited by open files",
+            open_files=open_files,
+            connections=connections,
+            configured=wanted,
+            fix="raise the hard limit of open files (ulimit -Hn, LimitNOFILE=), or lower server.limits.connections",
+        )
     _LOG.info(
         "server listening",
         url=f"http://{HostPort(settings.server.listen.host, port)}",
         data=str(settings.storage.path),
+        open_files=open_files,
+        connections=connections,
         anonymous=sorted(action.value for action in settings.server.anonymous_actions),
+        **({} if worker.private_state is None else {"read_only_copy_of_catalog": str(worker.private_state)}),
     )

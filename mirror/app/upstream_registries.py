@@ -97,6 +97,7 @@ def _login(section: UpstreamSettings) -> LoginSource | None:
 
 def _policy(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
     limits, breaker = section.limits, section.breaker
+    offline = settings.offline or section.offline
     return UpstreamPolicy(
         timeouts=Timeouts(section.connect_timeout_seconds, section.read_timeout_seconds),
         thresholds=BreakerThresholds(breaker.failures, breaker.rest_seconds, breaker.longest_rest_seconds),
@@ -109,8 +110,9 @@ def _policy(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
             ),
             zone=ZoneInfo(limits.time_zone),
             # Limits apply to all processes on the data folder together, which count in files of this folder.
-            shared_folder=settings.storage.path.expanduser() / "limits",
+            # Nothing is charged where no request is sent, and the folder may be read-only then.
+            shared_folder=None if offline else settings.storage.path.expanduser() / "limits",
         ),
         lists=ListBounds.of(limits.list_entries),
-        offline=settings.offline or section.offline,
+        offline=offline,
     )

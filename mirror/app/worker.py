@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import structlog
 
 from mirror.access.client import ClientViews
 from mirror.access.login_metrics import LOGINS
+from mirror.access.rights import Rights
 from mirror.admission.admission_metrics import DECISIONS, decision_counter
 from mirror.app import metrics
 from mirror.app.access_control import anonymous_rights, authenticating, forwarded_headers, operators
@@ -27,17 +30,20 @@ from mirror.filters.by_platform import PlatformViews
 from mirror.filters.engine_gate import EngineViews
 from mirror.filters.engine_tracking import PULLS, EngineTracker, pull_counter
 from mirror.filters.pull_tracking import PullTracker
+from mirror.filters.read_only import ReadOnly, refuse_change
 from mirror.oci.errors import MirrorError
 from mirror.plugin.policy.engine_vulnerabilities import Treatment
 from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.pull_metrics import families as pull_families
 from mirror.records.platform_rules import PlatformTags
+from mirror.registry.port import Registry
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.clock_jumps import ClockJumps
 from mirror.runtime.periodic_flush import flush_periodically
 from mirror.runtime.shared_metrics import SharedMetrics, WorkerSlot
 from mirror.server.api.admission_actions import admission_actions
+from mirror.server.api.health import Check
 from mirror.server.api.host_report import HostReport
 from mirror.server.api.request_metrics import RequestMetrics
 from mirror.server.http.activity import Activity
@@ -59,6 +65,8 @@ from mirror.wire.pagination import PageRequest
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _EXPIRY_PERIOD_SECONDS: Final = 600.0
+#: Connections to upstreams get at most this part of the file descriptors.
+_UPSTREAM_SHARE: Final = 8
 # Listing no repositories is the cheapest request that needs the right to list them.
 _NO_NAMES: Final = PageRequest(limit=0)
 
@@ -75,12 +83,14 @@ class Worker:
         shared_metrics: shared memory in which all processes count.
         place: number of the process among all workers, from 0.
         parent: file descriptor that becomes readable when the parent process ends; None without a parent.
+        private_state: folder of :func:`mirror.store.private_state.private_state` for a read-only server; else None.
     """
 
     listener: socket.socket
     shared_metrics: SharedMetrics
     place: int = 0
     parent: int | None = None
+    private_state: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,9 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
     async with AsyncExitStack() as stack:
         slot = worker.shared_metrics.slot(worker.place)
         counted = decision_counter(slot)
-        services = await stack.enter_async_context(open_services(settings, counted=counted))
+        services = await stack.enter_async_context(
+            open_services(settings, counted=counted, private_state=worker.private_state)
+        )
         store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
         outcomes = PullMetrics(slot, settings.upstreams)
         pulled = await stack.enter_async_context(pulling_through(settings, store, upstreams, outcomes, _CLOCK))
@@ -121,7 +133,13 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         # served, because mirror rules must see the plugins that they hold, admitted or not (ADR 16).
         served = services.withheld(services.checked(pulled))
         pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
-        seen_by = partial(Authorize, pulls or served)
+        is_read_only = settings.server.read_only
+
+        def seen_by(rights: Rights) -> Registry:
+            allowed = Authorize(pulls or served, rights)
+            # Outermost, so that every caller gets the reason, and no login is asked for in vain.
+            return ReadOnly(allowed) if is_read_only else allowed
+
         # Pulls are tracked below authorization, so that only pulls that the caller may do are recorded.
         registry = seen_by(anonymous_rights(settings))
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, slot))
@@ -142,12 +160,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             registry,
             limits=limits,
             activity=activity,
-            readiness={
-                "store": store.monitoring.probe_volume,
-                "space": lambda: store.monitoring.require_room(settings.storage.least_free_bytes),
-                "catalog": store.monitoring.probe_catalog,
-                "files": store.monitoring.probe_files,
-            },
+            readiness=_readiness(store, is_read_only=is_read_only),
+            is_read_only=is_read_only,
             requests=RequestMetrics(slot),
             authentication=authentication,
             metrics=watch.page,
@@ -157,7 +171,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             operator_reports={
                 "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give
             },
-            actions=admission_actions(services.approvals.decide),
+            actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
             views=_client_views(settings, engines),
             forwarded=forwarded_headers(settings),
         )
@@ -169,6 +183,14 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         ]
         scheduler = _scheduler(services, upstreams, slot)
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
+
+
+def _readiness(store: Store, *, is_read_only: bool) -> dict[str, Check]:
+    """Return the checks of ``/readyz``."""
+    monitoring = store.monitoring
+    if is_read_only:
+        return {"store": monitoring.probe_reading, "catalog": monitoring.probe_catalog}
+    return {"store": monitoring.probe_volume, "space": monitoring.require_room, "catalog": monitoring.probe_catalog}
 
 
 def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], slot: WorkerSlot) -> RuleScheduler:
@@ -239,8 +261,13 @@ def opened_upstreams(settings: Settings) -> list[str]:
 
 
 def limits_of(settings: Settings) -> ServerLimits:
-    """Return the limits that the server sets for its clients."""
-    return ServerLimits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
+    """Return the limits that the server sets for its clients, as far as the limit of open files allows them."""
+    limits = ServerLimits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return limits
+    asked = sum(settings.upstreams[name].limits.connections for name in opened_upstreams(settings))
+    return limits.within(descriptors - min(asked, descriptors // _UPSTREAM_SHARE))
 
 
 def _asks_for_pulls(settings: Settings) -> bool:

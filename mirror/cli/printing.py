@@ -10,11 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mirror.oci.byte_sizes import shown_size
+
 #: Neither console wraps lines, so that digests and commands in them can be copied and searched. Prose on a terminal is
 #: wrapped by :func:`wrapped`.
 #: Standard output is for results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
 RESULTS = Console(highlight=False, soft_wrap=True)
 MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
+
+size = shown_size
 
 
 def print_json(value: Any) -> None:
@@ -58,14 +62,3 @@ def wrapped(console: Console, line: str, indent: int) -> str:
         return line
     width, further = max(console.width, indent + 20), " " * indent
     return textwrap.fill(line, width, subsequent_indent=further, break_long_words=False, break_on_hyphens=False)
-
-
-def size(size_bytes: int) -> str:
-    """Return a size for people, such as ``1.2 MiB`` for 1234567 bytes."""
-    if size_bytes < 1024:
-        return f"{size_bytes} B"
-    value, units = size_bytes / 1024, ["KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value /= 1024
-        units.pop(0)
-    return f"{value:.1f} {units[0]}"

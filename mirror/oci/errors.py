@@ -37,6 +37,7 @@
     │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar
     ├── StorageFault                 the local disk or catalog failed
     │   ├── StorageFull
+    │   ├── TooManyOpenFiles         no file descriptor is left; temporary
     │   ├── StorageDamaged           stored bytes have changed since they were accepted
     │   └── CatalogFault             the catalog cannot be opened, read or written
     ├── EngineFault                  a Docker Engine failed
@@ -54,6 +55,7 @@ request may succeed later; only temporary errors are retried. ``reason`` is the 
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -235,6 +237,26 @@ class StorageFault(MirrorError):
 
 class StorageFull(StorageFault):
     """The disk or the quota of the data folder is full."""
+
+
+class TooManyOpenFiles(StorageFault):
+    """The process or the system has no file descriptor left."""
+
+    temporary = True
+
+    @staticmethod
+    def is_reason_of(error: OSError) -> bool:
+        """Return True if an error of the system means this."""
+        return error.errno in {errno.EMFILE, errno.ENFILE}
+
+    @classmethod
+    def while_doing(cls, what: str) -> TooManyOpenFiles:
+        """Return the error for an action, such as ``"store an upload"``."""
+        return cls(
+            f"cannot {what}: too many open files; fix: try again later, or raise the limit of open files (ulimit -n, "
+            "LimitNOFILE=)",
+            retry_after_seconds=1,
+        )
 
 
 class StorageDamaged(StorageFault):

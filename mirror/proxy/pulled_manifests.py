@@ -21,6 +21,8 @@ from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 
 #: Maximum wait for an upstream that revalidates a manifest in the store.
 UPSTREAM_TIMEOUT_SECONDS: Final = 1.0
+#: The reason why an offline upstream is not asked.
+_OFFLINE: Final = "the configuration forbids requests to the upstream (offline or server.read_only)"
 
 
 class PulledManifests:
@@ -93,11 +95,7 @@ class PulledManifests:
             return held
         if step is FreshnessStep.REVALIDATE and not await self._records.origins.is_ours(repository):
             return await self._revalidate(repository, target, origin, held, online(routes))
-        why = (
-            "the upstream could not confirm the tag a moment ago"
-            if online(routes)
-            else "the configuration forbids requests to the upstream"
-        )
+        why = "the upstream could not confirm the tag a moment ago" if online(routes) else _OFFLINE
         return await self._stale(repository, target, origin, held, why)
 
     async def _find_local(self, repository: Repository, target: Tag | Digest, origin: Origin | None) -> Manifest | None:
@@ -115,7 +113,13 @@ class PulledManifests:
     ) -> Manifest:
         if step is FreshnessStep.REFUSE or await self._records.origins.is_ours(repository):
             self._outcomes.manifest(PullOutcome.MISSED)
-            return await self._local.get_manifest(repository, target)  # raises the error that names the missing part
+            try:
+                # Raises the error that names the missing part.
+                return await self._local.get_manifest(repository, target)
+            except NotFound as error:
+                if online(routes):
+                    raise
+                raise type(error)(f"{error}; {_OFFLINE}", **error.detail) from error
         fetch = partial(self._lookups.fetch, repository, target, online(routes))
         try:
             return await wait(self._requests.join((repository, target), fetch, self._tasks))

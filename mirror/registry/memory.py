@@ -57,7 +57,9 @@ class MemoryUpload:
     def offset(self) -> int:
         return len(self._content)
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         async with closing_stream(chunks):
             with self._writing():
                 await self._append(chunks, span)
@@ -77,7 +79,11 @@ class MemoryUpload:
             raise errors.RangeInvalid(f"chunk of {received} bytes is announced as {span.chunk_range()}", offset=before)
 
     async def commit(
-        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+        self,
+        digest: Digest,
+        last: AsyncIterable[bytes] | None = None,
+        span: Span | None = None,
+        size_bytes: int | None = None,
     ) -> Descriptor:
         async with closing_stream(last) if last is not None else nullcontext():
             with self._writing():

@@ -86,7 +86,9 @@ class Upload(Protocol):
     @property
     def offset(self) -> int: ...
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         """Append bytes to the session.
 
         If ``chunks`` raises or the caller is cancelled, the chunks received until then are kept. A generator passed as
@@ -95,6 +97,7 @@ class Upload(Protocol):
         Args:
             chunks: the bytes, in chunks of any size.
             span: the position announced by the client; None to append at ``offset``.
+            size_bytes: the announced size of ``chunks``; None if unknown. If this size does not fit, no chunk is taken.
 
         Raises:
             RangeInvalid: ``span`` does not begin at ``offset``, or differs in length from ``chunks``. The session is
@@ -106,7 +109,11 @@ class Upload(Protocol):
         ...
 
     async def commit(
-        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+        self,
+        digest: Digest,
+        last: AsyncIterable[bytes] | None = None,
+        span: Span | None = None,
+        size_bytes: int | None = None,
     ) -> Descriptor:
         """Make the bytes a blob of the repository, durably, and end the session.
 

@@ -56,6 +56,7 @@ def build(
     limits: ServerLimits | None = None,
     activity: Activity | None = None,
     readiness: Mapping[str, Check] | None = None,
+    is_read_only: bool = False,
     requests: RequestMetrics | None = None,
     metrics: Page | None = None,
     reports: Mapping[str, Report] | None = None,
@@ -74,6 +75,7 @@ def build(
         limits: limits for clients; None for the defaults.
         activity: counts what is under way within those limits; None for a private one.
         readiness: checks of ``/readyz`` by name. A check raises if its subject does not work.
+        is_read_only: True if the registry changes nothing, which ``/readyz`` tells.
         requests: counts the answers; None for a private count.
         metrics: renders ``/metrics``; None for no such page.
         reports: reports served at ``/api/v1/NAME``, by name.
@@ -88,7 +90,7 @@ def build(
     forwarded = forwarded or ForwardedHeaders()
     limits = limits or ServerLimits()
     activity = activity or Activity.within(limits)
-    health = Health(readiness or {})
+    health = Health(readiness or {}, is_read_only=is_read_only)
     read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
         read["/metrics"] = showing(metrics)

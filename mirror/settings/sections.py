@@ -20,6 +20,7 @@ from mirror.settings.pull_through_settings import ProxySettings, PullThroughSett
 from mirror.settings.section import Section
 from mirror.settings.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
 from mirror.settings.upstream_settings import UpstreamSettings
+from mirror.store.content.disk_room import KeptFree
 from mirror.store.uploads.session_limits import SessionLimits
 
 #: The classes that enforce the limits own the defaults, so that both cannot differ.
@@ -134,6 +135,11 @@ class ServerSettings(Section):
         description="treatment of plugins, pushed or mirrored, that engines cannot install. "
         "enforce: refuse them; warn: accept them with a Warning header; off: do not check",
     )
+    read_only: bool = Field(
+        default=False,
+        description="true: serve what the data folder holds and change nothing, for a snapshot or a read-only mount. "
+        "Pushes and deletions get 405, no upstream is asked, and no mirror rule runs",
+    )
     shutdown_seconds: float = Field(30, ge=0, description="time that transfers have to finish at shutdown, in seconds")
     limits: ServerLimitSettings = Field(ServerLimitSettings(), description="limits for clients and layers")
     namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:\[\]-]{1,255}$")], ...] = Field(
@@ -202,8 +208,19 @@ class StorageSettings(Section):
     least_free_bytes: int = Field(
         64 * 1024 * 1024,
         ge=0,
-        description="free space in bytes below which /readyz reports that the server is not ready",
+        description="space in bytes that new blobs leave free on the disk of the data folder. Blobs that would need it "
+        "are refused, and /readyz fails while less is free",
     )
+    least_free_inodes: int = Field(
+        1000,
+        ge=0,
+        description="the same for inodes (files and folders); at most a tenth of all inodes of the disk",
+    )
+
+    @property
+    def kept_free(self) -> KeptFree:
+        """The part of the disk that new content leaves free."""
+        return KeptFree(self.least_free_bytes, self.least_free_inodes)
 
 
 class LogSettings(Section):

@@ -62,7 +62,8 @@ class Monitoring:
         self._blobs = services.blobs
         self._volume = volume
         self._uploads = uploads
-        self.room, self.require_room, self.probe_volume = volume.room, volume.require, volume.probe
+        self.room, self.require_room, self.probe_volume = volume.space, volume.require, volume.probe
+        self.probe_reading = volume.probe_reading
 
     @property
     def work(self) -> StoreActivity:
@@ -95,8 +96,9 @@ class Monitoring:
         await self._volume.require_access(self._blobs.refused)
 
     async def probe_catalog(self) -> None:
-        """Read one row of the catalog, to see that it can be read. Raises CatalogFault."""
+        """Read one row of the catalog, and begin a change without making it. Raises StorageFault."""
         await self._catalog.read(lambda connection: connection.execute(select(tags.c.name).limit(1)).all())
+        await self._catalog.probe()
 
 
 def _rows(table: Table) -> ScalarSelect[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.manifest_loader import ManifestLoader
 from mirror.store.content.blob_files import FilesystemBlobStorage
 from mirror.store.content.data_layout import DataLayout, is_ours
+from mirror.store.content.disk_room import DiskRoom, KeptFree
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_access import require_access
 from mirror.store.content.volume import Volume
@@ -83,6 +83,8 @@ class Store:
         session_limits: SessionLimits | None = None,
         cache_bytes: int = _CACHE_BYTES,
         filesystem: Filesystem | None = None,
+        kept_free: KeptFree | None = None,
+        private_state: Path | None = None,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -95,11 +97,13 @@ class Store:
             session_limits: limits on the number of open upload sessions; None for the defaults.
             cache_bytes: approximate memory for cached manifests.
             filesystem: changes the files; None for the operating system's.
+            kept_free: the part of the disk that new content leaves free; None for none.
+            private_state: folder of :func:`mirror.store.private_state.private_state`; None for a writable data folder.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
         """
-        layout = DataLayout(path)
+        layout = DataLayout(path, private_state)
         clock = clock or SystemClock()
         filesystem = filesystem or Filesystem()
         await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
@@ -109,17 +113,19 @@ class Store:
             Catalog.open(layout, generation, blobs.flush) as catalog,
         ):
             # The names of the catalog and its log must be as durable as the changes acknowledged in them.
-            await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
+            await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.state)
+            room = DiskRoom(path, kept_free or KeptFree())
             uploads = UploadSessions(
                 layout,
                 filesystem=filesystem,
+                room=room,
                 clock=clock,
                 blobs=blobs,
                 catalog=catalog,
                 max_blob_bytes=max_blob_bytes,
                 limits=session_limits or SessionLimits(),
             )
-            volume = Volume(layout, filesystem)
+            volume = Volume(layout, filesystem, room)
             cache = CatalogCache(generation, cache_bytes)
             services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock)
             store = cls(services, uploads, volume)
@@ -128,24 +134,29 @@ class Store:
 
 
 def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
-    require_access(layout)
+    if layout.private_state is None:
+        require_access(layout)
+        _prepare_root(layout, filesystem)
+    for folder in layout.folders():
+        filesystem.make_folder(folder)
+    # Synced even if they existed: the process that created them may have died before its sync.
+    for parent in {folder.parent for folder in layout.folders()}:
+        filesystem.sync_folder(parent)
+    require_catalog(layout)
+    with suppress(FileExistsError):  # SQLite gives -wal and -shm the rights of this file
+        os.close(private_files.open_file(layout.catalog, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    if layout.private_state is None:
+        _keep_reserve(layout)
+
+
+def _prepare_root(layout: DataLayout, filesystem: Filesystem) -> None:
     is_new = not layout.root.exists()
     filesystem.make_folder(layout.root)
     if is_new:
         layout.root.chmod(0o700)  # even if the parent is shared with a group
     _keep_private(layout)
-    folders = list(layout.folders())
-    for folder in folders:
-        filesystem.make_folder(folder)
-    # Synced even if they existed: the process that created them may have died before its sync.
-    for parent in {folder.parent for folder in folders}:
-        filesystem.sync_folder(parent)
     with suppress(PermissionError):  # an administrator may have made the folder where this user cannot read
         filesystem.sync_folder(layout.root.parent)
-    require_catalog(layout)
-    with suppress(FileExistsError):  # SQLite gives -wal and -shm the rights of this file
-        os.close(private_files.open_file(layout.catalog, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    _keep_reserve(layout)
 
 
 def _keep_private(layout: DataLayout) -> None:
@@ -156,8 +167,9 @@ def _keep_private(layout: DataLayout) -> None:
 
 
 def _keep_reserve(layout: DataLayout) -> None:
-    """Reserve some space, or release the reserve on a full disk, because SQLite needs a little space even to read."""
-    free_bytes = shutil.disk_usage(layout.root).free
+    """Reserve some space and inodes, or release them on a full disk. SQLite needs a little of both even to read."""
+    found = os.statvfs(layout.state)
+    free_bytes = found.f_bavail * found.f_frsize
     if free_bytes < _RESERVE_BYTES:
         layout.reserve.unlink(missing_ok=True)
     elif free_bytes > 4 * _RESERVE_BYTES and not layout.reserve.exists():
@@ -167,3 +179,11 @@ def _keep_reserve(layout: DataLayout) -> None:
                 os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
             finally:
                 os.close(descriptor)
+    spare = layout.spare_files
+    if found.f_files and found.f_favail < len(spare):
+        for file in spare:
+            file.unlink(missing_ok=True)
+    elif found.f_favail > 4 * len(spare):
+        with suppress(OSError):
+            for file in spare:
+                os.close(private_files.open_file(file, os.O_WRONLY | os.O_CREAT))

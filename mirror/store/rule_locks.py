@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class RuleLocks:
             Busy: another process holds the lock.
             StorageFault: the file cannot be opened.
         """
-        async with self._opened(rule_name) as descriptor:
+        async with self._opened(rule_name, _open) as descriptor:
             # is_held() holds the lock for a moment, so a busy lock is tried again before it counts as held.
             for pause_seconds in (*_PAUSES_SECONDS, None):
                 try:
@@ -56,8 +56,10 @@ class RuleLocks:
             yield
 
     async def is_held(self, rule_name: str) -> bool:
-        """Check whether a process holds the lock of a rule. Raises StorageFault if the file cannot be opened."""
-        async with self._opened(rule_name) as descriptor:
+        """Return True if a process holds the lock of a rule. Raises StorageFault if the file cannot be opened."""
+        if not (self._folder / rule_name).exists():  # not created here, because the data folder may be read-only
+            return False
+        async with self._opened(rule_name, _open_existing) as descriptor:
             try:
                 # A shared lock: two processes that ask at the same time do not see each other.
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -66,8 +68,8 @@ class RuleLocks:
             return False
 
     @asynccontextmanager
-    async def _opened(self, rule_name: str) -> AsyncIterator[int]:
-        opening = begin_in_thread(f"open the lock of rule {rule_name}", _open, self._folder / rule_name)
+    async def _opened(self, rule_name: str, opened: Callable[[Path], int]) -> AsyncIterator[int]:
+        opening = begin_in_thread(f"open the lock of rule {rule_name}", opened, self._folder / rule_name)
         descriptor = await await_or_release(opening, release=os.close)
         try:
             yield descriptor
@@ -78,3 +80,7 @@ class RuleLocks:
 def _open(file: Path) -> int:
     private_files.make_folder(file.parent)
     return private_files.open_file(file, os.O_RDWR | os.O_CREAT)
+
+
+def _open_existing(file: Path) -> int:
+    return os.open(file, os.O_RDONLY | os.O_CLOEXEC)

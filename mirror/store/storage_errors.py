@@ -3,46 +3,56 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from mirror.oci.errors import CatalogFault, StorageFault, StorageFull
+from mirror.oci.errors import CatalogFault, StorageFault, StorageFull, TooManyOpenFiles
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_PERMISSION: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 #: SQLite's error codes for a full disk: for a write, and for growing its shared memory file.
-_SQLITE_NO_SPACE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_SQLITE_NO_SPACE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+#: Primary error codes of SQLite whose cause is found by using the file.
+_SQLITE_UNUSABLE: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
+_PROBE_BYTES: Final = 4096
 
 
 @contextmanager
-def storage_faults(doing: str) -> Iterator[None]:
+def storage_faults(doing: str, catalog: Path | None = None) -> Iterator[None]:
     """Translate the errors of disk and database that the block raises.
 
     Nothing else may run inside: an OSError of a client's connection is not an error of the store.
 
     Args:
         doing: the action for the error message, such as ``"write an upload"``.
+        catalog: the file of the database, if the block uses it.
 
     Raises:
-        StorageFull: the disk or the quota has no space left.
+        StorageFull: the disk or the quota has no space or no inode left.
+        TooManyOpenFiles: the process or the system has no file descriptor left.
         CatalogFault: the database failed for another reason.
         StorageFault: the disk failed for another reason.
     """
     try:
         yield
-    except (OSError, SQLAlchemyError) as error:
-        raise fault_of(error, doing) from error
+    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+        raise fault_of(error, doing, catalog) from error
 
 
-def fault_of(error: BaseException, doing: str) -> BaseException:
+def fault_of(error: BaseException, doing: str, catalog: Path | None = None) -> BaseException:
     """Translate an error as :func:`storage_faults` does. Return an error of another kind unchanged."""
     match error:
         case OSError():
             fault = _of_disk(error, doing)
-        case SQLAlchemyError():
-            fault = _of_database(error, doing)
+        case SQLAlchemyError() | sqlite3.Error():
+            fault = _of_database(error, doing, catalog)
         case _:
             return error
     fault.__cause__ = error
@@ -50,14 +60,57 @@ def fault_of(error: BaseException, doing: str) -> BaseException:
 
 
 def _of_disk(error: OSError, doing: str) -> StorageFault:
-    reason = error.strerror or str(error)
+    file = error.filename if isinstance(error.filename, (str, os.PathLike)) else None
+    what = f"cannot {doing}: {error.strerror or error}"
+    named = what if file is None else f"{what}: {os.fspath(file)}"
     if error.errno in _NO_SPACE:
-        return StorageFull(f"cannot {doing}: {reason}; fix: free some space and repeat the request")
-    return StorageFault(f"cannot {doing}: {reason}", errno=errno.errorcode.get(error.errno or 0, "unknown"))
+        if file is not None and _lacks_inodes(Path(file)):
+            return StorageFull(f"{named} (no inode is left); fix: delete files on this disk and repeat the request")
+        return StorageFull(f"{what}; fix: free some space and repeat the request")
+    if TooManyOpenFiles.is_reason_of(error):
+        return TooManyOpenFiles.while_doing(doing)
+    code = errno.errorcode.get(error.errno or 0, "unknown")
+    if error.errno in _NO_PERMISSION:
+        return StorageFault(f"{named}; fix: give this user access, or only read: serve --read-only", errno=code)
+    return StorageFault(named, errno=code)
 
 
-def _of_database(error: SQLAlchemyError, doing: str) -> StorageFault:
-    cause = error.orig if isinstance(error, DBAPIError) else None
-    if getattr(cause, "sqlite_errorcode", None) in _SQLITE_NO_SPACE:
+def _lacks_inodes(file: Path) -> bool:
+    with suppress(OSError):
+        found = os.statvfs(file.parent)
+        return found.f_files > 0 and found.f_favail == 0
+    return False
+
+
+def _of_database(error: SQLAlchemyError | sqlite3.Error, doing: str, catalog: Path | None) -> StorageFault:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code in _SQLITE_NO_SPACE:
         return StorageFull(f"cannot {doing}: {cause}; fix: free some space and repeat the request")
-    return CatalogFault(f"cannot {doing}: {cause or error}", code=getattr(cause, "sqlite_errorname", "unknown"))
+    name = getattr(cause, "sqlite_errorname", "unknown")
+    if catalog is None:
+        return CatalogFault(f"cannot {doing}: {cause}", code=name)
+    # SQLite tells only that it cannot use the file. The system tells the reason.
+    if code is not None and code & 0xFF in _SQLITE_UNUSABLE and (found := _why_unusable(catalog)) is not None:
+        return _of_disk(found, doing)
+    if code == sqlite3.SQLITE_BUSY:
+        return CatalogFault(
+            f"cannot {doing}: another process keeps {catalog} locked ({cause}); fix: end that process", code=name
+        )
+    return CatalogFault(f"cannot {doing}: {cause} ({catalog})", code=name)
+
+
+def _why_unusable(catalog: Path) -> OSError | None:
+    """Use the file, and its folder, as SQLite does. Return the error of the system; None if there is none (now)."""
+    try:
+        os.close(os.open(catalog, os.O_RDWR | os.O_CLOEXEC))
+        # SQLite creates its -wal and -shm beside the file.
+        descriptor, probe = tempfile.mkstemp(prefix=f"{catalog.name}-probe-", dir=catalog.parent)
+        try:
+            os.write(descriptor, bytes(_PROBE_BYTES))
+        finally:
+            os.close(descriptor)
+            os.unlink(probe)  # noqa: PTH108
+    except OSError as error:
+        return error
+    return None

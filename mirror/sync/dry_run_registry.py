@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -157,6 +157,10 @@ class DryRunRegistry(DelegatingRegistry):
             partial.close()
         return DryRunDownload(self, repository, digest, offset)
 
+    async def require_room(self, blobs: Sequence[Descriptor]) -> None:
+        """Check that the missing bytes fit on the disk of the store. Raises StorageFull."""
+        await self._downloads.require_room(blobs)
+
     async def watch_download(self, digest: Digest) -> PartialBlob | None:
         """Open the bytes of a download held by the store."""
         return await self._downloads.watch_download(digest)
@@ -195,6 +199,9 @@ class DryRunDownload:
     def partial(self) -> PartialBlob:
         """Refuse, because there are no bytes to read. Raises BlobUnknown."""
         raise BlobUnknown(f"a dry run downloads nothing of {self.digest}", digest=self.digest)
+
+    async def expect(self, size_bytes: int) -> None:
+        """Do nothing, because nothing is written."""
 
     async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
         """Ignore the chunks. The upstream's blob is only opened with the first chunk, so nothing is requested."""

@@ -91,6 +91,7 @@ async def copy_graph(
     Raises:
         ManifestUnknown: the choice takes no member of an index.
         UpstreamProtocolError: a size, type or digest at the source differs from the value in a manifest.
+        StorageFull: the missing blobs do not fit on the disk. None is copied.
         MirrorError: any error of source or destination. Content stored so far stays. Nothing is tagged.
 
     Cancellation leaves the same state as an error.
@@ -104,6 +105,8 @@ async def copy_graph(
     progress.expect(planned.size_bytes)
     locks = locks or BlobLocks()
     left_out = {layer.digest: choice.foreign_setting for layer in wanted if layer not in foreign.blobs}
+    if locks.partials is not None:
+        await locks.partials.require_room(planned.blobs)
 
     async def move(blob: Descriptor) -> int:
         async with locks.hold(blob.digest):
@@ -231,7 +234,7 @@ async def _complete(copy: _BlobCopy, upload: Upload) -> int:
     resumed_at, blob = upload.offset, copy.blob
     copy.progress.advance(resumed_at)
     if resumed_at < blob.size_bytes:
-        await upload.append(_remaining_content(copy, resumed_at))
+        await upload.append(_remaining_content(copy, resumed_at), size_bytes=blob.size_bytes - resumed_at)
     await upload.commit(blob.digest)
     return max(blob.size_bytes - resumed_at, 0)
 

@@ -31,16 +31,24 @@ class LeasedUpload:
         """Bytes held, including bytes received by earlier holders."""
         return self._claim.offset
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         """Append bytes as the port defines. ``span`` is ignored."""
+        if size_bytes is not None:
+            await self._claim.expect(self.offset + size_bytes)
         await self._claim.append(chunks, lambda: None)
 
     async def commit(
-        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+        self,
+        digest: Digest,
+        last: AsyncIterable[bytes] | None = None,
+        span: Span | None = None,
+        size_bytes: int | None = None,
     ) -> Descriptor:
         """Verify and commit the blob as the port defines. Bytes with another digest are dropped."""
         if last is not None:
-            await self.append(last, span)
+            await self.append(last, span, size_bytes)
         # Wrong bytes must go before the lease does: the next holder would continue after them.
         try:
             await self._claim.verify()

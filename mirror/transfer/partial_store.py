@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
 from typing import IO, Protocol
 
 from mirror.oci import Descriptor, Digest, Repository
@@ -53,6 +53,10 @@ class DownloadLease(Protocol):
         """
         ...
 
+    async def expect(self, size_bytes: int) -> None:
+        """Keep space for a blob of this size until :meth:`release`. Raises StorageFull if the blob does not fit."""
+        ...
+
     async def append(self, chunks: AsyncIterable[bytes], on_progress: Callable[[], object]) -> None:
         """Append bytes and call ``on_progress`` soon after writing them. Bytes received before an error are kept."""
         ...
@@ -70,7 +74,10 @@ class DownloadLease(Protocol):
         ...
 
     async def release(self) -> None:
-        """End the lease. Received bytes are kept for the next holder. A download without bytes is removed."""
+        """End the lease. Received bytes are kept for the next holder, unless the disk is full.
+
+        A download without bytes is removed.
+        """
         ...
 
 
@@ -79,6 +86,10 @@ class PartialStore(Protocol):
 
     async def claim_download(self, repository: Repository, digest: Digest) -> DownloadLease | None:
         """Take the lease of a blob for a repository. Returns None if another holder has the lease."""
+        ...
+
+    async def require_room(self, blobs: Sequence[Descriptor]) -> None:
+        """Check that the bytes which are missing of these blobs fit on the disk. Raises StorageFull."""
         ...
 
     async def watch_download(self, digest: Digest) -> PartialBlob | None:

@@ -204,6 +204,7 @@ class SharedDownload:
         if lease.offset > size_bytes:
             await lease.drop()
             return False
+        await lease.expect(size_bytes)
         resumed = lease.offset > 0
         if lease.offset < size_bytes:
             await self._fetcher.fetch_rest(lease, self._open)

@@ -46,7 +46,9 @@ class UpstreamUpload:
     def offset(self) -> int:
         return self._offset
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         if span is None:
             await self.synchronize()
             # The HTTP client reads the stream in a task of its own, and only that task may close the stream.
@@ -62,10 +64,14 @@ class UpstreamUpload:
             await self._patch(await _whole(chunks, span), {"Content-Range": span.chunk_range()})
 
     async def commit(
-        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+        self,
+        digest: Digest,
+        last: AsyncIterable[bytes] | None = None,
+        span: Span | None = None,
+        size_bytes: int | None = None,
     ) -> Descriptor:
         if last is not None:
-            await self.append(last, span)
+            await self.append(last, span, size_bytes)
         await self.synchronize()
         request = self._request("PUT", body=b"", url=closing_url(self._location, digest))
         try:

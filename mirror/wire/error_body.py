@@ -42,6 +42,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.UpstreamUnreachable: ("UNKNOWN", 504),
     errors.StorageFault: ("UNKNOWN", 500),
     errors.StorageFull: ("UNKNOWN", 507),
+    errors.TooManyOpenFiles: ("UNKNOWN", 503),
     errors.Busy: ("UNKNOWN", 503),
     MirrorError: ("UNKNOWN", 500),
 }

@@ -167,7 +167,9 @@ class LayoutUpload:
         with writing(name):
             write_whole(stream, bytes(_BLOCK))  # place for the header, which needs size and digest
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         """Append content to the blob.
 
         Raises:
@@ -182,7 +184,11 @@ class LayoutUpload:
             await in_thread(self._write, chunk)
 
     async def commit(
-        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+        self,
+        digest: Digest,
+        last: AsyncIterable[bytes] | None = None,
+        span: Span | None = None,
+        size_bytes: int | None = None,
     ) -> Descriptor:
         """Complete the blob, with the last of its content if given.
 
@@ -193,7 +199,7 @@ class LayoutUpload:
             StorageFault: the file cannot be written.
         """
         if last is not None:
-            await self.append(last, span)
+            await self.append(last, span, size_bytes)
         self._require_open()
         actual = Digest("sha256", self._hasher.hexdigest())
         if actual != digest:

@@ -34,7 +34,7 @@ def run(
     repository = None if name is None else Repository.parse(name)
 
     async def read() -> list[dict[str, Any]]:
-        async with open_store(settings, must_exist=True) as store:
+        async with open_store(settings, only_reads=True) as store:
             rows = _repositories(store) if repository is None else _tags(store, repository, store.records.absent)
             return [row async for row in rows]
 

@@ -52,7 +52,7 @@ def list_(
     settings = settings_of(config, data)
 
     async def read() -> Sequence[Admission]:
-        async with open_services(settings, must_exist=True) as services:
+        async with open_services(settings, only_reads=True) as services:
             return await services.store.records.admissions.admissions(None if all_ else state, services.policy_id)
 
     found = run_to_the_end(read())

@@ -25,6 +25,12 @@ def run(
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", help="Number of processes. Overrides server.workers (default: 1).")
     ] = None,
+    read_only: Annotated[
+        bool,
+        typer.Option(
+            "--read-only", help="Change nothing: for a snapshot, a read-only mount or a folder of another user."
+        ),
+    ] = False,
 ) -> None:
     """Run the registry until SIGTERM or SIGINT stops it.
 
@@ -37,5 +43,6 @@ def run(
     from mirror.app.serving import serve
 
     # A flag that is not given is None, so that it does not override the file or the environment.
-    given = flags(server__listen=listen, storage__path=data, server__workers=workers)
+    only_reads = True if read_only else None
+    given = flags(server__listen=listen, storage__path=data, server__workers=workers, server__read_only=only_reads)
     raise typer.Exit(serve(load(config, given)))

@@ -67,7 +67,7 @@ def revoke(
 @app.command(epilog="Example: plugin-mirror token ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List access tokens, without their secrets, which are not stored."""
-    tokens = with_users(settings_of(config, data), lambda users: users.list_tokens())
+    tokens = with_users(settings_of(config, data), lambda users: users.list_tokens(), only_reads=True)
     nothing = "there are no access tokens; fix: create one with 'plugin-mirror token create USER'"
     print_list([_as_json(token) for token in tokens], lambda _: _print(tokens), nothing, as_json=json)
 

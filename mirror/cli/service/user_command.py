@@ -86,7 +86,7 @@ def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None)
 @app.command(epilog="Example: plugin-mirror user ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List users."""
-    users, tokens = with_users(settings_of(config, data), _users_and_tokens)
+    users, tokens = with_users(settings_of(config, data), _users_and_tokens, only_reads=True)
     counts = Counter(token.user for token in tokens)
     rows = [_as_json(user, counts[user.name]) for user in users]
     nothing = "there are no users; fix: add one with 'plugin-mirror user add NAME'"

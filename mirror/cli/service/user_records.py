@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-def with_users(settings: Settings, work: Callable[[SqlUsers], Awaitable[Result]], *, must_exist: bool = True) -> Result:
+def with_users(
+    settings: Settings,
+    work: Callable[[SqlUsers], Awaitable[Result]],
+    *,
+    must_exist: bool = True,
+    only_reads: bool = False,
+) -> Result:
     """Open the data folder, run ``work`` on its users, and return the result.
 
     Args:
         settings: the settings with the path of the data folder.
         work: called with the users.
         must_exist: True to refuse to create the data folder.
+        only_reads: True if ``work`` only reads. The data folder need not be writable.
 
     Raises:
         ConfigurationFault: ``must_exist`` is True and the data folder does not exist.
@@ -30,7 +37,7 @@ def with_users(settings: Settings, work: Callable[[SqlUsers], Awaitable[Result]]
     from mirror.app.services import open_store
 
     async def run() -> Result:
-        async with open_store(settings, must_exist=must_exist) as store:
+        async with open_store(settings, must_exist=must_exist, only_reads=only_reads) as store:
             return await work(store.records.users)
 
     return run_to_the_end(run())

@@ -102,13 +102,19 @@ class ArrivingUpload:
     def offset(self) -> int:
         return self._inner.offset
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
-        await self._inner.append(chunks, span)
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
+        await self._inner.append(chunks, span, size_bytes)
 
     async def commit(
-        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+        self,
+        digest: Digest,
+        last: AsyncIterable[bytes] | None = None,
+        span: Span | None = None,
+        size_bytes: int | None = None,
     ) -> Descriptor:
-        committed = await self._inner.commit(digest, last, span)
+        committed = await self._inner.commit(digest, last, span, size_bytes)
         await self._arrived(digest)
         return committed
 

@@ -28,9 +28,11 @@ class Health:
 
     Args:
         checks: the readiness checks, by name.
+        is_read_only: True to tell that the server changes nothing.
     """
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
+    def __init__(self, checks: Mapping[str, Check], *, is_read_only: bool = False) -> None:
+        self._mode = {"mode": "read-only"} if is_read_only else {}
         self._checks = dict(checks)
         self._outcomes: dict[str, str] = {}
         self._checked_at_seconds = -_FRESH_SECONDS
@@ -49,7 +51,9 @@ class Health:
                 self._outcomes = dict(zip(self._checks, outcomes, strict=True))
                 self._checked_at_seconds = time.monotonic()
         passed = all(outcome == "ok" for outcome in self._outcomes.values())
-        return _answer(200 if passed else 503, {"status": "ok" if passed else "failed", "checks": self._outcomes})
+        return _answer(
+            200 if passed else 503, {"status": "ok" if passed else "failed", "checks": self._outcomes, **self._mode}
+        )
 
     async def _outcome(self, name: str) -> str:
         late = f"no answer within {_CHECK_SECONDS:g} s"

@@ -84,11 +84,11 @@ async def _append(context: RequestContext, upload: Upload) -> None:
         await upload.append(*_received(context, upload))
 
 
-def _received(context: RequestContext, upload: Upload) -> tuple[AsyncIterable[bytes], Span | None]:
-    """Return the body of a request for a session, and its position in the blob if the client says it."""
+def _received(context: RequestContext, upload: Upload) -> tuple[AsyncIterable[bytes], Span | None, int | None]:
+    """Return the body of a request, and its position in the blob and its size in bytes if the client says them."""
     content_range = context.request.headers.get(hdrs.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    return context.receive(context.limits.blob_bytes, upload.offset), span
+    return context.receive(context.limits.blob_bytes, upload.offset), span, context.request.content_length
 
 
 def _session(context: RequestContext, status: int, repository: Repository, upload: Upload) -> web.Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Final
 
 from aiohttp import web
 
@@ -11,9 +10,6 @@ from mirror.server.http import error_responses
 from mirror.server.http.client_limits import NEARLY, ClientLimits
 from mirror.server.http.refusal_log import RefusalLog
 from mirror.server.http.server_limits import ServerLimits
-
-#: Most connections beyond a limit, of all clients together, that get an error answer. Further ones are aborted.
-_SURPLUS: Final = 128
 
 
 class ConnectionDecision(Enum):
@@ -104,4 +100,4 @@ class ConnectionLimits:
             welcome = ConnectionDecision.FULL
         else:
             return ConnectionDecision.SERVED
-        return welcome if self._surplus < _SURPLUS else ConnectionDecision.ENDED
+        return welcome if self._surplus < self._limits.surplus_connections else ConnectionDecision.ENDED

@@ -5,8 +5,10 @@ from __future__ import annotations
 import structlog
 from aiohttp import hdrs, web
 
-from mirror.oci.errors import MirrorError, UpstreamFault
+from mirror.oci.errors import MirrorError, TooManyOpenFiles, UpstreamFault
+from mirror.runtime.current_client import CLIENT
 from mirror.server.http import header_names
+from mirror.server.http.open_files import SHORTAGE
 from mirror.wire import error_body
 
 _log = structlog.get_logger(__name__)
@@ -25,7 +27,9 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
     if status >= 500:  # 4xx answers appear in the access log only
         detail = {**detail, "request_id": request_id}
         fields = {"error": str(error), "kind": type(error).__name__, "detail": error.detail}
-        if error.temporary or isinstance(error, UpstreamFault):
+        if isinstance(error, TooManyOpenFiles):
+            SHORTAGE.add(CLIENT.get())  # a server without descriptors must not fill its log
+        elif error.temporary or isinstance(error, UpstreamFault):
             _log.warning("request failed", **fields)
         else:
             _log.error("request failed", **fields, exc_info=error)
@@ -45,6 +49,8 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
 
 def failed(error: BaseException, request_id: str) -> web.Response:
     """Build the response for an unexpected exception. The client gets the request id, the log gets the traceback."""
+    if isinstance(error, OSError) and TooManyOpenFiles.is_reason_of(error):
+        return refused(TooManyOpenFiles.while_doing("answer the request"), request_id)
     _log.error("request failed unexpectedly", exc_info=error)
     message = f"internal error; the server's log has the cause under request {request_id}"
     return _answer(500, "UNKNOWN", message, {"request_id": request_id})

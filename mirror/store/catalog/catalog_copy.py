@@ -43,7 +43,7 @@ def copy_catalog(layout: DataLayout, revision: str) -> Path:
         finally:
             os.close(descriptor)
         unfinished.replace(copy)
-        _sync_folder(layout.root)
+        _sync_folder(layout.state)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
@@ -51,9 +51,9 @@ def copy_catalog(layout: DataLayout, revision: str) -> Path:
 
 
 def _require_room(layout: DataLayout, copy: Path) -> None:
-    size_bytes = sum(file.stat().st_size for file in layout.root.glob(f"{layout.catalog.name}*"))
+    size_bytes = sum(file.stat().st_size for file in layout.state.glob(f"{layout.catalog.name}*"))
     # The copy has the pages of the -wal too, so all files of the catalog count.
-    free_bytes = shutil.disk_usage(layout.root).free
+    free_bytes = shutil.disk_usage(layout.state).free
     if free_bytes < size_bytes + _ROOM_BYTES:
         raise _no_room(copy, f"{size_bytes + _ROOM_BYTES} bytes are needed, and {free_bytes} are free")
 

@@ -70,7 +70,7 @@ def _begins(layout: DataLayout) -> bytes:
 
 
 def _advice(layout: DataLayout) -> str:
-    copies = sorted(layout.root.glob("catalog-*.sqlite"))
+    copies = sorted(layout.state.glob("catalog-*.sqlite"))
     copy = f" ({copies[-1].name} in the same folder is a copy made before an update)" if copies else ""
     return (
         f"restore a backup of the catalog{copy}; or, to begin with an empty registry, configure an empty folder as "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ _READERS = 4
 #: Readers that may be busy with lists and reports. The others stay free for short reads.
 _LONG_READERS = 2
 _BUSY_TIMEOUT_SECONDS = 20
+#: Shorter than the time that /readyz gives a check, so that the answer names the file.
+_PROBE_TIMEOUT_SECONDS = 4
 #: SQLite's error codes for a file that is damaged or not a database.
 _OF_DAMAGE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
@@ -42,13 +45,16 @@ class Catalog:
         generation: the count of changes.
     """
 
-    def __init__(self, reading: Engine, writing: Engine, generation: Generation, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, file: Path, reading: Engine, writing: Engine, generation: Generation, flush: Callable[[], None]
+    ) -> None:
+        self._file = file
         self.generation = generation
         self._reading = reading
         self._writing = writing
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
         self._long = FairScheduler(_LONG_READERS)
-        self._writer = GroupCommitWriter(writing, generation, flush)
+        self._writer = GroupCommitWriter(file, writing, generation, flush)
 
     @classmethod
     @asynccontextmanager
@@ -66,7 +72,8 @@ class Catalog:
             CatalogFault: the catalog cannot be opened, is damaged or lost, or was made by a later program version.
             StorageFull: the disk has no space to create the catalog, or to copy it before its tables are changed.
         """
-        catalog = cls(_reading_engine(layout.catalog), _writing_engine(layout.catalog), generation, flush)
+        file = layout.catalog
+        catalog = cls(file, _reading_engine(file), _writing_engine(file), generation, flush)
         try:
             try:
                 await catalog.write(lambda connection: migrate(connection, layout))
@@ -118,8 +125,25 @@ class Catalog:
         """Run ``work`` as :meth:`write` does, for tables of which nothing is cached. Caches stay valid."""
         return await self._written(work, seen=False)
 
+    async def probe(self) -> None:
+        """Check that the catalog can be read and written. Changes nothing.
+
+        Raises:
+            StorageFault: the catalog cannot be used, or another process keeps it locked. The message names the file.
+        """
+        await in_thread("use the catalog", self._probe)
+
+    def _probe(self) -> None:
+        # A connection of its own: the others keep a file open that the system may refuse to open now.
+        with (
+            storage_faults("write the catalog", self._file),
+            closing(sqlite3.connect(self._file, timeout=_PROBE_TIMEOUT_SECONDS, isolation_level=None)) as probe,
+        ):
+            probe.execute("BEGIN IMMEDIATE")
+            probe.execute("ROLLBACK")
+
     def _read(self, work: Callable[[Connection], Result]) -> Result:
-        with storage_faults("read the catalog"), self._reading.connect() as connection:
+        with storage_faults("read the catalog", self._file), self._reading.connect() as connection:
             return work(connection)
 
     async def _written(self, work: Callable[[Connection], Result], *, seen: bool) -> Result:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -41,18 +42,19 @@ class _Change:
     result: Any = None
     error: BaseException | None = None
 
-    def complete(self) -> None:
+    def complete(self, catalog: Path) -> None:
         """Pass the outcome to the caller that waits for it."""
         if self.error is None:
             self.outcome.set_result(self.result)
         else:
-            self.outcome.set_exception(fault_of(self.error, "write the catalog"))
+            self.outcome.set_exception(fault_of(self.error, "write the catalog", catalog))
 
 
 class GroupCommitWriter:
     """Makes changes, each completely or not at all.
 
     Args:
+        file: the file of the catalog, for messages.
         engine: makes connections whose transactions write from the start.
         generation: gives the process its turn.
         flush: makes the files durable that new rows refer to. Called before each commit. May raise OSError.
@@ -61,8 +63,9 @@ class GroupCommitWriter:
         transactions: number of committed changes.
     """
 
-    def __init__(self, engine: Engine, generation: Generation, flush: Callable[[], None]) -> None:
+    def __init__(self, file: Path, engine: Engine, generation: Generation, flush: Callable[[], None]) -> None:
         self.transactions = 0
+        self._file = file
         self._engine = engine
         self._generation = generation
         self._flush = flush
@@ -100,7 +103,7 @@ class GroupCommitWriter:
                 change.error = change.error or error
         # Callers are answered only now: the change is durable, and other processes can have their turn.
         for change in changes:
-            change.complete()
+            change.complete(self._file)
 
     def _those_that_wait(self) -> list[_Change]:
         changes: list[_Change] = []

@@ -8,6 +8,7 @@
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
     token.key                       key that signs the tokens of clients; readable by its owner only
     reserve                         space given up when the disk is full, so that the store still opens
+    reserve-1 … reserve-8           the same for inodes
     uploads/ID/session.json, data   upload session of a client
     uploads/sha256-ABCDEF…/…        download of a blob from an upstream, with the same files
     uploads/….manifest              bytes of a manifest before they move to blobs/
@@ -19,11 +20,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mirror.oci import Digest
 from mirror.oci.digest import ALGORITHMS
 
 _CATALOG_COPY = re.compile(r"catalog-[0-9]+\.sqlite")
+_SPARE_FILE = re.compile(r"reserve-[0-9]")
+#: SQLite needs two files beside the catalog, and a rule its lock.
+_SPARE_FILES: Final = 8
 #: Names in the data folder, without the catalog and its copies. ``lost+found`` exists where the folder is the root of
 #: a filesystem.
 _NAMES = frozenset({"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "lost+found"})
@@ -37,33 +42,46 @@ class DataLayout:
 
     Attributes:
         root: the data folder.
+        private_state: folder of the files that change, if the data folder itself must not be written; None for the data
+            folder.
     """
 
     root: Path
+    private_state: Path | None = None
+
+    @property
+    def state(self) -> Path:
+        """Folder of the files that change: everything but the blobs."""
+        return self.private_state or self.root
 
     @property
     def catalog(self) -> Path:
-        return self.root / "catalog.sqlite"
+        return self.state / "catalog.sqlite"
 
     def catalog_copy(self, revision: str) -> Path:
         """Return the path of the catalog copy that has the given revision of the tables."""
-        return self.root / f"catalog-{revision}.sqlite"
+        return self.state / f"catalog-{revision}.sqlite"
 
     @property
     def generation(self) -> Path:
-        return self.root / "generation"
+        return self.state / "generation"
 
     @property
     def token_key(self) -> Path:
-        return self.root / "token.key"
+        return self.state / "token.key"
 
     @property
     def reserve(self) -> Path:
-        return self.root / "reserve"
+        return self.state / "reserve"
+
+    @property
+    def spare_files(self) -> tuple[Path, ...]:
+        """Empty files that are given up when the disk has no inode left, so that the store still opens."""
+        return tuple(self.state / f"reserve-{number}" for number in range(1, _SPARE_FILES + 1))
 
     @property
     def uploads(self) -> Path:
-        return self.root / "uploads"
+        return self.state / "uploads"
 
     def upload(self, upload_id: str) -> UploadLayout:
         """Return the files of an upload session."""
@@ -78,8 +96,10 @@ class DataLayout:
         return self.root.joinpath("blobs", digest.algorithm, digest.hex[:2], digest.hex)
 
     def folders(self) -> Iterator[Path]:
-        """Yield every folder that the store needs, parents before their children."""
+        """Yield every folder that the store creates, parents before their children."""
         yield self.uploads
+        if self.private_state is not None:
+            return
         yield self.root / "blobs"
         for algorithm in ALGORITHMS:
             yield self.root / "blobs" / algorithm
@@ -90,7 +110,8 @@ class DataLayout:
 
 def is_ours(name: str) -> bool:
     """Check whether a name belongs to a file or folder of a data folder."""
-    return name in _NAMES or name.startswith("catalog.sqlite") or _CATALOG_COPY.match(name) is not None
+    known = name in _NAMES or name.startswith("catalog.sqlite")
+    return known or any(pattern.fullmatch(name) for pattern in (_CATALOG_COPY, _SPARE_FILE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def _make(layout: DataLayout, filesystem: Filesystem) -> None:
             os.link(fresh, layout.token_key)
     finally:
         filesystem.remove(fresh)
-    filesystem.sync_folder(layout.root)
+    filesystem.sync_folder(layout.state)
 
 
 def _write(file: Path, filesystem: Filesystem) -> None:

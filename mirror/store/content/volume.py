@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.oci.errors import StorageDamaged, StorageFull
+from mirror.oci.errors import StorageDamaged
 from mirror.store.content.data_layout import DataLayout, UploadLayout
+from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_access import require_readable
 from mirror.store.content.token_key import read_token_key
@@ -24,12 +25,16 @@ class DiskSpace:
     Attributes:
         free_bytes: space that this process may still write.
         size_bytes: size of the whole disk.
+        free_inodes: number of files and folders that may still be created; 0 if the filesystem has no fixed number.
+        inodes: number of files and folders that the disk can hold; 0 if the filesystem has no fixed number.
         uploads: number of open upload sessions and downloads.
         upload_bytes: bytes held by them.
     """
 
     free_bytes: int
     size_bytes: int
+    free_inodes: int
+    inodes: int
     uploads: int
     upload_bytes: int
 
@@ -37,9 +42,10 @@ class DiskSpace:
 class Volume:
     """The disk of a data folder."""
 
-    def __init__(self, layout: DataLayout, filesystem: Filesystem) -> None:
+    def __init__(self, layout: DataLayout, filesystem: Filesystem, room: DiskRoom) -> None:
         self._layout = layout
         self._filesystem = filesystem
+        self._room = room
 
     async def probe(self) -> None:
         """Write a small file, read it and remove it.
@@ -62,23 +68,21 @@ class Volume:
         """
         await in_thread("check the access to files", require_readable, self._layout, tuple(refused))
 
+    async def probe_reading(self) -> None:
+        """List the folder of blobs. Raises StorageFault if it cannot be read."""
+        await in_thread(f"read {self._layout.root}", os.listdir, self._layout.root / "blobs")
+
     async def token_key(self) -> bytes:
         """Return the key that signs tokens. Raises StorageFault, StorageDamaged."""
         return await in_thread("read the key that signs tokens", read_token_key, self._layout, self._filesystem)
 
-    async def room(self) -> DiskSpace:
+    async def space(self) -> DiskSpace:
         """Measure the space on the disk, and the space used by uploads. Raises StorageFault."""
-        return await in_thread("measure the data folder", self._room)
+        return await in_thread("measure the data folder", self._space)
 
-    async def require(self, free_bytes: int) -> None:
-        """Check the free space on the disk. Raises StorageFull if fewer than ``free_bytes`` bytes are free."""
-        left = (await in_thread("measure the disk", shutil.disk_usage, self._layout.root)).free
-        if left < free_bytes:
-            raise StorageFull(
-                f"only {left} bytes are free on the disk of the data folder, at least {free_bytes} are required; fix: "
-                "free some space, or lower storage.least_free_bytes",
-                free_bytes=left,
-            )
+    async def require(self) -> None:
+        """Check that the disk has space for new content. Raises StorageFull, StorageFault."""
+        await in_thread("measure the disk", self._room.require)
 
     def _probe(self) -> None:
         file = self._layout.uploads / f"{uuid.uuid4().hex}.probe"
@@ -90,10 +94,17 @@ class Volume:
         finally:
             self._filesystem.remove(file)
 
-    def _room(self) -> DiskSpace:
-        volume = shutil.disk_usage(self._layout.root)
+    def _space(self) -> DiskSpace:
+        found = os.statvfs(self._layout.root)
         sizes = []
         for folder in self._layout.uploads.iterdir():
             with suppress(FileNotFoundError, NotADirectoryError):  # the session has ended, or this is a plain file
                 sizes.append(UploadLayout(folder).data.stat().st_size)
-        return DiskSpace(volume.free, volume.total, len(sizes), sum(sizes))
+        return DiskSpace(
+            found.f_bavail * found.f_frsize,
+            found.f_blocks * found.f_frsize,
+            found.f_favail,
+            found.f_files,
+            len(sizes),
+            sum(sizes),
+        )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterable, Callable
-from contextlib import suppress
-from typing import IO, Final
+from collections.abc import AsyncIterable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO
 
 from sqlalchemy import Connection
 
 from mirror.oci import Descriptor, Digest, Repository
-from mirror.oci.errors import DigestInvalid, StorageFault, UploadInvalid, UploadUnknown
+from mirror.oci.errors import DigestInvalid, StorageFault, StorageFull, UploadInvalid, UploadUnknown
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.streams import closing_stream
 from mirror.runtime.concurrency.threads import await_or_release
@@ -20,15 +19,12 @@ from mirror.store.content.data_layout import DataLayout, UploadLayout
 from mirror.store.storage_errors import storage_faults
 from mirror.store.storage_threads import begin_in_thread, in_thread
 from mirror.store.uploads.adoption import adopt
+from mirror.store.uploads.download_flow import DownloadFlow
 from mirror.store.uploads.partial_file import PartialFile
 from mirror.store.uploads.running_hashes import RunningHash
 from mirror.store.uploads.session_file import UploadSessionFile
 from mirror.store.uploads.upload_session import UploadParts
-from mirror.store.uploads.upload_writer import PIECE_BYTES, UploadWriter, remove_upload
-
-#: Longest time that bytes wait to be written together with later ones. After a pause of this length the next bytes are
-#: written at once.
-_GATHERING_SECONDS: Final = 0.02
+from mirror.store.uploads.upload_writer import UploadWriter, remove_upload
 
 
 class StoreDownloadLease:
@@ -46,6 +42,7 @@ class StoreDownloadLease:
         self._receiving = receiving
         self._repository = repository
         self._digest = digest
+        self._is_full = False
         # A holder that continues a download has not hashed its first bytes: verify() reads the file instead.
         self._running = None if receiving.size_bytes else RunningHash(digest.algorithm)
 
@@ -63,6 +60,15 @@ class StoreDownloadLease:
         with storage_faults(f"read {self._digest}"):
             return PartialFile(self._receiving.reader(), self._digest, self._layout)
 
+    async def expect(self, size_bytes: int) -> None:
+        """Keep space for a blob of this size until :meth:`release`.
+
+        Raises:
+            StorageFull: the blob does not fit. Its bytes are dropped at the release.
+        """
+        with self._noting_a_full_disk():
+            self._parts.room.promise(self._receiving, size_bytes)
+
     async def append(self, chunks: AsyncIterable[bytes], on_progress: Callable[[], object]) -> None:
         """Add bytes to the end, and write each soon after it came.
 
@@ -71,19 +77,21 @@ class StoreDownloadLease:
             on_progress: called after bytes were written, when readers can see them.
 
         Raises:
-            StorageFault, StorageFull: the disk failed.
+            StorageFull: the disk is full. The bytes are dropped at the release.
+            StorageFault: the disk failed.
             Exception: any error of ``chunks``. Bytes that came before an error or a cancellation are kept.
         """
-        flow = _Flow(self._receiving, self._running, on_progress)
-        async with closing_stream(chunks):
-            try:
-                async for chunk in chunks:
-                    await flow.add(chunk)
-            except BaseException:
-                with suppress(StorageFault):  # the first error is raised, not one that follows from it
-                    await flow.finish()
-                raise
-            await flow.finish()
+        flow = DownloadFlow(self._receiving, self._running, on_progress)
+        with self._noting_a_full_disk():
+            async with closing_stream(chunks):
+                try:
+                    async for chunk in chunks:
+                        await flow.add(chunk)
+                except BaseException:
+                    with suppress(StorageFault):  # the first error is raised, not one that follows from it
+                        await flow.finish()
+                    raise
+                await flow.finish()
 
     async def verify(self) -> None:
         """Compare the digest of the bytes held.
@@ -104,7 +112,8 @@ class StoreDownloadLease:
         """Make the verified bytes a blob of the repository, durably, and end the download.
 
         Raises:
-            StorageFull, StorageFault: the disk failed. The bytes are kept unless the sync of the file failed.
+            StorageFull: the disk is full. The bytes are dropped at the release.
+            StorageFault: the disk failed. The bytes are kept unless the sync of the file failed.
         """
         size_bytes, now = self.offset, self._parts.clock.now()
 
@@ -119,7 +128,8 @@ class StoreDownloadLease:
             await self._discard()
             raise
         parts, file = self._parts, self._files.data
-        await adopt(parts.catalog, parts.blobs, file, self._digest, size_bytes=size_bytes, now=now, hold=hold)
+        with self._noting_a_full_disk():
+            await adopt(parts.catalog, parts.blobs, file, self._digest, size_bytes=size_bytes, now=now, hold=hold)
         with suppress(StorageFault):  # the blob is stored; the rest of the download expires
             await self.drop()
         return Descriptor(OCTET_STREAM, self._digest, size_bytes)
@@ -137,15 +147,28 @@ class StoreDownloadLease:
         await in_thread("remove a download", remove_upload, self._files, self._parts.filesystem)
 
     async def release(self) -> None:
-        """End the lease. The bytes held are kept for the next holder; an empty download is removed."""
+        """End the lease. The bytes held are kept for the next holder, unless the disk is full.
+
+        An empty download is removed.
+        """
         try:
-            if not self.offset:
-                with suppress(StorageFault):  # an empty download that stays behind expires
-                    await in_thread("remove a download", self._remove_empty)
+            # Bytes of a blob that does not fit would keep the disk full until they expire.
+            if self._is_full or not self.offset:
+                with suppress(StorageFault):  # a download that stays behind expires
+                    await in_thread("remove a download", self._remove_own)
         finally:
+            self._parts.room.end(self._receiving)
             self._receiving.close()
 
-    def _remove_empty(self) -> None:
+    @contextmanager
+    def _noting_a_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageFull:
+            self._is_full = True
+            raise
+
+    def _remove_own(self) -> None:
         if self._receiving.is_of(self._files):  # not if another download has the name by now
             remove_upload(self._files, self._parts.filesystem)
 
@@ -182,6 +205,26 @@ class DownloadLeases:
             None if receiving is None else StoreDownloadLease(self._parts, self._layout, receiving, repository, digest)
         )
 
+    async def require_room(self, blobs: Sequence[Descriptor]) -> None:
+        """Check that the bytes which are missing of these blobs fit on the disk.
+
+        Raises:
+            StorageFull: they do not fit.
+            StorageFault: the disk failed.
+        """
+        await in_thread("measure the disk", self._require_room, blobs)
+
+    def _require_room(self, blobs: Sequence[Descriptor]) -> None:
+        self._parts.room.require(sum(self._missing_bytes(blob) for blob in blobs))
+
+    def _missing_bytes(self, blob: Descriptor) -> int:
+        if self._layout.blob(blob.digest).exists():  # held by another repository, from which it is mounted
+            return 0
+        held_bytes = 0
+        with suppress(FileNotFoundError):
+            held_bytes = self._layout.download(blob.digest).data.stat().st_size
+        return max(blob.size_bytes - held_bytes, 0)
+
     async def watch_download(self, digest: Digest) -> PartialFile | None:
         """Open the bytes of a download for reading while others write them. Return None if there is no download."""
         opening = begin_in_thread("open a download", _open, self._layout.download(digest))
@@ -192,7 +235,7 @@ class DownloadLeases:
         while True:
             try:
                 self._create(files, session)
-                receiving = UploadWriter(files, self._parts.filesystem, is_read=True)
+                receiving = UploadWriter(files, self._parts.filesystem, self._parts.room, is_read=True)
             except (FileNotFoundError, UploadUnknown):
                 continue  # the download is being removed: try again
             except UploadInvalid:
@@ -210,74 +253,6 @@ class DownloadLeases:
             os.close(filesystem.create(files.data))
         with suppress(FileExistsError):
             filesystem.create_file(files.session, session.build())
-
-
-class _Flow:
-    """Writes chunks in a thread: at once after a pause, else gathered for :data:`_GATHERING_SECONDS` or 1 MiB."""
-
-    def __init__(self, receiving: UploadWriter, running: RunningHash | None, on_progress: Callable[[], object]) -> None:
-        self._receiving = receiving
-        self._running = running
-        self._on_progress = on_progress
-        self._loop = asyncio.get_running_loop()
-        self._chunks: list[bytes] = []
-        self._gathered_bytes = 0
-        self._hop: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._begun_at = -_GATHERING_SECONDS
-
-    async def add(self, chunk: bytes) -> None:
-        """Take a chunk. Raises StorageFault or StorageFull if an earlier chunk could not be written."""
-        self._chunks.append(chunk)
-        self._gathered_bytes += len(chunk)
-        if self._gathered_bytes >= PIECE_BYTES:
-            await self._settle()
-            self._begin()
-        elif self._hop is None:
-            self._schedule()
-        elif self._hop.done():
-            await self._settle()  # raises the error of a failed write
-            self._schedule()
-
-    async def finish(self) -> None:
-        """Write the gathered chunks. Raises as :meth:`add`."""
-        await self._settle()
-        if self._chunks:
-            self._begin()
-            await self._settle()
-
-    async def _settle(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        hop, self._hop = self._hop, None
-        if hop is not None:
-            await hop
-
-    def _schedule(self) -> None:
-        if self._timer is None and self._chunks:
-            # At most one write per interval. After a pause `at` is now.
-            at = max(self._begun_at + _GATHERING_SECONDS, self._loop.time())
-            self._timer = self._loop.call_at(at, self._due)
-
-    def _due(self) -> None:
-        self._timer = None
-        if self._hop is None:
-            self._begin()
-
-    def _begin(self) -> None:
-        chunks, self._chunks, self._gathered_bytes = self._chunks, [], 0
-        self._begun_at = self._loop.time()
-        self._hop = begin_in_thread("store a download", self._receiving.write, chunks, self._running)
-        self._hop.add_done_callback(self._written)
-
-    def _written(self, hop: asyncio.Future[None]) -> None:
-        if hop.cancelled() or hop.exception() is not None:
-            return  # the next add() or finish() raises the error
-        if self._hop is hop:
-            self._hop = None
-            self._schedule()
-        self._on_progress()
 
 
 def _close(opened: IO[bytes] | UploadWriter | None) -> None:

@@ -18,6 +18,7 @@ from mirror.store.catalog import rows
 from mirror.store.catalog.database import Catalog
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import UploadLayout
+from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import begin_in_thread, in_thread
 from mirror.store.uploads.adoption import adopt
@@ -33,6 +34,7 @@ class UploadParts:
     """The objects that all uploads and downloads of a store share."""
 
     filesystem: Filesystem
+    room: DiskRoom
     clock: Clock
     blobs: BlobStorage
     catalog: Catalog
@@ -70,18 +72,24 @@ class StoreUpload:
         self._session = session
         self._algorithm = algorithm
 
-    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
         async with closing_stream(chunks), self._receiving() as receiving:
-            await self._append(receiving, chunks, span)
+            await self._append(receiving, chunks, span, size_bytes)
 
-    async def _append(self, receiving: UploadWriter, chunks: AsyncIterable[bytes], span: Span | None) -> None:
+    async def _append(
+        self, receiving: UploadWriter, chunks: AsyncIterable[bytes], span: Span | None, size_bytes: int | None
+    ) -> None:
         before = receiving.size_bytes
         if span is not None and span.start != before:
             raise errors.RangeInvalid(
                 f"chunk begins at byte {span.start}, but the upload session holds {before} bytes", offset=before
             )
         running = self._running_hash(before)
-        with Pieces(receiving, running, self._parts.sizes) as pieces:
+        room = self._parts.room
+        promised = nullcontext() if size_bytes is None else room.promised(receiving, before + size_bytes)
+        with promised, Pieces(receiving, running, self._parts.sizes) as pieces:
             try:
                 refusal = await self._receive(pieces, chunks, before, span)
             except BaseException:
@@ -102,14 +110,18 @@ class StoreUpload:
             raise refusal
 
     async def commit(
-        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
+        self,
+        digest: Digest,
+        last: AsyncIterable[bytes] | None = None,
+        span: Span | None = None,
+        size_bytes: int | None = None,
     ) -> Descriptor:
         # One lock from the last bytes to the blob: another request must not add bytes in between.
         async with closing_stream(last) if last is not None else nullcontext(), self._receiving() as receiving:
             if last is not None:
-                await self._append(receiving, last, span)
-            size_bytes = receiving.size_bytes
-            running = self._parts.running.take(self.id, size_bytes)
+                await self._append(receiving, last, span, size_bytes)
+            whole_bytes = receiving.size_bytes
+            running = self._parts.running.take(self.id, whole_bytes)
             if running is not None and running.algorithm == digest.algorithm:
                 actual = running.digest
             else:
@@ -124,10 +136,10 @@ class StoreUpload:
                 # client must send them again.
                 await self._discard(receiving)
                 raise
-            await self._adopt(digest, size_bytes)
+            await self._adopt(digest, whole_bytes)
             with suppress(errors.StorageFault):  # the blob is stored; the rest of the upload expires
                 await self._remove()
-        return Descriptor(OCTET_STREAM, digest, size_bytes)
+        return Descriptor(OCTET_STREAM, digest, whole_bytes)
 
     async def cancel(self) -> None:
         with suppress(errors.UploadUnknown):
@@ -137,7 +149,9 @@ class StoreUpload:
     @asynccontextmanager
     async def _receiving(self) -> AsyncIterator[UploadWriter]:
         """Lock and open the files for the length of one call."""
-        opening = begin_in_thread("open an upload", UploadWriter, self._upload, self._parts.filesystem)
+        opening = begin_in_thread(
+            "open an upload", UploadWriter, self._upload, self._parts.filesystem, self._parts.room
+        )
         receiving = await await_or_release(opening, release=UploadWriter.close)
         with closing(receiving):
             yield receiving

@@ -17,6 +17,7 @@ from mirror.runtime.clock_jumps import ClockJumps
 from mirror.store.catalog.database import Catalog
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import DataLayout, UploadLayout, is_upload_id
+from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import in_thread
 from mirror.store.uploads.download_leases import DownloadLeases
@@ -37,6 +38,7 @@ class UploadSessions:
     Args:
         layout: the data folder.
         filesystem: changes the files.
+        room: space on the disk.
         clock: the time of day, for the start and the expiry of sessions.
         blobs: the storage that gets finished uploads.
         catalog: the catalog that gets the rows of finished uploads.
@@ -53,6 +55,7 @@ class UploadSessions:
         layout: DataLayout,
         *,
         filesystem: Filesystem,
+        room: DiskRoom,
         clock: Clock,
         blobs: BlobStorage,
         catalog: Catalog,
@@ -66,7 +69,7 @@ class UploadSessions:
         self._clock = clock
         self._jumps = ClockJumps(clock)
         self._parts = UploadParts(
-            filesystem, clock, blobs, catalog, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
+            filesystem, room, clock, blobs, catalog, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
         )
         self.downloads = DownloadLeases(layout, self._parts)
 
@@ -80,7 +83,9 @@ class UploadSessions:
 
         Raises:
             TooManyRequests: the client, or all clients together, have too many open sessions.
+            StorageFull: the disk has no space for any content.
         """
+        self._parts.room.require()
         session = UploadSessionFile(repository, self._clock.now())
         upload_id = await in_thread("begin an upload", self._create_for, client, session)
         return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0, algorithm)

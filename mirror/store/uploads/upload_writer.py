@@ -12,6 +12,7 @@ from typing import IO, Final, Self
 
 from mirror.oci.errors import UploadInvalid, UploadUnknown
 from mirror.store.content.data_layout import UploadLayout
+from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import begin_in_thread
 from mirror.store.uploads.running_hashes import RunningHash
@@ -40,12 +41,15 @@ class UploadWriter:
     writes to a blob.
     """
 
-    def __init__(self, upload: UploadLayout, filesystem: Filesystem, *, is_read: bool = False) -> None:
+    def __init__(
+        self, upload: UploadLayout, filesystem: Filesystem, room: DiskRoom | None = None, *, is_read: bool = False
+    ) -> None:
         """Lock and open the upload.
 
         Args:
             upload: the files of the upload.
             filesystem: changes the files.
+            room: refuses bytes that do not fit; None to let the disk decide.
             is_read: True if others read the file while it is written, so that all of it should stay in the page cache.
 
         Raises:
@@ -54,6 +58,7 @@ class UploadWriter:
             OSError: the disk failed.
         """
         self._filesystem = filesystem
+        self._room = room
         self._is_read = is_read
         self._descriptors: list[int] = []
         try:
@@ -98,7 +103,13 @@ class UploadWriter:
         """Append chunks to the file and to ``running``.
 
         If writing a chunk fails, neither the size nor the hash counts this chunk or later ones.
+
+        Raises:
+            StorageFull: the chunks do not fit. None is written.
+            OSError: the disk failed.
         """
+        if self._room is not None:
+            self._room.require(sum(map(len, chunks)), self)
         for chunk in chunks:
             self._filesystem.write(self._data, chunk, self.size_bytes)
             self.size_bytes += len(chunk)

@@ -35,7 +35,7 @@ RULES = ROOT / "deploy" / "prometheus" / "plugin-mirror.rules.yml"
 UNITS = ("_total", "_seconds", "_bytes", "_info")
 #: Gauges that count things, and so have no unit.
 COUNTS = {"requests_in_flight", "connections", "uploads_receiving", "uploads_open", "storage_files", "repositories"}
-COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds"}
+COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds", "volume_inodes", "volume_free_inodes"}
 #: Those that depend on the configuration.
 OTHER_FAMILIES = [
     *rule_families(["a rule"]),

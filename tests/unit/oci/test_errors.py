@@ -25,6 +25,7 @@ def test_only_what_may_pass_is_temporary():
         errors.EngineUnreachable,
         errors.Busy,
         errors.TooManyRequests,
+        errors.TooManyOpenFiles,
         errors.ContentTooSlow,
     }
 

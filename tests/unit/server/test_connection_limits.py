@@ -19,8 +19,9 @@ from tests.support.waiting import until
 SETTING = "server.limits.connections_per_client"
 
 
-def connections(most: int, per_client: int) -> ConnectionLimits:
-    return ConnectionLimits(ServerLimits(connections=most, connections_per_client=per_client), RefusalLog(SETTING))
+def connections(most: int, per_client: int, surplus: int = 128) -> ConnectionLimits:
+    limits = ServerLimits(connections=most, connections_per_client=per_client, surplus_connections=surplus)
+    return ConnectionLimits(limits, RefusalLog(SETTING))
 
 
 def test_each_client_has_its_share_and_all_have_the_whole() -> None:
@@ -40,9 +41,8 @@ def test_whom_nobody_knows_is_counted_in_all_alone() -> None:
 
 
 @pytest.mark.parametrize("client", ["a", "b"])
-def test_so_many_are_told_and_the_rest_just_end(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirror.server.http.connection_limits._SURPLUS", 2)
-    counted = connections(most=1, per_client=1)
+def test_so_many_are_told_and_the_rest_just_end(client: str) -> None:
+    counted = connections(most=1, per_client=1, surplus=2)
     assert counted.arrived("a") is ConnectionDecision.SERVED
     welcomes = [counted.arrived(client) for _ in range(4)]
     assert ConnectionDecision.ENDED not in welcomes[:2]

@@ -100,9 +100,8 @@ async def test_a_connection_too_many_that_asks_nothing_is_ended(monkeypatch: pyt
             assert await second.ended()
 
 
-async def test_beyond_those_that_are_told_connections_just_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirror.server.http.connection_limits._SURPLUS", 0)
-    async with served(limits=ServerLimits(connections=1)) as server, server.connect() as first:
+async def test_beyond_those_that_are_told_connections_just_end() -> None:
+    async with served(limits=ServerLimits(connections=1, surplus_connections=0)) as server, server.connect() as first:
         await first.send("GET", "/v2/")
         await first.receive()
         async with server.connect() as second:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci import Digest, Repository
+from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageDamaged, StorageFull
+from mirror.oci.media_types import OCTET_STREAM
 from mirror.store.registry import Store
 from mirror.store.uploads.download_leases import StoreDownloadLease
 from tests.support.builders import in_chunks, push_blob, read_blob
@@ -246,3 +247,47 @@ async def test_one_that_has_ended_takes_nothing_from_the_next_of_its_name(store:
     await following.commit()
     await following.release()
     assert await read_blob(other, DIGEST, NAME) == BLOB
+
+
+async def test_a_blob_that_does_not_fit_leaves_nothing(store: Store, folder: Path) -> None:
+    earlier = await claimed(store)
+    await earlier.append(in_chunks(BLOB[:1000], 100), nobody)
+    await earlier.release()
+    claim = await claimed(store)
+    assert claim.offset == 1000
+    with pytest.raises(StorageFull, match="do not fit"):
+        await claim.expect(2**60)
+    assert await store.downloads.claim_download(NAME, DIGEST) is None
+    await claim.release()
+    assert list((folder / "uploads").iterdir()) == []
+
+
+async def test_a_download_that_fills_the_disk_leaves_nothing(folder: Path) -> None:
+    filesystem = WatchedFilesystem(folder)
+    async with Store.open(folder, filesystem=filesystem) as store:
+        claim = await claimed(store)
+        await claim.append(in_chunks(BLOB[:1000], 100), nobody)
+
+        def full(what: str, _path: str) -> None:
+            if what == "write":
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        filesystem.fault = full
+        with pytest.raises(StorageFull):
+            await claim.append(in_chunks(BLOB[1000:], 100_000), nobody)
+        await claim.release()
+        assert list((folder / "uploads").iterdir()) == []
+
+
+async def test_room_for_several_blobs_counts_only_what_is_missing(folder: Path) -> None:
+    size_bytes = os.statvfs(folder.parent).f_bavail * os.statvfs(folder.parent).f_frsize
+    held, begun = Digest.of(BLOB), Digest.of(b"begun")
+    async with Store.open(folder) as store:
+        await push_blob(store, BLOB, NAME)
+        claim = await claimed(store, begun)
+        await claim.append(in_chunks(BLOB, 100_000), nobody)
+        await claim.release()
+        large = [Descriptor(OCTET_STREAM, held, 2 * size_bytes), Descriptor(OCTET_STREAM, begun, len(BLOB) + 1)]
+        await store.downloads.require_room(large)
+        with pytest.raises(StorageFull):
+            await store.downloads.require_room([*large, Descriptor(OCTET_STREAM, Digest.of(b"new"), 2 * size_bytes)])

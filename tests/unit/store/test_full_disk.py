@@ -2,7 +2,6 @@
 
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +11,10 @@ import pytest
 from mirror.oci import Descriptor, Digest, Manifest, Tag
 from mirror.oci.errors import NotFound, StorageFull
 from mirror.registry.port import Registry
+from mirror.store.content.disk_room import KeptFree
 from mirror.store.registry import Store
+from tests.harness.disks import fill_inodes
+from tests.harness.disks import small_disk as small_disk_of
 from tests.support.builders import REPOSITORY, in_chunks, manifest_of, push_blob, read_blob
 from tests.unit.store.disks import blob_files, upload_files
 
@@ -22,15 +24,17 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @pytest.fixture
+def few_inodes(tmp_path: Path) -> Iterator[Path]:
+    """A disk with space, and with inodes for an empty store and 200 files."""
+    with small_disk_of(tmp_path / "disk", 64 * 1024 * 1024, inodes=800) as disk:
+        yield disk
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MiB."""
-    point = tmp_path / "disk"
-    point.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(point)], check=True)
-    try:
-        yield point
-    finally:
-        subprocess.run(["umount", str(point)], check=True)
+    with small_disk_of(tmp_path / "disk", 8 * 1024 * 1024) as disk:
+        yield disk
 
 
 def fill(disk: Path, *, free_bytes: int = 0) -> Path:
@@ -134,3 +138,51 @@ async def push_index(registry: Registry, number: int) -> Manifest:
     manifest = an_index(number)
     await registry.put_manifest(REPOSITORY, manifest, [Tag(f"v{number}")])
     return manifest
+
+
+async def test_inodes_are_kept_for_others(few_inodes: Path) -> None:
+    async with Store.open(few_inodes / "data", kept_free=KeptFree(inodes=1000)) as store:
+
+        async def push_many() -> None:
+            for number in range(800):
+                await push_blob(store, b"%d" % number)
+
+        with pytest.raises(StorageFull, match=r"^\d+ of 800 inodes .* are free .* 80 are kept free"):
+            await push_many()
+        assert len(blob_files(few_inodes / "data")) > 50
+        assert os.statvfs(few_inodes).f_favail >= 80
+        with pytest.raises(StorageFull, match="inodes"):
+            await store.monitoring.require_room()
+        await push_index(store, 1)  # the kept part is for manifests
+
+
+async def test_without_any_inode_the_store_opens_serves_and_deletes(few_inodes: Path) -> None:
+    data = few_inodes / "data"
+    async with Store.open(data) as store:
+        pushed = [await push_index(store, number) for number in range(3)]
+    fill_inodes(few_inodes / "ballast")
+
+    for number, manifest in enumerate(pushed):
+        async with Store.open(data) as store:
+            assert await store.get_manifest(REPOSITORY, Tag(f"v{number}")) == manifest
+            fill_inodes(few_inodes / f"ballast{number}")
+            with pytest.raises(StorageFull, match="inode"):
+                await store.monitoring.require_room()
+            with pytest.raises(StorageFull, match=r"no inode is left|inodes .* are free"):
+                await push_blob(store, b"content")
+            await store.uploads.expire(timedelta(days=-1))
+            await store.delete_manifest(REPOSITORY, manifest.digest)
+        for file in (few_inodes / f"ballast{number}").iterdir():
+            file.unlink()
+
+
+async def test_a_store_that_cannot_create_its_files_names_the_inodes(few_inodes: Path) -> None:
+    data = few_inodes / "data"
+    async with Store.open(data):
+        pass
+    for file in data.glob("reserve-*"):
+        file.unlink()
+    fill_inodes(few_inodes / "ballast")
+    with pytest.raises(StorageFull, match=rf"{data}/catalog.sqlite.* \(no inode is left\); fix: "):
+        async with Store.open(data):
+            pass

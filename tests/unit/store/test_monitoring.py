@@ -15,7 +15,8 @@ import pytest
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
 from mirror.registry.streams import single_chunk
-from mirror.store.catalog import generation
+from mirror.store.catalog import database, generation
+from mirror.store.content.disk_room import KeptFree
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.volume import DiskSpace
 from mirror.store.monitoring import StoreContents
@@ -43,7 +44,7 @@ async def test_room(store: Store) -> None:
         upload = await store.begin_upload(REPOSITORY)
         await upload.append(single_chunk(content))
     room = await store.monitoring.room()
-    assert room == DiskSpace(room.free_bytes, empty.size_bytes, 2, 8)
+    assert room == DiskSpace(room.free_bytes, empty.size_bytes, room.free_inodes, empty.inodes, 2, 8)
 
 
 async def test_work(store: Store) -> None:
@@ -120,10 +121,12 @@ async def test_the_probe_finds_a_disk_that_lies(folder: Path) -> None:
         assert upload_files(folder) == []
 
 
-async def test_room_that_is_wanted(store: Store) -> None:
-    await store.monitoring.require_room(1)
-    with pytest.raises(StorageFull, match=r"only \d+ bytes are free .* storage.least_free_bytes"):
-        await store.monitoring.require_room(2**62)
+async def test_room_that_is_kept_free(folder: Path) -> None:
+    async with Store.open(folder) as store:
+        await store.monitoring.require_room()
+    async with Store.open(folder, kept_free=KeptFree(2**62)) as store:
+        with pytest.raises(StorageFull, match=r"are kept free \(storage.least_free_bytes\); fix: "):
+            await store.monitoring.require_room()
 
 
 async def test_the_probe_of_the_catalog(store: Store, folder: Path) -> None:
@@ -131,4 +134,22 @@ async def test_the_probe_of_the_catalog(store: Store, folder: Path) -> None:
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as spoiler:
         spoiler.execute("DROP TABLE tags")
     with pytest.raises(CatalogFault, match="cannot read the catalog: no such table"):
+        await store.monitoring.probe_catalog()
+
+
+async def test_the_probe_of_a_catalog_that_another_process_keeps_locked(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_PROBE_TIMEOUT_SECONDS", 0)
+    with closing(sqlite3.connect(folder / "catalog.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(CatalogFault, match=rf"another process keeps {folder}/catalog.sqlite locked .*; fix: "):
+            await store.monitoring.probe_catalog()
+        other.execute("ROLLBACK")
+    await store.monitoring.probe_catalog()
+
+
+async def test_the_probe_of_a_catalog_that_is_gone(store: Store, folder: Path) -> None:
+    folder.rename(folder.with_name("moved"))
+    with pytest.raises(StorageFault, match=rf"No such file or directory: {folder}/catalog.sqlite"):
         await store.monitoring.probe_catalog()

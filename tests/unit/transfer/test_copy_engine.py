@@ -137,8 +137,10 @@ class NotedUpload:
     def offset(self) -> int:
         return self._inner.offset
 
-    async def append(self, chunks: AsyncIterator[bytes], span: Span | None = None) -> None:
-        await self._inner.append(chunks, span)
+    async def append(
+        self, chunks: AsyncIterator[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
+        await self._inner.append(chunks, span, size_bytes)
 
     async def commit(
         self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import ssl
@@ -22,6 +23,7 @@ from mirror.oci import Tag
 from mirror.oci.errors import (
     CircuitOpen,
     ConfigurationFault,
+    TooManyOpenFiles,
     UpstreamBusy,
     UpstreamFault,
     UpstreamOffline,
@@ -35,6 +37,7 @@ from mirror.upstream.auth.credentials import Credentials
 from mirror.upstream.http import exchange, transport
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls
+from mirror.upstream.http.upstream_connections import UpstreamConnections
 from mirror.upstream.limits.bandwidth import BandwidthWindow
 from mirror.upstream.limits.circuit_breaker import BreakerState, BreakerThresholds
 from mirror.upstream.limits.upstream_policy import Timeouts, UpstreamLimits, UpstreamPolicy
@@ -121,6 +124,20 @@ async def test_offline_never_opens_a_connection(server: ScriptedServer) -> None:
                 await action
         assert upstream.stats().offline
     assert server.connections == 0
+
+
+async def test_a_lack_of_descriptors_here_is_no_failure_of_the_upstream(server: ScriptedServer) -> None:
+    async def none_left(*_args: object, **_kwargs: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server.on(HEAD, Reply(200, b"", DESCRIBED, length=len(MANIFEST)))
+    async with opened(server) as upstream:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(UpstreamConnections, "request", none_left)
+            for _ in range(20):
+                with pytest.raises(TooManyOpenFiles, match=r"cannot connect to 127\.0\.0\.1: too many open files"):
+                    await upstream.resolve(REPOSITORY, TAG)
+        assert (await upstream.resolve(REPOSITORY, TAG)).size_bytes == len(MANIFEST)
 
 
 async def test_a_host_that_does_not_answer_costs_one_connect_timeout_and_then_nothing(server: ScriptedServer) -> None:
