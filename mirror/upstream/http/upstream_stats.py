@@ -66,7 +66,6 @@ class UpstreamStats:
             "offline": self.offline,
             "requests": self.requests,
             "received_bytes": self.received_bytes,
-            "head_fallbacks": dict(self.head_fallbacks),
             "failures": dict(self.failures),
             "rest_seconds": self.rest_seconds,
             "quota": None if quota is None else {"limit": quota.limit, "remaining": quota.remaining},
