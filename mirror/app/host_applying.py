@@ -17,11 +17,12 @@ from mirror.hosts.checks.facts_gathering import registry_addresses
 from mirror.hosts.checks.registry_check import may_use_http
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease, engine_reference
 from mirror.hosts.engine_api import EngineInfo, EngineReader, InstalledPlugin, RegistryLogin
+from mirror.hosts.engine_errors import EngineFault, EngineRefused
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin, plan_plugin, plan_removal
 from mirror.hosts.plugin_steps import PluginTarget
 from mirror.hosts.plugin_values import same_content
 from mirror.oci import Reference, Repository
-from mirror.oci.errors import ConfigurationFault, EngineFault, EngineRefused, MirrorError, NotFound, UpstreamFault
+from mirror.oci.errors import ConfigurationFault, MirrorError, NotFound, UpstreamFault
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.registry.config_reading import read_plugin_config
 from mirror.upstream.auth.credentials import Credentials

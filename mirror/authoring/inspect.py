@@ -21,7 +21,8 @@ from mirror.records.admissions import Admission
 from mirror.records.derivations import Derivation
 from mirror.records.origins import Origins
 from mirror.records.readings import Readings
-from mirror.records.sync_runs import RunRecorder, TagEvent
+from mirror.records.run_journal import RunRecorder
+from mirror.records.sync_runs import TagEvent
 from mirror.registry.port import ReadLister
 from mirror.transfer.progress_reporting import Progress
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mirror.hosts import engine_errors
 from mirror.oci import errors
 from mirror.oci.errors import MirrorError
 
@@ -18,8 +19,8 @@ _BY_FAMILY: dict[type[MirrorError], int] = {
     errors.NameInvalid: WRONG_USAGE,
     errors.ConfigurationFault: WRONG_USAGE,
     errors.UpstreamFault: OTHER_SIDE_FAILED,
-    errors.EngineFault: OTHER_SIDE_FAILED,
-    errors.EngineAccessDenied: LOCAL_TROUBLE,
+    engine_errors.EngineFault: OTHER_SIDE_FAILED,
+    engine_errors.EngineAccessDenied: LOCAL_TROUBLE,
     errors.StorageFault: LOCAL_TROUBLE,
     MirrorError: ANSWER_IS_NO,  # all other errors: the request was understood and cannot be met
 }

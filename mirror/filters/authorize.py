@@ -12,7 +12,8 @@ from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, MirrorError, RightMissing, Unsupported
 from mirror.oci.name_pattern import NameSpan
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.port import Blob, Page, Registry, Upload
+from mirror.registry.port import Blob, Page, Registry
+from mirror.registry.upload import Upload
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 

@@ -9,7 +9,7 @@ from mirror.access.rights import AccessAction, Guarded
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import Unsupported
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.port import Upload
+from mirror.registry.upload import Upload
 
 
 def refuse_change(*_args: object, **_kwargs: object) -> NoReturn:

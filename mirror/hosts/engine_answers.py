@@ -10,8 +10,9 @@ import json
 from typing import Any, Final
 
 from mirror.hosts.engine_api import EngineInfo, EngineVersion, InstalledPlugin, PluginSettings, PullStep
+from mirror.hosts.engine_errors import EngineProtocolError
 from mirror.oci import Digest
-from mirror.oci.errors import DigestInvalid, EngineProtocolError, MirrorError
+from mirror.oci.errors import DigestInvalid, MirrorError
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege

@@ -136,7 +136,7 @@ class RegistryLogin:
 
 
 class EngineReader(Protocol):
-    """Questions to an engine. All methods raise :class:`mirror.oci.errors.EngineFault`."""
+    """Questions to an engine. All methods raise :class:`mirror.hosts.engine_errors.EngineFault`."""
 
     async def version(self) -> EngineVersion:
         """Return the version of the engine."""
@@ -177,7 +177,7 @@ class EngineReader(Protocol):
 
 
 class EngineChanger(Protocol):
-    """Changes to the plugins of an engine. All methods raise :class:`mirror.oci.errors.EngineFault`.
+    """Changes to the plugins of an engine. All methods raise :class:`mirror.hosts.engine_errors.EngineFault`.
 
     A cancelled call closes its connection. Engines stop a pull then, and finish other changes.
     """

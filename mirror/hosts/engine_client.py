@@ -18,8 +18,8 @@ from mirror.hosts.engine_answers import (
 )
 from mirror.hosts.engine_api import EngineInfo, EngineVersion, InstalledPlugin, PullProgress, RegistryLogin
 from mirror.hosts.engine_connection import EngineCall, EngineConnection
+from mirror.hosts.engine_errors import EngineProtocolError, EngineRefused
 from mirror.oci import Digest
-from mirror.oci.errors import EngineProtocolError, EngineRefused
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.privileges import Privilege
 
@@ -33,7 +33,7 @@ class EngineClient:
     """Client of one engine. Created by :meth:`open`.
 
     Implements :class:`mirror.hosts.engine_api.EngineReader` and :class:`mirror.hosts.engine_api.EngineChanger`. Every
-    method raises :class:`mirror.oci.errors.EngineFault`.
+    method raises :class:`mirror.hosts.engine_errors.EngineFault`.
     """
 
     def __init__(self, connection: EngineConnection) -> None:

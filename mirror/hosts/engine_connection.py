@@ -16,7 +16,7 @@ from mirror import __version__
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_answers import read_json, read_message, read_step, read_stream_error
 from mirror.hosts.engine_api import PullProgress, RegistryLogin
-from mirror.oci.errors import EngineAccessDenied, EngineProtocolError, EngineRefused, EngineUnreachable
+from mirror.hosts.engine_errors import EngineAccessDenied, EngineProtocolError, EngineRefused, EngineUnreachable
 from mirror.oci.printable_text import printable
 from mirror.runtime.concurrency.threads import in_thread
 

@@ -8,18 +8,11 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from mirror.hosts.engine_api import EngineChanger, EngineReader, InstalledPlugin, PullProgress, PullStep, RegistryLogin
+from mirror.hosts.engine_errors import EngineProtocolError, EngineRefused, EngineUnreachable
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult, state_of, variables_left
 from mirror.hosts.plugin_steps import PluginStep, PluginTarget, StepKind, command_of, steps_between
-from mirror.oci.errors import (
-    Busy,
-    EngineProtocolError,
-    EngineRefused,
-    EngineUnreachable,
-    MirrorError,
-    Unsupported,
-    UpstreamUnreachable,
-)
+from mirror.oci.errors import Busy, MirrorError, Unsupported, UpstreamUnreachable
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.privileges import Privilege
 from mirror.runtime.retry_policy import RetryPolicy

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.registry.port import Blob, Page, Registry, Upload
+from mirror.registry.port import Blob, Page, Registry
+from mirror.registry.upload import Upload
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 

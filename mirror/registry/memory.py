@@ -10,8 +10,9 @@ from typing import IO
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, errors
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.registry.port import Blob, Entry, Page, Upload
+from mirror.registry.port import Blob, Entry, Page
 from mirror.registry.streams import closing_stream
+from mirror.registry.upload import Upload
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 

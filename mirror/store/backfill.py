@@ -19,8 +19,8 @@ from mirror.store.catalog.access_tables import decisions
 from mirror.store.catalog.content_tables import blobs, finished_work
 from mirror.store.catalog.plugin_rows import KEPT
 from mirror.store.content.manifest_bytes import load_manifest
-from mirror.store.records.sql_decisions import cover
-from mirror.store.records.sql_held_plugins import SqlHeldPlugins
+from mirror.store.records.admission.sql_decisions import cover
+from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 

@@ -12,8 +12,9 @@ from mirror.plugin.config.own_name import local_name
 from mirror.plugin.lint.name_checks import naming_note
 from mirror.records.absent_content import warnings_about
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
-from mirror.registry.privilege_changes import privilege_changes, read_config_of
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.sync.copies.followed_referrers import follow_referrers
+from mirror.sync.copies.privilege_changes import privilege_changes, read_config_of
 from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
 from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
@@ -24,7 +25,6 @@ from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.graph.returned_content import lacks_content
 from mirror.transfer.progress_reporting import TagProgress
-from mirror.transfer.referrer_copies import CopiedReferrers, copy_referrers
 from mirror.transfer.tag_selection import companions
 
 # Copies wait for the gate, which all repositories of the rule share. Unchanged tags only ask for their referrers.
@@ -107,7 +107,7 @@ async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag],
     # Recorded before the referrers: the tag is here already, whatever becomes of them.
     await run.note(record, row if changed else None, _event(run, plan, record), pulled=plan.pulled and changed)
     if record.error is None:
-        noted, record = record, await _follow(run, record, listed, subjects, progress, as_wanted=as_wanted)
+        noted, record = record, await follow_referrers(run, record, listed, subjects, progress, as_wanted=as_wanted)
         if record is not noted:
             await run.note(record)
     progress.done(record.outcome, record.reason)
@@ -235,70 +235,3 @@ def _row(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> MirroredTag:
         original=wanted if changes else None,
         changes=None if changes is None else changes.to_json(),
     )
-
-
-async def _follow(
-    run: RepositoryRun,
-    record: TagRecord,
-    listed: Collection[Tag],
-    subjects: set[Digest],
-    progress: TagProgress,
-    *,
-    as_wanted: bool,
-) -> TagRecord:
-    """Add the digests reached from a tag to ``subjects``. If the tag is in its wanted state, copy their referrers."""
-    count, moved_bytes, warnings = 0, 0, record.warnings
-    error: MirrorError | None = None
-    try:
-        found = await _subjects(run.mapping, record)
-        subjects |= found
-        for subject in found if as_wanted else ():
-            copied = await _copy_referrers(run, subject, listed, progress)
-            count, moved_bytes = count + copied.count, moved_bytes + copied.moved_bytes
-            warnings += copied.warnings
-    except UpstreamPaused:
-        pass  # the tag itself is here, and the next run looks for its referrers again
-    except MirrorError as failure:
-        error = failure
-    if warnings:
-        record = replace(record, warnings=warnings)
-    if count:
-        reason = ", ".join([*([record.reason] if record.reason else []), f"with {count} referrer(s)"])
-        record = replace(record, outcome=TagOutcome.COPIED, reason=reason, moved_bytes=record.moved_bytes + moved_bytes)
-    return record if error is None else record.failed(error)
-
-
-async def _copy_referrers(
-    run: RepositoryRun, subject: Digest, listed: Collection[Tag], progress: TagProgress
-) -> CopiedReferrers:
-    """Copy the referrers of a manifest, once in a run, however many tags lead to the manifest."""
-    mapping = run.mapping
-    place = CopyDestination(mapping.destination, mapping.local_repository)
-    async with run.subject_locks.hold(subject):
-        if subject in run.followed:
-            return CopiedReferrers(0, 0)
-        copied = await copy_referrers(
-            mapping.source,
-            mapping.upstream_repository,
-            subject,
-            place,
-            progress,
-            listed=listed,
-            locks=run.context.locks,
-            most=mapping.rule.most_referrers,
-        )
-        run.followed.add(subject)
-        return copied
-
-
-async def _subjects(mapping: RepositoryMapping, record: TagRecord) -> set[Digest]:
-    """Return the upstream digests reached from a local tag: its own digest and the held members of an index."""
-    digest = record.original or record.after
-    if digest is None:
-        return set()
-    manifest = await mapping.destination.get_manifest(mapping.local_repository, digest)
-    subjects = {digest}
-    for member in manifest.manifests:
-        with suppress(NotFound):  # a member may be left out
-            subjects.add((await mapping.destination.resolve(mapping.local_repository, member.digest)).digest)
-    return subjects

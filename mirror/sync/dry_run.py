@@ -15,7 +15,8 @@ from mirror.oci.errors import BlobUnknown
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.absent_content import AbsentContent, AbsentContents
 from mirror.records.derivations import Derivation, Derivations
-from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep
+from mirror.records.run_journal import RunRecorder
+from mirror.records.sync_runs import MirroredTag, Run, RunStep
 from mirror.runtime.clock import Clock
 from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext

@@ -112,7 +112,7 @@ async def plan_repository(mapping: RepositoryMapping, context: RunContext) -> Re
     absent |= {tag for tag, error in failed if isinstance(error, ManifestUnknown) and tag in rows}
     present = tuple((tag, error) for tag, error in failed if tag not in absent)
     plans, drop = await _apply_retention(mapping, context, plans, state)
-    plans = await _with_returned_content(mapping, context, plans)
+    plans = await _review_absent(mapping, context, plans)
     gone = tuple(row for tag, row in rows.items() if tag in absent)
     return RepositoryPlan(listed, tuple(plans), present, gone, drop)
 
@@ -256,9 +256,7 @@ async def _apply_retention(
     return plans, tuple(row for tag, row in held.items() if tag in dropped)
 
 
-async def _with_returned_content(
-    mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan]
-) -> list[TagPlan]:
+async def _review_absent(mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan]) -> list[TagPlan]:
     """Plan another copy of tags whose absent content a copy would bring by now. Warn about other absent content."""
     place = CopyDestination(mapping.destination, mapping.local_repository, absent=context.absent)
     source = CopySource(mapping.source, mapping.upstream_repository)

@@ -12,7 +12,8 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
 from mirror.records.absent_content import AbsentContents
 from mirror.records.derivations import Derivations
-from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
+from mirror.records.run_journal import RunRecorder
+from mirror.records.sync_runs import MirroredTag, Run, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
 from mirror.runtime.clock_jumps import ClockJumps

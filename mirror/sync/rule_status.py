@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from mirror.oci.timestamps import machine_time
-from mirror.records.sync_runs import MirroredTag, Run, RunHistory, RunOutcome, TagEvent, TagRecord
+from mirror.records.run_journal import RunHistory
+from mirror.records.sync_runs import MirroredTag, Run, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.schedule import due_at
 

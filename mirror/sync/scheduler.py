@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from mirror.oci.errors import Busy, MirrorError
-from mirror.records.sync_runs import RunHistory, TagChange, TagRecord
+from mirror.records.run_journal import RunHistory
+from mirror.records.sync_runs import TagChange, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule

@@ -12,16 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from mirror.oci import Descriptor, Digest, Tag
-from mirror.oci.errors import (
-    BlobUnknown,
-    ClientFault,
-    DigestInvalid,
-    MirrorError,
-    UpstreamFault,
-    UpstreamProtocolError,
-)
+from mirror.oci.errors import BlobUnknown, ClientFault, DigestInvalid, MirrorError, UpstreamFault, UpstreamProtocolError
 from mirror.records.absent_content import AbsentContent
-from mirror.registry.port import Blob, Upload
+from mirror.registry.port import Blob
+from mirror.registry.upload import Upload
 from mirror.transfer.blob_locks import BlobLocks, map_concurrently
 from mirror.transfer.copy_plan import CopyPlan, plan
 from mirror.transfer.graph.content_choice import EVERYTHING, ContentChoice

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.registry.port import Blob, Page, Upload
+from mirror.registry.port import Blob, Page
+from mirror.registry.upload import Upload
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import NotFound, RepositoryUnknown, Unsupported, UpstreamProtocolError, UpstreamRefused
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.registry.port import Upload
+from mirror.registry.upload import Upload
 from mirror.upstream.blob_download import blob_size
 from mirror.upstream.chunked_upload import UpstreamUpload, location_of
 from mirror.upstream.http.exchange import Answer, Request

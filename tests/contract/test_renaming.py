@@ -15,7 +15,8 @@ from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.derivations import Derivation
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.port import Registry, Upload
+from mirror.registry.port import Registry
+from mirror.registry.upload import Upload
 from mirror.transfer.derive_copy import DerivedCopyMaker, derive_beside
 from mirror.transfer.graph.places import CopyDestination
 from tests.support.builders import hold, index, plugin

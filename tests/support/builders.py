@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG, OCI_INDEX
-from mirror.registry.port import Registry, Upload
+from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
+from mirror.registry.upload import Upload
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest
 from tests.support.waiting import until

@@ -28,8 +28,9 @@ from mirror.oci.errors import (
 )
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.plugin.build.assembly import canonical_json
-from mirror.registry.port import Blob, Upload
+from mirror.registry.port import Blob
 from mirror.registry.streams import single_chunk
+from mirror.registry.upload import Upload
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.wire.ranges import RangeRequest, Span
 

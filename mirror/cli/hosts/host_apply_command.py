@@ -19,8 +19,9 @@ from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.progress_bars import byte_bars
 from mirror.cli.questions import confirmed
+from mirror.hosts.engine_errors import EngineUnreachable
 from mirror.oci import Digest
-from mirror.oci.errors import ConfigurationFault, Denied, DigestInvalid, EngineUnreachable, MirrorError, UpstreamFault
+from mirror.oci.errors import ConfigurationFault, Denied, DigestInvalid, MirrorError, UpstreamFault
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -19,7 +19,8 @@ from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
 from mirror.records.admissions import AdmissionState
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.port import Blob, Registry, Upload
+from mirror.registry.port import Blob, Registry
+from mirror.registry.upload import Upload
 from mirror.wire.ranges import RangeRequest, Span
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from mirror.hosts.checks.host_facts import HostFacts, RegistryAnswer
 from mirror.hosts.checks.host_files import read_host_files, why_unseen
 from mirror.hosts.engine_api import EngineReader
-from mirror.oci.errors import EngineRefused
+from mirror.hosts.engine_errors import EngineRefused
 from mirror.runtime.concurrency.threads import in_thread
 
 _ROOT: Final = Path("/")

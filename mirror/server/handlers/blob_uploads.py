@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from mirror.access.rights import AccessAction
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import DigestInvalid, TooManyRequests
-from mirror.registry.port import Upload
+from mirror.registry.upload import Upload
 from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext
 from mirror.wire.ranges import Span, parse_chunk_range, upload_range

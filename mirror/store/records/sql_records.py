@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from mirror.store.records.admission.sql_admissions import SqlAdmissions
+from mirror.store.records.admission.sql_decisions import SqlDecisions
+from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
+from mirror.store.records.admission.sql_verdicts import SqlVerdicts
 from mirror.store.records.sql_absent_content import SqlAbsentContent
-from mirror.store.records.sql_admissions import SqlAdmissions
-from mirror.store.records.sql_decisions import SqlDecisions
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
-from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.store.records.sql_hosts import SqlHosts
 from mirror.store.records.sql_incomplete_manifests import SqlIncompleteManifests
 from mirror.store.records.sql_origins import SqlOrigins
@@ -15,7 +16,6 @@ from mirror.store.records.sql_readings import SqlReadings
 from mirror.store.records.sql_sync_runs import SqlSyncRuns
 from mirror.store.records.sql_tag_owners import SqlTagOwners
 from mirror.store.records.sql_users import SqlUsers
-from mirror.store.records.sql_verdicts import SqlVerdicts
 from mirror.store.store_services import StoreServices
 
 

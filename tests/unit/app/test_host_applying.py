@@ -16,9 +16,10 @@ from mirror.app.host_applying import HostPlanner
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease
 from mirror.hosts.engine_answers import read_info
 from mirror.hosts.engine_api import RegistryLogin
+from mirror.hosts.engine_errors import EngineRefused
 from mirror.hosts.plugin_steps import StepKind
 from mirror.oci import Digest, Manifest, Reference, Repository, Tag
-from mirror.oci.errors import Denied, EngineRefused, ManifestUnknown, Unsupported, UpstreamUnreachable
+from mirror.oci.errors import Denied, ManifestUnknown, Unsupported, UpstreamUnreachable
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.registry.memory import MemoryRegistry

@@ -13,7 +13,7 @@ from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.rootfs.platform import Platform
 from mirror.records.admissions import AdmissionState
-from mirror.store.records.sql_verdicts import SqlVerdicts
+from mirror.store.records.admission.sql_verdicts import SqlVerdicts
 from tests.support.admission import (
     GROWN,
     HERE,

@@ -12,7 +12,7 @@ from mirror.filters.admission.blob_gate import BlobGate
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import BlobUnknown, Denied
 from mirror.plugin.policy.admission_policy import Policy
-from mirror.store.records.sql_held_plugins import SqlHeldPlugins
+from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.wire.ranges import RangeRequest
 from tests.support.admission import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World, admission_records
 

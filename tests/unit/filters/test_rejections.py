@@ -15,7 +15,7 @@ from mirror.oci.errors import Denied
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.records.admissions import AdmissionState, Subject
 from mirror.runtime.clock import SystemClock
-from mirror.store.records.sql_verdicts import SqlVerdicts
+from mirror.store.records.admission.sql_verdicts import SqlVerdicts
 from tests.support.admission import HERE, HOST, OTHER, ROOT, TAG, World, admission_records, decision
 
 POLICIES = {"no rules": None, "rules": Policy([PolicyRule("all", PolicyAction.ALLOW)])}

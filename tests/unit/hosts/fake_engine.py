@@ -18,10 +18,10 @@ from mirror.hosts.engine_api import (
     PullStep,
     RegistryLogin,
 )
+from mirror.hosts.engine_errors import EngineRefused, EngineUnreachable
 from mirror.hosts.host_plan import HostPlan, plan_plugin, plan_removal
 from mirror.hosts.plugin_values import same_content
 from mirror.oci import Digest
-from mirror.oci.errors import EngineRefused, EngineUnreachable
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege
 from mirror.plugin.config.settable import list_settings

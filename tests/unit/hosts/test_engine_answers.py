@@ -22,7 +22,7 @@ from mirror.hosts.engine_answers import (
     read_version,
 )
 from mirror.hosts.engine_api import EngineInfo, EngineVersion, PullStep
-from mirror.oci.errors import EngineProtocolError
+from mirror.hosts.engine_errors import EngineProtocolError
 from mirror.plugin.config.privileges import Privilege
 from tests.unit.hosts.content import INFO, PLUGIN, VERSION
 

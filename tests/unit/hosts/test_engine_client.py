@@ -17,8 +17,14 @@ from mirror.hosts import engine_connection
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_api import PullStep, RegistryLogin
 from mirror.hosts.engine_client import EngineClient
+from mirror.hosts.engine_errors import (
+    EngineAccessDenied,
+    EngineFault,
+    EngineProtocolError,
+    EngineRefused,
+    EngineUnreachable,
+)
 from mirror.oci import Digest
-from mirror.oci.errors import EngineAccessDenied, EngineFault, EngineProtocolError, EngineRefused, EngineUnreachable
 from mirror.plugin.config.privileges import Privilege
 from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.hosts.content import INFO, PLUGIN, VERSION, encoded

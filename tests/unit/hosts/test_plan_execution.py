@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from mirror.hosts.desired_plugin import DesiredPlugin
 from mirror.hosts.engine_api import InstalledPlugin
+from mirror.hosts.engine_errors import EngineProtocolError, EngineUnreachable
 from mirror.hosts.host_plan import HostPlan
 from mirror.hosts.plan_execution import PlanExecution
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginTarget, steps_between
 from mirror.hosts.plugin_values import effective_values, same_content
 from mirror.oci import Digest, Reference
-from mirror.oci.errors import EngineProtocolError, EngineUnreachable, Unsupported, UpstreamUnreachable
+from mirror.oci.errors import Unsupported, UpstreamUnreachable
 from tests.unit.hosts.fake_engine import GONE, LOST, MISSING, REFUSED, FakeEngine, env, release
 
 MOUNT = {"Name": "data", "Destination": "/data", "Type": "bind", "Options": ["rbind"], "Settable": ["source"]}

@@ -1,3 +1,4 @@
+from mirror.hosts import engine_errors
 from mirror.oci import errors
 from mirror.oci.errors import MirrorError
 
@@ -22,7 +23,7 @@ def test_only_what_may_pass_is_temporary():
         errors.UpstreamUnreachable,
         errors.CircuitOpen,
         errors.UpstreamBusy,
-        errors.EngineUnreachable,
+        engine_errors.EngineUnreachable,
         errors.Busy,
         errors.TooManyRequests,
         errors.TooManyOpenFiles,

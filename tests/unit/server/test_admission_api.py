@@ -22,7 +22,7 @@ from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.approval_token import ApprovalToken
 from mirror.server.api.operators import Operator
 from mirror.settings import load
-from mirror.store.records.sql_admissions import SqlAdmissions
+from mirror.store.records.admission.sql_admissions import SqlAdmissions
 from mirror.store.registry import Store
 from tests.support.builders import push_image
 

@@ -12,7 +12,7 @@ from mirror.oci import Repository
 from mirror.oci.errors import TooManyRequests, UploadUnknown
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.port import Upload
+from mirror.registry.upload import Upload
 from mirror.server.http.server_limits import ServerLimits
 from tests.support.served import LAYER, REPOSITORY, Served, digest, served, until_held
 

@@ -18,14 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, insert, select
 
 from mirror.oci import Digest, Tag
-from mirror.oci.errors import (
-    BlobUnknown,
-    CatalogFault,
-    ManifestBlobUnknown,
-    ManifestInvalid,
-    StorageFault,
-    StorageFull,
-)
+from mirror.oci.errors import BlobUnknown, CatalogFault, ManifestBlobUnknown, ManifestInvalid, StorageFault, StorageFull
 from mirror.registry.port import Page
 from mirror.runtime.current_client import CLIENT
 from mirror.store.catalog import rows

@@ -11,14 +11,7 @@ from typing import Any
 import pytest
 
 from mirror.oci import Digest, Manifest, Repository, Tag
-from mirror.oci.errors import (
-    CircuitOpen,
-    MirrorError,
-    NotFound,
-    UpstreamBusy,
-    UpstreamPaused,
-    UpstreamRefused,
-)
+from mirror.oci.errors import CircuitOpen, MirrorError, NotFound, UpstreamBusy, UpstreamPaused, UpstreamRefused
 from mirror.oci.media_types import OCI_INDEX
 from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import RunOutcome, TagOutcome

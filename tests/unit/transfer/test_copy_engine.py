@@ -21,7 +21,8 @@ from mirror.oci.errors import (
 from mirror.oci.media_types import OCI_LAYER_GZIP
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
-from mirror.registry.port import Blob, Upload
+from mirror.registry.port import Blob
+from mirror.registry.upload import Upload
 from mirror.store.registry import Store
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import BLOBS_AT_ONCE, copy_graph

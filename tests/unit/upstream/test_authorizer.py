@@ -10,13 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.errors import (
-    UpstreamBusy,
-    UpstreamFault,
-    UpstreamProtocolError,
-    UpstreamRefused,
-    UpstreamUnreachable,
-)
+from mirror.oci.errors import UpstreamBusy, UpstreamFault, UpstreamProtocolError, UpstreamRefused, UpstreamUnreachable
 from mirror.upstream.auth.auth_steps import Attempt, AuthReply, ChallengeRequest, LoginRequired, TokenRequest
 from mirror.upstream.auth.authorizer import Authorizer
 from mirror.upstream.auth.credentials import Credentials

@@ -15,7 +15,7 @@ from mirror.store.catalog import rows
 from mirror.store.catalog.access_tables import decisions, rejections
 from mirror.store.catalog.content_tables import plugin_blobs
 from mirror.store.catalog.plugin_rows import KEPT
-from mirror.store.records.sql_held_plugins import SqlHeldPlugins
+from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.store.store_services import StoreServices
 
 #: Most manifests with the same config that are read when one of them is rejected. The rejection covers others when a

@@ -20,8 +20,8 @@ from mirror.store.catalog.content_tables import (
     repositories,
     tags,
 )
-from mirror.store.records.sql_decisions import COVERED, foremost, read_decision, read_rejection
-from mirror.store.records.sql_verdicts import CHOSEN, OF_BEFORE, read_verdict, undecided_by_policy
+from mirror.store.records.admission.sql_decisions import COVERED, foremost, read_decision, read_rejection
+from mirror.store.records.admission.sql_verdicts import CHOSEN, OF_BEFORE, read_verdict, undecided_by_policy
 from mirror.store.store_services import StoreServices
 
 _REJECTED_THERE = select(plugin_blobs.c.repository, plugin_blobs.c.manifest.label("digest")).join(

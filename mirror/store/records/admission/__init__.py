@@ -1,0 +1,1 @@
+"""Records of admission in the catalog: approvals, decisions, verdicts, held plugins."""
