@@ -20,7 +20,7 @@ from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
 from mirror.settings.upstream_settings import UpstreamSettings
-from mirror.store.content.disk_room import KeptFree
+from mirror.store.content.kept_free import KeptFree
 from mirror.store.uploads.session_limits import SessionLimits
 
 _URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mirror.oci.errors import StorageFault, StorageFull
-from mirror.store.content.disk_room import DiskRoom, KeptFree
+from mirror.store.content.disk_room import DiskRoom
+from mirror.store.content.kept_free import KeptFree
 
 MIB = 1024 * 1024
 FOLDER = Path("/data")
