@@ -237,8 +237,7 @@ class TooManyOpenFiles(StorageFault):
     @classmethod
     def while_doing(cls, what: str) -> TooManyOpenFiles:
         """Return the error for an action, such as ``"store an upload"``."""
-        fix = "try again later, or raise the limit of open files (ulimit -n, LimitNOFILE=)"
-        return cls(f"cannot {what}: too many open files; fix: {fix}", retry_after_seconds=1)
+        return cls(f"cannot {what}: too many open files; fix: retry, or raise ulimit -n", retry_after_seconds=1)
 
 
 class StorageDamaged(StorageFault):

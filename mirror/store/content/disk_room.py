@@ -47,7 +47,7 @@ class DiskRoom:
     def __init__(
         self,
         folder: Path,
-        kept: KeptFree = KeptFree(),
+        kept: KeptFree,
         measure: Callable[[Path], os.statvfs_result] = os.statvfs,
     ) -> None:
         self._folder = folder

@@ -106,4 +106,4 @@ def test_inodes_are_kept_too(room: DiskRoom, disk: Disk, inodes: int, free_inode
 
 def test_a_disk_that_cannot_be_measured(tmp_path: Path) -> None:
     with pytest.raises(StorageFault, match="cannot measure the disk"):
-        DiskRoom(tmp_path / "missing").require()
+        DiskRoom(tmp_path / "missing", KeptFree()).require()
