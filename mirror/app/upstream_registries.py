@@ -111,7 +111,7 @@ def _policy(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
             zone=ZoneInfo(limits.time_zone),
             # Limits apply to all processes on the data folder together, which count in files of this folder.
             # Nothing is charged where no request is sent, and the folder may be read-only then.
-            shared_folder=None if offline else settings.storage.path.expanduser() / "limits",
+            shared_folder=None if settings.offline else settings.storage.path.expanduser() / "limits",
         ),
         lists=ListBounds.of(limits.list_entries),
         offline=offline,

@@ -45,8 +45,8 @@
     ├── Busy                         another caller is doing this right now; temporary
     └── ConfigurationFault           the configuration or the command line is wrong
 
-Every error carries a message for people and ``detail``, a flat mapping for programs. ``temporary`` is True if the same
-request may succeed later; only temporary errors are retried. ``reason`` is the label of an error in metrics and logs.
+An error has a message for people and ``detail``, a flat mapping for programs. Only errors that are ``temporary`` are
+retried, because the request may succeed later. ``reason`` is the label in metrics and logs.
 """
 
 from __future__ import annotations
@@ -239,20 +239,12 @@ class TooManyOpenFiles(StorageFault):
     """The process or the system has no file descriptor left."""
 
     temporary = True
-
-    @staticmethod
-    def is_reason_of(error: OSError) -> bool:
-        """Return True if an error of the system means this."""
-        return error.errno in {errno.EMFILE, errno.ENFILE}
+    ERRNOS: ClassVar = frozenset({errno.EMFILE, errno.ENFILE})
 
     @classmethod
     def while_doing(cls, what: str) -> TooManyOpenFiles:
         """Return the error for an action, such as ``"store an upload"``."""
-        return cls(
-            f"cannot {what}: too many open files; fix: try again later, or raise the limit of open files (ulimit -n, "
-            "LimitNOFILE=)",
-            retry_after_seconds=1,
-        )
+        return cls(f"cannot {what}: too many open files; fix: retry, or raise ulimit -n", retry_after_seconds=1)
 
 
 class StorageDamaged(StorageFault):

@@ -20,7 +20,7 @@ from mirror.settings.pull_through_settings import ProxySettings, PullThroughSett
 from mirror.settings.section import Section
 from mirror.settings.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
 from mirror.settings.upstream_settings import UpstreamSettings
-from mirror.store.content.disk_room import KeptFree
+from mirror.store.content.kept_free import KeptFree
 from mirror.store.uploads.session_limits import SessionLimits
 
 #: The classes that enforce the limits own the defaults, so that both cannot differ.

@@ -67,7 +67,7 @@ def _of_disk(error: OSError, doing: str) -> StorageFault:
         if file is not None and _lacks_inodes(Path(file)):
             return StorageFull(f"{named} (no inode is left); fix: delete files on this disk and repeat the request")
         return StorageFull(f"{what}; fix: free some space and repeat the request")
-    if TooManyOpenFiles.is_reason_of(error):
+    if error.errno in TooManyOpenFiles.ERRNOS:
         return TooManyOpenFiles.while_doing(doing)
     code = errno.errorcode.get(error.errno or 0, "unknown")
     if error.errno in _NO_PERMISSION:

@@ -49,7 +49,7 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
 
 def failed(error: BaseException, request_id: str) -> web.Response:
     """Build the response for an unexpected exception. The client gets the request id, the log gets the traceback."""
-    if isinstance(error, OSError) and TooManyOpenFiles.is_reason_of(error):
+    if isinstance(error, OSError) and error.errno in TooManyOpenFiles.ERRNOS:
         return refused(TooManyOpenFiles.while_doing("answer the request"), request_id)
     _log.error("request failed unexpectedly", exc_info=error)
     message = f"internal error; the server's log has the cause under request {request_id}"

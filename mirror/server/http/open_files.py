@@ -18,7 +18,7 @@ def handle_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     asyncio reports each connection that it cannot accept, with a stack trace. It tries again after one second.
     """
     error = context.get("exception")
-    if isinstance(error, OSError) and TooManyOpenFiles.is_reason_of(error):
+    if isinstance(error, OSError) and error.errno in TooManyOpenFiles.ERRNOS:
         SHORTAGE.add("")
     else:
         loop.default_exception_handler(context)

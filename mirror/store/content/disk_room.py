@@ -10,32 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
 from mirror.oci.byte_sizes import shown_size
 from mirror.oci.errors import StorageFull
+from mirror.store.content.kept_free import KeptFree
 from mirror.store.storage_errors import storage_faults
 
 #: Files and folders that one upload needs until it is stored.
 _INODES_OF_AN_UPLOAD: Final = 3
 #: Largest share of all inodes of a disk that is left free, so that a tiny disk can be used too.
 _LARGEST_SHARE_OF_INODES: Final = 1 / 10
-
-
-@dataclass(frozen=True, slots=True)
-class KeptFree:
-    """The part of the disk that new content must leave free.
-
-    Attributes:
-        size_bytes: number of bytes.
-        inodes: number of inodes. On a small disk it is at most a tenth of all inodes.
-    """
-
-    size_bytes: int = 0
-    inodes: int = 0
 
 
 class GrowingFile(Protocol):
@@ -60,7 +47,7 @@ class DiskRoom:
     def __init__(
         self,
         folder: Path,
-        kept: KeptFree = KeptFree(),
+        kept: KeptFree,
         measure: Callable[[Path], os.statvfs_result] = os.statvfs,
     ) -> None:
         self._folder = folder

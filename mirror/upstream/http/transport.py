@@ -241,7 +241,7 @@ class Transport:
             if outgoing.error is not None:
                 breaker.record_abandoned(permit)
                 raise outgoing.error from None
-            if isinstance(error, OSError) and errors.TooManyOpenFiles.is_reason_of(error):
+            if isinstance(error, OSError) and error.errno in errors.TooManyOpenFiles.ERRNOS:
                 breaker.record_abandoned(permit)  # the fault is on this side
                 raise errors.TooManyOpenFiles.while_doing(f"connect to {url.host}") from error
             kind, what = connection_fault(error)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mirror.oci.errors import StorageFault, StorageFull
-from mirror.store.content.disk_room import DiskRoom, KeptFree
+from mirror.store.content.disk_room import DiskRoom
+from mirror.store.content.kept_free import KeptFree
 
 MIB = 1024 * 1024
 FOLDER = Path("/data")
@@ -105,4 +106,4 @@ def test_inodes_are_kept_too(room: DiskRoom, disk: Disk, inodes: int, free_inode
 
 def test_a_disk_that_cannot_be_measured(tmp_path: Path) -> None:
     with pytest.raises(StorageFault, match="cannot measure the disk"):
-        DiskRoom(tmp_path / "missing").require()
+        DiskRoom(tmp_path / "missing", KeptFree()).require()

@@ -11,7 +11,7 @@ import pytest
 from mirror.oci import Descriptor, Digest, Manifest, Tag
 from mirror.oci.errors import NotFound, StorageFull
 from mirror.registry.port import Registry
-from mirror.store.content.disk_room import KeptFree
+from mirror.store.content.kept_free import KeptFree
 from mirror.store.registry import Store
 from tests.harness.disks import fill_inodes
 from tests.harness.disks import small_disk as small_disk_of

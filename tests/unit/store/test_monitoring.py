@@ -16,8 +16,8 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
 from mirror.registry.streams import single_chunk
 from mirror.store.catalog import database, generation
-from mirror.store.content.disk_room import KeptFree
 from mirror.store.content.filesystem import Filesystem
+from mirror.store.content.kept_free import KeptFree
 from mirror.store.content.volume import DiskSpace
 from mirror.store.monitoring import StoreContents
 from mirror.store.registry import Store
