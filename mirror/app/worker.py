@@ -190,7 +190,12 @@ def _readiness(store: Store, *, is_read_only: bool) -> dict[str, Check]:
     monitoring = store.monitoring
     if is_read_only:
         return {"store": monitoring.probe_reading, "catalog": monitoring.probe_catalog}
-    return {"store": monitoring.probe_volume, "space": monitoring.require_room, "catalog": monitoring.probe_catalog}
+    return {
+        "store": monitoring.probe_volume,
+        "space": monitoring.require_room,
+        "catalog": monitoring.probe_catalog,
+        "files": monitoring.probe_files,
+    }
 
 
 def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], slot: WorkerSlot) -> RuleScheduler:

@@ -21,11 +21,8 @@ from mirror.store.content.blob_files import FilesystemBlobStorage
 from mirror.store.content.data_layout import DataLayout, is_ours
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
-<<<<<<< HEAD
 from mirror.store.content.folder_access import require_access
-=======
 from mirror.store.content.kept_free import KeptFree
->>>>>>> i13-g
 from mirror.store.content.volume import Volume
 from mirror.store.deleter import StoreDeleter
 from mirror.store.lister import StoreLister
