@@ -11,11 +11,11 @@ from mirror.oci.errors import MirrorError, NotFound, UpstreamPaused
 from mirror.plugin.config.own_name import local_name
 from mirror.plugin.lint.name_checks import naming_note
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
-from mirror.registry.privilege_changes import privilege_changes, read_config_of
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
 from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
+from mirror.sync.source.privilege_changes import privilege_changes, read_config_of
 from mirror.sync.tag_decision import TagAction
 from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
