@@ -16,7 +16,7 @@ from mirror.records.admissions import Subject
 from mirror.records.origins import Origin
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
 from mirror.store.content.manifest_bytes import load_manifest
-from mirror.store.records import sql_held_plugins
+from mirror.store.records.admission import sql_held_plugins
 from mirror.store.records.admission.sql_decisions import content_of
 from mirror.store.registry import Store
 from tests.support.builders import manifest_of, push_blob, push_image

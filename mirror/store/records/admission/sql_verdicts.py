@@ -15,7 +15,7 @@ from mirror.records.verdicts import NO_POLICY, Baseline
 from mirror.store.catalog import rows
 from mirror.store.catalog.access_tables import decisions, rejections, verdicts
 from mirror.store.catalog.content_tables import plugin_blobs
-from mirror.store.records import sql_decisions as decided
+from mirror.store.records.admission import sql_decisions as decided
 from mirror.store.store_services import StoreServices
 
 #: The fingerprint in verdicts of a program version that had no fingerprints of policies.
