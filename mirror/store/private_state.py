@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from mirror.store.catalog.catalog_loss import require_catalog
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.folder_access import require_reading
 from mirror.store.storage_errors import storage_faults
 from mirror.store.storage_threads import in_thread
 
@@ -50,6 +51,7 @@ def private_state(root: Path) -> Iterator[Path]:
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plugin-mirror-"))
             state = Path(made)
             layout, copy = DataLayout(root), DataLayout(root, state)
+            require_reading(layout)
             require_catalog(layout)
             if layout.catalog.exists():
                 _copy_catalog(layout.catalog, copy.catalog)

@@ -65,7 +65,8 @@ def _of_disk(error: OSError, doing: str) -> StorageFault:
     named = what if file is None else f"{what}: {os.fspath(file)}"
     if error.errno in _NO_SPACE:
         if file is not None and _lacks_inodes(Path(file)):
-            return StorageFull(f"{named} (no inode is left); fix: delete files on this disk and repeat the request")
+            message = f"{named} (no inode is left); fix: delete files on this disk and repeat the request"
+            return StorageFull(message, path=os.fspath(file))
         return StorageFull(f"{what}; fix: free some space and repeat the request")
     if error.errno in TooManyOpenFiles.ERRNOS:
         return TooManyOpenFiles.while_doing(doing)
