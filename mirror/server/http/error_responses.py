@@ -33,8 +33,8 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
             _log.warning("request failed", **fields)
         else:
             _log.error("request failed", **fields, exc_info=error)
-    if isinstance(error, StorageFault) and (status == 500 or "path" in detail):
-        # Such messages name files and users of this machine. Only its operator needs them.
+    if isinstance(error, StorageFault) and "path" in detail:
+        # The message names a file of this machine, and perhaps its owner. Only the operator needs them.
         message = f"the storage of this registry failed; the server's log has the cause under request {request_id}"
         detail = {"request_id": request_id}
     answer = _answer(status, code, message, detail)

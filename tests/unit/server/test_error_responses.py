@@ -4,16 +4,18 @@ import json
 
 import pytest
 
-from mirror.oci.errors import CatalogFault, StorageFault, StorageFull
+from mirror.oci.errors import CatalogFault, StorageDamaged, StorageFault, StorageFull
 from mirror.server.http.error_responses import refused
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        StorageFault("cannot read a blob: Permission denied: /srv/data/blobs/ab", errno="EACCES"),
+        StorageFault("cannot read a blob: Permission denied: /srv/data/blobs/ab", path="/srv/data/blobs/ab"),
         StorageFault("/srv/data/uploads belongs to root", path="/srv/data/uploads", owner="root"),
-        CatalogFault("cannot read the catalog: disk I/O error (/srv/data/catalog.sqlite)"),
+        CatalogFault(
+            "cannot read the catalog: disk I/O error (/srv/data/catalog.sqlite)", path="/srv/data/catalog.sqlite"
+        ),
         StorageFull("cannot store: No space left: /srv/data/catalog.sqlite (no inode is left)", path="/srv/data"),
     ],
 )
@@ -26,7 +28,14 @@ def test_clients_are_not_told_files_and_users_of_the_machine(error: StorageFault
     assert said["detail"] == {"request_id": "c0ffee-1"}
 
 
-def test_clients_are_told_that_content_does_not_fit() -> None:
-    body = refused(StorageFull("48.0 MiB do not fit; fix: free some space", free_bytes=7), "c0ffee-1").body
+@pytest.mark.parametrize(
+    "error",
+    [
+        StorageFull("48.0 MiB do not fit; fix: free some space", free_bytes=7),
+        StorageDamaged("the file of sha256:00 is missing from the disk"),
+    ],
+)
+def test_clients_are_told_other_faults_of_the_storage(error: StorageFault) -> None:
+    body = refused(error, "c0ffee-1").body
     assert isinstance(body, bytes)
-    assert json.loads(body)["errors"][0]["message"] == "48.0 MiB do not fit; fix: free some space"
+    assert json.loads(body)["errors"][0]["message"] == error.message
