@@ -47,7 +47,7 @@ def private_state(root: Path) -> Iterator[Path]:
         StorageFault, StorageFull: the data folder cannot be read, or the copy cannot be written.
     """
     with ExitStack() as stack:
-        with storage_faults(f"copy the catalog of {root}"):
+        with storage_faults(f"copy the catalog of {root} to $TMPDIR"):
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plugin-mirror-"))
             state = Path(made)
             layout, copy = DataLayout(root), DataLayout(root, state)
@@ -64,7 +64,7 @@ def private_state(root: Path) -> Iterator[Path]:
 async def opened_private_state(root: Path) -> AsyncIterator[Path]:
     """Yield the folder of :func:`private_state` without blocking the event loop."""
     with ExitStack() as stack:
-        yield await in_thread("copy the catalog", stack.enter_context, private_state(root))
+        yield await in_thread("copy the catalog to $TMPDIR", stack.enter_context, private_state(root))
 
 
 def _copy_catalog(catalog: Path, copy: Path) -> None:
