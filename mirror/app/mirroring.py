@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
-from mirror.app.services import Services, open_services, open_store
+from mirror.app.services import Services, has_data_folder, open_services, open_store
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -83,7 +83,7 @@ async def mirror_statuses(settings: Settings) -> list[RuleStatus]:
 async def _existing_store(settings: Settings) -> AsyncIterator[Store]:
     """Open the store. Without a data folder, open an empty store in a temporary folder."""
     path = settings.storage.path.expanduser()
-    if path.is_dir():
+    if has_data_folder(path):
         async with open_store(settings, only_reads=True) as store:
             yield store
         return

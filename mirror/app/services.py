@@ -24,6 +24,7 @@ from mirror.settings import Settings
 from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
+from mirror.store.storage_errors import storage_faults
 
 if TYPE_CHECKING:
     from mirror.upstream.registry import UpstreamRegistry
@@ -63,9 +64,15 @@ async def open_store(
         )
 
 
+def has_data_folder(path: Path) -> bool:
+    """Return True if the data folder exists. Raises StorageFault if a folder around it is closed to this user."""
+    with storage_faults("open the data folder"):
+        return path.is_dir()
+
+
 def require_data_folder(path: Path) -> None:
-    """Check that the data folder exists. Raises ConfigurationFault."""
-    if not path.is_dir():
+    """Check that the data folder exists. Raises ConfigurationFault, and StorageFault as :func:`has_data_folder`."""
+    if not has_data_folder(path):
         raise ConfigurationFault(
             f"no data folder {path}; fix: set --data or storage.path ('plugin-mirror serve' and 'sync' create a folder)"
         )

@@ -6,11 +6,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import time
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from mirror.settings import Settings
 from mirror.settings.listen_address import HostPort
 from mirror.settings.upstream_settings import CredentialSettings, UpstreamSettings
+from mirror.store.private_state import can_write
 from mirror.upstream.auth.login_files import FileLogin, LoginSource
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls
@@ -109,10 +111,16 @@ def _policy(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
                 for window in limits.bandwidth
             ),
             zone=ZoneInfo(limits.time_zone),
-            # Limits apply to all processes on the data folder together, which count in files of this folder.
-            # Nothing is charged where no request is sent, and the folder may be read-only then.
-            shared_folder=None if settings.offline else settings.storage.path.expanduser() / "limits",
+            shared_folder=None if settings.offline else _shared_limits(settings.storage.path.expanduser()),
         ),
         lists=ListBounds.of(limits.list_entries),
         offline=offline,
     )
+
+
+def _shared_limits(data: Path) -> Path | None:
+    """Return the folder of the limits that all processes on a data folder share; None for limits of this process.
+
+    A dry run may find no data folder, or one that it cannot write to, and must not create it.
+    """
+    return data / "limits" if data.exists() and can_write(data) else None

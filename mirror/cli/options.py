@@ -18,7 +18,10 @@ ConfigOption = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", "-d", metavar="DIR", help="Data folder. Overrides storage.path of the configuration."),
+    # Whether the folder can be read is checked where it is opened, with a message that names its owner.
+    typer.Option(
+        "--data", "-d", metavar="DIR", readable=False, help="Data folder. Overrides storage.path of the configuration."
+    ),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI image layout to this tar file.")

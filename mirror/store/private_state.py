@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from mirror.store.catalog.catalog_loss import require_catalog
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.folder_access import require_reading
 from mirror.store.storage_errors import storage_faults
 from mirror.store.storage_threads import in_thread
 
@@ -46,10 +47,11 @@ def private_state(root: Path) -> Iterator[Path]:
         StorageFault, StorageFull: the data folder cannot be read, or the copy cannot be written.
     """
     with ExitStack() as stack:
-        with storage_faults(f"copy the catalog of {root}"):
+        with storage_faults(f"copy the catalog of {root} to $TMPDIR"):
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plugin-mirror-"))
             state = Path(made)
             layout, copy = DataLayout(root), DataLayout(root, state)
+            require_reading(layout)
             require_catalog(layout)
             if layout.catalog.exists():
                 _copy_catalog(layout.catalog, copy.catalog)
@@ -62,7 +64,7 @@ def private_state(root: Path) -> Iterator[Path]:
 async def opened_private_state(root: Path) -> AsyncIterator[Path]:
     """Yield the folder of :func:`private_state` without blocking the event loop."""
     with ExitStack() as stack:
-        yield await in_thread("copy the catalog", stack.enter_context, private_state(root))
+        yield await in_thread("copy the catalog to $TMPDIR", stack.enter_context, private_state(root))
 
 
 def _copy_catalog(catalog: Path, copy: Path) -> None:

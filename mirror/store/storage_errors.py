@@ -65,14 +65,17 @@ def _of_disk(error: OSError, doing: str) -> StorageFault:
     named = what if file is None else f"{what}: {os.fspath(file)}"
     if error.errno in _NO_SPACE:
         if file is not None and _lacks_inodes(Path(file)):
-            return StorageFull(f"{named} (no inode is left); fix: delete files on this disk and repeat the request")
+            message = f"{named} (no inode is left); fix: delete files on this disk and repeat the request"
+            return StorageFull(message, path=os.fspath(file))
         return StorageFull(f"{what}; fix: free some space and repeat the request")
     if error.errno in TooManyOpenFiles.ERRNOS:
         return TooManyOpenFiles.while_doing(doing)
-    code = errno.errorcode.get(error.errno or 0, "unknown")
+    detail = {"errno": errno.errorcode.get(error.errno or 0, "unknown")}
+    if file is not None:
+        detail["path"] = os.fspath(file)
     if error.errno in _NO_PERMISSION:
-        return StorageFault(f"{named}; fix: give this user access, or only read: serve --read-only", errno=code)
-    return StorageFault(named, errno=code)
+        return StorageFault(f"{named}; fix: give this user access, or only read: serve --read-only", **detail)
+    return StorageFault(named, **detail)
 
 
 def _lacks_inodes(file: Path) -> bool:
@@ -95,9 +98,11 @@ def _of_database(error: SQLAlchemyError | sqlite3.Error, doing: str, catalog: Pa
         return _of_disk(found, doing)
     if code == sqlite3.SQLITE_BUSY:
         return CatalogFault(
-            f"cannot {doing}: another process keeps {catalog} locked ({cause}); fix: end that process", code=name
+            f"cannot {doing}: another process keeps {catalog} locked ({cause}); fix: end that process",
+            code=name,
+            path=str(catalog),
         )
-    return CatalogFault(f"cannot {doing}: {cause} ({catalog})", code=name)
+    return CatalogFault(f"cannot {doing}: {cause} ({catalog})", code=name, path=str(catalog))
 
 
 def _why_unusable(catalog: Path) -> OSError | None:

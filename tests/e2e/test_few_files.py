@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -64,12 +65,14 @@ def test_a_disk_without_inodes(tmp_path: Path) -> None:
 
 
 @contextmanager
-def descriptors(mirror: Mirror, spare: int) -> Iterator[None]:
-    """Allow the server only `spare` more open files inside the block."""
+def no_descriptor(mirror: Mirror) -> Iterator[None]:
+    """Allow the server no further open file inside the block."""
     assert mirror.pid is not None
     allowed = resource.prlimit(mirror.pid, resource.RLIMIT_NOFILE)
-    used = max(int(link.name) for link in Path(f"/proc/{mirror.pid}/fd").iterdir())
-    resource.prlimit(mirror.pid, resource.RLIMIT_NOFILE, (used + 1 + spare, allowed[1]))
+    used = {int(link.name) for link in Path(f"/proc/{mirror.pid}/fd").iterdir()}
+    # A new file gets the lowest free number. Files that are open with a higher one stay open.
+    lowest = next(number for number in count() if number not in used)
+    resource.prlimit(mirror.pid, resource.RLIMIT_NOFILE, (lowest, allowed[1]))
     try:
         yield
     finally:
@@ -81,8 +84,7 @@ def test_a_process_without_descriptors_answers_503_with_few_lines() -> None:
         push_blob(f"{mirror.url}/v2/a", BLOB)
         path = f"/v2/a/blobs/{digest_of(BLOB)}"
         assert ask(connection, path)[0] == 200
-        with descriptors(mirror, spare=0), socket.create_connection(("127.0.0.1", mirror.port)) as waiting:
-            # The descriptors below the highest one may be free: sockets that nobody accepts take them.
+        with no_descriptor(mirror), socket.create_connection(("127.0.0.1", mirror.port)) as waiting:
             taken = [ask(connection, path)[:2] for _ in range(5)]
             uploads = [ask(connection, "/v2/a/blobs/uploads/", "POST")[:2] for _ in range(5)]
             assert waiting.fileno()

@@ -152,10 +152,15 @@ def test_another_user_is_refused_before_anything_is_written(upstream: DockerRegi
     with UsersMirror(upstream.url, USER, 0o755) as mirror:
         push(one, mirror.url, "acme/driver", "1")
         before = sorted(mirror.data.rglob("*"))
-        for command in ("sync", "ls"):
-            argv = [*as_user(STRANGER, STRANGER), PROGRAM, command, "--config", str(mirror.config)]
-            refused = run(argv, check=False)
+        configured = ["--config", str(mirror.config)]
+        for command in (["sync", *configured], ["ls", *configured], ["ls", "--data", str(mirror.data)]):
+            refused = run([*as_user(STRANGER, STRANGER), PROGRAM, *command], check=False)
             assert refused.exit_code == 5
             assert f"belongs to {USER}" in refused.stderr
             assert f"sudo -u {USER} plugin-mirror" in refused.stderr
         assert sorted(mirror.data.rglob("*")) == before
+
+        mirror.folder.chmod(0o700)  # now not even the owner can get there
+        hidden = run([*as_user(USER, GROUP), PROGRAM, "ls", "--data", str(mirror.data)], check=False)
+        assert (hidden.exit_code, len(hidden.stderr.splitlines())) == (5, 1)
+        assert f"Permission denied: {mirror.data}" in hidden.stderr

@@ -46,9 +46,12 @@ class SlowLine:
             head = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n"
             connection.sendall(head.encode())
             begun, left = time.monotonic(), _content_length(stream)
-            digest = hashlib.sha256()
+            digest, is_thin = hashlib.sha256(), True
             while left:
-                is_thin = time.monotonic() - begun < self.seconds
+                if is_thin and time.monotonic() - begun >= self.seconds:
+                    is_thin = False
+                    # The rest would take minutes through a tiny buffer.
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
                 most = self.bytes_per_second // _STEPS_PER_SECOND if is_thin else 1024 * 1024
                 piece = stream.read(min(left, most))
                 if not piece:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from aiohttp import hdrs, web
 
-from mirror.oci.errors import MirrorError, TooManyOpenFiles, UpstreamFault
+from mirror.oci.errors import MirrorError, StorageFault, TooManyOpenFiles, UpstreamFault
 from mirror.runtime.current_client import CLIENT
 from mirror.server.http import header_names
 from mirror.server.http.open_files import SHORTAGE
@@ -23,7 +23,7 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
         allowed: the methods supported by the resource, for a 405 whose error does not list them.
     """
     code, status = error_body.code_and_status(error)
-    detail = error.detail
+    message, detail = error.message, error.detail
     if status >= 500:  # 4xx answers appear in the access log only
         detail = {**detail, "request_id": request_id}
         fields = {"error": str(error), "kind": type(error).__name__, "detail": error.detail}
@@ -33,7 +33,11 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
             _log.warning("request failed", **fields)
         else:
             _log.error("request failed", **fields, exc_info=error)
-    answer = _answer(status, code, error.message, detail)
+    if isinstance(error, StorageFault) and "path" in detail:
+        # The message names a file of this machine, and perhaps its owner. Only the operator needs them.
+        message = f"the storage of this registry failed; the server's log has the cause under request {request_id}"
+        detail = {"request_id": request_id}
+    answer = _answer(status, code, message, detail)
     if status == 408:  # the rest of the slow body would keep the connection busy
         answer.force_close()
     if status == 405:

@@ -104,8 +104,8 @@ class DiskRoom:
         kept_inodes = min(self._kept.inodes, int(found.f_files * _LARGEST_SHARE_OF_INODES))
         if found.f_files and found.f_favail - _INODES_OF_AN_UPLOAD < kept_inodes:
             raise StorageFull(
-                f"{found.f_favail} of {found.f_files} inodes (files and folders) are free on the disk of "
-                f"{self._folder}, and {kept_inodes} are kept free (storage.least_free_inodes); fix: delete files on "
+                f"{found.f_favail} of {found.f_files} inodes (files and folders) are free on the disk of the "
+                f"data folder, and {kept_inodes} are kept free (storage.least_free_inodes); fix: delete files on "
                 "this disk, or use a filesystem with more inodes",
                 free_inodes=found.f_favail,
             )
@@ -114,7 +114,7 @@ class DiskRoom:
         wanted = f"{shown_size(size_bytes)} do not fit: " if size_bytes else ""
         promised = f", {shown_size(promised_bytes)} of them for other uploads" if promised_bytes else ""
         return StorageFull(
-            f"{wanted}{shown_size(free_bytes)} are free on the disk of {self._folder}{promised}, and "
+            f"{wanted}{shown_size(free_bytes)} are free on the disk of the data folder{promised}, and "
             f"{shown_size(self._kept.size_bytes)} are kept free (storage.least_free_bytes); fix: free some space, or "
             "lower storage.least_free_bytes",
             free_bytes=free_bytes,

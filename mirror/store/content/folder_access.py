@@ -19,7 +19,7 @@ from mirror.oci.errors import StorageFault
 from mirror.store.content.data_layout import DataLayout
 
 _ROOT: Final = 0
-_FOLDER, _FILE = os.R_OK | os.W_OK | os.X_OK, os.R_OK | os.W_OK
+_LISTED, _FOLDER, _FILE = os.R_OK | os.X_OK, os.R_OK | os.W_OK | os.X_OK, os.R_OK | os.W_OK
 #: Folders of blobs that a look at the newest blobs searches, and files in each of these folders.
 _NEWEST_FOLDERS: Final = 4
 _LOOKED_AT: Final = 100
@@ -58,6 +58,18 @@ def require_readable(layout: DataLayout, more: Iterable[Path] = ()) -> None:
     for file in (*_newest_blobs(layout), *more):
         if not os.access(file, os.R_OK, effective_ids=True) and file.exists():
             raise _refusal(file, layout)
+
+
+def require_reading(layout: DataLayout) -> None:
+    """Check that this process may read the folders of the data folder and its catalog.
+
+    Raises:
+        StorageFault: one of them is not readable. The message names its owner and the fix.
+    """
+    # The folder comes first: nobody can tell what is in a folder that is closed to them.
+    for path, wanted in ((layout.root, _LISTED), (layout.root / "blobs", _LISTED), (layout.catalog, os.R_OK)):
+        if not os.access(path, wanted, effective_ids=True) and path.exists():
+            raise _refusal(path, layout, "read it")
 
 
 def _require(paths: Iterable[Path], layout: DataLayout) -> None:
@@ -114,8 +126,9 @@ def _require_owner(layout: DataLayout) -> None:
         )
 
 
-def _refusal(path: Path, layout: DataLayout) -> StorageFault:
+def _refusal(path: Path, layout: DataLayout, deed: str = "read and write there") -> StorageFault:
     me, owner = _name(os.geteuid()), _owner(path)
+    denied = f"{me} may not {deed}" if owner != me else f"its mode does not let {me} {deed}"
     if layout.root.stat().st_uid == os.geteuid():
         # The folder is this user's own. Somebody else has left the file behind.
         fix = f"as root: chown -R {me} {layout.root}" if owner != me else f"chmod -R u+rwX {layout.root}"
@@ -124,9 +137,7 @@ def _refusal(path: Path, layout: DataLayout) -> StorageFault:
             f"run as its owner: sudo -u {_owner(layout.root)} plugin-mirror … (if {me} serves this folder, as root: "
             f"chown -R {me} {layout.root})"
         )
-    return StorageFault(
-        f"{path} belongs to {owner}, and {me} may not read and write there; fix: {fix}", path=str(path), owner=owner
-    )
+    return StorageFault(f"{path} belongs to {owner}, and {denied}; fix: {fix}", path=str(path), owner=owner)
 
 
 def _owner(path: Path) -> str:

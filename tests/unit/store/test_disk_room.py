@@ -54,7 +54,7 @@ def test_content_leaves_the_kept_part_free(room: DiskRoom, size_bytes: int, fits
         return
     with pytest.raises(StorageFull) as told:
         room.require(size_bytes)
-    for part in ("do not fit: 100.0 MiB are free on the disk of /data", "64.0 MiB are kept free", "fix: "):
+    for part in ("do not fit: 100.0 MiB are free on the disk of the data folder", "64.0 MiB are kept free", "fix: "):
         assert part in told.value.message
     assert told.value.detail["free_bytes"] == str(100 * MIB)
 

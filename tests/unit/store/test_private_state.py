@@ -1,5 +1,6 @@
 """A data folder that is used without being changed."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mirror.oci import Digest, Tag
-from mirror.oci.errors import CatalogFault
+from mirror.oci.errors import CatalogFault, StorageFull
 from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
@@ -115,3 +116,13 @@ async def test_a_catalog_of_another_user_cannot_be_written(left: Path, monkeypat
 
     monkeypatch.setattr(os, "access", denied)
     assert not can_write(left)
+
+
+async def test_a_copy_that_does_not_fit_names_its_place(left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_paths: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    with pytest.raises(StorageFull, match=r"to \$TMPDIR: No space left on device; fix: "):
+        async with opened_private_state(left):
+            pass
