@@ -14,7 +14,6 @@ from mirror.server.handlers.blob_response import BlobResponse
 from mirror.server.http import header_names
 from mirror.server.http.prebuilt_response import PrebuiltResponse
 from mirror.server.request_context import REQUEST_ID, ROUTE, USER
-from mirror.wire.client_address import LONGEST_ADDRESS
 
 _log = structlog.get_logger(__name__)
 
@@ -59,7 +58,7 @@ class AccessLog(AbstractAccessLogger):
             request, route, status, seconds=time, received_bytes=received_bytes, sent_bytes=sent_bytes
         )
         fields: dict[str, object] = {
-            "client": self._forwarded.client_address(request)[:LONGEST_ADDRESS],
+            "client": self._forwarded.client_address(request),
             "method": request.method,
             "path": request.rel_url.raw_path[:_MAX_PATH],  # without the query, which may hold a secret
             "status": status,

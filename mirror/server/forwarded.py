@@ -116,10 +116,10 @@ class ForwardedHeaders:
 
     def client_key(self, request: web.BaseRequest) -> str:
         """Return the key the client is counted by: its address, or the /64 network of an IPv6 address."""
-        return client_key(self.client_address(request)[:LONGEST_ADDRESS])
+        return client_key(self.client_address(request))
 
     def client_address(self, request: web.BaseRequest) -> str:
-        """Return the address of the client.
+        """Return the address of the client, cut to :data:`LONGEST_ADDRESS` characters.
 
         Each trusted proxy has added the address that it got the request from to the end of ``X-Forwarded-For``. The
         client is the last address that is not a trusted proxy. Addresses before it may be forged.
@@ -129,7 +129,7 @@ class ForwardedHeaders:
             return address
         listed = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())).rsplit(",", _MOST_HOPS)
         for entry in reversed(listed[-_MOST_HOPS:]):
-            if text := entry.strip():
+            if text := entry.strip()[:LONGEST_ADDRESS]:
                 address = text
                 # If everybody counts as a proxy, the first address from the end is the client of the only proxy.
                 if self.proxies.everyone or not self.proxies.trust(text):

@@ -79,25 +79,30 @@ class RequestContext:
         if isinstance(self.registry, Guarded):
             self.registry.require(action, repository)
 
-    async def receive(self, limit_bytes: int, held_bytes: int = 0) -> AsyncIterator[bytes]:
-        """Receive the body chunk by chunk. Send "100 Continue" at the first step if the client waits for it.
+    def receive(self, limit_bytes: int, held_bytes: int = 0) -> AsyncIterator[bytes]:
+        """Check the announced length of the body, and return the body chunk by chunk.
+
+        "100 Continue" is sent at the first step if the client waits for it.
 
         Args:
             limit_bytes: most bytes accepted.
             held_bytes: bytes of earlier requests, which count towards the limit.
 
-        Yields:
+        Returns:
             The chunks of the body.
 
         Raises:
-            ContentTooLarge: the body is too long. Raised at the first step if the client announced the length.
+            ContentTooLarge: the body is too long. Raised at once if the client announced the length.
             SizeInvalid: the client disconnected, sent nothing for ``idle_seconds``, or broke the transfer coding.
             ContentTooSlow: the body is slow, and others wait for the slot it occupies.
         """
-        request, now_seconds = self.request, self.activity.now_seconds
-        announced = request.content_length
+        announced = self.request.content_length
         if announced is not None and held_bytes + announced > limit_bytes:
             raise _too_large(limit_bytes, held_bytes)
+        return self._chunks(limit_bytes, held_bytes)
+
+    async def _chunks(self, limit_bytes: int, held_bytes: int) -> AsyncIterator[bytes]:
+        request, now_seconds = self.request, self.activity.now_seconds
         # Sent only now, so that a client waiting for it learns of a refusal before it sends the body.
         if hdrs.EXPECT in request.headers and request.version >= HttpVersion11:
             with _broken_off(0):

@@ -18,6 +18,12 @@ from mirror.settings.sections import Settings
 _PREFIX: Final = "PLUGIN_MIRROR_"
 #: Variables with our prefix that are not sections. The command line reads them.
 _OTHER_VARIABLES: Final = frozenset({"config"})
+#: Messages about values of another kind than the setting, by pydantic's type of error.
+_OTHER_KIND: Final = {
+    "tuple_type": "it is not a list, such as [a, b]",
+    "dict_type": "it is not a section with keys",
+    "model_type": "it is not a section with keys",
+}
 
 
 def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -89,7 +95,7 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain(problem: ErrorDetails) -> str:
     place = [str(part) for part in problem["loc"]]
-    message = problem["msg"].removeprefix("Value error, ")
+    message = _OTHER_KIND.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         # Most unknown keys are misspelled, so the closest known key is suggested.
         close = difflib.get_close_matches(place[-1], _keys_at(place[:-1]), n=1)

@@ -280,11 +280,16 @@ class Settings(Section):
 
     def advice(self) -> list[str]:
         """Return sentences about settings that work, and should be changed all the same."""
-        if not self.server.behind_proxy:
-            return []
+        forged = "any client that reaches the server directly could forge its address"
+        if self.server.behind_proxy:
+            return [
+                f"server.behind_proxy is deprecated: {forged}; fix: list the addresses of the proxies under "
+                "server.trusted_proxies, remove behind_proxy, and let the proxies set or remove X-Forwarded-Prefix"
+            ]
         return [
-            "server.behind_proxy is deprecated: any client that reaches the server directly could forge its address; "
-            "fix: list the addresses of the proxies under server.trusted_proxies, and remove behind_proxy"
+            f"server.trusted_proxies has {network}, which is every address: {forged}; fix: list those of the proxies"
+            for network in self.server.trusted_proxies
+            if network.prefixlen == 0
         ]
 
     def shown(self) -> dict[str, Any]:

@@ -118,6 +118,17 @@ def test_01_a_limit_counts_the_bytes_and_not_what_the_header_says(limited: Clien
     assert name.client.head(name.blob(digest_of(CONTENT))).status == 404
 
 
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_01_a_length_beyond_limit_and_disk_is_the_fault_of_the_client(limited: Client, method: str) -> None:
+    name = Name(limited, f"announced/{method.lower()}")
+    location = name.begin()
+    target = location if method == "PATCH" else closing_target(location, digest_of(CONTENT))
+    request = f"{method} {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {10**18}\r\nConnection: close\r\n\r\n"
+    (answer,) = limited.raw(request.encode(), method)
+    assert (answer.status, answer.code) == (413, "SIZE_INVALID")
+    assert is_session(name.client.get(location), 204, "0-0", name)
+
+
 @algorithms
 @bodies
 @pytest.mark.parametrize("way", ["post+put", "post", "post+patch+put", "post+patch+patch+put"])

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote, urljoin
 
 import pytest
@@ -15,9 +16,9 @@ from tests.harness.command import run
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.mirror import PROGRAM, Mirror
 from tests.harness.nginx import Nginx
-from tests.harness.packing import PackedPlugin, digest_of, pack
-from tests.harness.pulling import manifest, take
-from tests.harness.pushing import push
+from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of, pack
+from tests.harness.pulling import manifest, sections, take
+from tests.harness.pushing import push, send
 from tests.harness.requirement import require
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -112,6 +113,42 @@ class TestBelowAPath:
             with DockerRegistry(more={"proxy": {"remoteurl": f"{front.url}{BELOW}/"}}) as cache:
                 assert manifest(cache.url, NAME, TAG)[2] == plugin.manifest
                 assert digest_of(take(cache.port, plugin.layer_digest, name=NAME).content) == plugin.layer_digest
+
+    def test_our_mirror_pulls_and_copies_from_below_the_path(
+        self, plugin: PackedPlugin, kind: str, tmp_path: Path
+    ) -> None:
+        """The mirror below the path asks for a login, and needs two pages for its tags."""
+        many = sorted(f"v{number}" for number in range(1001))
+        access = [{"users": ["anna"], "repositories": ["**"], "actions": ["pull"]}]
+        with below(kind, anonymous=["pull", "push"]) as (mirror, front):
+            push(plugin, f"{front.url}{BELOW}", NAME, TAG)
+            for start in range(0, len(many), 100):
+                query = "&".join(f"tag={tag}" for tag in many[start : start + 100])
+                url = f"{front.url}{BELOW}/v2/{NAME}/manifests/{plugin.manifest_digest}?{query}"
+                send("PUT", url, plugin.manifest, MANIFEST_TYPE)
+            mirror.stop()
+            run(
+                [PROGRAM, "user", "add", "anna", "--password-stdin", "--config", str(mirror.config)],
+                input_text=PASSWORD,
+            )
+            mirror._sections["server"]["anonymous"] = []
+            mirror._sections["access"] = access
+            mirror.start()
+            (tmp_path / "password").write_text(PASSWORD)
+            chained = sections(f"{front.url}{BELOW}/")
+            login = {"username": "anna", "password_file": str(tmp_path / "password")}
+            chained["upstreams"]["hub"]["credentials"] = login
+            rule = {"name": "copied", "from": f"hub/{NAME}", "to": "acme/copied", "tags": {"include": ["v99*"]}}
+            chained["mirrors"] = [rule]
+            with Mirror(sections=chained) as outer:
+                assert manifest(outer.url, NAME, TAG)[2] == plugin.manifest
+                assert digest_of(take(outer.port, plugin.layer_digest, name=NAME).content) == plugin.layer_digest
+                outer.command("sync", "copied")
+                for name, expected in (
+                    (NAME, [TAG, *many]),
+                    ("acme/copied", [tag for tag in many if tag.startswith("v99")]),
+                ):
+                    assert json.loads(ask(f"{outer.url}/v2/{name}/tags/list")[2])["tags"] == expected
 
 
 def test_two_proxies_in_a_row_and_a_forged_header(plugin: PackedPlugin) -> None:

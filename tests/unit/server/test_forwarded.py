@@ -104,6 +104,11 @@ def test_where_clients_are(forwarded: ForwardedHeaders, headers: Mapping[str, st
     assert forwarded.client_key(asked(headers)) == address
 
 
+def test_a_forged_address_is_kept_in_part_only() -> None:
+    """Look-ups are cached by address, so a long address must not fill the memory."""
+    assert ForwardedHeaders(proxies=KNOWN).client_address(asked(hops("x" * 5000))) == "x" * 64
+
+
 DIRECT = {"Host": "127.0.0.1:5000"}
 
 
