@@ -187,7 +187,8 @@ class Campaign:
         found = reading.tag(SHARED_REPOSITORY, SHARED_TAG)
         if found not in wanted:
             raise BrokenPromise(f"the shared tag points to {found}, but only {wanted} are possible")
-        tags = reading.tags(SHARED_REPOSITORY, absent=SHARED_REPOSITORY not in reading.catalog())
+        # The repository has no blobs: without the tag it is not listed, and exists only if the tag ever did.
+        tags = reading.tags(SHARED_REPOSITORY, absent=None if found is None else False)
         if tags != ([] if found is None else [SHARED_TAG]):
             raise BrokenPromise(f"{SHARED_REPOSITORY} has unexpected tags: {tags}")
         # The value is certain now, so earlier moves no longer matter.

@@ -38,8 +38,11 @@ class Reading:
         """Return the names of all repositories."""
         return self._list("/v2/_catalog", "repositories", absent=False)
 
-    def tags(self, repository: str, *, absent: bool) -> list[str]:
-        """Return the tags of a repository. With `absent`, expect that the repository does not exist."""
+    def tags(self, repository: str, *, absent: bool | None) -> list[str]:
+        """Return the tags of a repository.
+
+        With `absent`, expect that the repository does not exist. None accepts both, and returns no tags then.
+        """
         return self._list(f"/v2/{repository}/tags/list", "tags", absent=absent)
 
     def tag(self, repository: str, tag: str) -> str | None:
@@ -64,14 +67,15 @@ class Reading:
         self.checked_bytes += len(answer.body)
         return True
 
-    def _list(self, path: str, member: str, *, absent: bool) -> list[str]:
+    def _list(self, path: str, member: str, *, absent: bool | None) -> list[str]:
         found: list[str] = []
         last = ""
         while True:
             answer = self._connection.ask("GET", f"{path}?n={_PAGE}{last}")
-            if answer.status != (404 if absent else 200):
+            expected = {200, 404} if absent is None else {404 if absent else 200}
+            if answer.status not in expected:
                 raise BrokenPromise(f"{path} answered {answer.status}: {answer.body[:300]!r}")
-            if absent:
+            if answer.status == 404:
                 return []
             page = json.loads(answer.body)[member]
             found += page
