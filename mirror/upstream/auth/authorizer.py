@@ -71,7 +71,7 @@ class Authorizer:
         self._accepted_realm = ""
         self._root_challenges: tuple[float, Sequence[Challenge]] | None = None
 
-    def flow(self, scopes: tuple[str, ...]) -> Flow:
+    def flow(self, scopes: tuple[str, ...], *, repeatable: bool = True) -> Flow:
         """Authenticate one request. The flow ends when the answer to the last attempt is final.
 
         - An expired token is replaced before the request is sent.
@@ -83,6 +83,7 @@ class Authorizer:
 
         Args:
             scopes: scopes of the request. If a challenge names other scopes, those are requested instead.
+            repeatable: False for a request that is sent again after a 401 only, because it may have had an effect.
 
         Raises:
             UpstreamRefused: no token server issues a token.
@@ -98,6 +99,8 @@ class Authorizer:
                 return
             if asked and reply.status != 401:
                 self._accepted_realm = asked[-1].realm
+            if reply.status != 401 and not repeatable:
+                return
             offered = _offered(reply)
             if not offered and kept is not None and authorization == kept.header and self._is_outdated(kept, reply):
                 authorization, kept = self._without(scopes, kept), None
