@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
-from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported, UpstreamRefused
+from mirror.oci.errors import ClientFault, ManifestUnknown, NotFound, RepositoryUnknown, Unsupported, UpstreamRefused
 from mirror.registry.port import Page
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.upstream.head_requests import HeadRequests
@@ -73,9 +73,10 @@ class UpstreamLister:
         request = Request("GET", CatalogRoute(_ASKED_FOR).url(), (str(CATALOG),), _JSON)
         try:
             names = await self._names(request, "repositories", Repository.is_valid, NotFound)
-        except (UpstreamRefused, NotFound, Unsupported) as error:
+        except (UpstreamRefused, ClientFault) as error:
+            refusal = str(error).removesuffix(".")
             raise type(error)(
-                f"{error}: the upstream does not list its repositories, which a pattern in 'from:' needs; "
+                f"{refusal}; the upstream does not list its repositories, which a pattern in 'from:' needs; "
                 f"fix: name each repository, such as from: {self._session.name}/NAME",
                 **error.detail,
             ) from error

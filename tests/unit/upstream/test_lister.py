@@ -6,14 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mirror.oci import Repository, Tag
-from mirror.oci.errors import (
-    MirrorError,
-    NotFound,
-    RepositoryUnknown,
-    Unsupported,
-    UpstreamProtocolError,
-    UpstreamRefused,
-)
+from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, UpstreamProtocolError, UpstreamRefused
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from tests.support.clocks import HandClock
@@ -206,13 +199,13 @@ async def test_a_second_link_header_is_read(server: ScriptedServer, upstream: Up
     assert len((await upstream.list_tags(REPOSITORY, PageRequest())).entries) == 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405, 501])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 501])
 async def test_a_refused_catalog_names_the_way_out(
     server: ScriptedServer, upstream: UpstreamRegistry, status: int
 ) -> None:
     server.on(CATALOG, Reply(status))
     server.on("GET /v2/_catalog", Reply(status))
-    with pytest.raises((UpstreamRefused, NotFound, Unsupported), match="fix: name each repository, such as from: hub/"):
+    with pytest.raises((UpstreamRefused, ClientFault), match="fix: name each repository, such as from: hub/"):
         await upstream.list_repositories(PageRequest())
 
 
