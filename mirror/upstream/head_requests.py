@@ -29,9 +29,9 @@ class HeadRequests:
     """HEAD requests of one upstream for one kind of content.
 
     A GET replaces a HEAD that is refused or incomplete. If the GET works, and no HEAD has worked before, or three HEAD
-    in a row have failed, GET is used at once for an hour. A GET that fails too confirms the answer to HEAD. If a HEAD
-    has worked before, this GET is not repeated for a minute. Without that, HEAD may not be supported at all, and
-    could not tell when the content arrives.
+    in a row have failed, GET is used at once for an hour. A GET that fails too confirms the answer to HEAD, and is not
+    repeated for a minute if it was refused or if a HEAD has worked before. Otherwise, HEAD may not be supported at all,
+    and could not tell when missing content arrives.
 
     An upstream with a quota counts GET requests and not HEAD, and supports HEAD. There, a 404 is final, and every
     request begins with HEAD.
@@ -80,8 +80,10 @@ class HeadRequests:
                 return found
         try:
             found = await get()
-        except (ClientFault, UpstreamRefused):
-            self._confirmed[request.url] = now + _CONFIRMED_SECONDS
+        except (ClientFault, UpstreamRefused) as error:
+            # A login that is refused again and again may be locked.
+            if self._has_worked or isinstance(error, UpstreamRefused):
+                self._confirmed[request.url] = now + _CONFIRMED_SECONDS
             raise
         self._session.transport.head_fallbacks[self._kind] += 1
         self._exceptions += 1
@@ -93,7 +95,7 @@ class HeadRequests:
 
     def _expected(self, url: str, now: float, *, is_rare: bool) -> frozenset[int]:
         """Return the statuses after which a GET may still work, and 200."""
-        if self._has_worked and now < self._confirmed.get(url, -math.inf):
+        if now < self._confirmed.get(url, -math.inf):
             return frozenset({200})
         is_missing_final = self._session.has_quota or (is_rare and self._has_worked)
         return (UNRELIABLE_STATUSES - {404} if is_missing_final else UNRELIABLE_STATUSES) | {200}

@@ -119,15 +119,25 @@ async def test_what_is_missing_costs_one_get_a_minute(
     assert await upstream.resolve(REPOSITORY, TAG) == DESCRIPTOR
 
 
-@pytest.mark.parametrize("status", [403, 404])
 async def test_what_arrives_is_found_at_once_although_no_head_has_ever_worked(
-    server: ScriptedServer, upstream: UpstreamRegistry, status: int
+    server: ScriptedServer, upstream: UpstreamRegistry
 ) -> None:
-    server.on(HEAD, Reply(status))
-    server.on(GET, Reply(status), FOUND)
-    with pytest.raises((ManifestUnknown, UpstreamRefused)):
+    server.on(HEAD, Reply(404))
+    server.on(GET, Reply(404), FOUND)
+    with pytest.raises(ManifestUnknown):
         await upstream.resolve(REPOSITORY, TAG)
     assert await upstream.resolve(REPOSITORY, TAG) == DESCRIPTOR
+
+
+async def test_a_refused_login_is_not_sent_by_get_again_at_once(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    server.on(HEAD, Reply(401))
+    server.on(GET, Reply(401))
+    for _ in range(3):
+        with pytest.raises(UpstreamRefused):
+            await upstream.resolve(REPOSITORY, TAG)
+    assert server.lines == [HEAD, GET, HEAD, HEAD]
 
 
 async def test_a_refusal_has_the_reason_of_the_get(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
