@@ -89,8 +89,7 @@ def registry_class(url: str, *, short_names: bool | None = None) -> type[Upstrea
 def _login(section: UpstreamSettings) -> LoginSource | None:
     match section.credentials:
         case CredentialSettings(docker_config=path) if path is not None:
-            url = RegistryUrl.parse(section.url)
-            return FileLogin.docker(path, f"{url.authority}{url.path}")
+            return FileLogin.docker(path, RegistryUrl.parse(section.url).place)
         case CredentialSettings(username=username, password_file=path) if username is not None and path is not None:
             return FileLogin.password(username, path)
         case _:

@@ -219,10 +219,10 @@ class UpstreamLookups:
 
     def _as_upstream_fault(self, route: ProxyRoute, error: errors.MirrorError) -> errors.UpstreamFault:
         name = route.upstream.name
-        fault = (
-            error
-            if isinstance(error, errors.UpstreamFault)
-            else errors.UpstreamProtocolError(f"upstream {name}: {error}", **error.detail)
-        )
+        fault = error
+        if not isinstance(fault, errors.UpstreamFault):
+            # The answer to a request is an error that names the upstream already.
+            what = str(error) if "upstream" in error.detail else f"upstream {name}: {error}"
+            fault = errors.UpstreamProtocolError(what, **error.detail)
         self._outcomes.failed(name, fault)
         return fault

@@ -11,15 +11,15 @@ import asyncio
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
-from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported, UpstreamRefused
+from mirror.oci.errors import ClientFault, ManifestUnknown, NotFound, RepositoryUnknown, Unsupported, UpstreamRefused
 from mirror.registry.port import Page
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.upstream.head_requests import HeadRequests
 from mirror.upstream.http.exchange import Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.upstream.limits.upstream_policy import ListBounds
@@ -51,12 +51,16 @@ class UpstreamLister:
         session: session with the upstream.
         tasks: owns the running reads of lists, which continue after their callers have left.
         bounds: bounds of a list of names.
+        manifest_heads: HEAD requests for manifests.
     """
 
     _no_api_until_seconds = -math.inf
 
-    def __init__(self, session: UpstreamSession, tasks: asyncio.TaskGroup, bounds: ListBounds) -> None:
+    def __init__(
+        self, session: UpstreamSession, tasks: asyncio.TaskGroup, bounds: ListBounds, manifest_heads: HeadRequests
+    ) -> None:
         self._session = session
+        self._manifest_heads = manifest_heads
         self._lists = ListReader(session, bounds)
         self._known = ListCache(tasks, session.clock, lambda: session.changes, bounds.entries)
 
@@ -69,9 +73,10 @@ class UpstreamLister:
         request = Request("GET", CatalogRoute(_ASKED_FOR).url(), (str(CATALOG),), _JSON)
         try:
             names = await self._names(request, "repositories", Repository.is_valid, NotFound)
-        except (UpstreamRefused, NotFound, Unsupported) as error:
+        except (UpstreamRefused, ClientFault) as error:
+            refusal = str(error).removesuffix(".")
             raise type(error)(
-                f"{error}: the upstream does not list its repositories, which a pattern in 'from:' needs; "
+                f"{refusal}; the upstream does not list its repositories, which a pattern in 'from:' needs; "
                 f"fix: name each repository, such as from: {self._session.name}/NAME",
                 **error.detail,
             ) from error
@@ -116,11 +121,18 @@ class UpstreamLister:
                 if error.detail.get("code") != "NAME_UNKNOWN":
                     self._no_api_until_seconds = self._session.clock.monotonic_seconds() + _NO_API_SECONDS
         tagged = Request("HEAD", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX)
+
+        async def read_by_get() -> bool:
+            await self._lists.referrers(reading, replace(tagged, method="GET", counts=True), ManifestUnknown)
+            return True
+
         try:
             # Most manifests have no referrers, and upstreams count the GET of a manifest.
-            with suppress(Unsupported, UpstreamRefused):
-                (await self._session.send(tagged, expect={200}, missing=ManifestUnknown)).close()
-            await self._lists.referrers(reading, replace(tagged, method="GET", counts=True), ManifestUnknown)
+            is_read = await self._manifest_heads.find(
+                tagged, ManifestUnknown, lambda _: False, read_by_get, is_rare=True
+            )
+            if not is_read:
+                await read_by_get()
         except NotFound:
             reading.entries.clear()
 

@@ -42,7 +42,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
 
     def __init__(self, session: UpstreamSession, tasks: asyncio.TaskGroup, lists: ListBounds) -> None:
         UpstreamReader.__init__(self, session)
-        UpstreamLister.__init__(self, session, tasks, lists)
+        UpstreamLister.__init__(self, session, tasks, lists, self._manifest_heads)
 
     async def stat_pullable_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         return await self.stat_blob(repository, digest)

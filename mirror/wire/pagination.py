@@ -6,13 +6,14 @@ import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from mirror.oci.errors import ClientFault
 
 #: Largest page, in entries, and the page size if ``n`` is absent.
 MAX_PAGE = 10_000
 _LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*(?:[^,;\"]|\"[^\"]*\")+)*)")
+_ORIGIN = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/]*")
 # One link may have several relations, separated by spaces.
 _REL_NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next)\s*(?:;|$)", re.IGNORECASE)
 
@@ -72,11 +73,8 @@ def parse_next_link(header: str | None) -> str | None:
     """
     for match in _LINK.finditer(header or ""):
         if _REL_NEXT.search(match[2]):
-            try:
-                parts = urlsplit(match[1])
-            except ValueError:
-                return None
+            url, _, query = match[1].partition("#")[0].partition("?")
+            path = _ORIGIN.sub("", url)  # an invalid host must not end the list
             # A request line has no spaces and no control characters.
-            query = quote(parts.query, safe=string.punctuation)
-            return f"{parts.path}?{query}" if query else parts.path
+            return f"{path}?{quote(query, safe=string.punctuation)}" if query else path
     return None

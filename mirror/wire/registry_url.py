@@ -63,12 +63,17 @@ class RegistryUrl:
     @property
     def is_docker_hub(self) -> bool:
         """True if the host is one of Docker Hub."""
-        return self.authority.lower() in DOCKER_HUB_HOSTS
+        return self.authority.lower().removesuffix(":443") in DOCKER_HUB_HOSTS
 
     @property
     def origin(self) -> str:
         """Scheme, host and port. The names of Docker Hub become the host of its registry."""
         return f"{self.scheme}://{DOCKER_HUB_HOSTS[0] if self.is_docker_hub else self.authority}"
+
+    @property
+    def place(self) -> str:
+        """``HOST[:PORT][/PATH]``, as docker and podman name a registry in a login."""
+        return self.origin.partition("://")[2] + self.path
 
     def is_at(self, host: str) -> bool:
         """Return True if the registry is at the root of ``HOST[:PORT]``, as a reference writes it."""

@@ -106,6 +106,21 @@ class TestBelowAPath:
             token = json.loads(content)["token"]
             assert (status, ask(f"{front.url}{BELOW}/v2/", {"Authorization": f"Bearer {token}"})[0]) == (200, 200)
 
+    def test_another_mirror_copies_and_pulls_through_the_path(self, plugin: PackedPlugin, kind: str) -> None:
+        with below(kind, anonymous=["pull", "push"]) as (mirror, front):
+            push(plugin, mirror.url, NAME, TAG)
+            sections = {
+                "upstreams": {"far": {"url": f"{front.url}{BELOW}", "plain_http": True}},
+                "mirrors": [{"name": "all", "from": "far/acme/*", "to": "copied/*"}],
+                "proxy": [{"from": "far/**", "to": "pulled/**"}],
+            }
+            with Mirror(sections=sections) as chained:
+                chained.command("sync")
+                assert manifest(chained.url, "copied/driver", TAG)[2] == plugin.manifest
+                assert manifest(chained.url, f"pulled/{NAME}", TAG)[2] == plugin.manifest
+                content = take(chained.port, plugin.layer_digest, name=f"pulled/{NAME}").content
+                assert digest_of(content) == plugin.layer_digest
+
     def test_docker_registry_pulls_through_the_path(self, plugin: PackedPlugin, kind: str) -> None:
         require(DockerRegistry.missing())
         with below(kind, anonymous=["pull", "push"]) as (mirror, front):

@@ -71,7 +71,7 @@ class Authorizer:
         self._accepted_realm = ""
         self._root_challenges: tuple[float, Sequence[Challenge]] | None = None
 
-    def flow(self, scopes: tuple[str, ...]) -> Flow:
+    def flow(self, scopes: tuple[str, ...], *, repeatable: bool = True) -> Flow:
         """Authenticate one request. The flow ends when the answer to the last attempt is final.
 
         - An expired token is replaced before the request is sent.
@@ -83,6 +83,7 @@ class Authorizer:
 
         Args:
             scopes: scopes of the request. If a challenge names other scopes, those are requested instead.
+            repeatable: False for a request that is sent again after a 401 only, because it may have had an effect.
 
         Raises:
             UpstreamRefused: no token server issues a token.
@@ -92,29 +93,31 @@ class Authorizer:
         kept = self._valid(scopes)
         authorization = yield from self._known(scopes)
         asked: list[TokenAsking] = []
-        for _ in range(_MOST_ATTEMPTS):
+        for left in reversed(range(_MOST_ATTEMPTS)):
             reply = yield Attempt(authorization)
             if not isinstance(reply, AuthReply):
                 return
             if asked and reply.status != 401:
                 self._accepted_realm = asked[-1].realm
+            if not left or (reply.status != 401 and not repeatable):
+                return  # a token that no request would use is not requested
             offered = _offered(reply)
             if not offered and kept is not None and authorization == kept.header and self._is_outdated(kept, reply):
                 authorization, kept = self._without(scopes, kept), None
                 continue
+            is_at_hand = True
             if not offered and authorization is None and reply.status in _HIDING:
                 login = yield from required_login()
                 if login is not None and not self._knows_root():
                     yield from self._ask_root()
-                    if not self._challenges_of_root():
-                        continue  # the answer is no longer at hand, so the request is sent again
+                    is_at_hand = False
                 offered = self._challenges_of_root() if login is not None else ()
-            if not offered:
+            answered = (yield from self._answer(offered, scopes, asked, authorization)) if offered else None
+            if answered is not None:
+                authorization = answered
+            elif is_at_hand:
                 return
-            answered = yield from self._answer(offered, scopes, asked, authorization)
-            if answered is None:
-                return
-            authorization = answered
+            # Otherwise the request is sent again, because its answer made room for that of ``/v2/``.
 
     def _known(self, scopes: tuple[str, ...]) -> Generator[Step, Sent, str | None]:
         """Return the authorization that worked last time, or None."""

@@ -109,7 +109,7 @@ class AuthorizedSender:
 
     async def _authenticated(self, request: Request, url: URL) -> Answer:
         own = url.origin() == self._addresses.base
-        flow = self._authorizer(url).flow(request.scopes)
+        flow = self._authorizer(url).flow(request.scopes, repeatable=request.may_repeat)
         answer: Answer | None = None
         try:
             step = next(flow)

@@ -47,6 +47,11 @@ class Request:
         """True if the request changes nothing. Only such requests follow redirects, and they are retried."""
         return self.method in {"GET", "HEAD"}
 
+    @property
+    def may_repeat(self) -> bool:
+        """True if sending the request twice does no harm."""
+        return self.is_read or self.repeatable
+
 
 class ErrorForRequest(Protocol):
     """A function that returns an error with the names of the upstream and the request."""

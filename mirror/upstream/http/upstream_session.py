@@ -117,7 +117,7 @@ class UpstreamSession:
         return await self._with_retries(request, once)
 
     async def _with_retries(self, request: Request, once: Callable[[], Awaitable[Given]]) -> Given:
-        if request.is_read or request.repeatable:
+        if request.may_repeat:
             return await self._retrying(self._retry_delay, once)
         return await once()
 

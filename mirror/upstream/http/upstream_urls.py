@@ -98,7 +98,7 @@ class UpstreamUrls:
 
     def _is_own_without_encryption(self, target: URL) -> bool:
         encrypted = self.base.scheme == "https" and target.scheme == "http"
-        return encrypted and target.host == self.base.host and target.explicit_port in {None, self.base.explicit_port}
+        return encrypted and target.host == self.base.host and target.port in {80, self.base.port}
 
 
 def _base_and_prefix(name: str, url: str, *, plain_http: bool) -> tuple[URL, str]:

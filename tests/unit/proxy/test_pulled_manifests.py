@@ -5,6 +5,7 @@ import pytest
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import (
+    ClientFault,
     ManifestUnknown,
     MirrorError,
     NotFound,
@@ -41,6 +42,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
 
 
 class TestFirstPull:
+    @pytest.mark.parametrize(
+        "failure", [ClientFault("upstream hub: GET answered 400", upstream="hub"), ClientFault("GET answered 400")]
+    )
+    async def test_an_answer_that_nobody_expects_names_the_upstream_once(
+        self, world: World, failure: ClientFault
+    ) -> None:
+        world.hub.failure = failure
+        error = await raised(world.registry.get_manifest(NAME, TAG))
+        assert str(error).endswith(f"{NAME} has no manifest {TAG}: upstream hub: GET answered 400")
+
     async def test_costs_the_upstream_one_get(self, world: World) -> None:
         wanted = await Plugin.make().at(world.hub)
         assert await pull(world) == wanted.manifest

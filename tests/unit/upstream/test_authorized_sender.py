@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from mirror.oci.errors import UpstreamProtocolError, UpstreamRefused
+from mirror.oci.errors import DigestInvalid, UpstreamProtocolError, UpstreamRefused
 from mirror.upstream.auth.credentials import Credentials
 from mirror.upstream.registry import UpstreamRegistry
 from tests.support.scripted_server import Reply, ScriptedServer
@@ -81,6 +81,21 @@ async def test_a_token_that_the_upstream_forgot_is_replaced(server: ScriptedServ
     for _ in range(2):
         await upstream.get_manifest(REPOSITORY, TAG)
     assert authorizations(server, GET) == [None, "Bearer abc", "Bearer abc", None, "Bearer def"]
+
+
+async def test_the_end_of_an_upload_is_not_sent_again_for_a_400(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    post, put = f"POST {UPLOADS_PATH}", f"PUT {UPLOADS_PATH}1?digest={DIGEST}"
+    server.on(post, challenge(f"{server.url}/token"), Reply(202, headers={"Location": f"{UPLOADS_PATH}1"}))
+    server.on(f"GET /token?scope=repository:{REPOSITORY}:pull,push", TOKEN)
+    # The registry ends the upload session with the first answer.
+    server.on(put, Reply(400, b'{"errors":[{"code":"DIGEST_INVALID","message":"wrong"}]}'), Reply(404))
+    server.on(f"DELETE {UPLOADS_PATH}1", Reply(404))
+    upload = await upstream.begin_upload(REPOSITORY)
+    with pytest.raises(DigestInvalid):
+        await upload.commit(DIGEST)
+    assert server.lines.count(put) == 1
 
 
 async def test_a_streamed_body_is_sent_once_and_its_refused_token_forgotten(

@@ -410,6 +410,14 @@ def test_tokens_are_requested_a_few_times_at_most() -> None:
     servers = [f'Bearer realm="https://{number}.example/token"' for number in range(20)]
     sent = talk(authorizer(), *[AuthReply(401, [", ".join(servers)]), TOKEN] * 20)
     assert [type(step) for step in sent].count(Attempt) == 5
+    assert isinstance(sent[-1], Attempt)
+
+
+def test_a_hidden_answer_is_requested_again_if_the_login_does_not_fit() -> None:
+    auth = authorizer(Credentials("", "", "refresh-me"))
+    hidden = [AuthReply(404), AuthReply(401, ['Basic realm="x"']), AuthReply(404)]
+    assert talk(auth, *hidden) == [Attempt(None), ChallengeRequest(), Attempt(None)]
+    assert talk(auth, AuthReply(404)) == [Attempt(None)]
 
 
 CHALLENGES = st.lists(st.sampled_from([BEARER, A, B, 'Basic realm="x"', "Negotiate", 'Bearer realm="/x"']), max_size=3)
@@ -421,14 +429,16 @@ REPLIES = st.builds(
 )
 
 
-@given(st.lists(REPLIES, max_size=40), st.booleans())
-def test_any_conversation_ends_soon(replies: list[AuthReply], with_login: bool) -> None:
-    auth = authorizer(LOGIN if with_login else None)
+@given(st.lists(REPLIES, max_size=40), st.sampled_from([None, LOGIN, Credentials("", "", "refresh-me")]))
+def test_any_conversation_ends_soon(replies: list[AuthReply], login: Credentials | None) -> None:
+    auth = authorizer(login)
     coming = list(replies)
     for _ in range(3):  # the second and third request begin with what the first one left behind
         sent: list[Attempt | TokenRequest | ChallengeRequest] = []
         with suppress(UpstreamFault):
             sent = talk(auth, *coming)
+            # The answer to any other step would have taken the place of the answer to the request.
+            assert isinstance(sent[-1], Attempt)
         assert len([step for step in sent if isinstance(step, Attempt)]) <= 5
         assert len([step for step in sent if isinstance(step, ChallengeRequest)]) <= 1
         assert len(sent) <= 30

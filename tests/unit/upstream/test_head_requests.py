@@ -97,11 +97,16 @@ async def test_the_empty_blob_has_length_0(server: ScriptedServer, upstream: Ups
     assert len(server.lines) == 1
 
 
-async def test_what_is_missing_costs_one_get_in_ten_minutes(
+async def test_what_is_missing_costs_one_get_a_minute(
     server: ScriptedServer, upstream: UpstreamRegistry, clock: HandClock
 ) -> None:
-    for line in (HEAD, GET, HEAD_BLOB, GET_BLOB):
+    server.on(HEAD, FOUND, Reply(404))
+    server.on(HEAD_BLOB, Reply(200, BLOB), Reply(404))
+    for line in (GET, GET_BLOB):
         server.on(line, Reply(404))
+    await upstream.resolve(REPOSITORY, TAG)
+    await upstream.stat_blob(REPOSITORY, DIGEST)
+    server.seen.clear()
     for _ in range(3):
         with pytest.raises(ManifestUnknown):
             await upstream.resolve(REPOSITORY, TAG)
@@ -109,9 +114,30 @@ async def test_what_is_missing_costs_one_get_in_ten_minutes(
             await upstream.stat_blob(REPOSITORY, DIGEST)
     assert server.lines == [HEAD, GET, HEAD_BLOB, GET_BLOB, HEAD, HEAD_BLOB, HEAD, HEAD_BLOB]
     assert fallbacks(upstream) == {}
-    clock.advance(seconds=601)
+    clock.advance(seconds=61)
     server.on(GET, FOUND)
     assert await upstream.resolve(REPOSITORY, TAG) == DESCRIPTOR
+
+
+async def test_what_arrives_is_found_at_once_although_no_head_has_ever_worked(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    server.on(HEAD, Reply(404))
+    server.on(GET, Reply(404), FOUND)
+    with pytest.raises(ManifestUnknown):
+        await upstream.resolve(REPOSITORY, TAG)
+    assert await upstream.resolve(REPOSITORY, TAG) == DESCRIPTOR
+
+
+async def test_a_refused_login_is_not_sent_by_get_again_at_once(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    server.on(HEAD, Reply(401))
+    server.on(GET, Reply(401))
+    for _ in range(3):
+        with pytest.raises(UpstreamRefused):
+            await upstream.resolve(REPOSITORY, TAG)
+    assert server.lines == [HEAD, GET, HEAD, HEAD]
 
 
 async def test_a_refusal_has_the_reason_of_the_get(server: ScriptedServer, upstream: UpstreamRegistry) -> None:

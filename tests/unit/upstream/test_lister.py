@@ -6,26 +6,23 @@ import pytest
 from structlog.testing import capture_logs
 
 from mirror.oci import Repository, Tag
-from mirror.oci.errors import (
-    MirrorError,
-    NotFound,
-    RepositoryUnknown,
-    Unsupported,
-    UpstreamProtocolError,
-    UpstreamRefused,
-)
+from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, UpstreamProtocolError, UpstreamRefused
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from tests.support.clocks import HandClock
 from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.content import (
     CATALOG,
+    DESCRIBED,
     FALLBACK,
     FALLBACK_HEAD,
+    MANIFEST,
     MANIFEST_DIGEST,
     REFERRERS,
     REPOSITORY,
     ROOT,
+    TAG,
+    TAG_PATH,
     TAGS,
     descriptor,
     index,
@@ -202,13 +199,13 @@ async def test_a_second_link_header_is_read(server: ScriptedServer, upstream: Up
     assert len((await upstream.list_tags(REPOSITORY, PageRequest())).entries) == 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405, 501])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 501])
 async def test_a_refused_catalog_names_the_way_out(
     server: ScriptedServer, upstream: UpstreamRegistry, status: int
 ) -> None:
     server.on(CATALOG, Reply(status))
     server.on("GET /v2/_catalog", Reply(status))
-    with pytest.raises((UpstreamRefused, NotFound, Unsupported), match="fix: name each repository, such as from: hub/"):
+    with pytest.raises((UpstreamRefused, ClientFault), match="fix: name each repository, such as from: hub/"):
         await upstream.list_repositories(PageRequest())
 
 
@@ -227,7 +224,7 @@ async def test_referrers_come_by_digest(server: ScriptedServer, upstream: Upstre
     assert (rest.entries, rest.more) == (everything[1:3], True)
 
 
-@pytest.mark.parametrize("head", [200, 403, 405])
+@pytest.mark.parametrize("head", [200, 403, 404, 405])
 @pytest.mark.parametrize("status", [404, 405])
 async def test_referrers_without_an_api_are_found_by_tag(
     server: ScriptedServer, upstream: UpstreamRegistry, status: int, head: int
@@ -244,7 +241,10 @@ async def test_a_registry_without_the_api_is_asked_for_it_once_in_a_while(server
     clock = HandClock()
     server.on(REFERRERS, Reply(404, b"404 page not found"))
     server.on(FALLBACK_HEAD, Reply(404))
+    server.on(f"HEAD {TAG_PATH}", Reply(200, MANIFEST, DESCRIBED))
     async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, clock=clock) as upstream:
+        await upstream.resolve(REPOSITORY, TAG)
+        server.seen.clear()
         assert not upstream.keeps_referrers_under_tags
         for _ in range(2):
             await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
@@ -258,14 +258,16 @@ async def test_a_repository_that_is_not_there_says_nothing_of_the_api(
     server: ScriptedServer, upstream: UpstreamRegistry
 ) -> None:
     server.on(REFERRERS, Reply(404, b'{"errors": [{"code": "NAME_UNKNOWN", "message": ""}]}'))
-    server.on(FALLBACK_HEAD, Reply(404))
+    for line in (FALLBACK_HEAD, FALLBACK):
+        server.on(line, Reply(404))
     await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
     assert not upstream.keeps_referrers_under_tags
 
 
 async def test_no_referrers_at_all(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(REFERRERS, Reply(404))
-    server.on(FALLBACK_HEAD, Reply(404))
+    for line in (FALLBACK_HEAD, FALLBACK):
+        server.on(line, Reply(404))
     assert (await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())).entries == ()
 
 

@@ -95,6 +95,8 @@ async def test_uploads_stay_below_the_path(server: ScriptedServer, below: Upstre
         ("https://hub.example", "http://hub.example/a?b=%2F", "https://hub.example/a?b=%2F"),
         ("https://hub.example:5000", "http://hub.example:5000/a", "https://hub.example:5000/a"),
         ("https://hub.example:5000", "http://hub.example/a", "https://hub.example:5000/a"),
+        ("https://hub.example", "http://hub.example:80/a", "https://hub.example/a"),
+        ("https://hub.example", "http://hub.example:443/a", "https://hub.example/a"),
         ("http://hub.example", "http://hub.example/a", "http://hub.example/a"),
         ("https://hub.example", "http://hub.example:8080/a", None),
         ("https://hub.example", "http://other.example/a", None),

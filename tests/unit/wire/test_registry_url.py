@@ -65,11 +65,15 @@ def test_a_password_is_not_shown() -> None:
     assert "set credentials" in str(raised.value)
 
 
-@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io", "Docker.io"])
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io:443", "Docker.io"])
 def test_docker_hub_has_one_registry(host: str) -> None:
     url = RegistryUrl.parse(f"https://{host}/")
-    assert (url.is_docker_hub, url.origin) == (True, "https://registry-1.docker.io")
+    assert (url.is_docker_hub, url.origin, url.place) == (True, "https://registry-1.docker.io", "registry-1.docker.io")
     assert url.is_at("docker.io")
+
+
+def test_the_place_of_a_login_has_the_path() -> None:
+    assert RegistryUrl.parse("https://hub.example:5000/a/b/").place == "hub.example:5000/a/b"
 
 
 @pytest.mark.parametrize(
