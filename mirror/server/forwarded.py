@@ -91,13 +91,12 @@ class ForwardedHeaders:
         return request_line.parse_prefix(_last(request, header_names.X_FORWARDED_PREFIX)) or ""
 
     def without_prefix(self, request: web.BaseRequest, path: str) -> str:
-        """Return the path of a request without the prefix, which a proxy may have left in the path.
+        """Return the path of a request without the path of the public URL, which a proxy may have left in the path.
 
-        If everybody counts as a proxy, the prefix of a header is not taken off. The proxies of such servers may pass on
-        the header of a client, which could then reach a path that the proxy blocks.
+        A prefix in a header is never taken off, because a proxy that sends the header has taken it off already. If the
+        proxy passes on the header of its client, that client could otherwise reach a path that the proxy blocks.
         """
-        by_header = self.url is None or not urlsplit(self.url).path
-        prefix = "" if by_header and self.proxies.everyone else self.prefix(request)
+        prefix = "" if self.url is None else urlsplit(self.url).path
         return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path
 
     def is_direct(self, request: web.BaseRequest) -> bool:

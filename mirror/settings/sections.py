@@ -284,7 +284,7 @@ class Settings(Section):
         if self.server.behind_proxy:
             return [
                 f"server.behind_proxy is deprecated: {forged}; fix: list the addresses of the proxies under "
-                "server.trusted_proxies, remove behind_proxy, and let the proxies set or remove X-Forwarded-Prefix"
+                "server.trusted_proxies, and remove behind_proxy"
             ]
         return [
             f"server.trusted_proxies has {network}, which is every address: {forged}; fix: list those of the proxies"
