@@ -85,17 +85,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
     if "tag" in rows[0]:
         for heading in ("TAG", "KIND", "SIZE", "DIGEST"):
             table.add_column(heading, no_wrap=True, justify="right" if heading == "SIZE" else "left")
-        shows_platforms = any(map(_platforms, rows))
-        if shows_platforms:
-            table.add_column("PLATFORMS", overflow="fold")
         for row in rows:
-            table.add_row(
-                row["tag"],
-                row["kind"],
-                size(row["size_bytes"]),
-                row["digest"],
-                *([_platforms(row)] if shows_platforms else []),
-            )
+            table.add_row(row["tag"], row["kind"], size(row["size_bytes"]), row["digest"])
     else:
         table.add_column("NAME", no_wrap=True)
         table.add_column("TAGS", overflow="fold")
@@ -104,3 +95,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             shown = ", ".join(row["tags"][:8]) + (f" … {len(row['tags'])} in total" if len(row["tags"]) > 8 else "")
             table.add_row(row["name"], shown)
     RESULTS.print(table)
+    # Below the table, which has no room for another column on a narrow terminal.
+    for row in rows:
+        if platforms := _platforms(row):
+            RESULTS.out(f"{row['tag']}: {platforms}", highlight=False)
