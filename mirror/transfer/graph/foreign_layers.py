@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from mirror.oci import Descriptor, Digest, Manifest
 from mirror.oci.errors import BlobUnknown, ConfigurationFault, MirrorError, NotFound, UpstreamFault, UpstreamRefused
 from mirror.records.absent_content import AbsenceReason, AbsentContent
-from mirror.registry.port import Blob
+from mirror.registry.port import Blob, Reader
 from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
 from mirror.transfer.graph.places import CopySource
@@ -33,6 +33,19 @@ class ReadsUrls(Protocol):
             UpstreamFault: the server does not have the layer, fails, or must not be asked.
         """
         ...
+
+
+def open_url(
+    registry: Reader, url: str, layer: Descriptor, part: RangeRequest | None = None
+) -> AbstractAsyncContextManager[Blob]:
+    """Open a layer at a URL, see :class:`ReadsUrls`. Sources that wrap a source forward the call with this function.
+
+    Raises:
+        BlobUnknown: the registry cannot read from other servers.
+    """
+    if not isinstance(registry, ReadsUrls):
+        raise BlobUnknown(f"no other server is asked for the foreign layer {layer.digest}", digest=layer.digest)
+    return registry.open_url(url, layer, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +96,10 @@ async def open_foreign(
         MirrorError: every URL failed. This is the first failure.
     """
     failure: MirrorError = BlobUnknown(f"no allowed URL names the foreign layer {layer.digest}", digest=layer.digest)
-    registry = origin.registry
-    if not isinstance(registry, ReadsUrls):
-        raise failure
     async with AsyncExitStack() as stack:
         for url in _allowed_urls(layer, choice):
             try:
-                blob = await stack.enter_async_context(registry.open_url(url, layer, part))
+                blob = await stack.enter_async_context(open_url(origin.registry, url, layer, part))
             except MirrorError as error:
                 failure = failure if isinstance(failure, UpstreamFault) else error
                 continue
@@ -136,12 +146,13 @@ def _allowed_urls(layer: Descriptor, choice: ContentChoice) -> tuple[str, ...]:
 
 
 def _host(url: str) -> str | None:
-    """Return the host of a URL as written in ``foreign_hosts``. None for a URL with a user, or of another scheme."""
+    """Return the host of a URL as written in ``foreign_hosts``. None for URLs with a user, and for other schemes."""
     try:
         parts = urlsplit(url)
-        named = parts.hostname and (parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}")
+        _ = parts.port  # raises for a port that is no number
     except ValueError:
         return None
-    if not named or "@" in parts.netloc:
+    named = parts.netloc.lower()
+    if not parts.hostname or "@" in named or not named.isascii():
         return None
-    return {"https": named, "http": f"http://{named}"}.get(parts.scheme.lower())
+    return {"https": named, "http": f"http://{named}"}.get(parts.scheme)
