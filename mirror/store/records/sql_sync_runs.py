@@ -228,7 +228,7 @@ def _entry(row: Row[Any]) -> TagRecord:
         _digest(row.after),
         row.moved_bytes,
         row.reason,
-        tuple(row.warnings or ()),
+        warnings=tuple(row.warnings or ()),
     )
 
 
