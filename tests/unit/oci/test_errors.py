@@ -8,7 +8,7 @@ def family(root):
 
 
 def test_the_drawing_shows_the_whole_tree():
-    drawn = errors.__doc__
+    drawn = f"{errors.__doc__}{engine_errors.__doc__}"
     assert [member.__name__ for member in family(MirrorError) if member.__name__ not in drawn] == []
 
 
@@ -23,6 +23,7 @@ def test_only_what_may_pass_is_temporary():
         errors.UpstreamUnreachable,
         errors.CircuitOpen,
         errors.UpstreamBusy,
+        errors.UpstreamPaused,
         engine_errors.EngineUnreachable,
         errors.Busy,
         errors.TooManyRequests,

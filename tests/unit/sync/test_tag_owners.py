@@ -346,7 +346,10 @@ async def _follow(steps: Sequence[tuple[object, ...]], data: Path) -> None:
     async with Store.open(data, clock=HandClock()) as here:
         await hold(here, HERE, [b"{}", b"one", b"two", b"three"], [])
         journal, layers = here.records.sync_runs, SharedLayerReader(DEFAULT_LIMITS).of(here)
-        context = RunContext(journal, here.records.derivations, layers, HandClock(), SilentReporter(), BlobLocks())
+        reporter, absent = SilentReporter(), here.records.absent
+        context = RunContext(
+            journal, here.records.derivations, layers, HandClock(), reporter, BlobLocks(), absent=absent
+        )
         for step in steps:
             match step:
                 case ("configure", list(names)):

@@ -52,7 +52,8 @@ class Site:
         ).encode()
         server.on(f"GET /v2/{NAME}/manifests/1", Reply(200, manifest, {"Content-Type": DOCKER_MANIFEST}))
         server.on(f"GET /v2/{NAME}/blobs/{Digest.of(CONFIG)}", Reply(200, CONFIG))
-        server.on(f"HEAD {BLOB}", Reply(404))
+        for method in ("HEAD", "GET"):
+            server.on(f"{method} {BLOB}", Reply(404))
 
     async def copied(self, *hosts: str, setting: ForeignLayers = ForeignLayers.URLS) -> Copied:
         place = CopyDestination(self._store, HERE, absent=self._store.records.absent)
