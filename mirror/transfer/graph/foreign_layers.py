@@ -18,6 +18,8 @@ from mirror.transfer.graph.places import CopySource
 from mirror.wire.ranges import RangeRequest
 
 _ASKED_AT_ONCE = 4
+#: Errors of an upstream without a blob. Some registries refuse access to blobs that they do not have.
+_LACKING = (NotFound, UpstreamRefused)
 
 
 @runtime_checkable
@@ -60,6 +62,11 @@ class ForeignPlan:
     blobs: tuple[Descriptor, ...] = ()
     by_url: frozenset[Digest] = frozenset()
 
+    def may_lack(self, blob: Descriptor, error: MirrorError) -> bool:
+        """Return True if a copy goes on without a blob that could not be read."""
+        # The server of a layer read by its URL is not the upstream, so none of its faults stops the copy.
+        return blob.digest in self.by_url or (blob in self.blobs and isinstance(error, _LACKING))
+
 
 async def plan_foreign(origin: CopySource, layers: Collection[Descriptor], choice: ContentChoice) -> ForeignPlan:
     """Find the places of foreign layers. Layers without a place are left out.
@@ -75,7 +82,7 @@ async def plan_foreign(origin: CopySource, layers: Collection[Descriptor], choic
     async def is_held(layer: Descriptor) -> bool:
         try:
             return (await origin.registry.stat_blob(origin.repository, layer.digest)).size_bytes == layer.size_bytes
-        except (NotFound, UpstreamRefused):  # some registries refuse access to blobs that they do not have
+        except _LACKING:
             return False
 
     found = await map_concurrently(_ASKED_AT_ONCE, is_held, layers)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import ManifestBlobUnknown, ManifestUnknown, NotFound
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, NotFound
 from mirror.oci.media_types import DOCKER_LAYER_FOREIGN, OCI_IMAGE_CONFIG, OCI_INDEX
 from mirror.oci.platform_selection import PlatformSelection
 from mirror.records.absent_content import AbsenceReason
@@ -244,6 +244,21 @@ class TestForeignLayers:
         assert left.tags[0].warnings[0].endswith("is left out (foreign_layers: leave)")
         assert told_about(await run_rule(rule(), upstream, here, context)) == [("copied", "")]
         assert await absent(here) == {}
+
+    async def test_one_that_the_upstream_names_and_does_not_send_is_a_warning(
+        self, upstream: Upstream, here: Store, context: RunContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await hold(upstream, THERE, [b"config", FOREIGN], [windows()], "1.0")
+        open_blob = upstream.open_blob
+
+        def refusing(repository: Repository, digest: Digest, *how: Any, **ever: Any) -> Any:
+            if digest == Digest.of(FOREIGN):
+                raise BlobUnknown("lost")
+            return open_blob(repository, digest, *how, **ever)
+
+        monkeypatch.setattr(upstream, "open_blob", refusing)
+        (told,) = told_about(await run_rule(rule(), upstream, here, context))
+        assert (told[0], told[1].endswith("(foreign_layers: upstream: lost)")) == ("copied", True)
 
     async def test_those_of_an_image_in_an_index_are_told_in_each_run_and_brought_by_another_setting(
         self, upstream: Upstream, here: Store, context: RunContext
