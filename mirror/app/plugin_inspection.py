@@ -17,7 +17,7 @@ from mirror.authoring.plugin_content import read_content, require_plugin
 from mirror.oci import Manifest, Reference, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ConfigurationFault, RepositoryUnknown
 from mirror.plugin.lint.plugin_view import PluginContent
-from mirror.records.absent_content import AbsenceReason, AbsentContent
+from mirror.records.absent_content import AbsenceReason, AbsentContent, by_manifest
 from mirror.registry.port import ReadLister
 from mirror.settings import Settings
 from mirror.store.registry import Store
@@ -60,8 +60,10 @@ async def inspect_reference(
 
 
 async def _absent(store: Store, repository: Repository, manifest: Manifest) -> list[AbsentContent]:
-    """Return what the store lacks of a manifest, including foreign layers that were never looked for."""
-    absent = [*await store.records.absent.absent_content(repository, manifest=manifest.digest)]
+    """Return what the store lacks of a manifest and its members, and foreign layers that were never looked for."""
+    recorded_by = by_manifest(await store.records.absent.absent_content(repository))
+    named = dict.fromkeys([manifest.digest, *(member.digest for member in manifest.manifests)])
+    absent = [each for digest in named for each in recorded_by.get(digest, ())]
     recorded = {each.digest for each in absent}
     for layer in manifest.foreign_layers:
         try:

@@ -89,12 +89,12 @@ class AbsentContents(Protocol):
         ...
 
 
-def warnings_about(contents: Iterable[AbsentContent]) -> str:
-    """Return the phrases for users about content that is absent although it is wanted. Empty if there is none."""
+def warnings_about(contents: Iterable[AbsentContent]) -> tuple[str, ...]:
+    """Return the warnings about content that is absent although it is wanted, not very many."""
     by_digest = {each.digest: each.sentence for each in contents if each.reason is not AbsenceReason.PLATFORM}
     shown = [*by_digest.values()][:_MOST_SHOWN]
     more = len(by_digest) - len(shown)
-    return "; ".join([*shown, *([f"{more} more are absent"] if more else [])])
+    return (*shown, *([f"{more} more are absent"] if more else []))
 
 
 def by_manifest(contents: Iterable[AbsentContent]) -> Mapping[Digest, tuple[AbsentContent, ...]]:

@@ -96,8 +96,8 @@ class Run:
 class TagRecord:
     """Record of a tag in a run, or of a repository whose tags could not be listed.
 
-    The catalog stores the attributes up to ``reason``. Unchanged tags without a reason are only counted. The caller
-    that runs or tries a rule gets all attributes and records.
+    The catalog stores the attributes up to ``reason``, and ``warnings``. Unchanged tags without a reason or warning are
+    only counted. The caller that runs or tries a rule gets all attributes and records.
 
     Attributes:
         repository: local repository.
@@ -106,15 +106,15 @@ class TagRecord:
         before: local digest before the run.
         after: local digest after the run; None if unknown or if the tag was removed.
         moved_bytes: bytes of blobs read from the upstream.
-        reason: reason why the tag was skipped, was dropped or failed. For a derived copy, its differences. For a copied
-            or unchanged tag, a warning about content that is absent.
+        reason: reason why the tag was skipped, was dropped or failed. For a derived copy, its differences.
         source: repository at the upstream.
         original: upstream digest that a derived copy was made from.
         change: change of the tag since the previous run; None if there is none.
         difference: privileges that a moved plugin requests more or no longer.
         error: error that made the tag fail.
         advice: sentence for users of a copied plugin. Empty if there is none.
-        warnings: sentences about content beside the tag that could not be copied, such as referrers.
+        warnings: sentences about content of the tag, or beside it, that is not here: absent members of indexes, foreign
+            layers, referrers.
     """
 
     repository: Repository

@@ -21,7 +21,7 @@ from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.sync.rules.local_tags import LocalTags
 from mirror.sync.tag_decision import TagAction
 from mirror.transfer.blob_locks import map_concurrently
-from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.copy_engine import Copied, copy_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.graph.returned_content import lacks_content
 from mirror.transfer.progress_reporting import TagProgress
@@ -124,7 +124,13 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
         outcome = TagOutcome.SKIPPED if decision.action is TagAction.SKIP else TagOutcome.UNCHANGED
         original = plan.row.original if plan.row and plan.is_as_wanted else None
         record = run.tag_record(
-            plan.tag, outcome, before=local_digest, after=local_digest, original=original, reason=decision.reason
+            plan.tag,
+            outcome,
+            before=local_digest,
+            after=local_digest,
+            original=original,
+            reason=decision.reason,
+            warnings=warnings_about(plan.absent),
         )
     record = replace(record, change=decision.change)
     record = replace(record, advice=await _advice(run.mapping, record))
@@ -142,11 +148,12 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     copied = await copy_graph(origin, wanted, place, tags, progress, locks=context.locks, choice=choice)
     record = run.tag_record(
         plan.tag,
-        TagOutcome.COPIED,
+        TagOutcome.COPIED if _brought(plan, copied) else TagOutcome.UNCHANGED,
         before=plan.known.local_digest,
         after=wanted,
         moved_bytes=copied.moved_bytes,
-        reason="; ".join(filter(None, (taken, warnings_about(copied.absent)))),
+        reason=taken,
+        warnings=warnings_about(copied.absent),
     )
     if changes is None:
         return record
@@ -161,6 +168,12 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     digest = None if made is None else made.digest
     reason = f"derived from {wanted}: {told}"
     return replace(record, after=digest, original=wanted, reason=f"{taken}; {reason}" if taken else reason)
+
+
+def _brought(plan: TagPlan, copied: Copied) -> bool:
+    """Return False for a tag that was only copied to find absent content, if everything is still absent."""
+    still = {each.digest for each in copied.absent}
+    return not plan.absent or any(each.digest not in still for each in plan.absent)
 
 
 def _place(run: RepositoryRun) -> CopyDestination:

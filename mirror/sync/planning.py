@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, RepositoryUnknown, TagConflict
-from mirror.records.absent_content import warnings_about
+from mirror.records.absent_content import AbsentContent
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader
@@ -37,6 +37,7 @@ class TagPlan:
         row: journal row written when the rule last copied the tag. None if there is none.
         decision: action for the tag.
         pulled: True if the tag was pulled through, so pull-through must leave it from now on.
+        absent: content of a tag in its wanted state that its repository lacks.
     """
 
     tag: Tag
@@ -45,6 +46,7 @@ class TagPlan:
     row: MirroredTag | None
     decision: TagDecision
     pulled: bool = False
+    absent: tuple[AbsentContent, ...] = ()
 
     @property
     def is_as_wanted(self) -> bool:
@@ -257,7 +259,7 @@ async def _apply_retention(
 
 
 async def _review_absent(mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan]) -> list[TagPlan]:
-    """Plan another copy of tags whose absent content a copy would bring by now. Warn about other absent content."""
+    """Plan another copy of tags whose absent content a copy would bring by now. Note the absent content of all tags."""
     place = CopyDestination(mapping.destination, mapping.local_repository, absent=context.absent)
     source = CopySource(mapping.source, mapping.upstream_repository)
     returned = await ReturnedContent.read(place, source, mapping.rule.choice)
@@ -271,9 +273,8 @@ async def _review_absent(mapping: RepositoryMapping, context: RunContext, plans:
         except NotFound:  # deleted here meanwhile
             return plan
         if any([await returned.is_back(each) for each in absent]):
-            return replace(plan, decision=replace(decision, action=TagAction.COPY))
-        reasons = [reason for reason in (decision.reason, warnings_about(absent)) if reason]
-        return replace(plan, decision=replace(decision, reason="; ".join(reasons)))
+            decision = replace(decision, action=TagAction.COPY)
+        return replace(plan, decision=decision, absent=tuple(absent))
 
     return await map_concurrently(_ASKED_AT_ONCE, reviewed, plans) if returned.absent else plans
 

@@ -142,7 +142,7 @@ class RepositoryRun:
         """Record the outcome of a tag in one step. Unchanged tags without a warning get no record."""
         # One step, so that the record, the origin and the move of a tag are one transaction (ADR 9). Unchanged tags are
         # only counted: a rule may select very many.
-        unchanged = record.outcome is TagOutcome.UNCHANGED and not record.reason
+        unchanged = record.outcome is TagOutcome.UNCHANGED and not (record.reason or record.warnings)
         step = RunStep(None if unchanged else record, mirrored, event, pulled)
         if step != RunStep():
             await self.context.journal.record(self.run, [step])

@@ -205,6 +205,7 @@ def _record_as_json(record: TagRecord) -> dict[str, Any]:
         "after": record.after and str(record.after),
         "moved_bytes": record.moved_bytes,
         "reason": record.reason,
+        "warnings": list(record.warnings),
     }
 
 

@@ -108,8 +108,7 @@ async def copy_graph(
                 opener = _opener(origin, blob, foreign, choice)
                 return await _move(_BlobCopy(origin, destination, blob, opener, progress), locks.partials)
             except (UpstreamFault, ClientFault) as error:
-                # The server of a foreign layer is not the upstream, so its faults do not stop the copy.
-                if blob.digest not in foreign.by_url:
+                if not foreign.may_lack(blob, error):
                     raise
                 left_out[blob.digest] = f"{choice.foreign_setting}: {error}"
                 return 0

@@ -84,8 +84,11 @@ async def open_foreign_layer(
 
 
 async def _follow(session: UpstreamSession, request: Request) -> Answer:
-    url = URL(request.url, encoded=True).with_fragment(None)
-    forbidden = session.addresses.guard.refusal(url.host or "")
+    try:
+        url = URL(request.url, encoded=True).with_fragment(None)
+        forbidden = session.addresses.guard.refusal(url.host or "")
+    except ValueError as error:  # a name in another script that cannot be read
+        raise session.protocol_error("the URL of a foreign layer is not valid") from error
     if forbidden is not None and url.origin() != session.addresses.base:
         raise session.protocol_error(f"a foreign layer lies at {url.origin()}, {forbidden}: not followed")
     for _ in range(_MOST_REDIRECTS + 1):

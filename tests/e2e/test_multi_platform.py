@@ -80,7 +80,7 @@ def site() -> Iterator[Site]:
 def test_the_mirrored_index_serves_the_platforms_that_are_there(site: Site, tmp_path: Path) -> None:
     first, second = site.sync(), site.sync()
     assert (first["copied"], second["unchanged"], second["failed"]) == (1, 1, 0)
-    assert "linux/arm64" in second["rules"][0]["tags"][0]["reason"]
+    assert "linux/arm64" in second["rules"][0]["tags"][0]["warnings"][0]
     found = site.inspected()
     assert (found["digest"], found["platforms"]) == (digest_of(INDEX), ["linux/amd64"])
     assert {each["detail"]: each["reason"] for each in found["absent"]} == {

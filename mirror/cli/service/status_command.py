@@ -12,14 +12,13 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, size
 from mirror.oci.timestamps import rounded_span, time_ago
-from mirror.records.sync_runs import TagChange, TagEvent, TagOutcome
+from mirror.records.sync_runs import TagChange, TagEvent
 
 if TYPE_CHECKING:
     from mirror.sync.rule_status import RuleStatus
 
 _EVENTS_SHOWN = 10
 _WARNINGS_SHOWN = 20
-_AS_WANTED = {TagOutcome.COPIED, TagOutcome.UNCHANGED}
 
 
 def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
@@ -76,9 +75,9 @@ def _print_details(state: RuleStatus) -> None:
         f"{tag.repository}:{tag.tag} is pinned; upstream the tag points to {tag.upstream_digest}"
         for tag in state.behind
     ]
-    if state.rule.changes is None:  # derived copies are no warnings
-        warned = [record for record in state.records if record.outcome in _AS_WANTED and record.reason]
-        lines += [f"{record.name} {record.outcome}: {record.reason}" for record in warned[:_WARNINGS_SHOWN]]
+    lines += [f"warning: {record.name}: {warning}" for record in state.records for warning in record.warnings][
+        :_WARNINGS_SHOWN
+    ]
     # Every tag of a new rule appears once. Those events would push the ones that matter out of the list.
     told = [event for event in state.events if event.change is not TagChange.APPEARED][:_EVENTS_SHOWN]
     for event in told:

@@ -46,6 +46,7 @@ sync_entries = keyed_table(
     Column("after", String(140)),
     Column("moved_bytes", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
+    Column("warnings", JSON(none_as_null=True)),
 )
 
 #: Tags that mirror rules have brought. A row may outlive its tag, and then tells why the tag is gone.

@@ -143,10 +143,10 @@ class SqlIncompleteManifests:
     async def _give_up(self, repository: Repository, waiting: Digest, digest: Digest) -> None:
         """Let one manifest wait no longer for a member."""
         manifest = await self.incomplete(repository, waiting)
-        if manifest is None:
+        platforms = {} if manifest is None else dict(member_platforms(manifest.manifests))
+        if digest not in platforms:  # a blob: that nobody has a manifest with its digest says nothing about the blob
             return
-        platform = dict(member_platforms(manifest.manifests)).get(digest)
-        gone = AbsentContent(waiting, digest, AbsenceReason.GONE, str(platform or ""))
+        gone = AbsentContent(waiting, digest, AbsenceReason.GONE, str(platforms[digest] or ""))
         of_manifest = (_CHILD.repository == repository.name, _CHILD.manifest == str(waiting))
 
         def forget(connection: Connection) -> str | None:

@@ -172,6 +172,7 @@ def _entry_row(run_id: int, record: TagRecord) -> dict[str, object]:
         "after": _text(record.after),
         "moved_bytes": record.moved_bytes,
         "reason": record.reason,
+        "warnings": list(record.warnings) or None,
     }
 
 
@@ -227,6 +228,7 @@ def _entry(row: Row[Any]) -> TagRecord:
         _digest(row.after),
         row.moved_bytes,
         row.reason,
+        warnings=tuple(row.warnings or ()),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import CircuitOpen, UpstreamBusy, UpstreamPaused
 from mirror.registry.port import Blob, Page, ReadLister
+from mirror.transfer.graph.foreign_layers import open_url
 from mirror.transfer.referrer_copies import keeps_under_tags
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
@@ -60,6 +61,12 @@ class PausingSource:
                 yield blob
         except UpstreamBusy as error:
             raise self._judged(error) from error
+
+    def open_url(
+        self, url: str, layer: Descriptor, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        """Open a foreign layer at another server, see :func:`mirror.transfer.graph.foreign_layers.open_url`."""
+        return open_url(self._inner, url, layer, part)
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
         self._require_asking()

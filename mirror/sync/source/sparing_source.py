@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import StorageFault
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.port import Registry
+from mirror.registry.port import Blob, Registry
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.lru_cache import LruCache
+from mirror.transfer.graph.foreign_layers import open_url
 from mirror.transfer.referrer_copies import keeps_under_tags
+from mirror.wire.ranges import RangeRequest
 
 #: Bytes of manifests kept for other tags of the same digest, and for members that several indexes share.
 _MOST_KEPT_BYTES: Final = 16 * 1024 * 1024
@@ -55,6 +58,12 @@ class SparingSource(DelegatingRegistry):
         if isinstance(target, Tag):
             return self._keep(await self.inner.get_manifest(repository, target))
         return await self._reading.run((repository, target), partial(self._read, repository, target))
+
+    def open_url(
+        self, url: str, layer: Descriptor, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        """Open a foreign layer at another server, see :func:`mirror.transfer.graph.foreign_layers.open_url`."""
+        return open_url(self.inner, url, layer, part)
 
     async def _read(self, repository: Repository, digest: Digest) -> Manifest:
         media_type = self._named.get(digest)

@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 from mirror.oci import Descriptor, Digest, Manifest
 from mirror.oci.errors import BlobUnknown, ConfigurationFault, MirrorError, NotFound, UpstreamFault, UpstreamRefused
 from mirror.records.absent_content import AbsenceReason, AbsentContent
-from mirror.registry.port import Blob
+from mirror.registry.port import Blob, Reader
 from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
 from mirror.transfer.graph.places import CopySource
 from mirror.wire.ranges import RangeRequest
 
 _ASKED_AT_ONCE = 4
+#: Errors of an upstream without a blob. Some registries refuse access to blobs that they do not have.
+_LACKING = (NotFound, UpstreamRefused)
 
 
 @runtime_checkable
@@ -35,6 +37,19 @@ class ReadsUrls(Protocol):
         ...
 
 
+def open_url(
+    registry: Reader, url: str, layer: Descriptor, part: RangeRequest | None = None
+) -> AbstractAsyncContextManager[Blob]:
+    """Open a layer at a URL, see :class:`ReadsUrls`. Sources that wrap a source forward the call with this function.
+
+    Raises:
+        BlobUnknown: the registry cannot read from other servers.
+    """
+    if not isinstance(registry, ReadsUrls):
+        raise BlobUnknown(f"no other server is asked for the foreign layer {layer.digest}", digest=layer.digest)
+    return registry.open_url(url, layer, part)
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignPlan:
     """Foreign layers to copy.
@@ -46,6 +61,11 @@ class ForeignPlan:
 
     blobs: tuple[Descriptor, ...] = ()
     by_url: frozenset[Digest] = frozenset()
+
+    def may_lack(self, blob: Descriptor, error: MirrorError) -> bool:
+        """Return True if a copy goes on without a blob that could not be read."""
+        # The server of a layer read by its URL is not the upstream, so none of its faults stops the copy.
+        return blob.digest in self.by_url or (blob in self.blobs and isinstance(error, _LACKING))
 
 
 async def plan_foreign(origin: CopySource, layers: Collection[Descriptor], choice: ContentChoice) -> ForeignPlan:
@@ -62,7 +82,7 @@ async def plan_foreign(origin: CopySource, layers: Collection[Descriptor], choic
     async def is_held(layer: Descriptor) -> bool:
         try:
             return (await origin.registry.stat_blob(origin.repository, layer.digest)).size_bytes == layer.size_bytes
-        except (NotFound, UpstreamRefused):  # some registries refuse access to blobs that they do not have
+        except _LACKING:
             return False
 
     found = await map_concurrently(_ASKED_AT_ONCE, is_held, layers)
@@ -83,13 +103,10 @@ async def open_foreign(
         MirrorError: every URL failed. This is the first failure.
     """
     failure: MirrorError = BlobUnknown(f"no allowed URL names the foreign layer {layer.digest}", digest=layer.digest)
-    registry = origin.registry
-    if not isinstance(registry, ReadsUrls):
-        raise failure
     async with AsyncExitStack() as stack:
         for url in _allowed_urls(layer, choice):
             try:
-                blob = await stack.enter_async_context(registry.open_url(url, layer, part))
+                blob = await stack.enter_async_context(open_url(origin.registry, url, layer, part))
             except MirrorError as error:
                 failure = failure if isinstance(failure, UpstreamFault) else error
                 continue
@@ -136,12 +153,13 @@ def _allowed_urls(layer: Descriptor, choice: ContentChoice) -> tuple[str, ...]:
 
 
 def _host(url: str) -> str | None:
-    """Return the host of a URL as written in ``foreign_hosts``. None for a URL with a user, or of another scheme."""
+    """Return the host of a URL as written in ``foreign_hosts``. None for URLs with a user, and for other schemes."""
     try:
         parts = urlsplit(url)
-        named = parts.hostname and (parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}")
+        _ = parts.port  # raises for a port that is no number
     except ValueError:
         return None
-    if not named or "@" in parts.netloc:
+    named = parts.netloc.lower()
+    if not parts.hostname or "@" in named or not named.isascii():
         return None
-    return {"https": named, "http": f"http://{named}"}.get(parts.scheme.lower())
+    return {"https": named, "http": f"http://{named}"}.get(parts.scheme)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mirror.oci import Descriptor, Digest, Manifest
 from mirror.oci.errors import ManifestUnknown, NotFound, UpstreamProtocolError
-from mirror.oci.media_types import INDEXES, essence
+from mirror.oci.media_types import essence
 from mirror.oci.platform_selection import is_attestation, member_platforms, platform_texts
 from mirror.oci.printable_text import quoted
 from mirror.records.absent_content import AbsenceReason, AbsentContent
@@ -100,9 +100,8 @@ class _GraphReading:
             await registry.resolve(repository, member.digest)
         except NotFound:
             return False
-        # An index that is held may lack members that the choice takes by now.
-        is_index = essence(member.media_type) in INDEXES
-        return not (is_index and absent and await absent.absent_content(repository, manifest=member.digest))
+        # A manifest that is held may lack content that the choice takes by now.
+        return not (absent and await absent.absent_content(repository, manifest=member.digest))
 
     def require_content(self) -> None:
         """Check that the source has a member of the indexes that the choice takes."""

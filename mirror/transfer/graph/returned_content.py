@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mirror.oci import Digest
+from mirror.oci import Descriptor, Digest
 from mirror.oci.errors import NotFound, UpstreamFault
 from mirror.oci.media_types import INDEXES, essence
 from mirror.oci.platform_selection import ImagePlatform
@@ -38,12 +38,12 @@ class ReturnedContent:
         return cls(local, source, choice, by_manifest(found))
 
     async def absent_below(self, digest: Digest) -> list[AbsentContent]:
-        """Return what a held manifest lacks, at all levels of indexes."""
+        """Return what a held manifest lacks, and what its members lack, at all levels of indexes."""
         if not self.absent:
             return []
         found = [*self.absent.get(digest, ())]
-        for nested in await _held_indexes(self.local, digest, {each.digest for each in found}):
-            found += await self.absent_below(nested)
+        for member in await _held_members(self.local, digest, {each.digest for each in found}):
+            found += await self.absent_below(member.digest) if _is_index(member) else self.absent.get(member.digest, ())
         return found
 
     async def is_back(self, each: AbsentContent) -> bool:
@@ -73,13 +73,20 @@ class ReturnedContent:
 
 async def lacks_content(place: CopyDestination, digest: Digest, choice: ContentChoice) -> bool:
     """Return True if content below a held manifest is absent that the choice takes, at any level of indexes."""
-    if place.absent is None:
+    records = place.absent
+    if records is None:
         return False
-    absent = await place.absent.absent_content(place.repository, manifest=digest)
+    absent = await records.absent_content(place.repository, manifest=digest)
     if not all(_is_left_out(each, choice) for each in absent):
         return True
-    nested = await _held_indexes(place, digest, {each.digest for each in absent})
-    return any([await lacks_content(place, each, choice) for each in nested])
+    for member in await _held_members(place, digest, {each.digest for each in absent}):
+        if _is_index(member):
+            lacks = await lacks_content(place, member.digest, choice)
+        else:  # an image lacks foreign layers only, which no platform leaves out
+            lacks = bool(await records.absent_content(place.repository, manifest=member.digest))
+        if lacks:
+            return True
+    return False
 
 
 def _is_left_out(each: AbsentContent, choice: ContentChoice) -> bool:
@@ -89,7 +96,10 @@ def _is_left_out(each: AbsentContent, choice: ContentChoice) -> bool:
     return not choice.platforms.takes(ImagePlatform.parse(each.detail))
 
 
-async def _held_indexes(place: CopyDestination, digest: Digest, absent: set[Digest]) -> list[Digest]:
+def _is_index(member: Descriptor) -> bool:
+    return essence(member.media_type) in INDEXES
+
+
+async def _held_members(place: CopyDestination, digest: Digest, absent: set[Digest]) -> list[Descriptor]:
     manifest = await place.registry.get_manifest(place.repository, digest)
-    nested = [member.digest for member in manifest.manifests if essence(member.media_type) in INDEXES]
-    return [digest for digest in nested if digest not in absent]
+    return [member for member in manifest.manifests if member.digest not in absent]

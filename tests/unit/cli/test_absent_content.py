@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mirror.cli.command_line import run
-from mirror.oci import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
 from mirror.oci.platform_selection import PlatformSelection
+from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.registry.memory import MemoryRegistry
 from mirror.store.registry import Store
 from mirror.transfer.copy_engine import copy_graph
@@ -92,3 +93,18 @@ def test_tag_keeps_what_is_absent(capsys: pytest.CaptureFixture[str]) -> None:
     output(capsys, "tag", f"{NAME}:1.0", "site/tool:stable")
     found = json.loads(output(capsys, "inspect", "site/tool:stable", "--json"))
     assert {each["reason"] for each in found["absent"]} == {"gone upstream", "platform"}
+
+
+def test_inspect_of_an_index_shows_foreign_layers_that_its_images_lack(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    layer, image = Digest.of(b"elsewhere"), IMAGES[AMD64].digest
+
+    async def lack() -> None:
+        async with Store.open(tmp_path / "data") as opened:
+            lacks = AbsentContent(image, layer, AbsenceReason.FOREIGN, "upstream")
+            await opened.records.absent.record_absent(NAME, image, [lacks])
+
+    asyncio.run(lack())
+    shown = output(capsys, "inspect", f"{NAME}:1.0")
+    assert f"the foreign layer {layer} is left out (foreign_layers: upstream)\n" in shown

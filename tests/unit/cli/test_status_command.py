@@ -27,7 +27,7 @@ def one_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = TagEvent(
         Repository("contiv/v2plugin"), Tag("1"), NOW - 3 * HOUR, TagChange.MOVED, A, B, "hub/store/contiv/v2plugin"
     )
-    part = TagRecord(Repository("a"), Tag("1"), TagOutcome.UNCHANGED, reason="linux/arm64 is gone upstream")
+    part = TagRecord(Repository("a"), Tag("1"), TagOutcome.UNCHANGED, warnings=("linux/arm64 is gone upstream",))
     status = RuleStatus(RULE, NOW, runs, runs[0].ended_at, NOW + 4 * HOUR, [], [part], [moved])
 
     async def states(_: Any) -> list[RuleStatus]:
@@ -46,10 +46,10 @@ def test_people_see_how_long_ago_something_was(capsys: pytest.CaptureFixture[str
 
 def test_warnings_of_tags_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status"]) == 0
-    assert "\n  a:1 unchanged: linux/arm64 is gone upstream\n" in capsys.readouterr().out
+    assert "\n  warning: a:1: linux/arm64 is gone upstream\n" in capsys.readouterr().out
     assert run(["status", "--json"]) == 0
     (state,) = json.loads(capsys.readouterr().out)["mirrors"]
-    assert state["last_entries"][0]["reason"] == "linux/arm64 is gone upstream"
+    assert state["last_entries"][0]["warnings"] == ["linux/arm64 is gone upstream"]
 
 
 def test_programs_see_times_in_utc(capsys: pytest.CaptureFixture[str]) -> None:

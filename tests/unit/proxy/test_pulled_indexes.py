@@ -119,3 +119,14 @@ class TestGoneUpstream:
                 await world.registry.get_manifest(NAME, manifest.digest)
         assert not await is_whole(world.store)
         assert (await world.registry.get_manifest(NAME, TAG)).content == INDEX.content
+
+    async def test_a_blob_that_was_asked_for_as_a_manifest_is_not_given_up(self, world: World) -> None:
+        await publish(world)
+        image = IMAGES[AMD64]
+        await world.registry.get_manifest(NAME, image.digest)
+        for blob in image.blobs:
+            with pytest.raises(ManifestUnknown):
+                await world.registry.get_manifest(NAME, blob.digest)
+        await pull_all(world, image)
+        assert await world.store.get_manifest(NAME, image.digest) == image
+        assert await world.store.records.absent.absent_content(NAME) == []

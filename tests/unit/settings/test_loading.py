@@ -97,13 +97,13 @@ def test_a_rule_that_takes_a_part_of_the_content(written):
     text = HUB + (
         "mirrors:\n"
         "  - {name: acme, from: hub/acme, to: acme, platforms: [linux/amd64, Linux/arm/v7], foreign_layers: urls,\n"
-        "     foreign_hosts: ['layers.example', 'http://old.example:8080']}\n"
+        "     foreign_hosts: ['layers.example', 'http://[fd00::1]:8080']}\n"
         "proxy: [{from: 'hub/**', to: '**', platforms: [linux/arm64]}]\n"
     )
     settings = load(written(text))
     choice = settings.mirrors[0].rule().choice
     assert str(choice.platforms) == "linux/amd64, linux/arm/v7"
-    assert choice.foreign_setting == "urls of layers.example, http://old.example:8080"
+    assert choice.foreign_setting == "urls of layers.example, http://[fd00::1]:8080"
     assert settings.proxy[0].platforms == ("linux/arm64",)
     assert load(written(yaml.safe_dump(settings.shown()))) == settings
 
@@ -116,6 +116,7 @@ def test_a_rule_that_takes_a_part_of_the_content(written):
         ("foreign_hosts: [layers.example]", "needs foreign_hosts, and nothing else uses them"),
         ("foreign_layers: urls, foreign_hosts: ['https://layers.example']", "is not a host"),
         ("foreign_layers: urls, foreign_hosts: ['layers.example/x']", "is not a host"),
+        ("foreign_layers: urls, foreign_hosts: ['läyers.example']", "is not a host"),
         ("foreign_layers: never", "foreign_layers"),
     ],
 )

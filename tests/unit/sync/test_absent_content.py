@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mirror.oci import Digest, Manifest, Repository, Tag
-from mirror.oci.errors import ManifestBlobUnknown, ManifestUnknown, NotFound
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, NotFound
 from mirror.oci.media_types import DOCKER_LAYER_FOREIGN, OCI_IMAGE_CONFIG, OCI_INDEX
 from mirror.oci.platform_selection import PlatformSelection
 from mirror.records.absent_content import AbsenceReason
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.port import Blob
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
+from mirror.sync.source.sparing_source import SparingSource
 from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
+from mirror.wire.ranges import RangeRequest
 from tests.support.builders import described, hold, index, manifest_of
 from tests.support.multi_platform import AMD64, ARM64, BLOBS, IMAGES, INDEX, PROOFS, S390X, member
-from tests.unit.sync.conftest import Told, Upstream
+from tests.unit.sync.conftest import Upstream
 
 THERE, HERE, TAG = Repository("library/tool"), Repository("tool"), Tag("1.0")
 
@@ -56,7 +62,7 @@ async def absent(here: Store, repository: Repository = HERE) -> dict[Digest, tup
 
 
 def told_about(result: RuleResult) -> list[tuple[str, str]]:
-    return [(record.outcome.value, record.reason) for record in result.tags]
+    return [(record.outcome.value, "; ".join(record.warnings)) for record in result.tags]
 
 
 async def lose(upstream: Upstream, manifest: Manifest) -> None:
@@ -165,13 +171,12 @@ class TestPlatforms:
 
 class TestGoneUpstream:
     async def test_the_tag_is_copied_with_a_warning_until_the_member_returns(
-        self, upstream: Upstream, here: Store, context: RunContext, told: Told
+        self, upstream: Upstream, here: Store, context: RunContext
     ) -> None:
         await lose(upstream, IMAGES[ARM64])
         warning = f"linux/arm64 ({IMAGES[ARM64].digest}) is gone upstream"
         first = await run_rule(rule(), upstream, here, context)
         assert (first.succeeded, told_about(first)) == (True, [("copied", warning)])
-        assert told.lines[-1].endswith(f"copied: {warning}")
         upstream.asked.clear()
         second = await run_rule(rule(), upstream, here, context)
         assert told_about(second) == [("unchanged", warning)]
@@ -236,6 +241,64 @@ class TestForeignLayers:
     ) -> None:
         await hold(upstream, THERE, [b"config", FOREIGN], [windows()], "1.0")
         left = await run_rule(rule(foreign_layers=ForeignLayers.LEAVE), upstream, here, context)
-        assert left.tags[0].reason.endswith("is left out (foreign_layers: leave)")
+        assert left.tags[0].warnings[0].endswith("is left out (foreign_layers: leave)")
         assert told_about(await run_rule(rule(), upstream, here, context)) == [("copied", "")]
         assert await absent(here) == {}
+
+    async def test_one_that_the_upstream_names_and_does_not_send_is_a_warning(
+        self, upstream: Upstream, here: Store, context: RunContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await hold(upstream, THERE, [b"config", FOREIGN], [windows()], "1.0")
+        open_blob = upstream.open_blob
+
+        def refusing(repository: Repository, digest: Digest, *how: Any, **ever: Any) -> Any:
+            if digest == Digest.of(FOREIGN):
+                raise BlobUnknown("lost")
+            return open_blob(repository, digest, *how, **ever)
+
+        monkeypatch.setattr(upstream, "open_blob", refusing)
+        (told,) = told_about(await run_rule(rule(), upstream, here, context))
+        assert (told[0], told[1].endswith("(foreign_layers: upstream: lost)")) == ("copied", True)
+
+    async def test_those_of_an_image_in_an_index_are_told_in_each_run_and_brought_by_another_setting(
+        self, upstream: Upstream, here: Store, context: RunContext
+    ) -> None:
+        await hold(upstream, THERE, [b"config", FOREIGN], [windows()])
+        await upstream.put_manifest(THERE, index(member(windows(), "windows/amd64")), [TAG])
+        leaving = rule(foreign_layers=ForeignLayers.LEAVE)
+        told = [told_about(await run_rule(leaving, upstream, here, context)) for _ in range(2)]
+        warning = f"the foreign layer {Digest.of(FOREIGN)} is left out (foreign_layers: leave)"
+        assert told == [[("copied", warning)], [("unchanged", warning)]]
+        assert told_about(await run_rule(rule(), upstream, here, context)) == [("copied", "")]
+        assert await absent(here) == {}
+
+    async def test_they_are_read_from_their_urls_through_the_sources_of_a_run(
+        self, upstream: Upstream, here: Store, context: RunContext
+    ) -> None:
+        await hold(upstream, THERE, [b"config"], [windows(urls=["https://cdn.example/layer"])], "1.0")
+        by_url = rule(foreign_layers=ForeignLayers.URLS, foreign_hosts=("cdn.example",))
+        source = SparingSource(ReadingUrls(upstream), here.records.sync_runs.held_manifest)
+        assert told_about(await run_rule(by_url, source, here, context)) == [("copied", "")]
+        assert (await here.stat_blob(HERE, Digest.of(FOREIGN))).size_bytes == len(FOREIGN)
+
+    async def test_a_tag_is_unchanged_while_their_server_fails(
+        self, upstream: Upstream, here: Store, context: RunContext
+    ) -> None:
+        await hold(upstream, THERE, [b"config"], [windows(urls=["https://cdn.example/layer"])], "1.0")
+        by_url = rule(foreign_layers=ForeignLayers.URLS, foreign_hosts=("cdn.example",))
+        results = [await run_rule(by_url, upstream, here, context) for _ in range(2)]
+        assert [result.tags[0].outcome.value for result in results] == ["copied", "unchanged"]
+        assert all(len(result.tags[0].warnings) == 1 for result in results)
+        (stored,) = await context.journal.entries((await context.journal.runs("tool", 1))[0].id)
+        assert stored.warnings == results[1].tags[0].warnings
+
+
+class ReadingUrls(DelegatingRegistry):
+    """An upstream that finds a layer at any URL."""
+
+    @asynccontextmanager
+    async def open_url(self, url: str, layer: Descriptor, part: RangeRequest | None = None) -> AsyncIterator[Blob]:
+        place = Repository("elsewhere")
+        await hold(self.inner, place, [FOREIGN], [])
+        async with self.inner.open_blob(place, layer.digest, part) as blob:
+            yield blob

@@ -166,7 +166,7 @@ async def test_an_index_in_part(world: World) -> None:
         choice = ContentChoice(PlatformSelection.parse(platforms))
         done = await world.both(ruled(tags=selected, choice=choice))
         assert done.count(TagOutcome.COPIED) == 1
-        assert "is gone upstream" in done.rules[0].tags[0].reason
+        assert "is gone upstream" in done.rules[0].tags[0].warnings[0]
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -1,4 +1,4 @@
-"""Times at which paused runs go on."""
+"""Times at which paused runs go on, and warnings about tags."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,6 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
-    """Add the time at which a paused run goes on."""
+    """Add the time at which a paused run goes on, and the warnings about a tag in a run."""
     op.add_column("sync_runs", sa.Column("goes_on_at", sa.DateTime(timezone=True)))
+    op.add_column("sync_entries", sa.Column("warnings", sa.JSON()))
