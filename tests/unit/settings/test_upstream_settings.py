@@ -78,6 +78,7 @@ breaker: {failures: 2, rest_seconds: 1, longest_rest_seconds: 9}"""
     assert str(terms.limits.zone) == "Europe/Berlin"
     assert [window.bytes_per_second for window in terms.limits.bandwidth] == [2 * 1024**2, 10 * 1024**2]
     assert (terms.thresholds.failures, terms.thresholds.longest_rest_seconds) == (2, 9)
+    (tmp_path / "data").mkdir()  # limits are shared through a data folder that exists
     async with upstream_registries.open_upstream(settings, "hub") as upstream:
         assert upstream.stats().offline
     assert {path.name for path in (tmp_path / "data" / "limits").iterdir()} == {"hub.requests", "hub.bytes"}
