@@ -37,6 +37,7 @@
     │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar
     ├── StorageFault                 the local disk or catalog failed
     │   ├── StorageFull
+    │   │   └── DoesNotFit
     │   ├── TooManyOpenFiles         no file descriptor is left; temporary
     │   ├── StorageDamaged           stored bytes have changed since they were accepted
     │   └── CatalogFault             the catalog cannot be opened, read or written
@@ -233,6 +234,10 @@ class StorageFault(MirrorError):
 
 class StorageFull(StorageFault):
     """The disk or the quota of the data folder is full."""
+
+
+class DoesNotFit(StorageFull):
+    """Content is larger than the space on the disk, which has space for smaller content."""
 
 
 class TooManyOpenFiles(StorageFault):

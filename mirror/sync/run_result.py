@@ -19,7 +19,7 @@ class RuleResult:
         rule: name of the rule.
         tags: records of all tags handled by the run, in the order of handling.
         error: error that kept the rule from running, or from running to its end. None if there was none.
-        goes_on_at: time at which a paused run goes on. None if the run is not paused.
+        goes_on_at: time at which a paused run may go on. None if the run is not paused.
     """
 
     rule: str
@@ -65,7 +65,7 @@ class RuleResult:
     def reason(self) -> str:
         """Error of the run as a whole, else the first failed tag with its reason, else empty."""
         if self.goes_on_at is not None:
-            return f"paused: {self.error}; goes on at {machine_time(self.goes_on_at)}"
+            return f"paused: {self.error}; may go on at {machine_time(self.goes_on_at)}"
         if self.error is not None:
             return str(self.error)
         return next((f"{tag.name}: {tag.reason}" for tag in self.failed), "")

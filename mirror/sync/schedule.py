@@ -24,8 +24,10 @@ _SPREAD: Final = 0.1
 _MOST_EVERY_SPREAD: Final = timedelta(minutes=10)
 _MOST_CRON_SPREAD: Final = timedelta(minutes=1)
 _MOST_START_SPREAD: Final = timedelta(seconds=30)
-#: Pause of a rule if its upstream asked for one without saying how long, and the longest pause that is granted.
+#: Pause of a rule if its upstream asked for one without saying how long, and the shortest and longest pauses. With
+#: "Retry-After: 0" the rule would run all the time.
 _USUAL_PAUSE: Final = timedelta(minutes=15)
+_SHORTEST_PAUSE: Final = timedelta(minutes=1)
 _LONGEST_PAUSE: Final = timedelta(days=1)
 
 
@@ -130,7 +132,7 @@ def goes_on_at(schedule: Schedule | None, started_at: datetime, now: datetime, p
     """Return the time at which a paused run goes on.
 
     This is the end of the pause that the upstream asked for, at most a day from now. If the upstream named no time, it
-    is the next time of the schedule, at most 15 minutes from now.
+    is the next time of the schedule, at most 15 minutes from now. It is at least a minute from now.
 
     Args:
         schedule: schedule of the rule; None if the rule runs only on request.
@@ -141,9 +143,10 @@ def goes_on_at(schedule: Schedule | None, started_at: datetime, now: datetime, p
     asked_seconds = pause.detail.get("retry_after_seconds")
     # The rest of a circuit breaker is our own measure, and no wish of the upstream.
     if asked_seconds is not None and "since" not in pause.detail:
-        return now + min(timedelta(seconds=math.ceil(float(asked_seconds))), _LONGEST_PAUSE)
+        asked = min(timedelta(seconds=math.ceil(float(asked_seconds))), _LONGEST_PAUSE)
+        return now + max(asked, _SHORTEST_PAUSE)
     soon = now + _USUAL_PAUSE
-    return soon if schedule is None else min(soon, max(schedule.following(started_at), now))
+    return soon if schedule is None else min(soon, max(schedule.following(started_at), now + _SHORTEST_PAUSE))
 
 
 def due_at(

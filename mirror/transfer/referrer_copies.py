@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
-from mirror.oci.errors import Busy, MirrorError, NotFound, StorageFault, UpstreamPaused, UpstreamUnreachable
+from mirror.oci.errors import Busy, DoesNotFit, MirrorError, NotFound, StorageFault, UpstreamPaused, UpstreamUnreachable
 from mirror.registry.port import ReadLister
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import copy_graph
@@ -58,6 +58,8 @@ def concerns_one_content(error: MirrorError) -> bool:
 
     Anybody who may attach content to a plugin of an upstream can cause these errors.
     """
+    if isinstance(error, DoesNotFit):  # a manifest may claim layers of any size
+        return True
     return not isinstance(error, (StorageFault, UpstreamUnreachable, UpstreamPaused, Busy))
 
 

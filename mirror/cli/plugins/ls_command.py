@@ -17,6 +17,9 @@ from mirror.records.absent_content import AbsenceReason, AbsentContent, AbsentCo
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
 
+# A narrow terminal shows a digest in several lines, so that it cuts no tag.
+_LEAST_DIGEST_WIDTH = 24
+
 
 def run(
     name: Annotated[
@@ -83,8 +86,9 @@ def _platforms(row: dict[str, Any]) -> str:
 def _print(rows: list[dict[str, Any]]) -> None:
     table = new_table()
     if "tag" in rows[0]:
-        for heading in ("TAG", "KIND", "SIZE", "DIGEST"):
+        for heading in ("TAG", "KIND", "SIZE"):
             table.add_column(heading, no_wrap=True, justify="right" if heading == "SIZE" else "left")
+        table.add_column("DIGEST", overflow="fold", min_width=_LEAST_DIGEST_WIDTH)
         for row in rows:
             table.add_row(row["tag"], row["kind"], size(row["size_bytes"]), row["digest"])
     else:

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Final, Protocol
 
 from mirror.oci.byte_sizes import shown_size
-from mirror.oci.errors import StorageFull
+from mirror.oci.errors import DoesNotFit, StorageFull
 from mirror.store.content.kept_free import KeptFree
 from mirror.store.storage_errors import storage_faults
 
@@ -64,7 +64,8 @@ class DiskRoom:
             writer: the file that gets the content. Space promised to it counts as free.
 
         Raises:
-            StorageFull: fewer bytes or inodes would be left than must be.
+            DoesNotFit: the content is larger than the space for it.
+            StorageFull: fewer bytes or inodes than must be are left already.
             StorageFault: the disk cannot be measured.
         """
         with self._lock:
@@ -111,9 +112,11 @@ class DiskRoom:
             )
 
     def _too_large(self, size_bytes: int, free_bytes: int, promised_bytes: int) -> StorageFull:
+        # Below the limit, nothing fits any more, whatever its size.
+        kind = DoesNotFit if free_bytes - promised_bytes >= self._kept.size_bytes else StorageFull
         wanted = f"{shown_size(size_bytes)} do not fit: " if size_bytes else ""
         promised = f", {shown_size(promised_bytes)} of them for other uploads" if promised_bytes else ""
-        return StorageFull(
+        return kind(
             f"{wanted}{shown_size(free_bytes)} are free on the disk of the data folder{promised}, and "
             f"{shown_size(self._kept.size_bytes)} are kept free (storage.least_free_bytes); fix: free some space, or "
             "lower storage.least_free_bytes",

@@ -16,7 +16,8 @@ from mirror.transfer.tag_selection import TagSelection
 def overlap_warnings(rules: Iterable[MirrorRule]) -> list[str]:
     """Return a sentence for each two rules that may copy the same tag to the same local repository.
 
-    Only simple cases are ruled out: names that cannot be equal, tags without wildcards, and different beginnings.
+    Only simple cases are ruled out: names that cannot be equal, tags without wildcards, different beginnings, and
+    patterns that one rule includes and the other excludes.
     """
     return [
         f"mirror rules {first.name} and {second.name} may both copy to {' and '.join(sorted({*names}))}, "
@@ -37,6 +38,8 @@ def _may_overlap(first: TagSelection, second: TagSelection) -> bool:
     for one, other in ((first, second), (second, first)):
         literals = _literals(one)
         if literals is not None and not any(one.takes(tag) and other.takes(tag) for tag in literals):
+            return False
+        if one.include and {*one.include} <= {*other.exclude}:
             return False
     beginnings = [_beginnings(first), _beginnings(second)]
     return any(one.startswith(other) or other.startswith(one) for one, other in product(*beginnings))

@@ -49,6 +49,17 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+def test_ls_cuts_no_value_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = output(capsys, "ls", NAME.name)
+    assert "…" not in shown
+    assert [word in shown for word in ("image", "1.0", "TAG", "KIND", "SIZE")] == [True] * 5
+    # The digest and the platforms go on in further lines.
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
 def test_ls_shows_the_platforms(capsys: pytest.CaptureFixture[str]) -> None:
     shown = output(capsys, "ls", NAME.name)
     assert "\n1.0: linux/amd64; without linux/arm64 (gone upstream), linux/s390x (platform)\n" in shown

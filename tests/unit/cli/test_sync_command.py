@@ -118,7 +118,7 @@ def test_a_paused_rule_is_told_with_the_tags_that_are_left(
     assert told.out == "1 copied, 0 unchanged, 0 failed, 1 not tried; 1.2 KiB from upstream\n"
     assert told.err.splitlines() == [
         "warning: contiv/v2plugin:1.0: a referrer is broken",
-        "rule contiv paused: upstream hub: HEAD … answered 429; goes on at 2026-01-02T03:04:00Z",
+        "rule contiv paused: upstream hub: HEAD … answered 429; may go on at 2026-01-02T03:04:00Z",
     ]
     sync(monkeypatch, "--json", results=(result,), dry_run=False)
     shown = json.loads(capsys.readouterr().out)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.errors import StorageFault, StorageFull
+from mirror.oci.errors import DoesNotFit, StorageFault, StorageFull
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.kept_free import KeptFree
 
@@ -57,6 +57,14 @@ def test_content_leaves_the_kept_part_free(room: DiskRoom, size_bytes: int, fits
     for part in ("do not fit: 100.0 MiB are free on the disk of the data folder", "64.0 MiB are kept free", "fix: "):
         assert part in told.value.message
     assert told.value.detail["free_bytes"] == str(100 * MIB)
+
+
+@pytest.mark.parametrize(("free_bytes", "kind"), [(64 * MIB, DoesNotFit), (64 * MIB - 4096, StorageFull)])
+def test_large_content_is_told_from_a_full_disk(room: DiskRoom, disk: Disk, free_bytes: int, kind: type) -> None:
+    disk.free_bytes = free_bytes
+    with pytest.raises(StorageFull) as told:
+        room.require(1)
+    assert type(told.value) is kind
 
 
 def test_nothing_fits_on_a_disk_below_the_kept_part(room: DiskRoom, disk: Disk) -> None:

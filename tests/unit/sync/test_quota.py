@@ -176,7 +176,7 @@ async def test_the_first_429_pauses_the_rule_and_the_next_run_goes_on(
         0,
         at,
     )
-    assert recorded.last_run.reason.startswith("paused: upstream hub: answered 429; goes on at 2026-")
+    assert recorded.last_run.reason.startswith("paused: upstream hub: answered 429; may go on at 2026-")
     (state,) = await rule_statuses([RULE], here.records.sync_runs, nobody, clock.now())
     assert (state.state, state.failure is not None) == ("paused", True)
     assert state.next_run_at is not None
@@ -255,15 +255,16 @@ STARTED, HOUR = NOON - timedelta(minutes=10), timedelta(hours=1)
     [
         (Every(6 * HOUR), {"retry_after_seconds": 7200}, 2 * HOUR),
         (Every(HOUR), {"retry_after_seconds": 7200}, 2 * HOUR),
-        (Cron("0 0 * * *"), {"retry_after_seconds": 1.2}, timedelta(seconds=2)),
+        (Cron("0 0 * * *"), {"retry_after_seconds": 61.2}, timedelta(seconds=62)),
+        (Cron("0 0 * * *"), {"retry_after_seconds": 0}, timedelta(minutes=1)),
         (None, {"retry_after_seconds": 10**9}, 24 * HOUR),
         (Every(6 * HOUR), {}, timedelta(minutes=15)),
         (Every(timedelta(minutes=12)), {}, timedelta(minutes=2)),
-        (Every(timedelta(minutes=1)), {}, timedelta(0)),
+        (Every(timedelta(minutes=1)), {}, timedelta(minutes=1)),
         (None, {}, timedelta(minutes=15)),
         (None, {"retry_after_seconds": 10, "since": "2026-03-01T11:59:00Z"}, timedelta(minutes=15)),
     ],
 )
 def test_when_a_paused_run_goes_on(schedule: Schedule | None, detail: dict[str, object], after: timedelta) -> None:
-    """At the end of the pause that was asked for; else at its normal time, but soon."""
+    """At the end of the pause that was asked for; else at its normal time, but soon. Never at once."""
     assert goes_on_at(schedule, STARTED, NOON, UpstreamPaused("429", **detail)) == NOON + after

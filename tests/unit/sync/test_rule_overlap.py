@@ -34,6 +34,9 @@ def rule(name: str, to: str | list[str], source: str = "hub/a/b", **tags: Any) -
         (rule("r", "x", include=["1.*", "3.?"]), rule("s", "x", include=["2.*", "4"]), None),
         (rule("r", "x", include=["1.*"]), rule("s", "x", include=["1.2*"]), "x"),
         (rule("r", "x", include=["1.*"]), rule("s", "x", include=["/^2/"]), "x"),
+        (rule("r", "x", include=["*-rc", "/^v/"]), rule("s", "x", exclude=["/^v/", "*-rc", "2"]), None),
+        (rule("r", "x", include=["*-rc", "/^v/"]), rule("s", "x", exclude=["/^v/"]), "x"),
+        (rule("r", "x"), rule("s", "x", exclude=["1.*"]), "x"),
     ],
 )
 def test_rules_that_may_want_one_tag_are_told(first: MirrorRule, second: MirrorRule, names: str | None) -> None:

@@ -12,6 +12,7 @@ import pytest
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import (
     ConfigurationFault,
+    DoesNotFit,
     ManifestUnknown,
     MirrorError,
     NotFound,
@@ -476,6 +477,7 @@ async def test_no_referrers_are_wanted(upstream: Upstream, here: Store, context:
         UpstreamRefused("not for you"),
         UpstreamBusy("answered 500", status=500),
         ManifestUnknown("gone"),
+        DoesNotFit("9.1 TiB do not fit"),
     ],
     ids=lambda error: type(error).__name__,
 )
