@@ -168,8 +168,7 @@ class RepositoryRun:
         """
         record = self.tag_record(tag, TagOutcome.FAILED, before=before)
         if is_digest_tag(tag) and concerns_one_content(error):
-            told = f"not copied: {error}"
-            return replace(record, outcome=TagOutcome.SKIPPED, after=before, reason=told, warnings=(told,))
+            return replace(record, outcome=TagOutcome.SKIPPED, after=before, warnings=(f"not copied: {error}",))
         return record.failed(error)
 
     async def fail(self, tag: Tag, error: MirrorError) -> TagRecord:

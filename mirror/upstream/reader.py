@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from functools import partial
+from typing import Final
+
+from cachetools import LRUCache
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, UpstreamProtocolError
@@ -21,6 +25,9 @@ from mirror.wire.ranges import RangeRequest, Span, parse_content_range
 from mirror.wire.routes import ManifestRoute
 
 _ACCEPT = {"Accept": ", ".join(media_types.MANIFESTS)}
+# Manifests resolved by GET whose entity tags are remembered, and the longest such tag in characters.
+_MOST_RESOLVED: Final = 10_000
+_LONGEST_ENTITY_TAG: Final = 256
 
 
 class UpstreamReader:
@@ -34,18 +41,43 @@ class UpstreamReader:
         self._cpu_offload = CpuOffload()
         self._manifest_heads = HeadRequests(session, "manifest")
         self._blob_heads = HeadRequests(session, "blob")
+        self._resolved: LRUCache[str, tuple[str, Descriptor]] = LRUCache(_MOST_RESOLVED)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         async def get() -> Descriptor:
-            return (await self.get_manifest(repository, target)).descriptor
+            return await self._resolve_by_get(repository, target)
 
         request = self._manifest_request("HEAD", repository, target)
         described = partial(_described, self._session, target)
         return await self._manifest_heads.find(request, ManifestUnknown, described, get)
 
-    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+    async def _resolve_by_get(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        """Resolve with a GET. After an ``ETag``, the upstream sends the manifest only if it has changed."""
         request = self._manifest_request("GET", repository, target)
-        answer, content = await self._session.read(request, MAX_MANIFEST_BYTES, expect={200}, missing=ManifestUnknown)
+        entity_tag, known = self._resolved.get(request.url, ("", None))
+        if known is None:
+            answer, content = await self._read_manifest(request)
+        else:
+            conditional = replace(request, headers={**request.headers, "If-None-Match": entity_tag})
+            answer, content = await self._read_manifest(conditional, expect=frozenset({200, 304}))
+            if answer.status == 304:
+                return known
+        found = (await self._parsed(repository, target, answer, content)).descriptor
+        entity_tag = answer.headers.get("ETag", "")
+        if 0 < len(entity_tag) <= _LONGEST_ENTITY_TAG:
+            self._resolved[request.url] = entity_tag, found
+        return found
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        answer, content = await self._read_manifest(self._manifest_request("GET", repository, target))
+        return await self._parsed(repository, target, answer, content)
+
+    async def _read_manifest(
+        self, request: Request, *, expect: frozenset[int] = frozenset({200})
+    ) -> tuple[Answer, bytes]:
+        return await self._session.read(request, MAX_MANIFEST_BYTES, expect=expect, missing=ManifestUnknown)
+
+    async def _parsed(self, repository: Repository, target: Tag | Digest, answer: Answer, content: bytes) -> Manifest:
         with self._session.as_upstream_error(answer):
             digest = target if isinstance(target, Digest) else _named_digest(answer)
             return await self._cpu_offload.do(

@@ -184,3 +184,18 @@ async def test_an_upstream_with_a_quota_is_always_asked_by_head_first(
     for _ in range(4):
         await upstream.resolve(REPOSITORY, TAG)
     assert server.lines == [HEAD, GET] * 4
+
+
+async def test_an_unchanged_manifest_is_not_sent_again_in_place_of_head(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    later = MANIFEST + b"\n"
+    moved = {**DESCRIBED, "Docker-Content-Digest": str(Digest.of(later)), "ETag": '"two"'}
+    server.on(HEAD, Reply(405))
+    server.on(GET, Reply(200, MANIFEST, {**DESCRIBED, "ETag": 'W/"one"'}), Reply(304), Reply(200, later, moved))
+    found = [await upstream.resolve(REPOSITORY, TAG) for _ in range(3)]
+    assert found == [DESCRIPTOR, DESCRIPTOR, Descriptor(DOCKER_MANIFEST, Digest.of(later), len(later))]
+    server.on(GET, Reply(304))
+    assert await upstream.resolve(REPOSITORY, TAG) == found[2]
+    asked = [request.headers.get("If-None-Match") for request in server.seen if request.line == GET]
+    assert asked == [None, 'W/"one"', 'W/"one"', '"two"']
