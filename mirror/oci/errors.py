@@ -25,6 +25,7 @@
     │   └── NotFound
     │       ├── RepositoryUnknown
     │       ├── ManifestUnknown
+    │       │   └── LeftOut          content that a proxy rule leaves out
     │       ├── BlobUnknown
     │       └── UploadUnknown
     ├── UpstreamFault                an upstream registry failed
@@ -169,6 +170,10 @@ class RepositoryUnknown(NotFound):
 
 class ManifestUnknown(NotFound):
     """The repository has no such manifest or tag."""
+
+
+class LeftOut(ManifestUnknown):
+    """A proxy rule leaves out a manifest, or every member of an index. Answered as missing content."""
 
 
 class BlobUnknown(NotFound):

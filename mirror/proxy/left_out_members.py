@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mirror.oci import Digest, Manifest, Repository
-from mirror.oci.errors import ManifestUnknown
+from mirror.oci.errors import LeftOut
 from mirror.oci.platform_selection import is_attestation, platform_texts
 from mirror.proxy.proxy_routes import ProxyRoute
 from mirror.records.absent_content import AbsenceReason, AbsentContent
-
-
-class LeftOut(ManifestUnknown):
-    """A proxy rule leaves out a manifest, or every member of an index. Answered as missing content."""
 
 
 def left_out_members(repository: Repository, manifest: Manifest, route: ProxyRoute) -> list[AbsentContent]:

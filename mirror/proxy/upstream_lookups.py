@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from mirror.oci import Digest, Manifest, Repository, Tag, errors
-from mirror.proxy.left_out_members import LeftOut, left_out_members, require_taken
+from mirror.proxy.left_out_members import left_out_members, require_taken
 from mirror.proxy.proxy_routes import ProxyRoute
 from mirror.proxy.pull_metrics import PullMetrics, PullOutcome
 from mirror.records.absent_content import AbsentContents
@@ -76,13 +76,13 @@ class UpstreamLookups:
         """
         failure: errors.UpstreamFault | None = None
         missing: type[errors.NotFound] = errors.RepositoryUnknown
-        left_out: LeftOut | None = None
+        left_out: errors.LeftOut | None = None
         for route in routes:
             try:
                 await self._require_taken(repository, target, route)
                 manifest = await self._get(route, target)
                 await self._store(repository, manifest, route, target)
-            except LeftOut as error:
+            except errors.LeftOut as error:
                 left_out = error
                 continue
             except errors.NotFound as error:

@@ -176,8 +176,7 @@ async def plan_tags(
     upstream_digests = dict(zip(tags, await map_concurrently(_ASKED_AT_ONCE, ask, tags), strict=True))
     # Read after the answers of the upstream, so that a push of the meantime is seen, and all tags in one read.
     local_digests = await context.journal.tag_digests(mapping.local_repository, tags)
-    # In a thread: to decide about very many tags takes seconds.
-    found = await in_thread(lambda: [plan(tag) for tag in tags])
+    found = await in_thread(lambda: [plan(tag) for tag in tags])  # seconds for very many tags
     return [each for each in found if isinstance(each, TagPlan)], [each for each in found if isinstance(each, tuple)]
 
 

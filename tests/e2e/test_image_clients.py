@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -78,19 +79,26 @@ def exercise(client: ImageClient, site: Site, name: str, dialect: str) -> None:
     assert not [line for line in site.mirror.log if line.get("status", 0) >= 500]
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path is short: podman accepts 50 characters."""
+    with TemporaryDirectory(prefix="mirror-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("dialect", ["docker", "oci"])
 @pytest.mark.parametrize("program", ["podman", "buildah", "skopeo", "oras"])
-def test_a_client_without_a_daemon(site: Site, tmp_path: Path, program: str, dialect: str) -> None:
+def test_a_client_without_a_daemon(site: Site, short_path: Path, program: str, dialect: str) -> None:
     client: ImageClient
     match program:
         case "skopeo":
-            client = Skopeo(tmp_path)
+            client = Skopeo(short_path)
         case "oras":
             require(Oras.missing())
-            client = Oras(tmp_path)
+            client = Oras(short_path)
         case _:
             require(Containers.missing(program))
-            client = Containers(program, tmp_path)
+            client = Containers(program, short_path)
     exercise(client, site, program, dialect)
 
 
