@@ -35,6 +35,8 @@ from tests.unit.sync.conftest import Upstream
 CLOCK = SystemClock()
 PERIOD = timedelta(milliseconds=300)
 RULE = MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(PERIOD))
+# The share of the longest delay follows from the name of a rule. It is 0.0003 for this name.
+DAILY = MirrorRule.parse("acme-275", "hub/acme/driver", "driver", schedule=Every(timedelta(days=1)))
 
 
 @pytest.fixture(autouse=True)
@@ -158,8 +160,7 @@ async def test_a_run_that_is_stopped_goes_on_in_the_next_process(hub: Upstream, 
 
 
 async def test_a_rule_that_was_edited_runs_at_once_in_the_process_that_knows_it(hub: Upstream, tmp_path: Path) -> None:
-    said = MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(timedelta(days=1)))
-    before, edited = replace(said, fingerprint="before"), replace(said, fingerprint="edited")
+    before, edited = replace(DAILY, fingerprint="before"), replace(DAILY, fingerprint="edited")
     async with processes(hub, tmp_path / "data", 1, before) as (old,):
         await until_there_are(1, old)
         async with processes(hub, tmp_path / "data", 1, edited) as (new,):
@@ -171,14 +172,13 @@ async def test_a_rule_that_was_edited_runs_at_once_in_the_process_that_knows_it(
 
 
 async def test_processes_with_different_configurations_do_not_take_turns(hub: Upstream, tmp_path: Path) -> None:
-    said = MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(timedelta(days=1)))
-    before, edited = replace(said, fingerprint="before"), replace(said, fingerprint="edited")
+    before, edited = replace(DAILY, fingerprint="before"), replace(DAILY, fingerprint="edited")
     async with Store.open(tmp_path / "data") as store:
         process = Process(hub, store, tmp_path / "data", before)
         await until_there_are(1, process)
-        run = await store.records.sync_runs.begin_run("acme", "edited")  # by another process, started later
+        run = await store.records.sync_runs.begin_run(DAILY.name, "edited")  # by another process, started later
         await store.records.sync_runs.end_run(replace(run, ended_at=CLOCK.now(), outcome=RunOutcome.SUCCEEDED))
-        known = await store.records.sync_runs.rule_record("acme")
+        known = await store.records.sync_runs.rule_record(DAILY.name)
         assert (before.has_changed_since(known), edited.has_changed_since(known)) == (True, False)
         scheduler_of_now = RuleScheduler(
             {}, store, process.locks, store.records.sync_runs, process.context, process.results.append
