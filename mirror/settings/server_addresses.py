@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 from mirror.settings.listen_address import HostPort
 from mirror.wire.request_line import parse_prefix
 
-_URL = re.compile(r"(https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(/.*)?")
+_LARGEST_PORT = 65_535
+_URL = re.compile(r"(https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?)(/.*)?")
 
 
 def _parse_listen(value: object) -> object:
@@ -20,8 +21,8 @@ def _parse_listen(value: object) -> object:
 
 def _check_url(url: str) -> str:
     match = _URL.fullmatch(url)
-    prefix = None if match is None else parse_prefix(match[2] or "")
-    if match is None or prefix is None:
+    prefix = None if match is None else parse_prefix(match[3] or "")
+    if match is None or prefix is None or not 0 < int(match[2] or 80) <= _LARGEST_PORT:
         raise ValueError(
             "it is not SCHEME://HOST[:PORT][/PATH], such as https://plugins.example/registry; a path has letters, "
             "digits and . _ ~ - between its slashes, and does not begin with /v2"

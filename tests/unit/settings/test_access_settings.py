@@ -75,6 +75,8 @@ def test_a_mistake_gets_one_clear_line(written, text: str, problem: str) -> None
         "https://mirror.example/v2/x",
         "https://mirror.example/%2e",
         'http://a"b',
+        "https://mirror.example:0",
+        "https://mirror.example:65536/path",
     ],
 )
 def test_an_address_that_is_none(written, url: str) -> None:
