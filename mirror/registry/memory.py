@@ -12,7 +12,7 @@ from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, errors
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.port import Blob, Entry, Page
 from mirror.registry.streams import closing_stream
-from mirror.registry.upload import Upload
+from mirror.registry.upload import Upload, UploadBody
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 
@@ -79,17 +79,11 @@ class MemoryUpload:
             del self._content[before:]
             raise errors.RangeInvalid(f"chunk of {received} bytes is announced as {span.chunk_range()}", offset=before)
 
-    async def commit(
-        self,
-        digest: Digest,
-        last: AsyncIterable[bytes] | None = None,
-        span: Span | None = None,
-        size_bytes: int | None = None,
-    ) -> Descriptor:
-        async with closing_stream(last) if last is not None else nullcontext():
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
+        async with closing_stream(last.chunks) if last is not None else nullcontext():
             with self._writing():
                 if last is not None:
-                    await self._append(last, span)
+                    await self._append(last.chunks, last.span)
                 return self._commit(digest)
 
     def _commit(self, digest: Digest) -> Descriptor:

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from mirror.oci import Descriptor, Digest
 from mirror.wire.ranges import Span
+
+
+@dataclass(frozen=True, slots=True)
+class UploadBody:
+    """Bytes for an upload session, with what their sender has announced about them.
+
+    Attributes:
+        chunks: the bytes, in chunks of any size.
+        span: position in the blob; None to append at the end of the session.
+        size_bytes: size of all chunks; None if unknown.
+    """
+
+    chunks: AsyncIterable[bytes]
+    span: Span | None = None
+    size_bytes: int | None = None
 
 
 class Upload(Protocol):
@@ -44,13 +60,7 @@ class Upload(Protocol):
         """
         ...
 
-    async def commit(
-        self,
-        digest: Digest,
-        last: AsyncIterable[bytes] | None = None,
-        span: Span | None = None,
-        size_bytes: int | None = None,
-    ) -> Descriptor:
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
         """Make the bytes a blob of the repository, durably, and end the session.
 
         If ``last`` is given, append it first, as :meth:`append` does. A store lets no other request write in between.

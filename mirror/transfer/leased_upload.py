@@ -9,6 +9,7 @@ from typing import Final
 
 from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import DigestInvalid
+from mirror.registry.upload import UploadBody
 from mirror.transfer.partial_store import DownloadLease, PartialStore
 from mirror.wire.ranges import Span
 
@@ -39,16 +40,10 @@ class LeasedUpload:
             await self._claim.expect(self.offset + size_bytes)
         await self._claim.append(chunks, lambda: None)
 
-    async def commit(
-        self,
-        digest: Digest,
-        last: AsyncIterable[bytes] | None = None,
-        span: Span | None = None,
-        size_bytes: int | None = None,
-    ) -> Descriptor:
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
         """Verify and commit the blob as the port defines. Bytes with another digest are dropped."""
         if last is not None:
-            await self.append(last, span, size_bytes)
+            await self.append(last.chunks, last.span, last.size_bytes)
         # Wrong bytes must go before the lease does: the next holder would continue after them.
         try:
             await self._claim.verify()

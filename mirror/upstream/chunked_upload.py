@@ -9,6 +9,7 @@ from contextlib import suppress
 from mirror.oci import Descriptor, Digest, Repository, errors
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.streams import closing_stream, count_chunks
+from mirror.registry.upload import UploadBody
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.wire.auth.scopes import repository_scope
@@ -63,15 +64,9 @@ class UpstreamUpload:
                 )
             await self._patch(await _whole(chunks, span), {"Content-Range": span.chunk_range()})
 
-    async def commit(
-        self,
-        digest: Digest,
-        last: AsyncIterable[bytes] | None = None,
-        span: Span | None = None,
-        size_bytes: int | None = None,
-    ) -> Descriptor:
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
         if last is not None:
-            await self.append(last, span, size_bytes)
+            await self.append(last.chunks, last.span, last.size_bytes)
         await self.synchronize()
         request = self._request("PUT", body=b"", url=closing_url(self._location, digest))
         try:

@@ -11,6 +11,7 @@ from mirror.oci import Digest
 from mirror.oci.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadInvalid, UploadUnknown
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
+from mirror.registry.upload import UploadBody
 from mirror.wire.ranges import Span
 from tests.support.builders import OTHER, REPOSITORY, in_chunks, is_remote, push_blob, read_blob, settled
 
@@ -215,7 +216,7 @@ async def test_one_request_writes_at_a_time(registry: Registry) -> None:
 async def test_the_last_bytes_come_with_the_commit(registry: Registry, span: Span | None) -> None:
     upload = await registry.begin_upload(REPOSITORY)
     await upload.append(single_chunk(b"first "))
-    committed = await upload.commit(Digest.of(b"first bytes"), single_chunk(b"bytes"), span)
+    committed = await upload.commit(Digest.of(b"first bytes"), UploadBody(single_chunk(b"bytes"), span))
     assert committed.size_bytes == 11
     assert await read_blob(registry, committed.digest) == b"first bytes"
 
@@ -224,9 +225,9 @@ async def test_last_bytes_out_of_order_leave_the_upload_as_it_was(registry: Regi
     upload = await registry.begin_upload(REPOSITORY)
     await upload.append(single_chunk(b"first "))
     with pytest.raises(RangeInvalid):
-        await upload.commit(Digest.of(b"first bytes"), single_chunk(b"bytes"), Span(5, 10))
+        await upload.commit(Digest.of(b"first bytes"), UploadBody(single_chunk(b"bytes"), Span(5, 10)))
     again = await registry.resume_upload(REPOSITORY, upload.id)
-    assert (await again.commit(Digest.of(b"first bytes"), single_chunk(b"bytes"))).size_bytes == 11
+    assert (await again.commit(Digest.of(b"first bytes"), UploadBody(single_chunk(b"bytes")))).size_bytes == 11
 
 
 async def test_one_of_two_who_send_the_last_bytes_ends_the_upload(registry: Registry) -> None:
@@ -235,7 +236,7 @@ async def test_one_of_two_who_send_the_last_bytes_ends_the_upload(registry: Regi
     for _ in range(20):
         upload = await registry.begin_upload(REPOSITORY)
         same = [await registry.resume_upload(REPOSITORY, upload.id) for _ in range(2)]
-        ends = [each.commit(DIGEST, in_chunks(CONTENT, 100_000)) for each in same]
+        ends = [each.commit(DIGEST, UploadBody(in_chunks(CONTENT, 100_000))) for each in same]
         outcomes = await asyncio.gather(*ends, return_exceptions=True)
         refused = [each for each in outcomes if isinstance(each, UploadInvalid | UploadUnknown)]
         assert len(refused) == 1, outcomes

@@ -30,7 +30,7 @@ from mirror.oci.media_types import OCTET_STREAM
 from mirror.plugin.build.assembly import canonical_json
 from mirror.registry.port import Blob
 from mirror.registry.streams import single_chunk
-from mirror.registry.upload import Upload
+from mirror.registry.upload import Upload, UploadBody
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.wire.ranges import RangeRequest, Span
 
@@ -184,13 +184,7 @@ class LayoutUpload:
         async for chunk in chunks:
             await in_thread(self._write, chunk)
 
-    async def commit(
-        self,
-        digest: Digest,
-        last: AsyncIterable[bytes] | None = None,
-        span: Span | None = None,
-        size_bytes: int | None = None,
-    ) -> Descriptor:
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
         """Complete the blob, with the last of its content if given.
 
         Raises:
@@ -200,7 +194,7 @@ class LayoutUpload:
             StorageFault: the file cannot be written.
         """
         if last is not None:
-            await self.append(last, span, size_bytes)
+            await self.append(last.chunks, last.span, last.size_bytes)
         self._require_open()
         actual = Digest("sha256", self._hasher.hexdigest())
         if actual != digest:

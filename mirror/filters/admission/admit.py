@@ -20,7 +20,7 @@ from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
 from mirror.records.admissions import AdmissionState
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Registry
-from mirror.registry.upload import Upload
+from mirror.registry.upload import Upload, UploadBody
 from mirror.wire.ranges import RangeRequest, Span
 
 
@@ -108,14 +108,8 @@ class ArrivingUpload:
     ) -> None:
         await self._inner.append(chunks, span, size_bytes)
 
-    async def commit(
-        self,
-        digest: Digest,
-        last: AsyncIterable[bytes] | None = None,
-        span: Span | None = None,
-        size_bytes: int | None = None,
-    ) -> Descriptor:
-        committed = await self._inner.commit(digest, last, span, size_bytes)
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
+        committed = await self._inner.commit(digest, last)
         await self._arrived(digest)
         return committed
 

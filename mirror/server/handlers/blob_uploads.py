@@ -5,17 +5,15 @@ The registry keeps the offset of a session. The session's URL never changes, so 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-
 from aiohttp import hdrs, web
 
 from mirror.access.rights import AccessAction
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import DigestInvalid, TooManyRequests
-from mirror.registry.upload import Upload
+from mirror.registry.upload import Upload, UploadBody
 from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext
-from mirror.wire.ranges import Span, parse_chunk_range, upload_range
+from mirror.wire.ranges import parse_chunk_range, upload_range
 from mirror.wire.routes import BlobRoute, UploadRoute, UploadsRoute
 
 
@@ -66,7 +64,7 @@ async def put(context: RequestContext, route: UploadRoute) -> web.Response:
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     if context.request.body_exists:
         with context.activity.uploading.one_of(context.client):
-            await upload.commit(route.digest, *_received(context, upload))
+            await upload.commit(route.digest, _received(context, upload))
     else:
         await upload.commit(route.digest)
     return _created(context, route.repository, route.digest)
@@ -81,14 +79,15 @@ async def delete(context: RequestContext, route: UploadRoute) -> web.Response:
 
 async def _append(context: RequestContext, upload: Upload) -> None:
     with context.activity.uploading.one_of(context.client):
-        await upload.append(*_received(context, upload))
+        body = _received(context, upload)
+        await upload.append(body.chunks, body.span, body.size_bytes)
 
 
-def _received(context: RequestContext, upload: Upload) -> tuple[AsyncIterable[bytes], Span | None, int | None]:
-    """Return the body of a request, and its position in the blob and its size in bytes if the client says them."""
+def _received(context: RequestContext, upload: Upload) -> UploadBody:
     content_range = context.request.headers.get(hdrs.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    return context.receive(context.limits.blob_bytes, upload.offset), span, context.request.content_length
+    chunks = context.receive(context.limits.blob_bytes, upload.offset)
+    return UploadBody(chunks, span, context.request.content_length)
 
 
 def _session(context: RequestContext, status: int, repository: Repository, upload: Upload) -> web.Response:

@@ -12,6 +12,7 @@ from mirror.oci import Descriptor, Digest, errors
 from mirror.oci.digest import ALGORITHMS
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.streams import closing_stream
+from mirror.registry.upload import UploadBody
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
@@ -109,17 +110,11 @@ class StoreUpload:
             await self._cut(receiving, before)
             raise refusal
 
-    async def commit(
-        self,
-        digest: Digest,
-        last: AsyncIterable[bytes] | None = None,
-        span: Span | None = None,
-        size_bytes: int | None = None,
-    ) -> Descriptor:
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
         # One lock from the last bytes to the blob: another request must not add bytes in between.
-        async with closing_stream(last) if last is not None else nullcontext(), self._receiving() as receiving:
+        async with closing_stream(last.chunks) if last is not None else nullcontext(), self._receiving() as receiving:
             if last is not None:
-                await self._append(receiving, last, span, size_bytes)
+                await self._append(receiving, last.chunks, last.span, last.size_bytes)
             whole_bytes = receiving.size_bytes
             running = self._parts.running.take(self.id, whole_bytes)
             if running is not None and running.algorithm == digest.algorithm:

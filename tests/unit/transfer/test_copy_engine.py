@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from mirror.oci.media_types import OCI_LAYER_GZIP
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob
-from mirror.registry.upload import Upload
+from mirror.registry.upload import Upload, UploadBody
 from mirror.store.registry import Store
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import BLOBS_AT_ONCE, copy_graph
@@ -143,11 +143,9 @@ class NotedUpload:
     ) -> None:
         await self._inner.append(chunks, span, size_bytes)
 
-    async def commit(
-        self, digest: Digest, last: AsyncIterable[bytes] | None = None, span: Span | None = None
-    ) -> object:
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> object:
         self._goal.written.append(f"blob {digest.hex[:12]}")
-        return await self._inner.commit(digest, last, span)
+        return await self._inner.commit(digest, last)
 
     async def cancel(self) -> None:
         await self._inner.cancel()
