@@ -1,1 +1,1 @@
-"""Reading for runs of mirror rules: upstreams that are asked sparingly and may pause, and comparisons of plugins."""
+"""Upstreams as runs of mirror rules see them: read sparingly, and no longer asked after a request for a pause."""
