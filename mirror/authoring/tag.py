@@ -15,7 +15,7 @@ from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.transfer.referrer_copies import copy_referrers
-from mirror.transfer.tag_selection import companions
+from mirror.transfer.tags.tag_selection import companions
 from mirror.wire.referrers_fallback import is_digest_tag
 
 

@@ -11,6 +11,7 @@ import typer
 from mirror import __version__
 from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
+from mirror.cli.bundles import bundle_options
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
@@ -80,6 +81,7 @@ host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
 application.add_typer(host_options.app, name="host")
+application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
 application.add_typer(user_command.app, name="user")

@@ -20,7 +20,7 @@ from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
 from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
 from mirror.transfer.graph.foreign_layers import check_foreign_host
 from mirror.transfer.referrer_copies import MOST_REFERRERS
-from mirror.transfer.tag_selection import TagSelection
+from mirror.transfer.tags.tag_selection import TagSelection
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[smhd]$")]
 

@@ -15,9 +15,9 @@ from mirror.oci.digest import new_hasher
 from mirror.oci.errors import StorageFault
 from mirror.plugin.policy import fingerprint
 from mirror.store.catalog import plugin_rows, rows
-from mirror.store.catalog.access_tables import decisions
-from mirror.store.catalog.content_tables import blobs, finished_work
 from mirror.store.catalog.plugin_rows import KEPT
+from mirror.store.catalog.tables.access_tables import decisions
+from mirror.store.catalog.tables.content_tables import blobs, finished_work
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.records.admission.sql_decisions import cover
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins

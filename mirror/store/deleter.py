@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
 from mirror.store.catalog import plugin_rows, rows
-from mirror.store.catalog.content_tables import manifests, repository_blobs, tags
+from mirror.store.catalog.tables.content_tables import manifests, repository_blobs, tags
 from mirror.store.store_services import StoreServices
 
 

@@ -15,7 +15,7 @@ from mirror.oci.errors import RepositoryUnknown
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.port import Page
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import blobs, manifests, repositories, repository_blobs, tags
+from mirror.store.catalog.tables.content_tables import blobs, manifests, repositories, repository_blobs, tags
 from mirror.store.store_services import StoreServices
 from mirror.wire.pagination import PageRequest
 

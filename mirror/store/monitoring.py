@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ScalarSelect, Table, func, select
 
 from mirror.store.catalog.catalog_cache import CacheCounts
-from mirror.store.catalog.content_tables import blobs, manifests, repositories, tags
+from mirror.store.catalog.tables.content_tables import blobs, manifests, repositories, tags
 from mirror.store.content.volume import Volume
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.upload_sessions import UploadSessions

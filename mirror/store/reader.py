@@ -13,8 +13,15 @@ from mirror.oci.media_types import OCTET_STREAM
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.registry.port import Blob
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import absent_content, blobs, manifests, repositories, repository_blobs, tags
 from mirror.store.catalog.manifest_loader import StoredManifest
+from mirror.store.catalog.tables.content_tables import (
+    absent_content,
+    blobs,
+    manifests,
+    repositories,
+    repository_blobs,
+    tags,
+)
 from mirror.store.store_services import StoreServices
 from mirror.wire.ranges import RangeRequest
 

@@ -11,9 +11,9 @@ from mirror.oci.errors import TagPushed
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.runtime.current_rule import RULE
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import blobs, repositories, repository_blobs
-from mirror.store.catalog.content_tables import tags as tags_table
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
+from mirror.store.catalog.tables.content_tables import blobs, repositories, repository_blobs
+from mirror.store.catalog.tables.content_tables import tags as tags_table
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt
 

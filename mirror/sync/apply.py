@@ -19,13 +19,13 @@ from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
 from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.sync.rules.local_tags import LocalTags
-from mirror.sync.tag_decision import TagAction
 from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.copy_engine import Copied, copy_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.graph.returned_content import lacks_content
 from mirror.transfer.progress_reporting import TagProgress
-from mirror.transfer.tag_selection import companions
+from mirror.transfer.tags.tag_decision import TagAction
+from mirror.transfer.tags.tag_selection import companions
 
 # Copies wait for the gate, which all repositories of the rule share. Unchanged tags only ask for their referrers.
 _TAGS_AT_ONCE = 32

@@ -15,11 +15,11 @@ from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.repository_run import RepositoryMapping, RunContext
 from mirror.sync.retention import RetainedTag, surplus
 from mirror.sync.rules.local_tags import LocalTags
-from mirror.sync.tag_decision import KnownTag, TagAction, TagDecision, decide_tag
 from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.graph.returned_content import ReturnedContent
-from mirror.transfer.tag_selection import companions, newest_first, select
+from mirror.transfer.tags.tag_decision import KnownTag, TagAction, TagDecision, decide_tag
+from mirror.transfer.tags.tag_selection import companions, newest_first, select
 from mirror.wire.referrers_fallback import is_digest_tag
 
 # Nearly all tags of a run are unchanged, and one HEAD each is all that they cost. The limits of the upstream apply.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.transfer.tag_selection import newest_first
+from mirror.transfer.tags.tag_selection import newest_first
 
 
 @dataclass(frozen=True, slots=True)

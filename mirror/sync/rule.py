@@ -15,7 +15,7 @@ from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule
 from mirror.transfer.graph.content_choice import EVERYTHING, ContentChoice
 from mirror.transfer.referrer_copies import MOST_REFERRERS
-from mirror.transfer.tag_selection import TagSelection
+from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag
 
 _EVERY_TAG = TagSelection()

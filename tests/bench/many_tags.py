@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from mirror.store.catalog.content_tables import tags
 from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.generation import Generation
+from mirror.store.catalog.tables.content_tables import tags
 from mirror.store.content.data_layout import DataLayout
 
 #: Format of the tag names. The wrk script any_tag.lua uses the same format.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, update
 
-from mirror.store.catalog.content_tables import origins
 from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.generation import Generation
+from mirror.store.catalog.tables.content_tables import origins
 from mirror.store.content.data_layout import DataLayout
 
 _LONG_AGO = timedelta(hours=1)

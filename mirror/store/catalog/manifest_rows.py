@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from mirror.oci import Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from mirror.store.catalog import plugin_rows, rows
-from mirror.store.catalog.content_tables import manifests, repository_blobs
-from mirror.store.catalog.content_tables import tags as tags_table
+from mirror.store.catalog.tables.content_tables import manifests, repository_blobs
+from mirror.store.catalog.tables.content_tables import tags as tags_table
 
 
 def hold_manifest(

@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, sel
 
 from mirror.oci import Digest, Manifest, Repository
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import incomplete_manifests, manifests, plugin_blobs, repositories
+from mirror.store.catalog.tables.content_tables import incomplete_manifests, manifests, plugin_blobs, repositories
 
 _NAME: BindParameter[str] = bindparam("repository")
 _MANIFEST: BindParameter[str] = bindparam("manifest")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, sel
 from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's insert() has the same methods
 
 from mirror.oci import Digest, Repository
-from mirror.store.catalog.content_tables import (
+from mirror.store.catalog.tables.content_tables import (
     absent_content,
     blobs,
     incomplete_manifests,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, exists, select
 from mirror.oci import Digest, Repository
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import absent_content, manifests, repositories, repository_blobs
+from mirror.store.catalog.tables.content_tables import absent_content, manifests, repositories, repository_blobs
 from mirror.store.store_services import StoreServices
 
 _ROW = absent_content.c

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select
 from mirror.oci import Digest
 from mirror.records.derivations import Derivation
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import derivations
+from mirror.store.catalog.tables.content_tables import derivations
 from mirror.store.store_services import StoreServices
 
 _MADE = select(derivations).where(derivations.c.digest == bindparam("digest"))

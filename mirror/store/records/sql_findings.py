@@ -8,7 +8,7 @@ from mirror.oci import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.findings.finding import Finding
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import findings as findings_table
+from mirror.store.catalog.tables.content_tables import findings as findings_table
 from mirror.store.store_services import StoreServices
 
 _FOUND = select(findings_table.c.found).where(findings_table.c.digest == bindparam("digest"))

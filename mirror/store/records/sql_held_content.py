@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select
 
 from mirror.oci import Digest, Manifest, Repository, Tag
-from mirror.store.catalog.content_tables import blobs, manifests, repositories, tags
+from mirror.store.catalog.tables.content_tables import blobs, manifests, repositories, tags
 from mirror.store.store_services import StoreServices
 
 #: Tags named in one statement. SQLite accepts some tens of thousands of parameters.

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Delete, Select, bindparam, cas
 from sqlalchemy.dialects.sqlite import insert  # PostgreSQL's insert() has the same methods
 
 from mirror.records.hosts import Host, SeenHost
-from mirror.store.catalog.access_tables import hosts as table
+from mirror.store.catalog.tables.access_tables import hosts as table
 from mirror.store.store_services import StoreServices
 
 #: Most hosts that are kept, of all networks and of one network. A client can make up as many hosts as it likes, and one

@@ -13,7 +13,9 @@ from mirror.oci.platform_selection import member_platforms
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.origins import Origin
 from mirror.store.catalog import plugin_rows, rows
-from mirror.store.catalog.content_tables import (
+from mirror.store.catalog.manifest_loader import StoredManifest
+from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
+from mirror.store.catalog.tables.content_tables import (
     blobs,
     incomplete_children,
     incomplete_manifests,
@@ -23,8 +25,6 @@ from mirror.store.catalog.content_tables import (
     repository_blobs,
     tags,
 )
-from mirror.store.catalog.manifest_loader import StoredManifest
-from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.records.sql_absent_content import add_absent, put_absent
 from mirror.store.records.sql_origins import origin_of, put_origin
 from mirror.store.store_services import StoreServices

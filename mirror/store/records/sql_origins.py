@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, or_, select
 from mirror.oci import Digest, Repository, Tag
 from mirror.records.origins import Origin
 from mirror.store.catalog import plugin_rows, rows
-from mirror.store.catalog.content_tables import origins, repositories, tags
-from mirror.store.catalog.sync_tables import mirrored_tags
+from mirror.store.catalog.tables.content_tables import origins, repositories, tags
+from mirror.store.catalog.tables.sync_tables import mirrored_tags
 from mirror.store.store_services import StoreServices
 
 _ORIGIN = select(origins).where(origins.c.repository == bindparam("name"), origins.c.target == bindparam("wanted"))

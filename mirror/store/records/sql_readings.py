@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from mirror.oci import Digest
 from mirror.store.catalog import rows
-from mirror.store.catalog.content_tables import readings as table
+from mirror.store.catalog.tables.content_tables import readings as table
 from mirror.store.store_services import StoreServices
 
 #: Size of all documents together. The documents that were read longest ago are dropped first.

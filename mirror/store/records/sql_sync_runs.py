@@ -22,7 +22,14 @@ from mirror.records.sync_runs import (
     TagRecord,
 )
 from mirror.store.catalog import rows
-from mirror.store.catalog.sync_tables import mirrored_tags, pulls, sync_entries, sync_rules, sync_runs, tag_events
+from mirror.store.catalog.tables.sync_tables import (
+    mirrored_tags,
+    pulls,
+    sync_entries,
+    sync_rules,
+    sync_runs,
+    tag_events,
+)
 from mirror.store.records.sql_held_content import SqlHeldContent
 from mirror.store.records.sql_tag_owners import SqlTagOwners, mirrored_tag
 from mirror.store.store_services import StoreServices

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, bindparam, exists, select
 from mirror.oci import Digest, Repository, Tag
 from mirror.records.origins import Origin, OtherTags
 from mirror.records.sync_runs import MirroredTag
-from mirror.store.catalog.content_tables import origins, repositories, tags
-from mirror.store.catalog.sync_tables import mirrored_tags
+from mirror.store.catalog.tables.content_tables import origins, repositories, tags
+from mirror.store.catalog.tables.sync_tables import mirrored_tags
 from mirror.store.records.sql_origins import origin_of, put_origin
 from mirror.store.store_services import StoreServices
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mirror.oci.errors import ClientFault, NotFound
 from mirror.records.users import User, UserToken
-from mirror.store.catalog.access_tables import user_tokens, users
+from mirror.store.catalog.tables.access_tables import user_tokens, users
 from mirror.store.store_services import StoreServices
 
 Found = TypeVar("Found")

@@ -10,7 +10,7 @@ from mirror.oci import Tag
 from mirror.oci.errors import NameInvalid
 from mirror.oci.name_pattern import patterns_meet
 from mirror.sync.rule import MirrorRule
-from mirror.transfer.tag_selection import TagSelection
+from mirror.transfer.tags.tag_selection import TagSelection
 
 
 def overlap_warnings(rules: Iterable[MirrorRule]) -> list[str]:

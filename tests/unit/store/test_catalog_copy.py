@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from mirror.oci.errors import CatalogFault, StorageFull
 from mirror.store.catalog.migrate import MIGRATIONS
-from mirror.store.catalog.schema import HEAD
+from mirror.store.catalog.tables.schema import HEAD
 from mirror.store.registry import Store
 
 OLD = "0005"

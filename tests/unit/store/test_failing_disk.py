@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete
 from mirror.oci import Descriptor, Digest, Tag
 from mirror.oci.errors import BlobUnknown, NotFound, StorageFault, StorageFull, UploadUnknown
 from mirror.registry.streams import single_chunk
-from mirror.store.catalog.content_tables import blobs
+from mirror.store.catalog.tables.content_tables import blobs
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.support.builders import OTHER, REPOSITORY, in_chunks, manifest_of, push_blob, read_blob

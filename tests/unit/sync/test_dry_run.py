@@ -29,7 +29,7 @@ from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.run import run_rules
 from mirror.sync.run_result import RunSummary
 from mirror.transfer.graph.content_choice import ContentChoice
-from mirror.transfer.tag_selection import TagSelection
+from mirror.transfer.tags.tag_selection import TagSelection
 from tests.support.builders import described, hold, index, plugin
 from tests.support.clocks import HandClock
 from tests.support.layers import LAYER as ZIPPED

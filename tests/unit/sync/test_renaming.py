@@ -19,7 +19,7 @@ from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule
 from mirror.sync.rule_status import rule_statuses
 from mirror.sync.run import run_rule
-from mirror.transfer.tag_selection import TagSelection
+from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
 from tests.support.builders import hold, index, plugin
 from tests.support.clocks import HandClock

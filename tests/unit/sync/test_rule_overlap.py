@@ -6,7 +6,7 @@ import pytest
 
 from mirror.sync.rule import MirrorRule
 from mirror.sync.rules.rule_overlap import overlap_warnings
-from mirror.transfer.tag_selection import TagSelection
+from mirror.transfer.tags.tag_selection import TagSelection
 
 
 def rule(name: str, to: str | list[str], source: str = "hub/a/b", **tags: Any) -> MirrorRule:

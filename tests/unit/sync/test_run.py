@@ -32,7 +32,7 @@ from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
-from mirror.transfer.tag_selection import TagSelection
+from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
 from tests.support.builders import hold, plugin
 from tests.support.clocks import HandClock

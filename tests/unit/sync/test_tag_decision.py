@@ -6,7 +6,7 @@ import pytest
 
 from mirror.oci import Digest
 from mirror.records.sync_runs import TagChange
-from mirror.sync.tag_decision import KnownTag, TagAction, decide_tag
+from mirror.transfer.tags.tag_decision import KnownTag, TagAction, decide_tag
 
 ELSEWHERE = "brought by rule other from hub/other"
 A, B, C = Digest.of(b"a"), Digest.of(b"b"), Digest.of(b"c")

@@ -30,7 +30,7 @@ from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.progress_reporting import SilentReporter
-from mirror.transfer.tag_selection import TagSelection
+from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import fallback_tag
 from tests.support.builders import hold, plugin
 from tests.support.clocks import HandClock

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.transfer.tag_selection import TagSelection, age_key, companions, select
-from mirror.transfer.tag_version import TagVersion
+from mirror.transfer.tags.tag_selection import TagSelection, age_key, companions, select
+from mirror.transfer.tags.tag_version import TagVersion
 from mirror.wire.referrers_fallback import fallback_tag
 
 TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True).map(Tag)

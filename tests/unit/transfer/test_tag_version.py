@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirror.oci import Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.transfer.tag_version import TagVersion, VersionRange
+from mirror.transfer.tags.tag_version import TagVersion, VersionRange
 
 TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,40}", fullmatch=True).map(Tag)
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from mirror.store.catalog.schema import metadata
+from mirror.store.catalog.tables.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 context.run_migrations()

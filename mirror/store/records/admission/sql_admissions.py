@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select, union
 from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.policy.admission_policy import PolicyAction
 from mirror.records.admissions import Admission, AdmissionState, Rejection
-from mirror.store.catalog.access_tables import decisions, rejections
-from mirror.store.catalog.content_tables import (
+from mirror.store.catalog.tables.access_tables import decisions, rejections
+from mirror.store.catalog.tables.content_tables import (
     incomplete_manifests,
     manifests,
     origins,

@@ -12,9 +12,9 @@ from mirror.oci.errors import Denied
 from mirror.plugin.policy import fingerprint
 from mirror.records.admissions import AdmissionDecision, Rejection, Subject, not_approved
 from mirror.store.catalog import rows
-from mirror.store.catalog.access_tables import decisions, rejections
-from mirror.store.catalog.content_tables import plugin_blobs
 from mirror.store.catalog.plugin_rows import KEPT
+from mirror.store.catalog.tables.access_tables import decisions, rejections
+from mirror.store.catalog.tables.content_tables import plugin_blobs
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.store.store_services import StoreServices
 

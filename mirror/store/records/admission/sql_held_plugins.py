@@ -19,10 +19,10 @@ from sqlalchemy import (
 
 from mirror.oci import Digest, Manifest, Repository
 from mirror.plugin.policy.admission_policy import PolicyAction
-from mirror.store.catalog.access_tables import decisions, verdicts
-from mirror.store.catalog.content_tables import blobs, plugin_blobs
 from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.catalog.plugin_rows import KEPT, blobs_named_by
+from mirror.store.catalog.tables.access_tables import decisions, verdicts
+from mirror.store.catalog.tables.content_tables import blobs, plugin_blobs
 from mirror.store.store_services import StoreServices
 
 #: Most manifests that are read to look for a blob, the newest first, and most bytes of them together. Real manifests

@@ -13,8 +13,8 @@ from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admissions import Admission, AdmissionDecision, Rejection
 from mirror.records.verdicts import NO_POLICY, Baseline
 from mirror.store.catalog import rows
-from mirror.store.catalog.access_tables import decisions, rejections, verdicts
-from mirror.store.catalog.content_tables import plugin_blobs
+from mirror.store.catalog.tables.access_tables import decisions, rejections, verdicts
+from mirror.store.catalog.tables.content_tables import plugin_blobs
 from mirror.store.records.admission import sql_decisions as decided
 from mirror.store.store_services import StoreServices
 

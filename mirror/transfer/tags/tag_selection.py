@@ -16,7 +16,7 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.concurrency.cooperative_sort import sort_cooperatively
-from mirror.transfer.tag_version import TagVersion, VersionRange
+from mirror.transfer.tags.tag_version import TagVersion, VersionRange
 from mirror.wire.referrers_fallback import fallback_tag, is_digest_tag
 
 _MOST_CHARACTERS = 512

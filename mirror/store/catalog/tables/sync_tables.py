@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, String, Table
 
-from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
+from mirror.store.catalog.tables.schema import UtcDateTime, keyed_table, metadata
 
 #: Mirror rules by name, including rules that are no longer configured. ``fingerprint`` is that of the rule at its last
 #: run.

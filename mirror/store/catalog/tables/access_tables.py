@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, ForeignKey, ForeignKeyConstraint, Index, String
 
-from mirror.store.catalog.schema import UtcDateTime, keyed_table
+from mirror.store.catalog.tables.schema import UtcDateTime, keyed_table
 
 #: Users who may log in.
 users = keyed_table(

@@ -17,7 +17,7 @@ from sqlalchemy import (
     false,
 )
 
-from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
+from mirror.store.catalog.tables.schema import UtcDateTime, keyed_table, metadata
 
 #: Repositories. A row exists while the repository holds a blob or a manifest.
 repositories = Table(

@@ -1,0 +1,1 @@
+"""Use cases about bundles, with the objects that they need."""

@@ -1,0 +1,1 @@
+"""The format of a bundle: statement, envelope, and the place of each byte."""

@@ -1,0 +1,98 @@
+"""Bytes of a bundle that are read at any offset: one file, or the parts of one."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import aiofiles
+import aiofiles.os
+from aiofiles.threadpool.binary import AsyncBufferedReader
+
+from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.oci.errors import ConfigurationFault, StorageFault
+
+#: Bytes read by one call into a thread.
+HOP_BYTES: Final = 1024 * 1024
+
+
+class ByteSource(Protocol):
+    """Bytes that are read at any offset, by many tasks at once.
+
+    Attributes:
+        name: name in messages.
+        size_bytes: number of bytes.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+
+    def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
+        """Iterate over a range, in chunks of at most :data:`HOP_BYTES`.
+
+        Raises:
+            BundleInvalid: the file ends before the range does.
+            BundleIncomplete: a part with bytes of the range is missing.
+            StorageFault: the file cannot be read.
+        """
+        ...
+
+
+class FileSource:
+    """A bundle in one file. Implements :class:`ByteSource`. Created by :meth:`open`.
+
+    Attributes:
+        name: path of the file.
+        size_bytes: size of the file.
+    """
+
+    def __init__(self, path: Path, size_bytes: int) -> None:
+        self._path = path
+        self.name = str(path)
+        self.size_bytes = size_bytes
+
+    @classmethod
+    async def open(cls, path: Path) -> FileSource:
+        """Return the source for a file.
+
+        Raises:
+            ConfigurationFault: the file cannot be opened, or is not a regular file.
+        """
+        try:
+            found = await aiofiles.os.stat(path)
+            async with aiofiles.open(path, "rb"):
+                pass
+        except OSError as error:
+            raise ConfigurationFault(f"{path} cannot be read: {error.strerror}") from error
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigurationFault(f"{path} is not a regular file")
+        return cls(path, found.st_size)
+
+    async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
+        # Each reader has a position of its own.
+        try:
+            async with aiofiles.open(self._path, "rb") as file:
+                await file.seek(start_bytes)
+                async for chunk in _read(file, size_bytes, self.name):
+                    yield chunk
+        except OSError as error:
+            raise StorageFault(f"{self.name} cannot be read: {error.strerror}") from error
+
+
+async def read_range(source: ByteSource, start_bytes: int, size_bytes: int) -> bytes:
+    """Return a small range of a source. Raises the errors of :meth:`ByteSource.chunks`."""
+    return b"".join([chunk async for chunk in source.chunks(start_bytes, size_bytes)])
+
+
+async def _read(file: AsyncBufferedReader, size_bytes: int, name: str) -> AsyncIterator[bytes]:
+    left = size_bytes
+    while left:
+        chunk = await file.read(min(left, HOP_BYTES))
+        if not chunk:
+            raise BundleInvalid(f"{name} ends {left} bytes too early", missing_bytes=left)
+        left -= len(chunk)
+        yield chunk

@@ -1,0 +1,1 @@
+"""Tags: their selection, and the decision about each."""
