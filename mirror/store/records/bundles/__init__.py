@@ -1,0 +1,1 @@
+"""Records of bundles in the catalog."""
