@@ -97,9 +97,7 @@ def _move(connection: Connection, row: MirroredTag, state: StreamState) -> bool:
     change = _change(before, brought, row)
     if change is not None:
         source = f"{row.upstream}/{row.source}"
-        add_event(
-            connection, TagEvent(row.repository, row.tag, state.imported_at, change, before, row.digest, source)
-        )
+        add_event(connection, TagEvent(row.repository, row.tag, state.imported_at, change, before, row.digest, source))
     return True
 
 
