@@ -62,23 +62,18 @@ class MemberContent:
 
     async def _whole(self) -> AsyncIterator[bytes]:
         placed = self._placed
-        header, ending = placed.header, placed.padding
+        begin, end = len(placed.header), len(placed.header) + self.size_bytes
+        around, position = b"", 0
         chunks = self._source.chunks(placed.start_bytes, placed.end_bytes - placed.start_bytes)
-        begun, left = b"", self.size_bytes
-        after = b""
         async with closing_stream(chunks):
             async for chunk in chunks:
-                if len(begun) < len(header):
-                    cut = len(header) - len(begun)
-                    begun, chunk = begun + chunk[:cut], chunk[cut:]
-                    if begun != header[: len(begun)]:
-                        raise self._damaged(f"the header of {placed.member.path} is damaged")
-                after += chunk[left:]
-                if left and chunk:
-                    yield chunk[:left]
-                left -= min(left, len(chunk))
-        if after != ending:
-            raise self._damaged(f"the padding of {placed.member.path} is damaged")
+                from_content, from_padding = max(begin - position, 0), max(end - position, 0)
+                around += chunk[:from_content] + chunk[from_padding:]
+                position += len(chunk)
+                if content := chunk[from_content:from_padding]:
+                    yield content
+        if around != placed.header + placed.padding:
+            raise self._damaged(f"the bytes around {placed.member.path} are not those of its header and padding")
 
     def _damaged(self, message: str, **detail: object) -> BundleInvalid:
         place = self._placed

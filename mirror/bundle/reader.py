@@ -85,7 +85,8 @@ class BundleReader:
         yield MemberContent(self.source, placed, None if part is None else part.resolve(placed.member.size_bytes))
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        return _page(sorted(self._names, key=str), page)
+        listed = [repository for repository in sorted(self._names, key=str) if await self._is_listed(repository)]
+        return _page(listed, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
         holds = self.head.layout.blob
@@ -115,6 +116,10 @@ class BundleReader:
             raise RepositoryUnknown(f"{self.source.name} has no repository {repository}", name=repository)
         return names
 
+    async def _is_listed(self, repository: Repository) -> bool:
+        has_tag = any(named.tag is not None for named in self._names[repository].values())
+        return has_tag or bool((await self._content(repository)).blobs)
+
     async def _content(self, repository: Repository) -> BundledRepository:
         names = self._named(repository)
         found = self._contents.get(repository)
@@ -128,9 +133,9 @@ class BundleReader:
 
     async def _blob(self, repository: Repository, digest: Digest) -> PlacedMember:
         placed = self.head.layout.blob(digest)
-        if placed is not None and repository in self._names:
-            if digest in (await self._content(repository)).blobs:
-                return placed
+        held = repository in self._names and digest in (await self._content(repository)).blobs
+        if placed is not None and held:
+            return placed
         message = f"{self.source.name}: {repository} has no blob {digest}"
         if placed is None and self.head.statement.since is not None:
             message += f"; {self._left_out(digest)}"
