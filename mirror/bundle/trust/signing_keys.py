@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from mirror.bundle.format.envelope import Signature, Envelope
+from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.oci.errors import ConfigurationFault
 
 PUBLIC_KEY_BYTES: Final = 32
