@@ -1,0 +1,123 @@
+"""Import of a bundle into the local store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mirror.app.bundles.bundle_opening import open_bundle
+from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
+from mirror.app.mirroring import existing_store
+from mirror.app.services import Services, open_services
+from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.format.bundle_head import BundleHead
+from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
+from mirror.bundle.importing.import_plan import ImportPlan, Receiver, plan_import
+from mirror.bundle.importing.import_result import ImportResult
+from mirror.bundle.importing.import_source import ImportSource
+from mirror.bundle.reader import BundleReader
+from mirror.bundle.report.plugin_report import add_facts, read_report, report_differences
+from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_serial, judge_signatures
+from mirror.oci.name_mapping import NameMapping
+from mirror.records.bundle_trust import StreamState
+from mirror.records.sync_runs import MirroredTag
+from mirror.runtime.clock import SystemClock
+from mirror.settings import Settings
+from mirror.store.registry import Store
+from mirror.sync.rule import MirrorRule
+from mirror.sync.rules.rule_order import RuleOrder
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.progress_reporting import Progress
+
+_CLOCK = SystemClock()
+_MOST_DIFFERENCES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """Bundle to import, and the way to import it.
+
+    Attributes:
+        path: the bundle, the table of its parts, or a part.
+        folders: further folders with parts.
+        public_keys: files with public keys that this import trusts.
+        unsigned: True to accept a bundle that no trusted key has signed.
+        mappings: mappings of names in the bundle to names in the store.
+        allow_rollback: serial of a bundle to accept in spite of the state of its stream.
+    """
+
+    path: Path
+    folders: Sequence[Path] = ()
+    public_keys: Sequence[Path] = ()
+    unsigned: bool = False
+    mappings: Sequence[NameMapping] = ()
+    allow_rollback: int | None = None
+
+
+async def import_into_store(settings: Settings, request: ImportRequest, progress: Progress) -> ImportResult:
+    """Import a bundle. A server may be running on the same data folder.
+
+    Args:
+        settings: location of the store, mirror rules, checks and admission policy.
+        request: the bundle.
+        progress: receiver of the progress.
+
+    Raises:
+        BundleUntrusted: no trusted key has signed the bundle, or its serial does not allow the use.
+        BundleInvalid: the file is not a bundle, is damaged, or its report is wrong.
+        BundleIncomplete: a part is missing, or content that the bundle assumes to be here.
+        ConfigurationFault: the file or a key cannot be read, or the mappings do not fit.
+        StorageFault: the store failed.
+    """
+    async with open_services(settings) as services, _opened(request, services.store) as source:
+        store, head = services.store, source.bundle.head
+        trust = await _trust(head, request, store)
+        await store.records.bundle_trust.record_successors(trust.key_sets)
+        judge = _judge(head, request, trust)
+        known = await store.records.bundle_trust.find_stream(head.statement.stream)
+        verdict = judge(known)
+        plan = await _plan(source, request, services)
+        state = _state_after(head, trust.root_for(known))
+        records = store.records
+        destination = ImportDestination(
+            services.checked(store), records.bundle_imports, records.absent, BlobLocks(store.downloads)
+        )
+        result = await import_bundle(source, plan, (state, judge), destination, progress)
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *result.warnings))
+
+
+async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportResult:
+    """Return the result that :func:`import_into_store` would have, without writing anything.
+
+    Raises the errors of :func:`import_into_store`. Refusals by the admission policy are not foreseen.
+    """
+    async with existing_store(settings) as store, _opened(request, store) as source:
+        head = source.bundle.head
+        trust = await _trust(head, request, store)
+        known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
+        verdict = _judge(head, request, trust)(known)
+        async with Services.of(settings, store) as services:
+            plan = await _plan(source, request, services)
+        result = dry_run_result(source, plan)
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *result.warnings))
+
+
+@asynccontextmanager
+async def _opened(request: ImportRequest, store: Store) -> AsyncIterator[ImportSource]:
+    async with open_bundle(request.path, request.folders) as bundle:
+        yield ImportSource(bundle, store, store.records.bundle_contents)
+
+
+async def _trust(head: BundleHead, request: ImportRequest, store: Store) -> Trust:
+    trusted = (*await recorded_keys(store.records.bundle_trust), *await named_keys(request.public_keys))
+    return judge_signatures(head.envelope, head.key_sets, trusted, unsigned=request.unsigned)
+
+
+def _judge(head: BundleHead, request: ImportRequest, trust: Trust) -> Callable[[StreamState | None], SerialVerdict]:
+    def judge(known: StreamState | None) -> SerialVerdict:
+        digest, root = head.envelope.digest, trust.root_for(known)
+        return judge_serial(head.statement, digest, known, root=root, allow_rollback=request.allow_rollback)
+
+    return judge
