@@ -11,7 +11,7 @@ import typer
 from mirror import __version__
 from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
-from mirror.cli.bundles import bundle_options
+from mirror.cli.bundles import bundle_options, import_command
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
@@ -58,6 +58,8 @@ _EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yam
 _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 
+_EXAMPLE_BUNDLE_IMPORT = "Example: plugin-mirror bundle import /media/stick/plugins.tar --key sender.pub"
+
 application = typer.Typer(
     name="plugin-mirror",
     help="A registry, proxy and mirror for Docker plugins.",
@@ -80,6 +82,7 @@ application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
+bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_command.run)
 application.add_typer(host_options.app, name="host")
 application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")

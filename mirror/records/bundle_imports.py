@@ -38,7 +38,7 @@ class BundleImports(Protocol):
     """Port of the records that an import needs."""
 
     async def finish_import(
-        self, changes: ImportChanges, judge: Callable[[StreamState | None], None]
+        self, changes: ImportChanges, judge: Callable[[StreamState | None], object]
     ) -> Sequence[MirroredTag]:
         """Write the end of an import.
 

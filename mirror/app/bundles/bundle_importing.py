@@ -10,16 +10,17 @@ from pathlib import Path
 from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.mirroring import existing_store
-from mirror.app.services import Services, open_services
+from mirror.app.services import open_services
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format.bundle_head import BundleHead
 from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
 from mirror.bundle.importing.import_plan import ImportPlan, Receiver, plan_import
 from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.importing.import_source import ImportSource
-from mirror.bundle.reader import BundleReader
+from mirror.bundle.report.content_facts import ContentFacts
 from mirror.bundle.report.plugin_report import add_facts, read_report, report_differences
 from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_serial, judge_signatures
+from mirror.oci import Digest
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag
@@ -78,9 +79,16 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         judge = _judge(head, request, trust)
         known = await store.records.bundle_trust.find_stream(head.statement.stream)
         verdict = judge(known)
-        plan = await _plan(source, request, services)
-        state = _state_after(head, trust.root_for(known))
-        records = store.records
+        plan = await _plan(source, request, settings, store)
+        records, statement = store.records, head.statement
+        state = StreamState(
+            statement.stream,
+            statement.serial,
+            head.envelope.digest,
+            statement.created,
+            _CLOCK.now(),
+            trust.root_for(known),
+        )
         destination = ImportDestination(
             services.checked(store), records.bundle_imports, records.absent, BlobLocks(store.downloads)
         )
@@ -98,8 +106,7 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
         trust = await _trust(head, request, store)
         known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
         verdict = _judge(head, request, trust)(known)
-        async with Services.of(settings, store) as services:
-            plan = await _plan(source, request, services)
+        plan = await _plan(source, request, settings, store)
         result = dry_run_result(source, plan)
         return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *result.warnings))
 
@@ -121,3 +128,47 @@ def _judge(head: BundleHead, request: ImportRequest, trust: Trust) -> Callable[[
         return judge_serial(head.statement, digest, known, root=root, allow_rollback=request.allow_rollback)
 
     return judge
+
+
+async def _plan(source: ImportSource, request: ImportRequest, settings: Settings, store: Store) -> ImportPlan:
+    rules = [section.rule() for section in settings.mirrors]
+
+    def holding(brought: MirroredTag, coming: MirroredTag) -> str:
+        # A rule that is not configured comes last, and so does a bundle.
+        names = (NameMapping(coming.source.name, coming.repository.name),)
+        own = MirrorRule(coming.rule, coming.upstream, names)
+        holder = RuleOrder.of(rules, own, coming.source, coming.repository).holder(brought)
+        return "" if holder is None else holder.name
+
+    receiver = Receiver(store, store.records.sync_runs, holding)
+    plan = await plan_import(source, request.mappings, receiver, _CLOCK.now())
+    await _require_right_report(source, plan)
+    return plan
+
+
+async def _require_right_report(source: ImportSource, plan: ImportPlan) -> None:
+    """Make the report again, and compare. A person may have decided by what the report of the sender says.
+
+    Raises BundleInvalid if the report says something else than the content.
+    """
+    reported = read_report(source.bundle.head.report)
+    facts: dict[Digest, ContentFacts] = {}
+    for name in plan.names:
+        if name.copies:
+            await add_facts(facts, source, name.local.named.repository, name.local.digest)
+    if differences := report_differences(reported, facts):
+        shown = "; ".join(differences[:_MOST_DIFFERENCES])
+        raise BundleInvalid(
+            f"the report of {source.bundle.source.name} is wrong: {shown}; nothing was changed; "
+            "fix: ask the sender to make the bundle anew"
+        )
+
+
+def _serial_warnings(head: BundleHead, verdict: SerialVerdict, known: StreamState | None) -> tuple[str, ...]:
+    statement = head.statement
+    if verdict is not SerialVerdict.GAP or known is None:
+        return ()
+    return (
+        f"bundle {statement.serial} of stream {statement.stream} follows bundle {known.serial} here: the bundles "
+        "between them were not imported, and this bundle has everything that it needs without them",
+    )

@@ -112,9 +112,7 @@ async def plan_import(
     planned: list[PlannedName] = []
     for repository, names in sorted(by_repository.items(), key=lambda item: item[0].name):
         state = await _state(receiver, repository, [local.named.tag for local in names if local.named.tag])
-        planned += [
-            await _plan(local, state, receiver, head.statement.stream, now) for local in sorted(names, key=str)
-        ]
+        planned += [await _plan(local, state, receiver, head.statement.stream, now) for local in sorted(names, key=str)]
     planned.sort(key=lambda each: each.coming is None)
     # Of a tag that stays, nothing is needed.
     wanted = [each.local.named for each in planned if each.copies]

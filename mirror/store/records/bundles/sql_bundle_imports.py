@@ -41,7 +41,7 @@ class SqlBundleImports:
         self._catalog = services.catalog
 
     async def finish_import(
-        self, changes: ImportChanges, judge: Callable[[StreamState | None], None]
+        self, changes: ImportChanges, judge: Callable[[StreamState | None], object]
     ) -> Sequence[MirroredTag]:
         def write(connection: Connection) -> list[MirroredTag]:
             judge(find_stream(connection, changes.state.stream))
