@@ -8,6 +8,7 @@ from typing import IO
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format.bundle_layout import PlacedMember
 from mirror.bundle.format.byte_source import ByteSource
+from mirror.oci.errors import MirrorError
 from mirror.registry.streams import closing_stream, verify_chunks
 from mirror.wire.ranges import Span
 
@@ -40,7 +41,7 @@ class MemberContent:
         """Iterate over the span without its digest. Header and padding of a whole member are compared."""
         return self._whole() if self._is_whole else self._part()
 
-    def verified(self) -> AsyncIterator[bytes]:
+    async def verified(self) -> AsyncIterator[bytes]:
         """Iterate over the whole content. The last chunk follows after the digest was verified.
 
         Raises:
@@ -48,7 +49,17 @@ class MemberContent:
             BundleIncomplete: a part with bytes of the member is missing.
             StorageFault: the file cannot be read.
         """
-        return verify_chunks(self._whole(), self._placed.member.digest, self.size_bytes, self._damaged)
+        chunks = verify_chunks(self._whole(), self._placed.member.digest, self.size_bytes, _WrongContent)
+        try:
+            async with closing_stream(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        except _WrongContent as error:
+            raise await self.wrong_content() from error
+
+    async def wrong_content(self) -> BundleInvalid:
+        """Return the error for content with another digest. Parts are compared with their table."""
+        return await self._fault(self._placed.content_bytes, self.size_bytes)
 
     @property
     def _is_whole(self) -> bool:
@@ -72,12 +83,21 @@ class MemberContent:
                 position += len(chunk)
                 if content := chunk[from_content:from_padding]:
                     yield content
-        if around != placed.header + placed.padding:
-            raise self._damaged(f"the bytes around {placed.member.path} are not those of its header and padding")
+        if around[:begin] != placed.header:
+            raise await self._fault(placed.start_bytes, begin)
+        if around[begin:] != placed.padding:
+            raise await self._fault(placed.content_bytes + self.size_bytes, len(placed.padding))
 
-    def _damaged(self, message: str, **detail: object) -> BundleInvalid:
-        place = self._placed
+    async def _fault(self, start_bytes: int, size_bytes: int) -> BundleInvalid:
+        path = self._placed.member.path
+        where = await self._source.damage(start_bytes, size_bytes)
         return BundleInvalid(
-            f"{self._source.name} is damaged between bytes {place.start_bytes} and {place.end_bytes}: {message}",
-            **{"path": place.member.path, "start_bytes": place.start_bytes, "end_bytes": place.end_bytes} | detail,
+            f"{path} in {self._source.name} is damaged: {where}",
+            path=path,
+            start_bytes=start_bytes,
+            size_bytes=size_bytes,
         )
+
+
+class _WrongContent(MirrorError):
+    """The digest of a member is wrong, at a place that is still to be named."""
