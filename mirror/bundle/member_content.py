@@ -23,11 +23,15 @@ class MemberContent:
         source: the bundle.
         placed: place of the member.
         span: part of the content; None for the whole.
+
+    Attributes:
+        start_bytes: offset of the member in the bundle.
     """
 
     file: IO[bytes] | None = None
 
     def __init__(self, source: ByteSource, placed: PlacedMember, span: Span | None = None) -> None:
+        self.start_bytes = placed.start_bytes
         self.size_bytes = placed.member.size_bytes
         self.span = Span(0, self.size_bytes) if span is None else span
         self._source = source
@@ -58,8 +62,15 @@ class MemberContent:
             raise await self.wrong_content() from error
 
     async def wrong_content(self) -> BundleInvalid:
-        """Return the error for content with another digest. Parts are compared with their table."""
-        return await self._fault(self._placed.content_bytes, self.size_bytes)
+        """Return the error for a member whose bytes are wrong. Parts are compared with their table."""
+        placed, path = self._placed, self._placed.member.path
+        where = await self._source.damage(placed.start_bytes, placed.end_bytes - placed.start_bytes)
+        return BundleInvalid(
+            f"{path} in {self._source.name} is damaged: {where}",
+            path=path,
+            start_bytes=placed.start_bytes,
+            end_bytes=placed.end_bytes,
+        )
 
     @property
     def _is_whole(self) -> bool:
@@ -83,20 +94,8 @@ class MemberContent:
                 position += len(chunk)
                 if content := chunk[from_content:from_padding]:
                     yield content
-        if around[:begin] != placed.header:
-            raise await self._fault(placed.start_bytes, begin)
-        if around[begin:] != placed.padding:
-            raise await self._fault(placed.content_bytes + self.size_bytes, len(placed.padding))
-
-    async def _fault(self, start_bytes: int, size_bytes: int) -> BundleInvalid:
-        path = self._placed.member.path
-        where = await self._source.damage(start_bytes, size_bytes)
-        return BundleInvalid(
-            f"{path} in {self._source.name} is damaged: {where}",
-            path=path,
-            start_bytes=start_bytes,
-            size_bytes=size_bytes,
-        )
+        if around != placed.header + placed.padding:
+            raise await self.wrong_content()
 
 
 class _WrongContent(MirrorError):
