@@ -13,11 +13,13 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
 from mirror.cli.bundles import (
     bundle_options,
+    import_command,
     join_command,
     keys_command,
     sign_command,
     split_command,
     trust_command,
+    verify_command,
 )
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
@@ -72,9 +74,12 @@ _EXAMPLE_BUNDLE_KEYSET = (
 _EXAMPLE_BUNDLE_SIGN = "Example: plugin-mirror bundle sign site.tar --key anna"
 _EXAMPLE_BUNDLE_TRUST = "Example: plugin-mirror bundle trust site-key.pub --data /srv/plugins"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
+_EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site.pub"
 _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
 )
+
+_EXAMPLE_BUNDLE_IMPORT = "Example: plugin-mirror bundle import /media/stick/plugins.tar --key sender.pub"
 
 application = typer.Typer(
     name="plugin-mirror",
@@ -98,6 +103,7 @@ application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
+bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_command.run)
 application.add_typer(host_options.app, name="host")
 bundle_options.app.command("keygen", epilog=_EXAMPLE_BUNDLE_KEYGEN)(keys_command.keygen)
 bundle_options.app.command("keyset", epilog=_EXAMPLE_BUNDLE_KEYSET)(keys_command.keyset)
@@ -105,6 +111,7 @@ bundle_options.app.command("sign", epilog=_EXAMPLE_BUNDLE_SIGN)(sign_command.run
 bundle_options.app.command("trust", epilog=_EXAMPLE_BUNDLE_TRUST)(trust_command.run)
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)
+bundle_options.app.command("verify", epilog=_EXAMPLE_BUNDLE_VERIFY)(verify_command.run)
 application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
