@@ -11,7 +11,7 @@ import typer
 from mirror import __version__
 from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
-from mirror.cli.bundles import bundle_options, join_command, split_command
+from mirror.cli.bundles import bundle_options, fetch_command, join_command, split_command
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
@@ -57,6 +57,7 @@ _EXAMPLE_HOST_CHECK = (
 _EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yaml --grant sha256:…"
 _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
+_EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
 _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
@@ -81,6 +82,7 @@ application.command("diff", epilog=_EXAMPLE_DIFF)(diff_command.run)
 application.command("pack", epilog=_EXAMPLE_PACK)(pack_command.run)
 application.command("unpack", epilog=_EXAMPLE_UNPACK)(unpack_command.run)
 application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
+application.command("fetch", epilog=_EXAMPLE_FETCH)(fetch_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
