@@ -27,9 +27,7 @@ class AgeLimits:
 
 
 def judge_age(created: datetime, now: datetime, limits: AgeLimits) -> str | None:
-    """Return a warning about the age of a bundle; None if there is none.
-
-    Whoever carries bundles can hold back a new one, and no signature shows that. Only the age does.
+    """Return a warning about the age of a bundle that is about to be used; None if there is nothing to say.
 
     Args:
         created: time of creation in the statement.
@@ -46,6 +44,20 @@ def judge_age(created: datetime, now: datetime, limits: AgeLimits) -> str | None
             f"older than {rounded_span(limits.refused_after)}; fix: bring a newer bundle, or raise bundles.max_age",
             age_seconds=age.total_seconds(),
         )
+    return age_warning(created, now, limits)
+
+
+def age_warning(created: datetime, now: datetime, limits: AgeLimits) -> str | None:
+    """Return a warning about the age of a bundle; None if there is nothing to say.
+
+    Whoever carries bundles can hold back a new one, and no signature shows that. Only the age does.
+
+    Args:
+        created: time of creation in the statement.
+        now: the current time here.
+        limits: the limits of this site.
+    """
+    age = now - created
     if age > limits.warned_after:
         return f"the bundle is {rounded_span(age)} old ({machine_time(created)}); a newer one may have been held back"
     if -age > _CLOCKS_DIFFER:
