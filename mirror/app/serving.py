@@ -6,15 +6,14 @@ import asyncio
 import gc
 import resource
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served
-from mirror.app.services import has_data_folder, open_store, require_data_folder
+from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
+from mirror.app.services import open_store, require_data_folder
 from mirror.app.serving_plan import limits_of
 from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.runtime import logs, shutdown_signals
@@ -52,7 +51,7 @@ def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
         state = bundle = None
         if wanted is not None:
             bundle = asyncio.run(open_served(settings, wanted))
-            settings = _of_bundle(settings, stack)
+            settings = stack.enter_context(settings_for_bundle(settings))
         if settings.server.read_only:
             path = settings.storage.path.expanduser()
             require_data_folder(path)
@@ -61,16 +60,6 @@ def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
             # No upstream is asked and no rule runs: there is no place to keep what they bring.
             settings = settings.model_copy(update={"offline": True})
         return _serve_with(settings, state, bundle)
-
-
-def _of_bundle(settings: Settings, stack: ExitStack) -> Settings:
-    """Return the settings of a server for a bundle. Users and decisions come from the data folder, if there is one."""
-    server = settings.server.model_copy(update={"read_only": True})
-    storage = settings.storage
-    if not has_data_folder(storage.path.expanduser()):
-        made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plugin-mirror-"))
-        storage = storage.model_copy(update={"path": Path(made)})
-    return settings.model_copy(update={"server": server, "storage": storage})
 
 
 def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | None) -> int:

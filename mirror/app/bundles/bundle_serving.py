@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -132,6 +134,20 @@ async def open_served(settings: Settings, wanted: BundleToServe) -> ServedBundle
             "from here; fix: import it, or have a full bundle made"
         )
     return ServedBundle(reader, trust.root is not None, tuple(warnings))
+
+
+@contextmanager
+def settings_for_bundle(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings of a server for a bundle: read-only, and with an empty data folder if there is none.
+
+    Users, decisions about plugins and records come from the data folder, if there is one.
+    """
+    with ExitStack() as stack:
+        server, storage = settings.server.model_copy(update={"read_only": True}), settings.storage
+        if not has_data_folder(storage.path.expanduser()):
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plugin-mirror-"))
+            storage = storage.model_copy(update={"path": Path(made)})
+        yield settings.model_copy(update={"server": server, "storage": storage})
 
 
 async def _known(settings: Settings, stream: str) -> StreamState | None:
