@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
-from mirror.bundle.format.envelope import DsseSignature, Envelope
+from mirror.bundle.format.envelope import Signature, Envelope
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, Member
 from mirror.bundle.format.statement import PAYLOAD_TYPE, Statement
 from mirror.bundle.trust.key_set import KeySet, SignedKeySet
@@ -94,10 +94,10 @@ def test_a_signature_of_another_kind_of_document_does_not_count():
 
 
 def test_the_key_id_decides_nothing():
-    forged = DsseSignature(A.public.key_id, envelope(STRANGER).signatures[0].value)
+    forged = Signature(A.public.key_id, envelope(STRANGER).signatures[0].value)
     with pytest.raises(BundleUntrusted):
         judge(envelope().with_signature(forged), TrustedKeys.of_key(A.public))
-    unnamed = DsseSignature("", envelope(A).signatures[0].value)
+    unnamed = Signature("", envelope(A).signatures[0].value)
     assert judge(envelope().with_signature(unnamed), TrustedKeys.of_key(A.public)).root == ROOT
 
 
