@@ -32,7 +32,7 @@ class ContentFacts:
         size_bytes: size of all content that the manifest names, and of the manifest itself.
         platforms: platforms of an index.
         members: digests of the members of an index.
-        privileges: privileges that a plugin asks for; None if its config cannot be read.
+        privileges: privileges that a plugin asks for, reading apart from writing; None if its config cannot be read.
         settings: key and default of each setting of a plugin, without secrets.
         findings: code and severity of each finding that needs no layer.
     """
@@ -119,7 +119,7 @@ def _of_plugin(manifest: Manifest, stored: ConfigBlob, size_bytes: int) -> Conte
     return ContentFacts(
         "plugin",
         size_bytes,
-        privileges=None if config is None else requested_privileges(config),
+        privileges=None if config is None else requested_privileges(config, reading_apart=True),
         settings=tuple((one.key[:_MOST_TEXT], one.default and one.default[:_MOST_TEXT]) for one in settings),
         findings=tuple((finding.code, finding.severity.value) for finding in view.findings),
     )
