@@ -11,9 +11,9 @@ import aiofiles.os
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.parts.parts_table import PartsTable
+from mirror.bundle.parts.range_copy import digest_of_range
 from mirror.oci import Digest
-from mirror.oci.digest import new_hasher
-from mirror.runtime.concurrency.threads import in_thread
+from mirror.transfer.progress_reporting import SilentProgress
 
 
 class PartsSource:
@@ -23,15 +23,22 @@ class PartsSource:
         name: path of the table of parts.
         table: the table of parts.
         size_bytes: size of the bundle.
+        folders: folders with parts, in the order of the search.
         files: found parts by number. Their sizes are those of the table.
     """
 
     def __init__(
-        self, table_file: Path, table: PartsTable, files: Mapping[int, Path], faults: Mapping[int, str]
+        self,
+        table_file: Path,
+        table: PartsTable,
+        folders: Sequence[Path],
+        files: Mapping[int, Path],
+        faults: Mapping[int, str],
     ) -> None:
         self.name = str(table_file)
         self.table = table
         self.size_bytes = table.size_bytes
+        self.folders = folders
         self.files = files
         self._faults = faults
 
@@ -57,7 +64,7 @@ class PartsSource:
                     break
                 if found is not None:
                     faults[number] = f"is not whole: {folder / part.name} has {found} of {part.size_bytes} bytes"
-        return cls(table_file, table, files, faults)
+        return cls(table_file, table, folders, files, faults)
 
     async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
         if start_bytes + size_bytes > self.size_bytes:
@@ -86,10 +93,8 @@ class PartsSource:
 
     async def digest_of_part(self, number: int) -> Digest:
         """Read a part to its end and return its digest. Raises the errors of :meth:`chunks`."""
-        hasher = new_hasher()
-        async for chunk in self._part(number).chunks(0, self.table.parts[number - 1].size_bytes):
-            await in_thread(hasher.update, chunk)
-        return Digest("sha256", hasher.hexdigest())
+        part = self.table.parts[number - 1]
+        return await digest_of_range(self, part.start_bytes, part.size_bytes, SilentProgress())
 
     def _part(self, number: int) -> FileSource:
         file, part = self.files.get(number), self.table.parts[number - 1]

@@ -173,6 +173,11 @@ def bundle_of_table(name: str) -> str | None:
     return name.removesuffix(_TABLE_END) if name.endswith(_TABLE_END) and name != _TABLE_END else None
 
 
+def bundle_name(name: str) -> str:
+    """Return the file name of the bundle for the name of its file, of its table of parts or of one of its parts."""
+    return bundle_of_table(name) or bundle_of_part(name) or name
+
+
 def planned_parts(bundle: str, size_bytes: int, part_bytes: int) -> list[tuple[str, int, int]]:
     """Return name, offset and size of each part of a new split.
 

@@ -42,7 +42,7 @@ async def open_source(path: Path, folders: Sequence[Path] = ()) -> ByteSource:
     tables = [place / table_name(bundle) for place in places]
     for table_file in tables:
         if await aiofiles.os.path.exists(table_file):
-            return await PartsSource.open(table_file, await _read_table(table_file), places)
+            return await PartsSource.open(table_file, await read_table(table_file), places)
     if bundle_of_part(path.name) is None and not await _has_parts(places, bundle):
         raise ConfigurationFault(f"{path} cannot be read: No such file or directory")
     raise BundleIncomplete(
@@ -60,7 +60,13 @@ async def _has_parts(folders: Sequence[Path], bundle: str) -> bool:
     return False
 
 
-async def _read_table(table_file: Path) -> PartsTable:
+async def read_table(table_file: Path) -> PartsTable:
+    """Return the table of parts in a file.
+
+    Raises:
+        ConfigurationFault: the file cannot be read.
+        BundleInvalid: the file is not a table of parts.
+    """
     try:
         async with aiofiles.open(table_file, "rb") as file:
             content = await file.read(MOST_TABLE_BYTES + 1)
