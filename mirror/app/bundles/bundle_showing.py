@@ -70,8 +70,8 @@ async def show_bundle(
         public_keys: files with public keys. One of them must have signed the bundle.
 
     Raises:
-        BundleFault: the file is not a bundle, is incomplete, or differs from its statement, or none of the named keys has
-            signed it.
+        BundleFault: the file is not a bundle, is incomplete, differs from its statement, or is not signed by the named
+            keys.
         ConfigurationFault: a file cannot be read.
         StorageFault: the store cannot be read.
     """

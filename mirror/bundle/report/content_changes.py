@@ -118,7 +118,10 @@ def compare_names(
 
 
 def _change(
-    named: NamedManifest, before: Digest | None, of_repository: Mapping[str, Collection[RequestedPrivilege]], facts: KnownFacts
+    named: NamedManifest,
+    before: Digest | None,
+    of_repository: Mapping[str, Collection[RequestedPrivilege]],
+    facts: KnownFacts,
 ) -> NameChange:
     digest = named.descriptor.digest
     now = facts.privileges(digest)

@@ -65,5 +65,5 @@ class ReceivedReader:
             yield blob
 
     async def _holder(self, target: Tag | Digest) -> Repository | None:
-        """Return a repository of the receiver that holds a digest. What a tag means there says nothing of the bundle."""
+        """Return a repository of the receiver with a digest. A tag may mean other content there, so it has none."""
         return (await self._contents.holders([target])).get(target) if isinstance(target, Digest) else None

@@ -73,8 +73,8 @@ class SqlBundleContents:
 
 
 def _held_content(connection: Connection) -> HeldContent:
-    # Streams first and digests last. A bundle that is imported in between then counts as content without its serial, and
-    # content that is deleted in between has no name.
+    # Streams first and digests last. Of a bundle that is imported in between, the content counts, but not the serial.
+    # Content that is deleted in between has no name.
     streams = {row.stream: row.serial for row in connection.execute(_STREAMS)}
     brought = connection.execute(_BROUGHT).all()
     sources: dict[str, set[str]] = {}
