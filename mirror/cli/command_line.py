@@ -11,7 +11,7 @@ import typer
 from mirror import __version__
 from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
-from mirror.cli.bundles import bundle_options
+from mirror.cli.bundles import bundle_options, installer_command
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
@@ -56,6 +56,7 @@ _EXAMPLE_HOST_CHECK = (
 )
 _EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yaml --grant sha256:…"
 _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
+_EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/stick/install-plugin"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 
 application = typer.Typer(
@@ -80,6 +81,7 @@ application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
+bundle_options.app.command("installer", epilog=_EXAMPLE_BUNDLE_INSTALLER)(installer_command.run)
 application.add_typer(host_options.app, name="host")
 application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")

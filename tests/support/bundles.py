@@ -94,6 +94,7 @@ def build(
     key_sets: Sequence[bytes] = (),
     report: bytes = b"{}",
     left_out: Collection[Digest] = (),
+    digests: Mapping[Digest, bytes] | None = None,
 ) -> BuiltBundle:
     """Return a bundle.
 
@@ -110,6 +111,7 @@ def build(
         key_sets: key sets in the order of their versions, from version 1.
         report: the report.
         left_out: digests that the bundle does not hold, as in a delta.
+        digests: further layers by their digests, such as one of sha512.
     """
     contents = list(contents)
     manifests = [*names.values(), *(each for each in contents if isinstance(each, Manifest))]
@@ -120,6 +122,7 @@ def build(
         if isinstance(each, bytes):
             digest = Digest.of(each)
             (small if digest in configs else large)[digest] = each
+    large |= digests or {}
     blobs = {
         digest: content
         for group in (small, large)
