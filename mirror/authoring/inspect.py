@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.plugin_content import read_config, read_content
-from mirror.authoring.signatures import Signature, signatures
+from mirror.authoring.signatures import HeldSignature, signatures
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import UpstreamFault
 from mirror.plugin.config.own_name import local_name
@@ -25,12 +25,6 @@ from mirror.records.run_journal import RunRecorder
 from mirror.records.sync_runs import TagEvent
 from mirror.registry.port import ReadLister
 from mirror.transfer.progress_reporting import Progress
-
-_KINDS = {
-    media_types.DOCKER_PLUGIN_CONFIG: "plugin",
-    media_types.DOCKER_IMAGE_CONFIG: "image",
-    media_types.OCI_IMAGE_CONFIG: "image",
-}
 
 _NO_PLATFORMS = HeldPlatforms()
 
@@ -85,7 +79,7 @@ class Inspection:
     origin: Provenance | None = None
     derivation: Derivation | None = None
     history: Sequence[TagEvent] = ()
-    signatures: tuple[Signature, ...] | None = None
+    signatures: tuple[HeldSignature, ...] | None = None
     admission: Admission | None = None
     platforms: HeldPlatforms = _NO_PLATFORMS
 
@@ -97,7 +91,7 @@ class Inspection:
 
 def kind_of(manifest: Manifest) -> str:
     """Return ``plugin``, ``image``, ``artifact`` or ``index`` from the media type of the config."""
-    return "index" if manifest.config is None else _KINDS.get(manifest.config.media_type, "artifact")
+    return media_types.kind_of_content(None if manifest.config is None else manifest.config.media_type)
 
 
 async def inspect(
@@ -163,7 +157,9 @@ async def provenance(origins: Origins, journal: RunRecorder, found: Inspection) 
     return None
 
 
-async def _signatures(registry: ReadLister, repository: Repository, manifest: Manifest) -> tuple[Signature, ...] | None:
+async def _signatures(
+    registry: ReadLister, repository: Repository, manifest: Manifest
+) -> tuple[HeldSignature, ...] | None:
     try:
         return await signatures(registry, repository, manifest.digest)
     except UpstreamFault:

@@ -126,6 +126,18 @@ async def copy_graph(
     return Copied(root.descriptor, moved_bytes, absent)
 
 
+async def copy_blob(
+    origin: CopySource, destination: CopyDestination, blob: Descriptor, progress: Progress, locks: BlobLocks
+) -> int:
+    """Copy one blob, or mount the blob if the destination holds it elsewhere. Returns the bytes read from the source.
+
+    Arguments, errors and cancellation are those of :func:`copy_graph`.
+    """
+    opener = partial(origin.registry.open_blob, origin.repository, blob.digest, size_bytes=blob.size_bytes)
+    async with locks.hold(blob.digest):
+        return await _move(_BlobCopy(origin, destination, blob, opener, progress), locks.partials)
+
+
 async def _put_manifests(
     destination: CopyDestination,
     planned: CopyPlan,

@@ -82,7 +82,7 @@ def small_plugin(*layers: bytes, **config: Any) -> tuple[Manifest, list[bytes]]:
 
 def build(
     names: Mapping[str, Manifest],
-    contents: Iterable[bytes | Manifest],
+    contents: Iterable[bytes | Manifest | tuple[Digest, bytes]],
     *,
     keys: Sequence[Ed25519PrivateKey] = (KEY,),
     stream: str = "test",
@@ -94,13 +94,13 @@ def build(
     key_sets: Sequence[bytes] = (),
     report: bytes = b"{}",
     left_out: Collection[Digest] = (),
-    digests: Mapping[Digest, bytes] | None = None,
 ) -> BuiltBundle:
     """Return a bundle.
 
     Args:
         names: manifests by ``NAME:TAG`` or ``NAME@DIGEST``.
-        contents: configs and layers, and manifests without a name, such as the members of an index.
+        contents: configs and layers, and manifests without a name, such as the members of an index. A digest that is
+            not sha256 stands before its content.
         keys: keys that sign the statement; empty for an unsigned bundle.
         stream: stream of the statement.
         serial: serial of the statement.
@@ -111,7 +111,6 @@ def build(
         key_sets: key sets in the order of their versions, from version 1.
         report: the report.
         left_out: digests that the bundle does not hold, as in a delta.
-        digests: further layers by their digests, such as one of sha512.
     """
     contents = list(contents)
     manifests = [*names.values(), *(each for each in contents if isinstance(each, Manifest))]
@@ -119,10 +118,9 @@ def build(
     held = {each.digest: each.content for each in manifests}
     small, large = dict(held), dict[Digest, bytes]()
     for each in contents:
-        if isinstance(each, bytes):
-            digest = Digest.of(each)
-            (small if digest in configs else large)[digest] = each
-    large |= digests or {}
+        if not isinstance(each, Manifest):
+            digest, content = (Digest.of(each), each) if isinstance(each, bytes) else each
+            (small if digest in configs else large)[digest] = content
     blobs = {
         digest: content
         for group in (small, large)
@@ -154,7 +152,10 @@ def build(
 
 
 def build_bundle(
-    path: Path, names: Mapping[str, Manifest], contents: Iterable[bytes | Manifest], **options: Any
+    path: Path,
+    names: Mapping[str, Manifest],
+    contents: Iterable[bytes | Manifest | tuple[Digest, bytes]],
+    **options: Any,
 ) -> BuiltBundle:
     """Write a bundle to a file. ``options`` are those of :func:`build`."""
     built = build(names, contents, **options)

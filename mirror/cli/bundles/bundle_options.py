@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mirror.oci.errors import ConfigurationFault
+
 app = typer.Typer(help="Carry plugins to places that no network reaches.", no_args_is_help=True)
 
 PublicKeysOption = Annotated[
@@ -20,3 +22,24 @@ FoldersOption = Annotated[
     list[Path] | None,
     typer.Option("--parts", metavar="DIR", help="Look for parts of the bundle in this folder too. Repeatable."),
 ]
+
+
+def size_in_bytes(option: str, text: str) -> int:
+    """Return a size on the command line, such as ``4095MiB``, in bytes.
+
+    Args:
+        option: name of the option, for the error message.
+        text: the size.
+
+    Raises:
+        ConfigurationFault: the text is not a size of at least one byte.
+    """
+    from pydantic import ByteSize, TypeAdapter, ValidationError  # late, for a quick --help
+
+    try:
+        size_bytes = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        size_bytes = 0
+    if size_bytes <= 0:
+        raise ConfigurationFault(f"{option} {text!r} is not a size; fix: write a size such as 4095MiB or 1GB")
+    return size_bytes

@@ -63,7 +63,7 @@ def test_headers_are_the_same(path: str, size_bytes: int) -> None:
 
 def test_a_blob_of_sha512_is_read(tmp_path: Path) -> None:
     digest = Digest.of(LAYER, "sha512")
-    built = build({NAME: MANIFEST}, BLOBS, digests={digest: LAYER})
+    built = build({NAME: MANIFEST}, [*BLOBS, (digest, LAYER)])
     assert b"".join(opened(built.content, tmp_path).chunks(str(digest))) == LAYER
 
 
