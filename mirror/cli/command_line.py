@@ -11,7 +11,7 @@ import typer
 from mirror import __version__
 from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
-from mirror.cli.bundles import bundle_options, installer_command, join_command, split_command
+from mirror.cli.bundles import bundle_options, import_command, installer_command, join_command, split_command
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
@@ -63,6 +63,8 @@ _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
 )
 
+_EXAMPLE_BUNDLE_IMPORT = "Example: plugin-mirror bundle import /media/stick/plugins.tar --key sender.pub"
+
 application = typer.Typer(
     name="plugin-mirror",
     help="A registry, proxy and mirror for Docker plugins.",
@@ -86,6 +88,7 @@ host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
 bundle_options.app.command("installer", epilog=_EXAMPLE_BUNDLE_INSTALLER)(installer_command.run)
+bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_command.run)
 application.add_typer(host_options.app, name="host")
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)

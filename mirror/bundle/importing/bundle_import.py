@@ -49,8 +49,7 @@ class ImportDestination:
 async def import_bundle(
     source: ImportSource,
     plan: ImportPlan,
-    state: StreamState,
-    judge: Callable[[StreamState | None], None],
+    stream: tuple[StreamState, Callable[[StreamState | None], object]],
     destination: ImportDestination,
     progress: Progress,
 ) -> ImportResult:
@@ -59,8 +58,8 @@ async def import_bundle(
     Args:
         source: the bundle, whose signatures were verified.
         plan: plan of the import.
-        state: state of the stream after the import.
-        judge: judges the serial, see :meth:`mirror.records.bundle_imports.BundleImports.finish_import`.
+        stream: state of the stream after the import; and a function that judges the state before it, see
+            :meth:`mirror.records.bundle_imports.BundleImports.finish_import`.
         destination: registry to write to.
         progress: receiver of the progress.
 
@@ -73,7 +72,7 @@ async def import_bundle(
 
     Cancellation leaves the same state as an error.
     """
-    head = source.bundle.head
+    head, (state, judge) = source.bundle.head, stream
     plan.needed.require_complete(source.bundle.source.name, is_delta=head.statement.since is not None)
     run = _Import(source, plan, destination)
     with working_for(owner_of_stream(head.statement.stream)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,11 +68,9 @@ class NeededContent:
         more = len(self.missing) - len(shown)
         if more:
             shown.append(f"and {more} more")
-        fix = (
-            "import the bundles that were made before this one, or make one against a new receipt: 'bundle receipt -o F'"
-            if is_delta
-            else "make the bundle anew; this one lacks content that it names"
-        )
+        fix = "make the bundle anew"
+        if is_delta:
+            fix = "import the bundles before this one, or make one against a new receipt ('bundle receipt -o F')"
         raise BundleIncomplete(
             f"{source} needs content that is neither in the bundle nor here: {'; '.join(shown)}; "
             f"nothing was changed; fix: {fix}",
@@ -81,18 +79,14 @@ class NeededContent:
 
 
 async def find_needed(
-    source: ImportSource,
-    names: Iterable[NamedManifest],
-    absent: Iterable[AbsentContent],
-    held_blobs: Callable[[Collection[Digest]], Awaitable[Collection[Digest]]],
+    source: ImportSource, names: Iterable[NamedManifest], absent: Iterable[AbsentContent]
 ) -> NeededContent:
     """Return the content that some names need.
 
     Args:
-        source: the bundle, and the manifests that the receiver holds.
+        source: the bundle, and the content that the receiver holds.
         names: the names to import.
         absent: content that the sender lacked for a known reason.
-        held_blobs: returns those of some digests that the receiver holds.
 
     Raises:
         BundleInvalid: a manifest differs from the statement.
@@ -119,14 +113,14 @@ async def find_needed(
                 continue
             waiting += [(member, (manifest.digest, member.digest) in lacking) for member in manifest.manifests]
             # A foreign layer may lie elsewhere, so it is never missing.
-            blobs = [*manifest.blobs, *filter(lambda layer: _holds(source, layer), manifest.foreign_layers)]
+            blobs = [*manifest.blobs, *(each for each in manifest.foreign_layers if source.holds(each.digest))]
             of_name.update(blob.digest for blob in blobs)
             for blob in blobs:
                 wanted.setdefault(blob.digest, (blob, named))
-    held = await held_blobs(wanted)
+    held = await source.contents.holders(wanted)
     new = {digest: blob for digest, (blob, _) in wanted.items() if digest not in held}
     for digest, blob in new.items():
-        if not _holds(source, blob):
+        if not source.holds(digest):
             missing.setdefault(digest, MissingContent(blob, wanted[digest][1]))
     ordered = (placed.member.digest for placed in source.bundle.head.layout.blobs())
     return NeededContent(
@@ -134,7 +128,3 @@ async def find_needed(
         {name: frozenset(digest for digest in digests if digest in new) for name, digests in of_names.items()},
         tuple(missing.values()),
     )
-
-
-def _holds(source: ImportSource, blob: Descriptor) -> bool:
-    return source.bundle.head.layout.blob(blob.digest) is not None
