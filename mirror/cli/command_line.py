@@ -20,6 +20,7 @@ from mirror.cli.bundles import (
     receipt_command,
     show_command,
     split_command,
+    verify_command,
 )
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
@@ -71,6 +72,7 @@ _EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/
 _EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
 _EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
+_EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site.pub"
 _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
 )
@@ -107,6 +109,7 @@ bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_co
 bundle_options.app.command("show", epilog=_EXAMPLE_BUNDLE_SHOW)(show_command.run)
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)
+bundle_options.app.command("verify", epilog=_EXAMPLE_BUNDLE_VERIFY)(verify_command.run)
 application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
