@@ -92,7 +92,7 @@ def build(
     since: Since | None = None,
     notes: Notes | None = None,
     key_sets: Sequence[bytes] = (),
-    report: bytes = b"{}",
+    report: bytes = b"",
     left_out: Collection[Digest] = (),
 ) -> BuiltBundle:
     """Return a bundle.

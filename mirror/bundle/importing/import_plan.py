@@ -21,7 +21,6 @@ from mirror.bundle.importing.received_notes import ReceivedNotes
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import NotFound
 from mirror.oci.name_mapping import NameMapping
-from mirror.records.bundle_imports import BundleImports
 from mirror.records.run_journal import RunRecorder
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.port import Reader
@@ -34,13 +33,11 @@ class Receiver:
 
     Attributes:
         registry: registry of the receiver.
-        imports: blobs that the receiver holds.
         journal: owners of tags.
         holding: order of the mirror rules.
     """
 
     registry: Reader
-    imports: BundleImports
     journal: RunRecorder
     holding: RuleHolding
 
@@ -89,6 +86,11 @@ class ImportPlan:
     needed: NeededContent
     notes: ReceivedNotes
 
+    @property
+    def changes_nothing(self) -> bool:
+        """True if all names are as in the bundle, or cannot be."""
+        return not any(name.copies or name.moves for name in self.names)
+
 
 async def plan_import(
     source: ImportSource, mappings: Sequence[NameMapping], receiver: Receiver, now: datetime
@@ -103,7 +105,7 @@ async def plan_import(
 
     Raises:
         BundleInvalid: the notes or a manifest of the bundle are invalid.
-        BundleIncomplete: a part with manifests is missing.
+        BundleIncomplete: a part with manifests is missing, or content that the bundle assumes to be here.
         ConfigurationFault, NameInvalid: the mappings do not fit.
         StorageFault: the receiver cannot be read.
     """
@@ -115,12 +117,12 @@ async def plan_import(
     planned: list[PlannedName] = []
     for repository, names in sorted(by_repository.items(), key=lambda item: item[0].name):
         state = await _state(receiver, repository, [local.named.tag for local in names if local.named.tag])
-        for local in sorted(names, key=str):
-            planned.append(await _plan(local, state, receiver, head.statement.stream, now))
+        planned += [await _plan(local, state, receiver, head.statement.stream, now) for local in sorted(names, key=str)]
     planned.sort(key=lambda each: each.coming is None)
     # Of a tag that stays, nothing is needed.
     wanted = [each.local.named for each in planned if each.copies]
-    needed = await find_needed(source, wanted, notes.absent, receiver.imports.held_blobs)
+    needed = await find_needed(source, wanted, notes.absent)
+    needed.require_complete(source.bundle.source.name, is_delta=head.statement.since is not None)
     return ImportPlan(tuple(planned), needed, notes)
 
 
