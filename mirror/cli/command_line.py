@@ -18,6 +18,7 @@ from mirror.cli.bundles import (
     import_command,
     join_command,
     split_command,
+    verify_command,
 )
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
@@ -69,6 +70,7 @@ _EXAMPLE_BUNDLE_EXPORT = (
 )
 _EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
+_EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site.pub"
 _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
 )
@@ -103,6 +105,7 @@ application.add_typer(host_options.app, name="host")
 bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)
+bundle_options.app.command("verify", epilog=_EXAMPLE_BUNDLE_VERIFY)(verify_command.run)
 application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
