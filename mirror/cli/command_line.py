@@ -13,6 +13,7 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
 from mirror.cli.bundles import (
     bundle_options,
+    export_command,
     fetch_command,
     import_command,
     installer_command,
@@ -68,6 +69,9 @@ _EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yam
 _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
 _EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/stick/install-plugin"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
+_EXAMPLE_BUNDLE_EXPORT = (
+    "Example: plugin-mirror bundle export -o site.tar --key site.key --rule contiv vieux/sshfs:latest --since 12"
+)
 _EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
 _EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
 _EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
@@ -107,6 +111,7 @@ bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_comma
 application.add_typer(host_options.app, name="host")
 bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_command.run)
 bundle_options.app.command("show", epilog=_EXAMPLE_BUNDLE_SHOW)(show_command.run)
+bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)
 bundle_options.app.command("verify", epilog=_EXAMPLE_BUNDLE_VERIFY)(verify_command.run)
