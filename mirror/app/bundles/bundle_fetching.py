@@ -78,7 +78,6 @@ async def fetch_bundle(settings: Settings, request: FetchRequest, progress: Prog
 
 async def plan_fetch(settings: Settings, request: FetchRequest) -> Exported:
     """Return what :func:`fetch_bundle` would write. Nothing is written. Raises the same errors."""
-    """Return what :func:`fetch_bundle` would write, without writing anything. Raises the same errors."""
     async with _prepared(settings, request) as export:
         return await plan_export(export)
 
