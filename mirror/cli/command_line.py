@@ -17,6 +17,8 @@ from mirror.cli.bundles import (
     join_command,
     receipt_command,
     show_command,
+    export_command,
+    fetch_command,
     split_command,
 )
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
@@ -66,6 +68,10 @@ _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 _EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
 _EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
+_EXAMPLE_BUNDLE_EXPORT = (
+    "Example: plugin-mirror bundle export -o site.tar --key site.key --rule contiv vieux/sshfs:latest --since 12"
+)
+_EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
 _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
@@ -92,6 +98,7 @@ application.command("diff", epilog=_EXAMPLE_DIFF)(diff_command.run)
 application.command("pack", epilog=_EXAMPLE_PACK)(pack_command.run)
 application.command("unpack", epilog=_EXAMPLE_UNPACK)(unpack_command.run)
 application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
+application.command("fetch", epilog=_EXAMPLE_FETCH)(fetch_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
@@ -99,6 +106,7 @@ bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_comma
 application.add_typer(host_options.app, name="host")
 bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_command.run)
 bundle_options.app.command("show", epilog=_EXAMPLE_BUNDLE_SHOW)(show_command.run)
+bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)
 application.add_typer(bundle_options.app, name="bundle")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.name_mapping import NameMapping
 
 app = typer.Typer(help="Carry plugins to places that no network reaches.", no_args_is_help=True)
 
@@ -43,3 +45,14 @@ def size_in_bytes(option: str, text: str) -> int:
     if size_bytes <= 0:
         raise ConfigurationFault(f"{option} {text!r} is not a size; fix: write a size such as 4095MiB or 1GB")
     return size_bytes
+
+
+def name_mappings(texts: Iterable[str]) -> tuple[NameMapping, ...]:
+    """Return the values of ``--map FROM=TO``. Raises ConfigurationFault if a text is no mapping."""
+    mappings = []
+    for text in texts:
+        source, _, target = text.partition("=")
+        if not source or not target:
+            raise ConfigurationFault(f"--map {text!r} is not FROM=TO; fix: write for example 'store/*/*=*/*'")
+        mappings.append(NameMapping(source, target))
+    return tuple(mappings)
