@@ -13,13 +13,14 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
 from mirror.cli.bundles import (
     bundle_options,
+    export_command,
+    fetch_command,
     import_command,
     join_command,
     receipt_command,
     show_command,
-    export_command,
-    fetch_command,
     split_command,
+    verify_command,
 )
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
@@ -73,6 +74,7 @@ _EXAMPLE_BUNDLE_EXPORT = (
 )
 _EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
+_EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site.pub"
 _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
 )
@@ -109,6 +111,7 @@ bundle_options.app.command("show", epilog=_EXAMPLE_BUNDLE_SHOW)(show_command.run
 bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)
+bundle_options.app.command("verify", epilog=_EXAMPLE_BUNDLE_VERIFY)(verify_command.run)
 application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
