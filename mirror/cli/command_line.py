@@ -16,6 +16,7 @@ from mirror.cli.bundles import (
     export_command,
     fetch_command,
     import_command,
+    installer_command,
     join_command,
     receipt_command,
     show_command,
@@ -69,6 +70,7 @@ _EXAMPLE_HOST_CHECK = (
 )
 _EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yaml --grant sha256:…"
 _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
+_EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/stick/install-plugin"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 _EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
 _EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
@@ -82,6 +84,8 @@ _EXAMPLE_BUNDLE_KEYSET = (
     "--key site-key --key new --key anna"
 _EXAMPLE_BUNDLE_SIGN = "Example: plugin-mirror bundle sign site.tar --key anna"
 _EXAMPLE_BUNDLE_TRUST = "Example: plugin-mirror bundle trust site-key.pub --data /srv/plugins"
+_EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
+_EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
 _EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site.pub"
 _EXAMPLE_BUNDLE_JOIN = (
@@ -113,6 +117,7 @@ application.command("fetch", epilog=_EXAMPLE_FETCH)(fetch_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
+bundle_options.app.command("installer", epilog=_EXAMPLE_BUNDLE_INSTALLER)(installer_command.run)
 bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_command.run)
 application.add_typer(host_options.app, name="host")
 bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_command.run)

@@ -11,7 +11,6 @@ from pathlib import Path
 from mirror.app.upstream_registries import open_remote
 from mirror.bundle.delta.delta_base import DeltaBase
 from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
-from mirror.bundle.export.export_plan import ExportPlan
 from mirror.bundle.export.export_request import Exported, ExportRequest
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial, registry_host
@@ -77,11 +76,10 @@ async def fetch_bundle(settings: Settings, request: FetchRequest, progress: Prog
         return await export_bundle(export, progress)
 
 
-async def plan_fetch(settings: Settings, request: FetchRequest) -> ExportPlan:
-    """Return the plan of a bundle, without writing anything. Raises the errors of :func:`fetch_bundle`."""
+async def plan_fetch(settings: Settings, request: FetchRequest) -> Exported:
+    """Return what :func:`fetch_bundle` would write, without writing anything. Raises the errors of :func:`fetch_bundle`."""
     async with _prepared(settings, request) as export:
-        _, plan = await plan_export(export)
-        return plan
+        return await plan_export(export)
 
 
 @asynccontextmanager
