@@ -77,7 +77,7 @@ async def fetch_bundle(settings: Settings, request: FetchRequest, progress: Prog
 
 
 async def plan_fetch(settings: Settings, request: FetchRequest) -> Exported:
-    """Return what :func:`fetch_bundle` would write, without writing anything. Raises the errors of :func:`fetch_bundle`."""
+    """Return what :func:`fetch_bundle` would write, without writing anything. Raises the same errors."""
     async with _prepared(settings, request) as export:
         return await plan_export(export)
 

@@ -47,6 +47,9 @@ class BundleOutput:
         try:
             yield cls(path, descriptor)
         finally:
+            with suppress(OSError):
+                if not os.fstat(descriptor).st_size:  # nothing was written
+                    partial_of(path).unlink()
             os.close(descriptor)
 
     @property

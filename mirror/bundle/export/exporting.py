@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from mirror.bundle.bundle_errors import BundleFault
+from mirror.bundle.bundle_errors import BundleFault, BundleInvalid
 from mirror.bundle.export.bundle_output import BundleOutput
 from mirror.bundle.export.collection import Collected, collect
 from mirror.bundle.export.content_writer import ContentWriter
@@ -15,11 +15,14 @@ from mirror.bundle.export.export_plan import ExportPlan, plan_documents, plan_me
 from mirror.bundle.export.export_request import Exported, ExportRequest
 from mirror.bundle.export.journal_keeping import kept_journal, read_journal
 from mirror.bundle.export.removable_media import is_removable
+from mirror.bundle.format.bundle_head import read_head
+from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.member_header import END
 from mirror.bundle.format.statement import Notes, Statement
 from mirror.bundle.report.plugin_report import plugin_report
+from mirror.bundle.verification import verify_bytes
 from mirror.oci import Digest
-from mirror.oci.errors import Busy
+from mirror.oci.errors import Busy, StorageDamaged
 from mirror.records.bundle_exports import BundleExports, ExportRecord
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.progress_reporting import Progress
@@ -88,7 +91,7 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
             await writer.sync()
             verified = request.verify_written or (request.verify_written is None and removable)
             if verified:
-                await writer.verify()
+                await _verify(output, progress)
             plan = await _recorded(request, draft, plan, output)
         await in_thread(output.finish)
     return replace(_exported(request, collected, plan), continued_bytes=writer.continued_bytes, is_verified=verified)
@@ -109,6 +112,16 @@ def _exported(request: ExportRequest, collected: Collected, plan: ExportPlan) ->
         collected.left_out,
         collected.warnings,
     )
+
+
+async def _verify(output: BundleOutput, progress: Progress) -> None:
+    """Read the bundle back from the medium. Raises StorageDamaged if it differs from what was written."""
+    await in_thread(output.forget)
+    source = await FileSource.open(output.partial)
+    try:
+        await verify_bytes(await read_head(source), source, progress)
+    except BundleInvalid as error:
+        raise StorageDamaged(f"{error}; fix: use another medium, for this one loses bytes") from error
 
 
 @dataclass(frozen=True, slots=True)
