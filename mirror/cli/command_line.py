@@ -18,11 +18,11 @@ from mirror.cli.bundles import (
     import_command,
     installer_command,
     join_command,
+    keys_command,
     receipt_command,
     show_command,
-    split_command,
-    keys_command,
     sign_command,
+    split_command,
     trust_command,
     verify_command,
 )
@@ -82,10 +82,9 @@ _EXAMPLE_BUNDLE_KEYGEN = "Example: plugin-mirror bundle keygen site-key"
 _EXAMPLE_BUNDLE_KEYSET = (
     "Example: plugin-mirror bundle keyset -o keys-2.json new.pub anna.pub --threshold 2 --after site-key.pub "
     "--key site-key --key new --key anna"
+)
 _EXAMPLE_BUNDLE_SIGN = "Example: plugin-mirror bundle sign site.tar --key anna"
 _EXAMPLE_BUNDLE_TRUST = "Example: plugin-mirror bundle trust site-key.pub --data /srv/plugins"
-_EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
-_EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
 _EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site.pub"
 _EXAMPLE_BUNDLE_JOIN = (
