@@ -23,6 +23,8 @@ from mirror.cli.bundles import (
     show_command,
     sign_command,
     split_command,
+    keys_command,
+    sign_command,
     trust_command,
     verify_command,
 )
