@@ -8,6 +8,7 @@ from typing import IO
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format.bundle_layout import PlacedMember
 from mirror.bundle.format.byte_source import ByteSource
+from mirror.oci.errors import MirrorError
 from mirror.registry.streams import closing_stream, verify_chunks
 from mirror.wire.ranges import Span
 
@@ -22,11 +23,15 @@ class MemberContent:
         source: the bundle.
         placed: place of the member.
         span: part of the content; None for the whole.
+
+    Attributes:
+        start_bytes: offset of the member in the bundle.
     """
 
     file: IO[bytes] | None = None
 
     def __init__(self, source: ByteSource, placed: PlacedMember, span: Span | None = None) -> None:
+        self.start_bytes = placed.start_bytes
         self.size_bytes = placed.member.size_bytes
         self.span = Span(0, self.size_bytes) if span is None else span
         self._source = source
@@ -40,7 +45,7 @@ class MemberContent:
         """Iterate over the span without its digest. Header and padding of a whole member are compared."""
         return self._whole() if self._is_whole else self._part()
 
-    def verified(self) -> AsyncIterator[bytes]:
+    async def verified(self) -> AsyncIterator[bytes]:
         """Iterate over the whole content. The last chunk follows after the digest was verified.
 
         Raises:
@@ -48,7 +53,24 @@ class MemberContent:
             BundleIncomplete: a part with bytes of the member is missing.
             StorageFault: the file cannot be read.
         """
-        return verify_chunks(self._whole(), self._placed.member.digest, self.size_bytes, self._damaged)
+        chunks = verify_chunks(self._whole(), self._placed.member.digest, self.size_bytes, _WrongContent)
+        try:
+            async with closing_stream(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        except _WrongContent as error:
+            raise await self.wrong_content() from error
+
+    async def wrong_content(self) -> BundleInvalid:
+        """Return the error for a member whose bytes are wrong. Parts are compared with their table."""
+        placed, path = self._placed, self._placed.member.path
+        where = await self._source.damage(placed.start_bytes, placed.end_bytes - placed.start_bytes)
+        return BundleInvalid(
+            f"{path} in {self._source.name} is damaged: {where}",
+            path=path,
+            start_bytes=placed.start_bytes,
+            end_bytes=placed.end_bytes,
+        )
 
     @property
     def _is_whole(self) -> bool:
@@ -73,11 +95,8 @@ class MemberContent:
                 if content := chunk[from_content:from_padding]:
                     yield content
         if around != placed.header + placed.padding:
-            raise self._damaged(f"the bytes around {placed.member.path} are not those of its header and padding")
+            raise await self.wrong_content()
 
-    def _damaged(self, message: str, **detail: object) -> BundleInvalid:
-        place = self._placed
-        return BundleInvalid(
-            f"{self._source.name} is damaged between bytes {place.start_bytes} and {place.end_bytes}: {message}",
-            **{"path": place.member.path, "start_bytes": place.start_bytes, "end_bytes": place.end_bytes} | detail,
-        )
+
+class _WrongContent(MirrorError):
+    """The digest of a member is wrong, at a place that is still to be named."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.mirroring import existing_store
 from mirror.app.services import open_services
 from mirror.bundle.bundle_errors import BundleInvalid
-from mirror.bundle.format.bundle_head import BundleHead
+from mirror.bundle.format.bundle_head import BundleHead, read_head
+from mirror.bundle.format.byte_source import ByteSource, FileSource
 from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
 from mirror.bundle.importing.import_plan import ImportPlan, Receiver, plan_import
 from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.importing.import_source import ImportSource
+from mirror.bundle.importing.kept_head import KeptHead
+from mirror.bundle.parts.parts_source import PartsSource
+from mirror.bundle.parts.source_opening import open_source
+from mirror.bundle.reader import BundleReader
 from mirror.bundle.report.content_facts import ContentFacts
 from mirror.bundle.report.plugin_report import add_facts, read_report, report_differences
 from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_serial, judge_signatures
@@ -72,28 +75,27 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         ConfigurationFault: the file or a key cannot be read, or the mappings do not fit.
         StorageFault: the store failed.
     """
-    async with open_services(settings) as services, _opened(request, services.store) as source:
-        store, head = services.store, source.bundle.head
+    file = await open_source(request.path, request.folders)
+    async with open_services(settings) as services:
+        store = services.store
+        records, source = store.records, await _import_source(file, store)
+        head = source.bundle.head
         trust = await _trust(head, request, store)
-        await store.records.bundle_trust.record_successors(trust.key_sets)
-        judge = _judge(head, request, trust)
-        known = await store.records.bundle_trust.find_stream(head.statement.stream)
+        await records.bundle_trust.record_successors(trust.key_sets)
+        judge, known = _judge(head, request, trust), await records.bundle_trust.find_stream(head.statement.stream)
         verdict = judge(known)
         plan = await _plan(source, request, settings, store)
-        records, statement = store.records, head.statement
-        state = StreamState(
-            statement.stream,
-            statement.serial,
-            head.envelope.digest,
-            statement.created,
-            _CLOCK.now(),
-            trust.root_for(known),
-        )
-        destination = ImportDestination(
-            services.checked(store), records.bundle_imports, records.absent, BlobLocks(store.downloads)
-        )
-        result = await import_bundle(source, plan, (state, judge), destination, progress)
-        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *result.warnings))
+        if verdict is SerialVerdict.SAME and plan.changes_nothing:
+            result = dry_run_result(source, plan)
+        else:
+            await _keep_head(source, plan, store)
+            destination = ImportDestination(
+                services.checked(store), records.bundle_imports, records.absent, BlobLocks(store.downloads)
+            )
+            stream = _state_after(head, trust.root_for(known)), judge
+            result = await import_bundle(source, plan, stream, destination, progress)
+        await store.bundle_heads.remove(head.envelope.digest)
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
 
 
 async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportResult:
@@ -101,25 +103,42 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
 
     Raises the errors of :func:`import_into_store`. Refusals by the admission policy are not foreseen.
     """
-    async with existing_store(settings) as store, _opened(request, store) as source:
+    file = await open_source(request.path, request.folders)
+    async with existing_store(settings) as store:
+        source = await _import_source(file, store)
         head = source.bundle.head
         trust = await _trust(head, request, store)
         known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
         verdict = _judge(head, request, trust)(known)
         plan = await _plan(source, request, settings, store)
         result = dry_run_result(source, plan)
-        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *result.warnings))
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
 
 
-@asynccontextmanager
-async def _opened(request: ImportRequest, store: Store) -> AsyncIterator[ImportSource]:
-    async with open_bundle(request.path, request.folders) as bundle:
-        yield ImportSource(bundle, store, store.records.bundle_contents)
+async def _import_source(file: ByteSource, store: Store) -> ImportSource:
+    if isinstance(file, PartsSource) and file.missing(0, 1):
+        kept = await store.bundle_heads.find(file.table.statement)
+        if kept is not None:
+            file = KeptHead(await FileSource.open(kept), file)
+    return ImportSource(BundleReader(await read_head(file), file), store, store.records.bundle_contents)
+
+
+async def _keep_head(source: ImportSource, plan: ImportPlan, store: Store) -> None:
+    """Keep the beginning of a bundle of which parts are missing: the first part need not be here the next time."""
+    bundle = source.bundle
+    if bundle.source.missing(0, bundle.source.size_bytes) and not isinstance(bundle.source, KeptHead):
+        chunks = bundle.source.chunks(0, plan.needed.head_bytes)
+        await store.bundle_heads.keep(bundle.head.envelope.digest, chunks)
 
 
 async def _trust(head: BundleHead, request: ImportRequest, store: Store) -> Trust:
     trusted = (*await recorded_keys(store.records.bundle_trust), *await named_keys(request.public_keys))
     return judge_signatures(head.envelope, head.key_sets, trusted, unsigned=request.unsigned)
+
+
+def _state_after(head: BundleHead, root: Digest | None) -> StreamState:
+    statement, now = head.statement, _CLOCK.now()
+    return StreamState(statement.stream, statement.serial, head.envelope.digest, statement.created, now, root)
 
 
 def _judge(head: BundleHead, request: ImportRequest, trust: Trust) -> Callable[[StreamState | None], SerialVerdict]:

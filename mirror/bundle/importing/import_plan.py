@@ -86,6 +86,11 @@ class ImportPlan:
     needed: NeededContent
     notes: ReceivedNotes
 
+    @property
+    def changes_nothing(self) -> bool:
+        """True if all names are as in the bundle, or cannot be."""
+        return not any(name.copies or name.moves for name in self.names)
+
 
 async def plan_import(
     source: ImportSource, mappings: Sequence[NameMapping], receiver: Receiver, now: datetime
@@ -100,7 +105,7 @@ async def plan_import(
 
     Raises:
         BundleInvalid: the notes or a manifest of the bundle are invalid.
-        BundleIncomplete: a part with manifests is missing.
+        BundleIncomplete: a part with manifests is missing, or content that the bundle assumes to be here.
         ConfigurationFault, NameInvalid: the mappings do not fit.
         StorageFault: the receiver cannot be read.
     """
@@ -117,6 +122,7 @@ async def plan_import(
     # Of a tag that stays, nothing is needed.
     wanted = [each.local.named for each in planned if each.copies]
     needed = await find_needed(source, wanted, notes.absent)
+    needed.require_complete(source.bundle.source.name, is_delta=head.statement.since is not None)
     return ImportPlan(tuple(planned), needed, notes)
 
 

@@ -35,6 +35,13 @@ class ImportSource:
         """Return True if the bundle itself holds some content."""
         return self.bundle.head.layout.blob(digest) is not None
 
+    def missing_parts(self, digest: Digest) -> tuple[str, ...]:
+        """Return the missing parts of the bundle with bytes of some content, as text for messages."""
+        placed = self.bundle.head.layout.blob(digest)
+        if placed is None:
+            return ()
+        return self.bundle.source.missing(placed.start_bytes, placed.end_bytes - placed.start_bytes)
+
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         return (await self.get_manifest(repository, target)).descriptor
 

@@ -41,11 +41,13 @@ class NeededContent:
         blobs: blobs in the bundle that the receiver does not hold, in the order of the tar.
         by_name: digests of those blobs, by the name that needs them. See :meth:`of`.
         missing: content that is nowhere.
+        head_bytes: size of the beginning of the bundle with documents, manifests and configs.
     """
 
     blobs: tuple[Descriptor, ...]
     by_name: Mapping[str, frozenset[Digest]]
     missing: tuple[MissingContent, ...] = ()
+    head_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -97,6 +99,7 @@ async def find_needed(
     wanted: dict[Digest, tuple[Descriptor, NamedManifest]] = {}
     of_names: dict[str, set[Digest]] = {}
     missing: dict[Digest, MissingContent] = {}
+    small: set[Digest] = set()
     for named in names:
         of_name = of_names.setdefault(str(named), set())
         waiting, seen = [(named.descriptor, False)], set[Digest]()
@@ -111,6 +114,7 @@ async def find_needed(
                 if not may_lack:
                     missing.setdefault(descriptor.digest, MissingContent(descriptor, named))
                 continue
+            small.update([manifest.digest, *([manifest.config.digest] if manifest.config else [])])
             waiting += [(member, (manifest.digest, member.digest) in lacking) for member in manifest.manifests]
             # A foreign layer may lie elsewhere, so it is never missing.
             blobs = [*manifest.blobs, *(each for each in manifest.foreign_layers if source.holds(each.digest))]
@@ -122,9 +126,13 @@ async def find_needed(
     for digest, blob in new.items():
         if not source.holds(digest):
             missing.setdefault(digest, MissingContent(blob, wanted[digest][1]))
-    ordered = (placed.member.digest for placed in source.bundle.head.layout.blobs())
+    layout = source.bundle.head.layout
+    ordered = (placed.member.digest for placed in layout.blobs())
     return NeededContent(
         tuple(new[digest] for digest in ordered if digest in new),
         {name: frozenset(digest for digest in digests if digest in new) for name, digests in of_names.items()},
         tuple(missing.values()),
+        max(
+            placed.end_bytes for placed in layout.members if not placed.member.is_blob or placed.member.digest in small
+        ),
     )

@@ -12,6 +12,7 @@
     uploads/ID/session.json, data   upload session of a client
     uploads/sha256-ABCDEF…/…        download of a blob from an upstream, with the same files
     uploads/….manifest              bytes of a manifest before they move to blobs/
+    uploads/sha256-….bundle         beginning of a bundle in parts whose import is not complete
 """
 
 from __future__ import annotations
@@ -90,6 +91,10 @@ class DataLayout:
     def download(self, digest: Digest) -> UploadLayout:
         """Return the files of a download from an upstream."""
         return self.upload(f"{digest.algorithm}-{digest.hex}")
+
+    def bundle_head(self, statement: Digest) -> Path:
+        """Return the path of the beginning of a bundle with a statement."""
+        return self.uploads / f"{statement.algorithm}-{statement.hex}.bundle"
 
     def blob(self, digest: Digest) -> Path:
         """Return the path of the blob file of ``digest``."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
-from mirror.bundle.format.envelope import Signature, Envelope
+from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, Member
 from mirror.bundle.format.statement import PAYLOAD_TYPE, Statement
 from mirror.bundle.trust.key_set import KeySet, SignedKeySet
