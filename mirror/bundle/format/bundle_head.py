@@ -56,6 +56,8 @@ async def read_head(source: ByteSource) -> BundleHead:
     index, envelope_at = await _document(source, index_at, INDEX, MOST_INDEX_BYTES)
     content, _ = await _document(source, envelope_at, STATEMENT, MOST_ENVELOPE_BYTES)
     envelope = Envelope.parse(content, f"the statement of {source.name}")
+    if content != envelope.to_bytes(len(content)):
+        raise BundleInvalid(f"{source.name}: the envelope of the statement is not written as the format says")
     if envelope.payload_type != PAYLOAD_TYPE:
         raise BundleInvalid(f"the statement of {source.name} has another type than {PAYLOAD_TYPE}")
     statement = Statement.parse(envelope.payload)
@@ -80,8 +82,33 @@ async def read_head(source: ByteSource) -> BundleHead:
     return BundleHead(envelope, statement, layout, read_index(index), key_sets, documents.get(REPORT, b""))
 
 
+async def is_bundle(source: ByteSource) -> bool:
+    """Return True if a file begins like a bundle. Other image layouts do not have a statement at its place.
+
+    Raises:
+        BundleIncomplete: the first part is missing.
+        StorageFault: the file cannot be read.
+    """
+    try:
+        _, index_at = await _document(source, 0, OCI_LAYOUT, BLOCK_BYTES)
+        _, envelope_at = await _document(source, index_at, INDEX, MOST_INDEX_BYTES)
+        await _size_of(source, envelope_at, STATEMENT, MOST_ENVELOPE_BYTES)
+    except BundleInvalid:
+        return False
+    return True
+
+
 async def _document(source: ByteSource, start_bytes: int, path: str, most_bytes: int) -> tuple[bytes, int]:
     """Return a document whose size is known from its header alone, and the offset after the document."""
+    size_bytes = await _size_of(source, start_bytes, path, most_bytes)
+    end = start_bytes + BLOCK_BYTES + size_bytes + len(padding(size_bytes))
+    if end > source.size_bytes:
+        raise BundleInvalid(f"{source.name} is not a bundle: it ends within {path}")
+    return await read_range(source, start_bytes + BLOCK_BYTES, size_bytes), end
+
+
+async def _size_of(source: ByteSource, start_bytes: int, path: str, most_bytes: int) -> int:
+    """Return the size in a header, which must be the header of a document."""
     if start_bytes + BLOCK_BYTES > source.size_bytes:
         raise BundleInvalid(f"{source.name} is not a bundle: it ends before {path}")
     header = await read_range(source, start_bytes, BLOCK_BYTES)
@@ -89,7 +116,4 @@ async def _document(source: ByteSource, start_bytes: int, path: str, most_bytes:
     size_bytes = int(digits, 8) if digits.isdigit() and not set(digits) - set(b"01234567") else -1
     if not 0 <= size_bytes <= most_bytes or header != member_header(path, size_bytes):
         raise BundleInvalid(f"{source.name} is not a bundle: {path} is not where it should be")
-    end = start_bytes + BLOCK_BYTES + size_bytes + len(padding(size_bytes))
-    if end > source.size_bytes:
-        raise BundleInvalid(f"{source.name} is not a bundle: it ends within {path}")
-    return await read_range(source, start_bytes + BLOCK_BYTES, size_bytes), end
+    return size_bytes

@@ -21,7 +21,7 @@ from mirror.transfer.progress_reporting import Progress
 #: Blobs on their way at the same time: one is read while the one before is made durable.
 _BLOBS_AT_ONCE: Final = 2
 #: Names whose manifests are checked and stored at the same time, while further blobs arrive.
-_NAMES_AT_ONCE: Final = 4
+_NAMES_AT_ONCE: Final = 2
 
 
 @dataclass
@@ -98,9 +98,10 @@ class BlobIntake:
     async def _take(self, blob: Descriptor, name: PlannedName) -> None:
         origin = CopySource(self.source, name.local.named.repository)
         try:
-            self.moved_bytes += await copy_blob(origin, self.destination(name), blob, self.progress, self.locks)
+            moved_bytes = await copy_blob(origin, self.destination(name), blob, self.progress, self.locks)
         except DigestInvalid as error:
             raise await self._damaged(blob) from error
+        self.moved_bytes += moved_bytes
 
     async def _damaged(self, blob: Descriptor) -> BundleInvalid:
         bundle = self.source.bundle

@@ -123,9 +123,9 @@ class _Import:
             missing = dict.fromkeys(part for parts in absent.values() for part in parts)
             left = shown_size(needed.size_bytes - self.moved_bytes)
             raise BundleIncomplete(
-                f"{source.name}: {'; '.join(missing)}; the content of the other parts is imported, {left} are left, and no "
-                "tag was moved yet; fix: run the same command again with the other drives, and name their folders with "
-                "--parts",
+                f"{source.name}: {'; '.join(missing)}; the content of the other parts is imported, {left} are left, "
+                "and no tag was moved yet; fix: run the same command again with the other drives, and name their folders "
+                "with --parts",
                 parts=list(missing),
             )
 

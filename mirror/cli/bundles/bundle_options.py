@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mirror.authoring.files.layout_reader import LayoutReference
+from mirror.cli.printing import MESSAGES
 from mirror.oci.errors import ConfigurationFault
+
+if TYPE_CHECKING:
+    from mirror.app.bundles.bundle_opening import SignatureCheck
 
 app = typer.Typer(help="Carry plugins to places that no network reaches.", no_args_is_help=True)
 
@@ -22,6 +27,19 @@ FoldersOption = Annotated[
     list[Path] | None,
     typer.Option("--parts", metavar="DIR", help="Look for parts of the bundle in this folder too. Repeatable."),
 ]
+
+
+def signature_check(public_keys: list[Path] | None, *sources: object) -> SignatureCheck:
+    """Return the check for the bundles among the sources of a command. Its notes go to the terminal.
+
+    Raises:
+        ConfigurationFault: keys are given, and no source is in a layout file.
+    """
+    from mirror.app.bundles.bundle_opening import SignatureCheck  # late, for a quick --help
+
+    if public_keys and not any(isinstance(source, LayoutReference) for source in sources):
+        raise ConfigurationFault("--key is for plugins in a bundle; fix: write FILE.tar:NAME:TAG, or leave out --key")
+    return SignatureCheck(public_keys or (), lambda text: MESSAGES.print(f"note: {text}", markup=False))
 
 
 def size_in_bytes(option: str, text: str) -> int:
