@@ -53,9 +53,7 @@ class Collected:
     warnings: tuple[str, ...]
 
 
-async def collect(
-    sources: Iterable[ExportSource], choice: ContentChoice, base: DeltaBase | None = None
-) -> Collected:
+async def collect(sources: Iterable[ExportSource], choice: ContentChoice, base: DeltaBase | None = None) -> Collected:
     """Find the content of a bundle.
 
     Args:

@@ -45,6 +45,7 @@ class ContentWriter:
         output: BundleOutput,
         blobs: tuple[PlacedMember, ...],
         journal: ExportJournal,
+        *,
         progress: Progress,
         at_once: int,
     ) -> None:

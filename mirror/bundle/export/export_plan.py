@@ -22,7 +22,6 @@ from mirror.bundle.format.statement import PAYLOAD_TYPE, Statement
 from mirror.oci import Digest
 
 
-
 @dataclass(frozen=True)
 class ExportPlan:
     """Bundle that can be written.

@@ -46,19 +46,6 @@ class ExportSource:
         return f"{self.name}:{self.tag}" if self.tag else f"{self.name}@{self.target}"
 
 
-@dataclass(frozen=True, slots=True)
-class FirstNotes:
-    """Records of the sender about manifests, for the notes of the statement.
-
-    Attributes:
-        derivations: derivations as plain values, by the digest of the derived copy.
-        first_seen: time at which the sender first held a manifest, by digest.
-    """
-
-    derivations: Mapping[Digest, Mapping[str, object]] = field(default_factory=dict)
-    first_seen: Mapping[Digest, datetime] = field(default_factory=dict)
-
-
 def unsigned(envelope: Envelope) -> Envelope:
     """Return the envelope as it is."""
     return envelope

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from mirror.bundle.bundle_errors import BundleFault
 from mirror.bundle.export.bundle_output import BundleOutput
@@ -22,7 +21,6 @@ from mirror.bundle.report.plugin_report import plugin_report
 from mirror.oci import Digest
 from mirror.oci.errors import Busy
 from mirror.records.bundle_exports import BundleExports, ExportRecord
-from mirror.records.derivations import Derivation
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.progress_reporting import Progress
 
@@ -39,8 +37,8 @@ class _StreamPlace:
     previous: Digest | None
 
 
-async def plan_export(request: ExportRequest) -> tuple[Collected, ExportPlan]:
-    """Return the content and the plan of a bundle, without writing anything.
+async def plan_export(request: ExportRequest) -> Exported:
+    """Return what an export would write, without writing anything.
 
     Raises:
         BundleFault: there is nothing to export.
@@ -48,7 +46,7 @@ async def plan_export(request: ExportRequest) -> tuple[Collected, ExportPlan]:
     """
     collected, draft = await _draft(request)
     place = _StreamPlace(request.serial or request.next_serial, request.created, request.previous)
-    return collected, _placed(request, draft, place)
+    return _exported(request, collected, _placed(request, draft, place))
 
 
 async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
@@ -79,7 +77,9 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
         # Filesystems of removable media fill gaps with zeros, so these are written in order.
         at_once = 1 if removable else _BLOBS_AT_ONCE
         blobs = plan.layout.blobs()
-        writer = ContentWriter(collected.content, output, blobs, _journal(plan, journal), progress, at_once)
+        writer = ContentWriter(
+            collected.content, output, blobs, _journal(plan, journal), progress=progress, at_once=at_once
+        )
         async with kept_journal(output, writer):
             await in_thread(output.write, plan.head, 0)
             await writer.write_all()
@@ -91,9 +91,13 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
                 await writer.verify()
             plan = await _recorded(request, draft, plan, output)
         await in_thread(output.finish)
-    statement = plan.statement
+    return replace(_exported(request, collected, plan), continued_bytes=writer.continued_bytes, is_verified=verified)
+
+
+def _exported(request: ExportRequest, collected: Collected, plan: ExportPlan) -> Exported:
+    statement, blobs = plan.statement, plan.layout.blobs()
     return Exported(
-        output.path,
+        request.output,
         plan.envelope.digest,
         statement.stream,
         statement.serial,
@@ -104,8 +108,6 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
         sum(placed.member.size_bytes for placed in blobs),
         collected.left_out,
         collected.warnings,
-        writer.continued_bytes,
-        verified,
     )
 
 
@@ -147,14 +149,10 @@ async def _notes(exports: BundleExports | None, collected: Collected) -> Notes:
     derivations = await exports.derivations_of(manifests)
     return Notes(
         collected.origins,
-        {digest: _derivation(derivation) for digest, derivation in derivations.items()},
+        {digest: derivation.to_json() for digest, derivation in derivations.items()},
         await exports.first_seen(manifests),
         collected.absent,
     )
-
-
-def _derivation(derivation: Derivation) -> dict[str, Any]:
-    return derivation.to_json()
 
 
 def _placed(request: ExportRequest, draft: _Draft, place: _StreamPlace) -> ExportPlan:
@@ -180,28 +178,22 @@ async def _plan(request: ExportRequest, draft: _Draft, journal: ExportJournal | 
 
 def _journal(plan: ExportPlan, earlier: ExportJournal | None) -> ExportJournal:
     statement = plan.statement
-    new = ExportJournal(
-        plan.places, statement.stream, statement.serial, statement.created, statement.previous
-    )
-    return new if earlier is None else replace(
-        new, synced=earlier.synced, written=earlier.written, begun=earlier.begun
-    )
+    new = ExportJournal(plan.places, statement.stream, statement.serial, statement.created, statement.previous)
+    return new if earlier is None else replace(new, synced=earlier.synced, written=earlier.written, begun=earlier.begun)
 
 
-async def _recorded(
-    request: ExportRequest, draft: _Draft, plan: ExportPlan, output: BundleOutput
-) -> ExportPlan:
+async def _recorded(request: ExportRequest, draft: _Draft, plan: ExportPlan, output: BundleOutput) -> ExportPlan:
     """Record the bundle. If another export has taken the serial meanwhile, use the next one."""
     exports = request.exports
     while exports is not None:
         statement = plan.statement
-        record = ExportRecord(
-            statement.stream, statement.serial, statement.created, plan.envelope.digest, plan.head
-        )
+        record = ExportRecord(statement.stream, statement.serial, statement.created, plan.envelope.digest, plan.head)
         if await exports.record_export(record):
             return plan
         last = await exports.last_export(request.stream)
-        taken = Busy(f"another export of the stream {statement.stream} took serial {statement.serial}; fix: run it again")
+        taken = Busy(
+            f"another export of the stream {statement.stream} took serial {statement.serial}; fix: run it again"
+        )
         if last is None or request.serial is not None:
             raise taken
         later = _placed(request, draft, _StreamPlace(last.serial + 1, request.created, last.statement))

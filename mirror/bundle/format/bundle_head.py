@@ -8,7 +8,7 @@ from typing import Final
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format.bundle_index import MOST_INDEX_BYTES, NamedManifest, read_index
 from mirror.bundle.format.bundle_layout import BundleLayout
-from mirror.bundle.format.byte_source import ByteSource, read_range
+from mirror.bundle.format.byte_source import ByteSource, BytesSource, read_range
 from mirror.bundle.format.envelope import MOST_ENVELOPE_BYTES, Envelope
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, REPORT, STATEMENT
 from mirror.bundle.format.member_header import BLOCK_BYTES, member_header, padding
@@ -49,6 +49,22 @@ async def read_head(source: ByteSource) -> BundleHead:
         BundleInvalid: the file is not a bundle, or differs from its statement.
         BundleIncomplete: the part with the documents is missing.
     """
+    head = await _read_documents(source)
+    if head.layout.size_bytes != source.size_bytes:
+        raise BundleInvalid(
+            f"{source.name} has {source.size_bytes} bytes, and its statement gives it {head.layout.size_bytes}",
+            size_bytes=source.size_bytes,
+            expected_bytes=head.layout.size_bytes,
+        )
+    return head
+
+
+async def read_recorded_head(content: bytes) -> BundleHead:
+    """Return the head in the bytes of a bundle before its first blob. Raises BundleInvalid."""
+    return await _read_documents(BytesSource("the recorded head of a bundle", content))
+
+
+async def _read_documents(source: ByteSource) -> BundleHead:
     start = await _document(source, 0, OCI_LAYOUT, BLOCK_BYTES)
     if start[0] != OCI_LAYOUT_CONTENT:
         raise BundleInvalid(f"{source.name} is not a bundle: it does not begin with {OCI_LAYOUT}")
@@ -62,12 +78,6 @@ async def read_head(source: ByteSource) -> BundleHead:
         raise BundleInvalid(f"the statement of {source.name} has another type than {PAYLOAD_TYPE}")
     statement = Statement.parse(envelope.payload)
     layout = BundleLayout.of(statement, content)
-    if layout.size_bytes != source.size_bytes:
-        raise BundleInvalid(
-            f"{source.name} has {source.size_bytes} bytes, and its statement gives it {layout.size_bytes}",
-            size_bytes=source.size_bytes,
-            expected_bytes=layout.size_bytes,
-        )
     documents: dict[str, bytes] = {}
     for placed in layout.documents():
         member = placed.member
