@@ -13,6 +13,7 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
 from mirror.cli.bundles import (
     bundle_options,
+    fetch_command,
     import_command,
     installer_command,
     join_command,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
 from mirror.bundle.importing.import_plan import PlannedName
 from mirror.bundle.importing.import_source import ImportSource
 from mirror.bundle.importing.needed_content import NeededContent
@@ -94,6 +95,23 @@ class BlobIntake:
                 await map_concurrently(_BLOBS_AT_ONCE, take, readable)
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
+
+    async def begin(self, names: Iterable[PlannedName], needed: NeededContent, begun: Iterable[Descriptor]) -> None:
+        """Copy the first bytes of blobs that another part continues. The next run goes on after these bytes.
+
+        Args:
+            names: the names.
+            needed: the blobs that they need.
+            begun: those of the blobs that begin in parts which are here.
+
+        Raises:
+            StorageFault: the receiver failed.
+        """
+        names = list(names)
+        for blob in begun:
+            name = next(name for name in names if blob.digest in needed.of(name.local.named))
+            with suppress(BundleIncomplete):
+                await self._take(blob, name)
 
     async def _take(self, blob: Descriptor, name: PlannedName) -> None:
         origin = CopySource(self.source, name.local.named.repository)
