@@ -1,4 +1,4 @@
-"""What a serving process must open and count, as its settings say."""
+"""Needs of a serving process according to its settings: rules, upstreams and limits."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ def _gauge(name: str, explanation: str) -> MetricFamily:
     return MetricFamily(f"plugin_mirror_bundle_{name}", explanation, MetricKind.GAUGE, ("stream",))
 
 
-_GAUGES: Final[tuple[tuple[MetricFamily, Callable[[StreamStatus], float]], ...]] = (
+#: Gauges of each stream, with the functions that read their values from its status.
+GAUGES: Final[tuple[tuple[MetricFamily, Callable[[StreamStatus], float]], ...]] = (
     (
         _gauge("age_seconds", "Seconds since the last bundle of a stream was made, imported or served from its file."),
         lambda status: status.age_seconds,
@@ -27,4 +28,4 @@ _GAUGES: Final[tuple[tuple[MetricFamily, Callable[[StreamStatus], float]], ...]]
 
 def stream_gauges(statuses: Sequence[StreamStatus]) -> list[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
     """Return the gauges of streams, each family with its series."""
-    return [(family, [((status.stream,), [read(status)]) for status in statuses]) for family, read in _GAUGES]
+    return [(family, [((status.stream,), [read(status)]) for status in statuses]) for family, read in GAUGES]

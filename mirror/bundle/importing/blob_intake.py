@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
 from mirror.bundle.importing.import_plan import PlannedName
 from mirror.bundle.importing.import_source import ImportSource
 from mirror.bundle.importing.needed_content import NeededContent
@@ -21,7 +22,7 @@ from mirror.transfer.progress_reporting import Progress
 #: Blobs on their way at the same time: one is read while the one before is made durable.
 _BLOBS_AT_ONCE: Final = 2
 #: Names whose manifests are checked and stored at the same time, while further blobs arrive.
-_NAMES_AT_ONCE: Final = 4
+_NAMES_AT_ONCE: Final = 2
 
 
 @dataclass
@@ -95,12 +96,30 @@ class BlobIntake:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
+    async def begin(self, names: Iterable[PlannedName], needed: NeededContent, begun: Iterable[Descriptor]) -> None:
+        """Copy the first bytes of blobs that another part continues. The next run goes on after these bytes.
+
+        Args:
+            names: the names.
+            needed: the blobs that they need.
+            begun: those of the blobs that begin in parts which are here.
+
+        Raises:
+            StorageFault: the receiver failed.
+        """
+        names = list(names)
+        for blob in begun:
+            name = next(name for name in names if blob.digest in needed.of(name.local.named))
+            with suppress(BundleIncomplete):
+                await self._take(blob, name)
+
     async def _take(self, blob: Descriptor, name: PlannedName) -> None:
         origin = CopySource(self.source, name.local.named.repository)
         try:
-            self.moved_bytes += await copy_blob(origin, self.destination(name), blob, self.progress, self.locks)
+            moved_bytes = await copy_blob(origin, self.destination(name), blob, self.progress, self.locks)
         except DigestInvalid as error:
             raise await self._damaged(blob) from error
+        self.moved_bytes += moved_bytes
 
     async def _damaged(self, blob: Descriptor) -> BundleInvalid:
         bundle = self.source.bundle
