@@ -13,18 +13,17 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
 from mirror.cli.bundles import (
     bundle_options,
+    export_command,
     fetch_command,
     import_command,
     installer_command,
     join_command,
+    keys_command,
     receipt_command,
     show_command,
-    split_command,
-    keys_command,
     sign_command,
+    split_command,
     trust_command,
-    export_command,
-    fetch_command,
     verify_command,
 )
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
