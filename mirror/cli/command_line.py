@@ -23,8 +23,6 @@ from mirror.cli.bundles import (
     show_command,
     sign_command,
     split_command,
-    keys_command,
-    sign_command,
     trust_command,
     verify_command,
 )
