@@ -166,13 +166,19 @@ def judge_serial(
     stream, serial = statement.stream, statement.serial
     if digest == known.statement and root == known.root:
         return SerialVerdict.SAME
+    if root is None and known.root is not None:
+        raise BundleUntrusted(
+            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle is not signed; "
+            "fix: have it signed with 'plugin-mirror bundle sign'",
+            stream=stream,
+        )
     if allow_rollback == serial:
         return SerialVerdict.NEW
     fix = f"fix: if the sender confirms this bundle, accept it with --allow-rollback {serial}"
     if root != known.root:
-        seen = "is not signed" if root is None else "is signed by keys of another chain"
         raise BundleUntrusted(
-            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle {seen}; {fix}",
+            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle by another one; "
+            f"{fix}",
             stream=stream,
         )
     if serial < known.serial:
