@@ -17,9 +17,9 @@ from mirror.cli.bundles import (
     fetch_command,
     import_command,
     join_command,
-    split_command,
     keys_command,
     sign_command,
+    split_command,
     trust_command,
     verify_command,
 )
@@ -76,6 +76,7 @@ _EXAMPLE_BUNDLE_KEYGEN = "Example: plugin-mirror bundle keygen site-key"
 _EXAMPLE_BUNDLE_KEYSET = (
     "Example: plugin-mirror bundle keyset -o keys-2.json new.pub anna.pub --threshold 2 --after site-key.pub "
     "--key site-key --key new --key anna"
+)
 _EXAMPLE_BUNDLE_SIGN = "Example: plugin-mirror bundle sign site.tar --key anna"
 _EXAMPLE_BUNDLE_TRUST = "Example: plugin-mirror bundle trust site-key.pub --data /srv/plugins"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
