@@ -159,12 +159,12 @@ def test_a_stale_key_set_does_not_bring_a_former_key_back():
 def test_a_key_set_needs_thresholds_of_the_old_and_of_the_new_one(signers: list[SigningKey]):
     first = KeySet.of_key(A.public)
     second = key_set([B, C], 2, *signers, after=first)
-    with pytest.raises(BundleUntrusted, match="key set 2 is signed by"):
+    with pytest.raises(BundleUntrusted, match=r"key set 2 has \d of the"):
         judge(envelope(B, C), chain(first), carried=(second,))
     # The bundle can still be used if the keys trusted until now have signed it.
     trust = judge(envelope(A), chain(first), carried=(second,))
     assert (trust.root, trust.key_sets) == (ROOT, ())
-    assert "key set 2 is signed by" in trust.warnings[0]
+    assert "key set 2 has" in trust.warnings[0]
 
 
 def test_a_key_set_of_another_chain_is_passed_over():
