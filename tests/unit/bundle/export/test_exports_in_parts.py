@@ -121,7 +121,7 @@ async def test_an_interrupted_export_goes_on(
             path.rename(tmp_path / path.name)
     source.lost, source.read = set(), set()
     await export_bundle(request(folder / "site.tar", source), SilentProgress())
-    assert moved or source.read == {last}
+    assert moved or source.read & {*map(Digest.of, LAYERS)} == {last}
     await require_right(folder, await whole(tmp_path, source))
 
 
