@@ -73,6 +73,8 @@ _EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yam
 _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
 _EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/stick/install-plugin"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
+_EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
+_EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
 _EXAMPLE_BUNDLE_EXPORT = (
     "Example: plugin-mirror bundle export -o site.tar --key site.key --rule contiv vieux/sshfs:latest --since 12"
 )
