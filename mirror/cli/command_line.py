@@ -16,8 +16,11 @@ from mirror.cli.bundles import (
     export_command,
     fetch_command,
     import_command,
+    installer_command,
     join_command,
     keys_command,
+    receipt_command,
+    show_command,
     sign_command,
     split_command,
     trust_command,
@@ -67,7 +70,10 @@ _EXAMPLE_HOST_CHECK = (
 )
 _EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yaml --grant sha256:…"
 _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
+_EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/stick/install-plugin"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
+_EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
+_EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
 _EXAMPLE_BUNDLE_EXPORT = (
     "Example: plugin-mirror bundle export -o site.tar --key site.key --rule contiv vieux/sshfs:latest --since 12"
 )
@@ -110,8 +116,11 @@ application.command("fetch", epilog=_EXAMPLE_FETCH)(fetch_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
+bundle_options.app.command("installer", epilog=_EXAMPLE_BUNDLE_INSTALLER)(installer_command.run)
 bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_command.run)
 application.add_typer(host_options.app, name="host")
+bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_command.run)
+bundle_options.app.command("show", epilog=_EXAMPLE_BUNDLE_SHOW)(show_command.run)
 bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
 bundle_options.app.command("keygen", epilog=_EXAMPLE_BUNDLE_KEYGEN)(keys_command.keygen)
 bundle_options.app.command("keyset", epilog=_EXAMPLE_BUNDLE_KEYSET)(keys_command.keyset)

@@ -124,8 +124,7 @@ class _Import:
             left = shown_size(needed.size_bytes - self.moved_bytes)
             raise BundleIncomplete(
                 f"{source.name}: {'; '.join(missing)}; the content of the other parts is imported, {left} are left, "
-                "and no tag was moved yet; fix: run the same command again with the other drives, and name their folders "
-                "with --parts",
+                "and no tag was moved yet; fix: run the same command again with the other drives (--parts DIR)",
                 parts=list(missing),
             )
 

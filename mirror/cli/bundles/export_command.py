@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mirror.cli.async_command import run_to_the_end
+from mirror.cli.bundles.bundle_options import size_in_bytes
 from mirror.cli.byte_bar import ByteBar
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
@@ -51,6 +52,12 @@ KeySetsOption = Annotated[
     list[Path] | None,
     typer.Option("--key-set", metavar="F", help="Add a key set, for receivers that know an older one. Repeatable."),
 ]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--split", metavar="SIZE", help="Write parts of this size and their table, such as 4095MiB for FAT32."
+    ),
+]
 VerifyWrittenOption = Annotated[
     bool | None,
     typer.Option(
@@ -77,6 +84,7 @@ def run(
     stream: StreamOption = None,
     serial: SerialOption = None,
     key_sets: KeySetsOption = None,
+    split: SplitOption = None,
     verify_written: VerifyWrittenOption = None,
     part: Annotated[
         int | None,
@@ -118,6 +126,7 @@ def run(
         serial=serial,
         keys=keys or (),
         key_sets=key_sets or (),
+        part_bytes=None if split is None else size_in_bytes("--split", split),
         verify_written=verify_written,
     )
     settings = settings_of(config, data)
