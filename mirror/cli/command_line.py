@@ -13,18 +13,17 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
 from mirror.cli.bundles import (
     bundle_options,
+    export_command,
     fetch_command,
     import_command,
     installer_command,
     join_command,
+    keys_command,
     receipt_command,
     show_command,
-    split_command,
-    keys_command,
     sign_command,
+    split_command,
     trust_command,
-    export_command,
-    fetch_command,
     verify_command,
 )
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
@@ -75,6 +74,10 @@ _EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/s
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 _EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
 _EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
+_EXAMPLE_BUNDLE_EXPORT = (
+    "Example: plugin-mirror bundle export -o site.tar --key site.key --rule contiv vieux/sshfs:latest --since 12"
+)
+_EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
 _EXAMPLE_BUNDLE_KEYGEN = "Example: plugin-mirror bundle keygen site-key"
 _EXAMPLE_BUNDLE_KEYSET = (
     "Example: plugin-mirror bundle keyset -o keys-2.json new.pub anna.pub --threshold 2 --after site-key.pub "
@@ -82,10 +85,6 @@ _EXAMPLE_BUNDLE_KEYSET = (
 )
 _EXAMPLE_BUNDLE_SIGN = "Example: plugin-mirror bundle sign site.tar --key anna"
 _EXAMPLE_BUNDLE_TRUST = "Example: plugin-mirror bundle trust site-key.pub --data /srv/plugins"
-_EXAMPLE_BUNDLE_EXPORT = (
-    "Example: plugin-mirror bundle export -o site.tar --key site.key --rule contiv vieux/sshfs:latest --since 12"
-)
-_EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
 _EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site.pub"
 _EXAMPLE_BUNDLE_JOIN = (
@@ -122,11 +121,11 @@ bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_comma
 application.add_typer(host_options.app, name="host")
 bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_command.run)
 bundle_options.app.command("show", epilog=_EXAMPLE_BUNDLE_SHOW)(show_command.run)
+bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
 bundle_options.app.command("keygen", epilog=_EXAMPLE_BUNDLE_KEYGEN)(keys_command.keygen)
 bundle_options.app.command("keyset", epilog=_EXAMPLE_BUNDLE_KEYSET)(keys_command.keyset)
 bundle_options.app.command("sign", epilog=_EXAMPLE_BUNDLE_SIGN)(sign_command.run)
 bundle_options.app.command("trust", epilog=_EXAMPLE_BUNDLE_TRUST)(trust_command.run)
-bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)
 bundle_options.app.command("verify", epilog=_EXAMPLE_BUNDLE_VERIFY)(verify_command.run)

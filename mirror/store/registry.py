@@ -18,7 +18,6 @@ from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.manifest_loader import ManifestLoader
 from mirror.store.content.blob_files import FilesystemBlobStorage
-from mirror.store.content.bundle_heads import BundleHeads
 from mirror.store.content.data_layout import DataLayout, is_ours
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
@@ -51,18 +50,14 @@ class Store:
         monitoring: the state of the store for its operator.
         uploads: the upload sessions of clients.
         downloads: the downloads from upstreams; a :class:`mirror.transfer.partial_store.PartialStore`.
-        bundle_heads: beginnings of bundles in parts whose import is not complete.
     """
 
-    def __init__(
-        self, services: StoreServices, uploads: UploadSessions, volume: Volume, bundle_heads: BundleHeads
-    ) -> None:
+    def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
         self.services = services
         self.records = SqlRecords(services)
         self.monitoring = Monitoring(services, uploads, volume)
         self.uploads = uploads
         self.downloads = uploads.downloads
-        self.bundle_heads = bundle_heads
         self.token_key = volume.token_key
         # Methods are bound, not forwarded: a forwarding coroutine would add its cost to each pull.
         reader, writer = StoreReader(services), StoreWriter(services)
@@ -134,7 +129,7 @@ class Store:
             volume = Volume(layout, filesystem, room)
             cache = CatalogCache(generation, cache_bytes)
             services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock)
-            store = cls(services, uploads, volume, BundleHeads(layout, filesystem))
+            store = cls(services, uploads, volume)
             await Backfill(services, store.records.plugins).run()
             yield store
 

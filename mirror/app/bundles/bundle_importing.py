@@ -11,12 +11,12 @@ from mirror.app.mirroring import existing_store
 from mirror.app.services import open_services
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format.bundle_head import BundleHead, read_head
-from mirror.bundle.format.byte_source import ByteSource, FileSource
+from mirror.bundle.format.byte_source import ByteSource
 from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
 from mirror.bundle.importing.import_plan import ImportPlan, Receiver, plan_import
 from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.importing.import_source import ImportSource
-from mirror.bundle.importing.kept_head import KeptHead
+from mirror.bundle.parts.kept_source import KeptSource
 from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.reader import BundleReader
@@ -37,6 +37,8 @@ from mirror.transfer.progress_reporting import Progress
 
 _CLOCK = SystemClock()
 _MOST_DIFFERENCES = 5
+#: Folder in the data folder for bytes of bundles in parts whose import is not complete.
+_KEPT = "bundles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
     file = await open_source(request.path, request.folders)
     async with open_services(settings) as services:
         store = services.store
-        records, source = store.records, await _import_source(file, store)
+        records, source = store.records, await _import_source(file, settings, store)
         head = source.bundle.head
         trust = await _trust(head, request, store)
         await records.bundle_trust.record_successors(trust.key_sets)
@@ -88,13 +90,14 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         if verdict is SerialVerdict.SAME and plan.changes_nothing:
             result = dry_run_result(source, plan)
         else:
-            await _keep_head(source, plan, store)
+            await _keep_ranges(source, plan)
             destination = ImportDestination(
                 services.checked(store), records.bundle_imports, records.absent, BlobLocks(store.downloads)
             )
             stream = _state_after(head, trust.root_for(known)), judge
             result = await import_bundle(source, plan, stream, destination, progress)
-        await store.bundle_heads.remove(head.envelope.digest)
+        if isinstance(source.bundle.source, KeptSource):
+            await source.bundle.source.forget()
         return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
 
 
@@ -105,7 +108,7 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
     """
     file = await open_source(request.path, request.folders)
     async with existing_store(settings) as store:
-        source = await _import_source(file, store)
+        source = await _import_source(file, settings, store)
         head = source.bundle.head
         trust = await _trust(head, request, store)
         known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
@@ -115,20 +118,22 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
         return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
 
 
-async def _import_source(file: ByteSource, store: Store) -> ImportSource:
-    if isinstance(file, PartsSource) and file.missing(0, 1):
-        kept = await store.bundle_heads.find(file.table.statement)
-        if kept is not None:
-            file = KeptHead(await FileSource.open(kept), file)
+async def _import_source(file: ByteSource, settings: Settings, store: Store) -> ImportSource:
+    if isinstance(file, PartsSource):
+        file = await KeptSource.open(file, settings.storage.path.expanduser() / _KEPT)
     return ImportSource(BundleReader(await read_head(file), file), store, store.records.bundle_contents)
 
 
-async def _keep_head(source: ImportSource, plan: ImportPlan, store: Store) -> None:
-    """Keep the beginning of a bundle of which parts are missing: the first part need not be here the next time."""
+async def _keep_ranges(source: ImportSource, plan: ImportPlan) -> None:
+    """Keep what the run with the next drive needs: the documents, and content that ends in a part of another drive."""
     bundle = source.bundle
-    if bundle.source.missing(0, bundle.source.size_bytes) and not isinstance(bundle.source, KeptHead):
-        chunks = bundle.source.chunks(0, plan.needed.head_bytes)
-        await store.bundle_heads.keep(bundle.head.envelope.digest, chunks)
+    if not isinstance(bundle.source, KeptSource) or not bundle.source.missing(0, bundle.source.size_bytes):
+        return
+    await bundle.source.keep(0, plan.needed.head_bytes)
+    for blob in plan.needed.blobs:
+        placed = bundle.head.layout.blob(blob.digest)
+        if placed is not None and source.missing_parts(blob.digest):
+            await bundle.source.keep(placed.start_bytes, placed.end_bytes - placed.start_bytes)
 
 
 async def _trust(head: BundleHead, request: ImportRequest, store: Store) -> Trust:

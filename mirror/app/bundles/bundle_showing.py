@@ -14,11 +14,11 @@ from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.services import has_data_folder, open_store
 from mirror.bundle.bundle_errors import BundleUntrusted
 from mirror.bundle.format.bundle_head import BundleHead
+from mirror.bundle.importing.import_source import ImportSource
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.report.content_changes import KnownFacts, NameChange, compare_names
 from mirror.bundle.report.content_facts import ContentFacts
 from mirror.bundle.report.plugin_report import add_facts, read_report, report_differences
-from mirror.bundle.report.received_reader import ReceivedReader
 from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_serial, judge_signatures
 from mirror.oci import Digest, Repository
 from mirror.records.bundle_contents import HeldContent
@@ -103,7 +103,7 @@ async def show_bundle(
 
 async def _facts(bundle: BundleReader, store: Store | None, held: HeldContent) -> KnownFacts:
     """Return the facts about the content of the bundle, and about what the store holds in the same repositories."""
-    reader: Reader = bundle if store is None else ReceivedReader(bundle, store, store.records.bundle_contents)
+    reader: Reader = bundle if store is None else ImportSource(bundle, store, store.records.bundle_contents)
     names = bundle.head.names
     found: dict[Digest, ContentFacts] = {}
     for named in names:

@@ -155,10 +155,10 @@ class _Collecting:
         taken = {layer.digest for layer in foreign.blobs}
         lacked = {layer.digest: "" for layer in graph.foreign_layers() if layer.digest not in taken}
         absent = [graph.absent.values(), absent_layers(graph.manifests(), lacked).values()]
-        self._note_absent(source.name, (each for group in absent for contents in group for each in contents))
         digests = {manifest.digest for manifest in graph.manifests()}
         below = {*digests, *taken, *(blob.digest for blob in graph.blobs())}
-        self._is_unchanged(source, tag, root.descriptor, below)
+        if not self._is_unchanged(source, tag, root.descriptor, below):
+            self._note_absent(source.name, (each for group in absent for contents in group for each in contents))
         return digests
 
     def _is_unchanged(

@@ -90,26 +90,6 @@ class ContentWriter:
         await in_thread(self._output.sync)
         self._synced |= written
 
-    async def verify(self) -> None:
-        """Read all blobs back, and compare them with their digests.
-
-        Raises:
-            StorageDamaged: the medium has lost bytes.
-        """
-        self._progress.expect(sum(placed.member.size_bytes for placed in self._blobs))
-
-        async def check(placed: PlacedMember) -> None:
-            writing = PlacedWriting(self._output, placed)
-            if not await self._take_back(writing, placed.member.size_bytes) or not await in_thread(writing.is_whole):
-                raise StorageDamaged(
-                    f"{self._output.path} differs from what was written, in {placed.member.path}; "
-                    "fix: use another medium, for this one loses bytes",
-                    path=placed.member.path,
-                )
-
-        await in_thread(self._output.forget)
-        await map_concurrently(self._at_once, check, self._blobs)
-
     async def _write(self, number: int) -> None:
         placed = self._blobs[number]
         size_bytes = placed.member.size_bytes

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
 from mirror.bundle.importing.import_plan import PlannedName
 from mirror.bundle.importing.import_source import ImportSource
 from mirror.bundle.importing.needed_content import NeededContent
 from mirror.oci import Descriptor, Digest
-from mirror.oci.errors import DigestInvalid
 from mirror.transfer.blob_locks import BlobLocks, map_concurrently
 from mirror.transfer.copy_engine import copy_blob
 from mirror.transfer.graph.places import CopyDestination, CopySource
@@ -96,37 +93,8 @@ class BlobIntake:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def begin(self, names: Iterable[PlannedName], needed: NeededContent, begun: Iterable[Descriptor]) -> None:
-        """Copy the first bytes of blobs that another part continues. The next run goes on after these bytes.
-
-        Args:
-            names: the names.
-            needed: the blobs that they need.
-            begun: those of the blobs that begin in parts which are here.
-
-        Raises:
-            StorageFault: the receiver failed.
-        """
-        names = list(names)
-        for blob in begun:
-            name = next(name for name in names if blob.digest in needed.of(name.local.named))
-            with suppress(BundleIncomplete):
-                await self._take(blob, name)
-
     async def _take(self, blob: Descriptor, name: PlannedName) -> None:
         origin = CopySource(self.source, name.local.named.repository)
-        try:
-            moved_bytes = await copy_blob(origin, self.destination(name), blob, self.progress, self.locks)
-        except DigestInvalid as error:
-            raise await self._damaged(blob) from error
+        # Added after the wait: other blobs add to the number meanwhile.
+        moved_bytes = await copy_blob(origin, self.destination(name), blob, self.progress, self.locks)
         self.moved_bytes += moved_bytes
-
-    async def _damaged(self, blob: Descriptor) -> BundleInvalid:
-        bundle = self.source.bundle
-        placed = bundle.head.layout.blob(blob.digest)
-        place = "" if placed is None else await bundle.source.damage(placed.content_bytes, placed.member.size_bytes)
-        return BundleInvalid(
-            f"{bundle.source.name} is damaged: the content of {blob.digest} has another digest; {place}; "
-            "no tag was moved",
-            digest=blob.digest,
-        )

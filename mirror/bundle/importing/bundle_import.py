@@ -7,7 +7,6 @@ import leaves blobs and manifests without a tag, and the next import goes on fro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 
 from mirror.bundle.bundle_errors import BundleFault, BundleIncomplete
@@ -15,7 +14,6 @@ from mirror.bundle.importing.blob_intake import BlobIntake
 from mirror.bundle.importing.import_plan import ImportPlan, PlannedName
 from mirror.bundle.importing.import_result import ImportedName, ImportResult
 from mirror.bundle.importing.import_source import ImportSource
-from mirror.oci import Descriptor, Digest
 from mirror.oci.byte_sizes import shown_size
 from mirror.oci.errors import MirrorError, TagConflict
 from mirror.records.absent_content import AbsentContents, warnings_about
@@ -27,7 +25,6 @@ from mirror.runtime.current_rule import working_for
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
-from mirror.transfer.partial_store import PartialStore
 from mirror.transfer.progress_reporting import Progress, SilentProgress
 from mirror.transfer.referrer_copies import concerns_one_content
 from mirror.transfer.tags.tag_decision import TagAction
@@ -113,15 +110,7 @@ class _Import:
         assert self.destination is not None
         needed, locks, source = self.plan.needed, self.destination.locks, self.source.bundle.source
         names = [name for name in self.plan.names if name.copies]
-        absent: dict[Digest, tuple[str, ...]] = {}
-        begun: list[Descriptor] = []
-        for blob in needed.blobs:
-            if self.source.missing_parts(blob.digest):
-                received_bytes = await _received_bytes(locks.partials, blob.digest)
-                if parts := self.source.missing_parts(blob.digest, received_bytes):
-                    absent[blob.digest] = parts
-                    if self.source.begins_here(blob.digest, received_bytes):
-                        begun.append(blob)
+        absent = {blob.digest: parts for blob in needed.blobs if (parts := self.source.missing_parts(blob.digest))}
         readable = [blob for blob in needed.blobs if blob.digest not in absent]
         if locks.partials is not None:
             await locks.partials.require_room(readable)
@@ -130,15 +119,12 @@ class _Import:
         intake = BlobIntake(self.source, self._place, locks, progress)
         await intake.take(names, needed, readable, self._complete)
         self.moved_bytes += intake.moved_bytes
-        if locks.partials is not None:
-            await intake.begin(names, needed, begun)
         if absent:
             missing = dict.fromkeys(part for parts in absent.values() for part in parts)
             left = shown_size(needed.size_bytes - self.moved_bytes)
             raise BundleIncomplete(
                 f"{source.name}: {'; '.join(missing)}; the content of the other parts is imported, {left} are left, "
-                "and no tag was moved yet; fix: run the same command again with the other drives, and name their folders "
-                "with --parts",
+                "and no tag was moved yet; fix: run the same command again with the other drives (--parts DIR)",
                 parts=list(missing),
             )
 
@@ -188,12 +174,3 @@ class _Import:
             return ImportedName(local, TagOutcome.SKIPPED, name.before, decision.reason)
         outcome = TagOutcome.COPIED if name.copies else TagOutcome.UNCHANGED
         return ImportedName(local, outcome, name.before, "" if decision is None else decision.reason, notes=notes)
-
-
-async def _received_bytes(partials: PartialStore | None, digest: Digest) -> int:
-    """Return the number of bytes of a blob that earlier runs have received."""
-    partial = None if partials is None else await partials.watch_download(digest)
-    if partial is None:
-        return 0
-    with closing(partial):
-        return partial.size_bytes

@@ -35,23 +35,12 @@ class ImportSource:
         """Return True if the bundle itself holds some content."""
         return self.bundle.head.layout.blob(digest) is not None
 
-    def missing_parts(self, digest: Digest, received_bytes: int = 0) -> tuple[str, ...]:
-        """Return the missing parts of the bundle with bytes of some content, in order, as text for messages.
-
-        Args:
-            digest: the content.
-            received_bytes: number of its first bytes that need not be read.
-        """
+    def missing_parts(self, digest: Digest) -> tuple[str, ...]:
+        """Return the missing parts of the bundle with bytes of some content, as text for messages."""
         placed = self.bundle.head.layout.blob(digest)
         if placed is None:
             return ()
-        start = placed.content_bytes + received_bytes if received_bytes else placed.start_bytes
-        return self.bundle.source.missing(start, placed.end_bytes - start)
-
-    def begins_here(self, digest: Digest, received_bytes: int) -> bool:
-        """Return True if the bytes of some content after the received ones are in a part that is here."""
-        placed = self.bundle.head.layout.blob(digest)
-        return placed is not None and not self.bundle.source.missing(placed.content_bytes + received_bytes, 1)
+        return self.bundle.source.missing(placed.start_bytes, placed.end_bytes - placed.start_bytes)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         return (await self.get_manifest(repository, target)).descriptor

@@ -34,7 +34,7 @@ class ContentFacts:
         platforms: platforms of an index.
         members: digests of the members of an index.
         privileges: access of a plugin to its host, reading apart from writing; None if its config cannot be read.
-        asked: privileges that engines ask for, the same in each version of the program; empty if the config cannot be read.
+        asked: privileges that engines ask for, the same in all versions of the program; empty if none are known.
         settings: key and default of each setting of a plugin, without secrets.
         findings: code and severity of each finding that needs no layer.
     """

@@ -12,7 +12,6 @@
     uploads/ID/session.json, data   upload session of a client
     uploads/sha256-ABCDEF…/…        download of a blob from an upstream, with the same files
     uploads/….manifest              bytes of a manifest before they move to blobs/
-    uploads/sha256-….bundle         beginning of a bundle in parts whose import is not complete
 """
 
 from __future__ import annotations
@@ -32,7 +31,9 @@ _SPARE_FILE = re.compile(r"reserve-[0-9]")
 _SPARE_FILES: Final = 8
 #: Names in the data folder, without the catalog and its copies. ``lost+found`` exists where the folder is the root of
 #: a filesystem.
-_NAMES = frozenset({"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "lost+found"})
+_NAMES = frozenset(
+    {"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "bundles", "lost+found"}
+)
 #: A UUID. An id from a request becomes a path only if it matches, so it cannot leave the folder ``uploads``.
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -91,10 +92,6 @@ class DataLayout:
     def download(self, digest: Digest) -> UploadLayout:
         """Return the files of a download from an upstream."""
         return self.upload(f"{digest.algorithm}-{digest.hex}")
-
-    def bundle_head(self, statement: Digest) -> Path:
-        """Return the path of the beginning of a bundle with a statement."""
-        return self.uploads / f"{statement.algorithm}-{statement.hex}.bundle"
 
     def blob(self, digest: Digest) -> Path:
         """Return the path of the blob file of ``digest``."""
