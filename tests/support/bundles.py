@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mirror.bundle.format.bundle_index import NamedManifest, write_index
 from mirror.bundle.format.bundle_layout import BundleLayout
-from mirror.bundle.format.envelope import Signature, Envelope
+from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.bundle.format.member import (
     INDEX,
     OCI_LAYOUT,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror.bundle.export import exporting
 from mirror.bundle.export.bundle_output import BundleOutput, partial_of
 from mirror.bundle.export.export_journal import ExportJournal
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
@@ -83,7 +84,9 @@ class Source(DelegatingRegistry):
 
 
 @pytest.fixture
-async def source() -> Source:
+async def source(monkeypatch: pytest.MonkeyPatch) -> Source:
+    """Return a registry with a plugin. Its blobs are written one after the other, so that the last one breaks alone."""
+    monkeypatch.setattr(exporting, "_BLOBS_AT_ONCE", 1)
     registry = Source()
     manifest, blobs = small_plugin(*LAYERS)
     for blob in blobs:
