@@ -8,15 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirror.app.bundles.bundle_exporting import check_stream, read_key_sets, read_receipt, signer_of
 from mirror.app.upstream_registries import open_remote
 from mirror.bundle.delta.delta_base import DeltaBase
-from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
 from mirror.bundle.export.export_request import Exported, ExportRequest
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial, registry_host
-from mirror.bundle.format.envelope import Envelope
-from mirror.bundle.trust.signing_key_files import load_signing_key, read_small_file
-from mirror.bundle.trust.signing_keys import sign
+from mirror.bundle.trust.signing_key_files import load_signing_key
 from mirror.oci import Reference
 from mirror.oci.name_mapping import NameMapping
 from mirror.registry.port import ReadLister
@@ -37,6 +35,7 @@ class FetchRequest:
         output: the file of the bundle.
         references: the content. A reference without a host is one of Docker Hub.
         keys: files with the private keys that sign; empty for an unsigned bundle.
+        key_sets: files of key sets.
         since: file of the receipt of the receiver, for a delta; None for a full bundle.
         choice: choice of the members of indexes.
         mappings: mappings of names at the registries to names in the bundle.
@@ -49,6 +48,7 @@ class FetchRequest:
     output: Path
     references: tuple[Reference, ...]
     keys: tuple[Path, ...] = ()
+    key_sets: tuple[Path, ...] = ()
     since: Path | None = None
     choice: ContentChoice = EVERYTHING
     mappings: tuple[NameMapping, ...] = ()
@@ -77,7 +77,7 @@ async def fetch_bundle(settings: Settings, request: FetchRequest, progress: Prog
 
 
 async def plan_fetch(settings: Settings, request: FetchRequest) -> Exported:
-    """Return what :func:`fetch_bundle` would write, without writing anything. Raises the same errors."""
+    """Return what :func:`fetch_bundle` would write. Nothing is written. Raises the same errors."""
     async with _prepared(settings, request) as export:
         return await plan_export(export)
 
@@ -85,16 +85,11 @@ async def plan_fetch(settings: Settings, request: FetchRequest) -> Exported:
 @asynccontextmanager
 async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _CLOCK) -> AsyncIterator[ExportRequest]:
     keys = [await load_signing_key(path) for path in request.keys]
-    receipt = None
-    if request.since is not None:
-        receipt = Receipt.parse(await read_small_file(request.since, MOST_RECEIPT_BYTES))
+    receipt = None if request.since is None else await read_receipt(request.since)
+    if request.stream is not None:
+        check_stream(request.stream)
     stream = request.stream or default_stream(keys[0].public.key_id if keys else None)
     now = clock.now().replace(microsecond=0)
-
-    def signed(envelope: Envelope) -> Envelope:
-        for key in keys:
-            envelope = sign(envelope, key)
-        return envelope
 
     async with AsyncExitStack() as stack:
         registries: dict[str, ReadLister] = {}
@@ -110,7 +105,8 @@ async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _C
             serial=request.serial,
             next_serial=next_serial(now, receipt, stream),
             created=now,
-            sign=signed,
+            sign=signer_of(keys),
+            key_sets=await read_key_sets(request.key_sets),
             base=None if receipt is None else DeltaBase.from_receipt(receipt),
             choice=request.choice,
             verify_written=request.verify_written,

@@ -120,7 +120,7 @@ async def test_a_fetch_goes_on_after_a_failure(tmp_path: Path):
 def test_a_bundle_is_signed_or_unsigned_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]):
     code = run(["fetch", "-o", f"{tmp_path}/site.tar", "127.0.0.1:1/a/b", *options])
     assert code == exit_codes.WRONG_USAGE
-    assert "fix: give --key F" in capsys.readouterr().err
+    assert "a bundle is signed with --key F" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [["--map", "a/b"], ["--platform", "linux"], ["--since", "/no/receipt"]])
