@@ -17,9 +17,10 @@ from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
 from mirror.bundle.export.export_request import Exported, ExportRequest, ExportSource, unsigned
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.format.bundle_head import read_recorded_head
-from mirror.bundle.format.envelope import MOST_ENVELOPE_BYTES, Envelope
+from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.statement import MOST_SERIAL, NameOrigin, is_stream
-from mirror.bundle.trust.key_set import SignedKeySet
+from mirror.bundle.trust.key_set import SignedKeySet, require_chain
+from mirror.bundle.trust.key_set_files import load_key_set
 from mirror.bundle.trust.signing_key_files import load_signing_key, read_small_file
 from mirror.bundle.trust.signing_keys import SigningKey, sign
 from mirror.oci import Reference, Repository, Tag
@@ -101,16 +102,18 @@ async def read_key_sets(paths: Sequence[Path]) -> dict[int, bytes]:
 
     Raises:
         BundleInvalid: a file is not a key set.
+        BundleUntrusted: receivers could not follow the key sets: one is missing, or lacks signatures.
         ConfigurationFault: a file cannot be read, or two files have the same version.
     """
-    found: dict[int, bytes] = {}
+    found: dict[int, SignedKeySet] = {}
     for path in paths:
-        content = await read_small_file(path, MOST_ENVELOPE_BYTES)
-        version = SignedKeySet.parse(content, str(path)).key_set.version
+        signed = await load_key_set(path)
+        version = signed.key_set.version
         if version in found:
             raise ConfigurationFault(f"{path} is a second key set of version {version}; fix: name one of them")
-        found[version] = content
-    return found
+        found[version] = signed
+    require_chain(found[version] for version in sorted(found))
+    return {version: signed.to_bytes() for version, signed in sorted(found.items())}
 
 
 async def read_receipt(path: Path) -> Receipt:

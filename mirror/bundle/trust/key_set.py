@@ -167,6 +167,24 @@ class SignedKeySet:
         _require(self, new, f"key set {new.version}")
 
 
+def require_chain(sets: Iterable[SignedKeySet]) -> None:
+    """Check key sets that a bundle is to carry: each must be what a receiver who knows the one before can follow.
+
+    Args:
+        sets: the key sets in the order of their versions.
+
+    Raises:
+        BundleUntrusted: a key set does not follow the one before, or too few keys have signed it.
+    """
+    former: SignedKeySet | None = None
+    for each in sets:
+        if former is None:
+            each.require_own_signatures()
+        else:
+            each.require_successor_of(former.key_set)
+        former = each
+
+
 def _require(signed: SignedKeySet, key_set: KeySet, whose: str) -> None:
     found = len(key_set.signers(signed.envelope))
     if found < key_set.threshold:

@@ -362,7 +362,7 @@ async def test_a_cancelled_import_goes_on(site: Site):
 
         def advance(self, size_bytes: int) -> None:
             self.moved_bytes += size_bytes
-            if self.moved_bytes > built.layout.size_bytes / 2:
+            if self.moved_bytes > built.layout.size_bytes / 8:
                 self.task.cancel()
 
     progress = Stopping()
