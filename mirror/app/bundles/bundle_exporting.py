@@ -54,6 +54,7 @@ class ExportOrder:
         serial: serial; None for the next one.
         keys: files of private keys; empty for an unsigned bundle.
         key_sets: files of key sets.
+        part_bytes: size of the parts to write in place of one file; None for one file.
         verify_written: True to read the file back; None to do so on removable media only.
     """
 
@@ -67,6 +68,7 @@ class ExportOrder:
     serial: int | None = None
     keys: Sequence[Path] = ()
     key_sets: Sequence[Path] = ()
+    part_bytes: int | None = None
     verify_written: bool | None = None
 
 
@@ -154,6 +156,7 @@ async def _request(settings: Settings, order: ExportOrder) -> AsyncIterator[Expo
             base=None if order.since is None else await _base(exports, stream, order.since),
             choice=choice,
             exports=exports,
+            part_bytes=order.part_bytes,
             verify_written=order.verify_written,
         )
 

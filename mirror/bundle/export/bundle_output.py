@@ -12,8 +12,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from mirror.bundle.file_faults import file_faults
+from mirror.bundle.format.byte_source import ByteSource, FileSource
+from mirror.oci import Digest
 from mirror.oci.errors import Busy, ConfigurationFault, StorageFull
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.transfer.progress_reporting import Progress
 
 
 class BundleOutput:
@@ -43,19 +46,17 @@ class BundleOutput:
         """
         # The target of a link is replaced, and the link stays.
         path = await in_thread(path.resolve)
-        descriptor = await in_thread(_open, path)
-        try:
+        async with lock_partial(path) as descriptor:
             yield cls(path, descriptor)
-        finally:
-            with suppress(OSError):
-                if not os.fstat(descriptor).st_size:  # nothing was written
-                    partial_of(path).unlink()
-            os.close(descriptor)
 
     @property
     def size_bytes(self) -> int:
         """Size of the partial file."""
         return os.fstat(self._descriptor).st_size
+
+    def holds(self, start_bytes: int, end_bytes: int) -> bool:
+        """Return True if a range was written, as far as sizes of files tell."""
+        return end_bytes <= self.size_bytes
 
     def write(self, content: bytes | memoryview, offset: int) -> None:
         """Write all of ``content`` at an offset."""
@@ -96,16 +97,40 @@ class BundleOutput:
             StorageFull: the disk has too little space.
         """
         with file_faults(self.partial):
-            found, held_bytes = os.statvfs(self.path.parent), os.fstat(self._descriptor).st_blocks * 512
+            held_bytes = os.fstat(self._descriptor).st_blocks * 512
+        self.require_free(size_bytes - held_bytes)
+
+    def require_free(self, size_bytes: int) -> None:
+        """Check that a number of bytes is free on the disk. Raises StorageFull."""
+        with file_faults(self.path):
+            found = os.statvfs(self.path.parent)
         free_bytes = found.f_bavail * found.f_frsize
-        if size_bytes - held_bytes > free_bytes:
+        if size_bytes > free_bytes:
             raise StorageFull(
-                f"{self.path} needs {size_bytes - held_bytes} bytes, and {self.path.parent} has {free_bytes}; "
+                f"{self.path} needs {size_bytes} bytes, and {self.path.parent} has {free_bytes}; "
                 "fix: free some space, write to another disk, or make a delta (--since)"
             )
 
-    def finish(self) -> None:
-        """Give the file its name. Its bytes must be synced."""
+    async def read_back(self, statement: Digest, progress: Progress) -> ByteSource:
+        """Return the written bytes, to be read from the medium. Sync them first.
+
+        Args:
+            statement: digest of the statement.
+            progress: receiver of the progress of further reading.
+        """
+        await in_thread(self.forget)
+        return await FileSource.open(self.partial)
+
+    async def finish(self, statement: Digest, progress: Progress) -> None:
+        """Make the bundle appear. Its bytes must be synced.
+
+        Args:
+            statement: digest of the statement.
+            progress: receiver of the progress of further reading.
+        """
+        await in_thread(self._rename)
+
+    def _rename(self) -> None:
         with file_faults(self.path):
             self.partial.replace(self.path)
             self.journal.unlink(missing_ok=True)
@@ -115,6 +140,27 @@ class BundleOutput:
 def partial_of(path: Path) -> Path:
     """Return the file that holds the bytes of a bundle until it is complete."""
     return path.with_name(f"{path.name}.partial")
+
+
+@asynccontextmanager
+async def lock_partial(path: Path) -> AsyncIterator[int]:
+    """Open the partial file of a bundle, and keep other exports out. Yield its descriptor.
+
+    A partial file without content is removed at the end.
+
+    Raises:
+        ConfigurationFault: the file may not be replaced, or its folder does not exist.
+        Busy: another export writes the same file.
+        StorageFault: the file cannot be written.
+    """
+    descriptor = await in_thread(_open, path)
+    try:
+        yield descriptor
+    finally:
+        with suppress(OSError):
+            if not os.fstat(descriptor).st_size:  # nothing was written
+                partial_of(path).unlink()
+        os.close(descriptor)
 
 
 def _open(path: Path) -> int:
