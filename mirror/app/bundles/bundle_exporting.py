@@ -183,10 +183,19 @@ def _checked_serial(serial: int | None, last: ExportRecord | None) -> int | None
 
 async def _base(exports: BundleExports, stream: str, since: str) -> DeltaBase:
     """Return the content that the receiver of a delta has."""
-    if not since.isdecimal():
-        return DeltaBase.from_receipt(await read_receipt(Path(since)))
-    serial = int(since)
-    earlier = await exports.exports_until(stream, serial)
+    records = await exports.exports_until(stream, MOST_SERIAL)
+    if since.isdecimal():
+        serial = int(since)
+        base = await _base_of_exports(stream, serial, [record for record in records if record.serial <= serial])
+    else:
+        receipt = await read_receipt(Path(since))
+        serial, base = receipt.serial_of(stream) or 0, DeltaBase.from_receipt(receipt)
+    heads = [await read_recorded_head(record.head) for record in records if record.serial > serial]
+    return base.unsure_of(named for head in heads for named in head.names)
+
+
+async def _base_of_exports(stream: str, serial: int, earlier: Sequence[ExportRecord]) -> DeltaBase:
+    """Return the content that a receiver of all bundles up to a serial has."""
     if not earlier or earlier[-1].serial != serial:
         known = f"its last one up to there has serial {earlier[-1].serial}" if earlier else "it has none up to there"
         raise ConfigurationFault(
