@@ -10,6 +10,7 @@ from pathlib import Path
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.mirroring import existing_store
 from mirror.app.services import Services, open_services
+from mirror.bundle.bundle_age import judge_age
 from mirror.bundle.format.bundle_head import BundleHead, read_head
 from mirror.bundle.format.byte_source import ByteSource
 from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
@@ -69,7 +70,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         progress: receiver of the progress.
 
     Raises:
-        BundleUntrusted: no trusted key has signed the bundle, or its serial does not allow the use.
+        BundleUntrusted: no trusted key has signed the bundle, or its serial or its age does not allow the use.
         BundleInvalid: the file is not a bundle, is damaged, or its report is wrong.
         BundleIncomplete: a part is missing, or content that the bundle assumes to be here.
         ConfigurationFault: the file or a key cannot be read, or the mappings do not fit.
@@ -83,7 +84,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         trust = await _trust(head, request, store)
         await records.bundle_trust.record_successors(trust.key_sets)
         judge, known = _judge(head, request, trust), await records.bundle_trust.find_stream(head.statement.stream)
-        verdict = judge(known)
+        verdict, age = judge(known), _age_warnings(head, settings)
         plan = await _plan(source, request, settings, store)
         if verdict is SerialVerdict.SAME and plan.changes_nothing:
             result = dry_run_result(source, plan)
@@ -100,7 +101,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
             result = await import_bundle(source, plan, stream, destination, progress)
         if isinstance(source.bundle.source, KeptSource):
             await source.bundle.source.forget()
-        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *age))
 
 
 async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportResult:
@@ -114,10 +115,10 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
         head = source.bundle.head
         trust = await _trust(head, request, store)
         known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
-        verdict = _judge(head, request, trust)(known)
+        verdict, age = _judge(head, request, trust)(known), _age_warnings(head, settings)
         plan = await _plan(source, request, settings, store)
         result = dry_run_result(source, plan)
-        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *age))
 
 
 async def _import_source(file: ByteSource, settings: Settings, store: Store) -> ImportSource:
@@ -177,6 +178,12 @@ async def _why_withheld(services: Services, repository: Repository, digest: Dige
     manifest = await store.get_manifest(repository, digest)
     admission = await services.judge.withheld(store, repository, manifest) if manifest.may_be_plugin else None
     return "" if admission is None else admission.sentence
+
+
+def _age_warnings(head: BundleHead, settings: Settings) -> tuple[str, ...]:
+    """Return what to say about the age of a bundle. Raises BundleUntrusted if the settings refuse it."""
+    warning = judge_age(head.statement.created, _CLOCK.now(), settings.bundles.limits())
+    return () if warning is None else (warning,)
 
 
 def _serial_warnings(head: BundleHead, verdict: SerialVerdict, known: StreamState | None) -> tuple[str, ...]:
