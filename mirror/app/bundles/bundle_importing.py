@@ -70,7 +70,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         progress: receiver of the progress.
 
     Raises:
-        BundleUntrusted: no trusted key has signed the bundle, or its serial or its age does not allow the use.
+        BundleUntrusted: no trusted key has signed the bundle, or its serial or age does not allow the use.
         BundleInvalid: the file is not a bundle, is damaged, or its report is wrong.
         BundleIncomplete: a part is missing, or content that the bundle assumes to be here.
         ConfigurationFault: the file or a key cannot be read, or the mappings do not fit.
@@ -81,10 +81,10 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         store = services.store
         records, source = store.records, await _import_source(file, settings, store)
         head = source.bundle.head
-        trust = await _trust(head, request, store)
+        trust = await _trust(head, request, settings, store)
         await records.bundle_trust.record_successors(trust.key_sets)
         judge, known = _judge(head, request, trust), await records.bundle_trust.find_stream(head.statement.stream)
-        verdict, age = judge(known), _age_warnings(head, settings)
+        verdict = judge(known)
         plan = await _plan(source, request, settings, store)
         if verdict is SerialVerdict.SAME and plan.changes_nothing:
             result = dry_run_result(source, plan)
@@ -101,7 +101,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
             result = await import_bundle(source, plan, stream, destination, progress)
         if isinstance(source.bundle.source, KeptSource):
             await source.bundle.source.forget()
-        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *age))
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
 
 
 async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportResult:
@@ -113,12 +113,12 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
     async with existing_store(settings) as store:
         source = await _import_source(file, settings, store)
         head = source.bundle.head
-        trust = await _trust(head, request, store)
+        trust = await _trust(head, request, settings, store)
         known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
-        verdict, age = _judge(head, request, trust)(known), _age_warnings(head, settings)
+        verdict = _judge(head, request, trust)(known)
         plan = await _plan(source, request, settings, store)
         result = dry_run_result(source, plan)
-        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known), *age))
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
 
 
 async def _import_source(file: ByteSource, settings: Settings, store: Store) -> ImportSource:
@@ -139,9 +139,11 @@ async def _keep_ranges(source: ImportSource, plan: ImportPlan) -> None:
             await bundle.source.keep(placed.start_bytes, placed.end_bytes - placed.start_bytes)
 
 
-async def _trust(head: BundleHead, request: ImportRequest, store: Store) -> Trust:
+async def _trust(head: BundleHead, request: ImportRequest, settings: Settings, store: Store) -> Trust:
     trusted = (*await recorded_keys(store.records.bundle_trust), *await named_keys(request.public_keys))
-    return judge_signatures(head.envelope, head.key_sets, trusted, unsigned=request.unsigned)
+    trust = judge_signatures(head.envelope, head.key_sets, trusted, unsigned=request.unsigned)
+    age = judge_age(head.statement.created, _CLOCK.now(), settings.bundles.limits())
+    return trust if age is None else replace(trust, warnings=(*trust.warnings, age))
 
 
 def _state_after(head: BundleHead, root: Digest | None) -> StreamState:
@@ -178,12 +180,6 @@ async def _why_withheld(services: Services, repository: Repository, digest: Dige
     manifest = await store.get_manifest(repository, digest)
     admission = await services.judge.withheld(store, repository, manifest) if manifest.may_be_plugin else None
     return "" if admission is None else admission.sentence
-
-
-def _age_warnings(head: BundleHead, settings: Settings) -> tuple[str, ...]:
-    """Return what to say about the age of a bundle. Raises BundleUntrusted if the settings refuse it."""
-    warning = judge_age(head.statement.created, _CLOCK.now(), settings.bundles.limits())
-    return () if warning is None else (warning,)
 
 
 def _serial_warnings(head: BundleHead, verdict: SerialVerdict, known: StreamState | None) -> tuple[str, ...]:
