@@ -102,11 +102,11 @@ def mutated(draw: st.DrawFn) -> bytes:
             case "insert":
                 content[place:place] = draw(st.binary(min_size=1, max_size=9) | st.just(bytes(512)))
             case "remove":
-                del content[place:end]
+                del content[max(place, 1) : end]
             case "double":
                 content[place:place] = content[place:end]
             case "end":
-                del content[place:]
+                del content[max(place, 1) :]
     return bytes(content)
 
 
