@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Final
 
 from mirror.bundle.bundle_errors import BundleFault, BundleInvalid
-from mirror.bundle.export.bundle_output import BundleOutput
 from mirror.bundle.export.collection import Collected, collect
-from mirror.bundle.export.content_writer import ContentWriter
-from mirror.bundle.export.export_journal import ExportJournal
 from mirror.bundle.export.export_plan import ExportPlan, plan_documents, plan_members
 from mirror.bundle.export.export_request import Exported, ExportRequest
-from mirror.bundle.export.journal_keeping import kept_journal, read_journal
-from mirror.bundle.export.parts_output import PartsOutput
-from mirror.bundle.export.removable_media import is_removable
+from mirror.bundle.export.output.bundle_output import BundleOutput
+from mirror.bundle.export.output.content_writer import ContentWriter
+from mirror.bundle.export.output.export_journal import ExportJournal
+from mirror.bundle.export.output.journal_keeping import kept_journal, read_journal
+from mirror.bundle.export.output.parts_output import PartsOutput
+from mirror.bundle.export.output.removable_media import is_removable
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.member_header import END
 from mirror.bundle.format.statement import Notes, Statement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
@@ -39,11 +39,9 @@ class RecordedSource:
         end = start_bytes + size_bytes
         if end > self.size_bytes:
             raise BundleInvalid(f"{self.name} ends {end - self.size_bytes} bytes too early")
-        at = 0
         async with aclosing(self._pieces(start_bytes, end)) as pieces:
             async for offset, piece in pieces:
-                at = max(offset, start_bytes)
-                wanted = memoryview(piece)[at - offset : max(end - offset, 0)]
+                wanted = memoryview(piece)[max(start_bytes - offset, 0) : max(end - offset, 0)]
                 for first in range(0, len(wanted), HOP_BYTES):
                     yield bytes(wanted[first : first + HOP_BYTES])
 
@@ -57,7 +55,7 @@ class RecordedSource:
     async def damage(self, start_bytes: int, size_bytes: int) -> str:
         return f"the content of bytes {start_bytes} to {start_bytes + size_bytes - 1} is damaged here"
 
-    async def _pieces(self, start: int, end: int) -> AsyncIterator[tuple[int, bytes]]:
+    async def _pieces(self, start: int, end: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Iterate over the members that overlap a range, as offsets and bytes. Content is verified as a whole."""
         if start < len(self._head):
             yield 0, self._head
@@ -74,7 +72,7 @@ class RecordedSource:
     def _overlapping(self, start: int, end: int) -> list[PlacedMember]:
         return [placed for placed in self._blobs if placed.start_bytes < end and placed.end_bytes > start]
 
-    async def _content(self, placed: PlacedMember) -> AsyncIterator[bytes]:
+    async def _content(self, placed: PlacedMember) -> AsyncGenerator[bytes, None]:
         digest = placed.member.digest
         repository = self._holders.get(digest)
         if repository is None:

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from mirror.bundle.file_faults import file_faults
 from mirror.bundle.format.byte_source import ByteSource, FileSource
+from mirror.bundle.format.output_file import put_in_place, writing_file
 from mirror.oci import Digest
 from mirror.oci.errors import Busy, ConfigurationFault, StorageFull
 from mirror.runtime.concurrency.threads import in_thread
@@ -61,14 +61,14 @@ class BundleOutput:
     def write(self, content: bytes | memoryview, offset: int) -> None:
         """Write all of ``content`` at an offset."""
         view = memoryview(content)
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
                 view, offset = view[written:], offset + written
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Read at an offset, and return the number of bytes."""
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             return os.preadv(self._descriptor, [buffer], offset)
 
     def begin_sync(self, offset: int, size_bytes: int) -> None:
@@ -82,12 +82,12 @@ class BundleOutput:
 
     def sync(self) -> None:
         """Wait until all written bytes are on the disk."""
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             os.fsync(self._descriptor)
 
     def truncate(self, size_bytes: int) -> None:
         """Cut the file, or let it grow by zeros."""
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             os.ftruncate(self._descriptor, size_bytes)
 
     def require_room(self, size_bytes: int) -> None:
@@ -96,13 +96,13 @@ class BundleOutput:
         Raises:
             StorageFull: the disk has too little space.
         """
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             held_bytes = os.fstat(self._descriptor).st_blocks * 512
         self.require_free(size_bytes - held_bytes)
 
     def require_free(self, size_bytes: int) -> None:
         """Check that a number of bytes is free on the disk. Raises StorageFull."""
-        with file_faults(self.path):
+        with writing_file(self.path):
             found = os.statvfs(self.path.parent)
         free_bytes = found.f_bavail * found.f_frsize
         if size_bytes > free_bytes:
@@ -128,13 +128,9 @@ class BundleOutput:
             statement: digest of the statement.
             progress: receiver of the progress of further reading.
         """
-        await in_thread(self._rename)
-
-    def _rename(self) -> None:
-        with file_faults(self.path):
-            self.partial.replace(self.path)
-            self.journal.unlink(missing_ok=True)
-            _sync_folder(self.path.parent)
+        with writing_file(self.path):
+            await put_in_place(self.partial, self.path)
+            await in_thread(self.journal.unlink, missing_ok=True)
 
 
 def partial_of(path: Path) -> Path:
@@ -171,7 +167,7 @@ def _open(path: Path) -> int:
     if not path.parent.is_dir():
         raise ConfigurationFault(f"there is no folder {path.parent} for {path.name}; fix: create it")
     while True:
-        with file_faults(partial):
+        with writing_file(partial):
             descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -191,11 +187,3 @@ def _is_named(descriptor: int, file: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

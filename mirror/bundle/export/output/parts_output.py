@@ -13,10 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from mirror.bundle.export.bundle_output import BundleOutput, lock_partial
-from mirror.bundle.file_faults import file_faults
+from mirror.bundle.export.output.bundle_output import BundleOutput, lock_partial
 from mirror.bundle.format.byte_source import FileSource
-from mirror.bundle.format.output_file import write_document
+from mirror.bundle.format.output_file import write_document, writing_file
 from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.parts_table import Part, PartsTable, bundle_of_part, part_name, planned_parts, table_name
 from mirror.bundle.parts.range_copy import digest_of_range
@@ -83,14 +82,14 @@ class PartsOutput(BundleOutput):
         view = memoryview(content)
         for number, start, size in self._pieces(offset, len(view)):
             piece, view = view[:size], view[size:]
-            with file_faults(self._file(number)):
+            with writing_file(self._file(number)):
                 done = 0
                 while done < size:
                     done += os.pwrite(self._descriptor_of(number), piece[done:], start + done)
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         number, start, size = next(self._pieces(offset, len(buffer)))
-        with file_faults(self._file(number)):
+        with writing_file(self._file(number)):
             return os.preadv(self._descriptor_of(number), [buffer[:size]], start)
 
     def begin_sync(self, offset: int, size_bytes: int) -> None:
@@ -104,11 +103,11 @@ class PartsOutput(BundleOutput):
 
     def sync(self) -> None:
         for number, descriptor in list(self._opened.items()):
-            with file_faults(self._file(number)):
+            with writing_file(self._file(number)):
                 os.fsync(descriptor)
 
     def truncate(self, size_bytes: int) -> None:
-        with file_faults(self.path):
+        with writing_file(self.path):
             if not size_bytes:
                 # The table first: parts of an earlier bundle with this name are of no use without it, and do no harm.
                 self._table_file.unlink(missing_ok=True)
@@ -128,7 +127,7 @@ class PartsOutput(BundleOutput):
                 f"{count} parts are too many: an export writes at most {_MOST_PARTS}; "
                 "fix: choose larger parts with --split"
             )
-        with file_faults(self.path):
+        with writing_file(self.path):
             held_bytes = sum(file.stat().st_blocks * 512 for file in self._files())
         self.require_free(size_bytes - held_bytes)
 
@@ -160,7 +159,7 @@ class PartsOutput(BundleOutput):
         return PartsTable(statement, self._part_bytes, tuple(parts))
 
     def _remove_journal(self) -> None:
-        with file_faults(self.journal):
+        with writing_file(self.journal):
             self.journal.unlink(missing_ok=True)
 
     def _pieces(self, offset: int, size_bytes: int) -> Iterator[tuple[int, int, int]]:
@@ -181,7 +180,7 @@ class PartsOutput(BundleOutput):
     def _descriptor_of(self, number: int) -> int:
         with self._opening:
             if number not in self._opened:
-                with file_faults(self._file(number)):
+                with writing_file(self._file(number)):
                     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
                     self._opened[number] = os.open(self._file(number), flags, 0o644)
             return self._opened[number]
