@@ -10,7 +10,15 @@ from mirror.bundle.format.bundle_index import MOST_INDEX_BYTES, NamedManifest, r
 from mirror.bundle.format.bundle_layout import BundleLayout
 from mirror.bundle.format.byte_source import ByteSource, BytesSource, read_range
 from mirror.bundle.format.envelope import MOST_ENVELOPE_BYTES, Envelope
-from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, REPORT, STATEMENT
+from mirror.bundle.format.member import (
+    INDEX,
+    MOST_KEY_SET_BYTES,
+    MOST_KEY_SETS,
+    OCI_LAYOUT,
+    OCI_LAYOUT_CONTENT,
+    REPORT,
+    STATEMENT,
+)
 from mirror.bundle.format.member_header import BLOCK_BYTES, member_header, padding
 from mirror.bundle.format.statement import PAYLOAD_TYPE, Statement
 from mirror.oci import Digest
@@ -78,11 +86,14 @@ async def _read_documents(source: ByteSource) -> BundleHead:
         raise BundleInvalid(f"the statement of {source.name} has another type than {PAYLOAD_TYPE}")
     statement = Statement.parse(envelope.payload)
     layout = BundleLayout.of(statement, content)
+    if sum(placed.member.is_key_set for placed in layout.documents()) > MOST_KEY_SETS:
+        raise BundleInvalid(f"{source.name} has more than {MOST_KEY_SETS} key sets")
     documents: dict[str, bytes] = {}
     for placed in layout.documents():
         member = placed.member
-        if member.size_bytes > _MOST_DOCUMENT_BYTES:
-            raise BundleInvalid(f"{source.name}: {member.path} is larger than {_MOST_DOCUMENT_BYTES} bytes")
+        most_bytes = MOST_KEY_SET_BYTES if member.is_key_set else _MOST_DOCUMENT_BYTES
+        if member.size_bytes > most_bytes:
+            raise BundleInvalid(f"{source.name}: {member.path} is larger than {most_bytes} bytes")
         found = await read_range(source, placed.start_bytes, placed.end_bytes - placed.start_bytes)
         body = found[len(placed.header) : len(placed.header) + member.size_bytes]
         if found != placed.header + body + placed.padding or Digest.of(body) != member.digest:
