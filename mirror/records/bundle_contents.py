@@ -15,12 +15,13 @@ class HeldContent:
 
     Attributes:
         digests: digests of blobs and complete manifests that a repository holds.
-        names: digest of each name, by ``NAME:TAG`` and ``NAME@DIGEST``. What came with a bundle has its name there
-            too.
+        names: digest of each name, by ``NAME:TAG`` and ``NAME@DIGEST``. What came with a bundle has its name there too.
+        streams: serial of the last imported bundle, by stream.
     """
 
     digests: frozenset[Digest]
     names: Mapping[str, Digest]
+    streams: Mapping[str, int]
 
 
 class BundleContents(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -37,12 +37,8 @@ class ImportChanges:
 class BundleImports(Protocol):
     """Port of the records that an import needs."""
 
-    async def held_blobs(self, digests: Collection[Digest]) -> Collection[Digest]:
-        """Return those of the digests that any repository holds as a blob."""
-        ...
-
     async def finish_import(
-        self, changes: ImportChanges, judge: Callable[[StreamState | None], None]
+        self, changes: ImportChanges, judge: Callable[[StreamState | None], object]
     ) -> Sequence[MirroredTag]:
         """Write the end of an import.
 

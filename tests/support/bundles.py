@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mirror.bundle.format.bundle_index import NamedManifest, write_index
 from mirror.bundle.format.bundle_layout import BundleLayout
-from mirror.bundle.format.envelope import DsseSignature, Envelope
+from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.bundle.format.member import (
     INDEX,
     OCI_LAYOUT,
@@ -69,7 +69,7 @@ def signed(envelope: Envelope, *keys: Ed25519PrivateKey) -> Envelope:
     """Return the envelope with signatures by these keys."""
     for key in keys:
         raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        envelope = envelope.with_signature(DsseSignature(Digest.of(raw).hex, key.sign(envelope.signed_bytes)))
+        envelope = envelope.with_signature(Signature(Digest.of(raw).hex, key.sign(envelope.signed_bytes)))
     return envelope
 
 
@@ -92,7 +92,7 @@ def build(
     since: Since | None = None,
     notes: Notes | None = None,
     key_sets: Sequence[bytes] = (),
-    report: bytes = b"{}",
+    report: bytes = b"",
     left_out: Collection[Digest] = (),
 ) -> BuiltBundle:
     """Return a bundle.

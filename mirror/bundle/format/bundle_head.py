@@ -8,7 +8,7 @@ from typing import Final
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format.bundle_index import MOST_INDEX_BYTES, NamedManifest, read_index
 from mirror.bundle.format.bundle_layout import BundleLayout, PlacedMember
-from mirror.bundle.format.byte_source import ByteSource, read_range
+from mirror.bundle.format.byte_source import ByteSource, BytesSource, read_range
 from mirror.bundle.format.envelope import MOST_ENVELOPE_BYTES, Envelope
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, REPORT, STATEMENT
 from mirror.bundle.format.member_header import BLOCK_BYTES, member_header, padding
@@ -50,6 +50,15 @@ async def read_head(source: ByteSource) -> BundleHead:
         BundleInvalid: the file is not a bundle, or differs from its statement.
         BundleIncomplete: the part with the documents is missing.
     """
+    return await _read_documents(source, source.size_bytes)
+
+
+async def read_recorded_head(content: bytes) -> BundleHead:
+    """Return the head in the bytes of a bundle before its first blob. Raises BundleInvalid."""
+    return await _read_documents(BytesSource("the recorded head of a bundle", content), None)
+
+
+async def _read_documents(source: ByteSource, size_bytes: int | None) -> BundleHead:
     envelope_at = await _envelope_at(source)
     start, end = await _document(source, envelope_at, STATEMENT, MOST_ENVELOPE_BYTES)
     content = await read_range(source, start, end - start)
@@ -60,10 +69,11 @@ async def read_head(source: ByteSource) -> BundleHead:
         raise BundleInvalid(f"the statement of {source.name} has another type than {PAYLOAD_TYPE}")
     statement = Statement.parse(envelope.payload)
     layout = BundleLayout.of(statement, content)
-    if layout.size_bytes != source.size_bytes:
+    # Before anything else is read: the statement may promise documents and blobs of any size.
+    if size_bytes is not None and layout.size_bytes != size_bytes:
         raise BundleInvalid(
-            f"{source.name} has {source.size_bytes} bytes, and its statement gives it {layout.size_bytes}",
-            size_bytes=source.size_bytes,
+            f"{source.name} has {size_bytes} bytes, and its statement gives it {layout.size_bytes}",
+            size_bytes=size_bytes,
             expected_bytes=layout.size_bytes,
         )
     if sum(placed.member.size_bytes for placed in layout.documents()) > _MOST_DOCUMENTS_BYTES:

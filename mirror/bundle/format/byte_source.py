@@ -104,6 +104,32 @@ class FileSource:
         return f"bytes {start_bytes} to {start_bytes + size_bytes - 1} of {self.name} are damaged; fix: copy it again"
 
 
+class BytesSource:
+    """Bytes in memory. Implements :class:`ByteSource`.
+
+    Attributes:
+        name: name in messages.
+        size_bytes: number of bytes.
+    """
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name = name
+        self.size_bytes = len(content)
+        self._content = content
+
+    async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
+        if start_bytes + size_bytes > self.size_bytes:
+            missing = start_bytes + size_bytes - self.size_bytes
+            raise BundleInvalid(f"{self.name} ends {missing} bytes too early", missing_bytes=missing)
+        yield self._content[start_bytes : start_bytes + size_bytes]
+
+    def missing(self, start_bytes: int, size_bytes: int) -> tuple[str, ...]:
+        return ()
+
+    async def damage(self, start_bytes: int, size_bytes: int) -> str:
+        return f"bytes {start_bytes} to {start_bytes + size_bytes - 1} are damaged"
+
+
 async def read_range(source: ByteSource, start_bytes: int, size_bytes: int) -> bytes:
     """Return a small range of a source. Raises the errors of :meth:`ByteSource.chunks`."""
     return b"".join([chunk async for chunk in source.chunks(start_bytes, size_bytes)])

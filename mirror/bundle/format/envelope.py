@@ -22,8 +22,8 @@ MOST_SIGNATURES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class DsseSignature:
-    """DsseSignature of a document.
+class Signature:
+    """Signature of a document.
 
     Attributes:
         key_id: hint for people: SHA-256 of the raw public key in hexadecimal. Decides nothing.
@@ -46,7 +46,7 @@ class Envelope:
 
     payload_type: str
     payload: bytes
-    signatures: tuple[DsseSignature, ...] = ()
+    signatures: tuple[Signature, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -59,7 +59,7 @@ class Envelope:
         kind = self.payload_type.encode()
         return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(self.payload), self.payload)
 
-    def with_signature(self, signature: DsseSignature) -> Envelope:
+    def with_signature(self, signature: Signature) -> Envelope:
         """Return the envelope with one more signature. A signature with the same key id is replaced."""
         others = tuple(other for other in self.signatures if other.key_id != signature.key_id)
         return replace(self, signatures=(*others, signature))
@@ -112,11 +112,11 @@ class Envelope:
         return cls(kind, _decoded(value.get("payload"), what), tuple(_signature(each, what) for each in listed))
 
 
-def _signature(value: Any, what: str) -> DsseSignature:
+def _signature(value: Any, what: str) -> Signature:
     key_id = value.get("keyid", "") if isinstance(value, dict) else None
     if not isinstance(key_id, str):
         raise BundleInvalid(f"{what} has a signature that is not an object with a key id")
-    return DsseSignature(key_id, _decoded(value.get("sig"), what))
+    return Signature(key_id, _decoded(value.get("sig"), what))
 
 
 def _decoded(value: object, what: str) -> bytes:

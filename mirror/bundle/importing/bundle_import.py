@@ -14,6 +14,7 @@ from mirror.bundle.importing.blob_intake import BlobIntake
 from mirror.bundle.importing.import_plan import ImportPlan, PlannedName
 from mirror.bundle.importing.import_result import ImportedName, ImportResult
 from mirror.bundle.importing.import_source import ImportSource
+from mirror.oci.byte_sizes import shown_size
 from mirror.oci.errors import MirrorError, TagConflict
 from mirror.records.absent_content import AbsentContents, warnings_about
 from mirror.records.bundle_imports import BundleImports, ImportChanges, owner_of_stream
@@ -49,8 +50,7 @@ class ImportDestination:
 async def import_bundle(
     source: ImportSource,
     plan: ImportPlan,
-    state: StreamState,
-    judge: Callable[[StreamState | None], None],
+    stream: tuple[StreamState, Callable[[StreamState | None], object]],
     destination: ImportDestination,
     progress: Progress,
 ) -> ImportResult:
@@ -59,22 +59,20 @@ async def import_bundle(
     Args:
         source: the bundle, whose signatures were verified.
         plan: plan of the import.
-        state: state of the stream after the import.
-        judge: judges the serial, see :meth:`mirror.records.bundle_imports.BundleImports.finish_import`.
+        stream: state of the stream after the import; and a function that judges the state before it, see
+            :meth:`mirror.records.bundle_imports.BundleImports.finish_import`.
         destination: registry to write to.
         progress: receiver of the progress.
 
     Raises:
-        BundleIncomplete: content is missing, and nothing was written; or parts of the bundle are missing, and the
-            content of the others was imported.
+        BundleIncomplete: parts of the bundle are missing. The content of the others was imported.
         BundleInvalid: the bundle is damaged. Blobs read so far stay. No tag was moved.
         BundleUntrusted: an import at the same time brought a later bundle of the stream. No tag was moved.
         StorageFault: the registry failed. No tag was moved.
 
     Cancellation leaves the same state as an error.
     """
-    head = source.bundle.head
-    plan.needed.require_complete(source.bundle.source.name, is_delta=head.statement.since is not None)
+    head, (state, judge) = source.bundle.head, stream
     run = _Import(source, plan, destination)
     with working_for(owner_of_stream(head.statement.stream)):
         await run.copy(progress)
@@ -92,12 +90,7 @@ async def import_bundle(
 
 
 def dry_run_result(source: ImportSource, plan: ImportPlan) -> ImportResult:
-    """Return the result that an import would have, as far as its plan tells. Nothing is read or written.
-
-    Raises BundleIncomplete if content is missing.
-    """
-    is_delta = source.bundle.head.statement.since is not None
-    plan.needed.require_complete(source.bundle.source.name, is_delta=is_delta)
+    """Return the result that an import would have, as far as its plan tells. Nothing is read or written."""
     run = _Import(source, plan, None)
     run.moved_bytes = plan.needed.size_bytes
     return run.result(())
@@ -115,19 +108,24 @@ class _Import:
     async def copy(self, progress: Progress) -> None:
         """Copy blobs and manifests. Raises BundleIncomplete if parts of the bundle are missing."""
         assert self.destination is not None
-        needed, locks = self.plan.needed, self.destination.locks
+        needed, locks, source = self.plan.needed, self.destination.locks, self.source.bundle.source
         names = [name for name in self.plan.names if name.copies]
+        absent = {blob.digest: parts for blob in needed.blobs if (parts := self.source.missing_parts(blob.digest))}
+        readable = [blob for blob in needed.blobs if blob.digest not in absent]
         if locks.partials is not None:
-            await locks.partials.require_room(needed.blobs)
-        if needed.blobs:
-            progress.expect(needed.size_bytes)
+            await locks.partials.require_room(readable)
+        if readable:
+            progress.expect(sum(blob.size_bytes for blob in readable))
         intake = BlobIntake(self.source, self._place, locks, progress)
-        await intake.take(names, needed, self._complete)
-        self.moved_bytes = intake.moved_bytes
-        if intake.unread:
-            first = next(iter(intake.unread.values()))
+        await intake.take(names, needed, readable, self._complete)
+        self.moved_bytes += intake.moved_bytes
+        if absent:
+            missing = dict.fromkeys(part for parts in absent.values() for part in parts)
+            left = shown_size(needed.size_bytes - self.moved_bytes)
             raise BundleIncomplete(
-                f"{first}; the content of the other parts is imported, and no tag was moved yet", **first.detail
+                f"{source.name}: {'; '.join(missing)}; the content of the other parts is imported, {left} are left, "
+                "and no tag was moved yet; fix: run the same command again with the other drives (--parts DIR)",
+                parts=list(missing),
             )
 
     async def _complete(self, name: PlannedName) -> None:

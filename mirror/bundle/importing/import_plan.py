@@ -20,8 +20,8 @@ from mirror.bundle.importing.needed_content import NeededContent, find_needed
 from mirror.bundle.importing.received_notes import ReceivedNotes
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import NotFound
+from mirror.oci.media_types import INDEXES
 from mirror.oci.name_mapping import NameMapping
-from mirror.records.bundle_imports import BundleImports
 from mirror.records.run_journal import RunRecorder
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.port import Reader
@@ -34,13 +34,11 @@ class Receiver:
 
     Attributes:
         registry: registry of the receiver.
-        imports: blobs that the receiver holds.
         journal: owners of tags.
         holding: order of the mirror rules.
     """
 
     registry: Reader
-    imports: BundleImports
     journal: RunRecorder
     holding: RuleHolding
 
@@ -89,6 +87,11 @@ class ImportPlan:
     needed: NeededContent
     notes: ReceivedNotes
 
+    @property
+    def changes_nothing(self) -> bool:
+        """True if all names are as in the bundle, or cannot be."""
+        return not any(name.copies or name.moves for name in self.names)
+
 
 async def plan_import(
     source: ImportSource, mappings: Sequence[NameMapping], receiver: Receiver, now: datetime
@@ -103,7 +106,7 @@ async def plan_import(
 
     Raises:
         BundleInvalid: the notes or a manifest of the bundle are invalid.
-        BundleIncomplete: a part with manifests is missing.
+        BundleIncomplete: a part with manifests is missing, or content that the bundle assumes to be here.
         ConfigurationFault, NameInvalid: the mappings do not fit.
         StorageFault: the receiver cannot be read.
     """
@@ -115,12 +118,12 @@ async def plan_import(
     planned: list[PlannedName] = []
     for repository, names in sorted(by_repository.items(), key=lambda item: item[0].name):
         state = await _state(receiver, repository, [local.named.tag for local in names if local.named.tag])
-        for local in sorted(names, key=str):
-            planned.append(await _plan(local, state, receiver, head.statement.stream, now))
+        planned += [await _plan(local, state, source, receiver, now) for local in sorted(names, key=str)]
     planned.sort(key=lambda each: each.coming is None)
     # Of a tag that stays, nothing is needed.
     wanted = [each.local.named for each in planned if each.copies]
-    needed = await find_needed(source, wanted, notes.absent, receiver.imports.held_blobs)
+    needed = await find_needed(source, wanted, notes.absent)
+    needed.require_complete(source.bundle.source.name, is_delta=head.statement.since is not None)
     return ImportPlan(tuple(planned), needed, notes)
 
 
@@ -134,20 +137,41 @@ async def _state(receiver: Receiver, repository: Repository, tags: Sequence[Tag]
 
 
 async def _plan(
-    local: LocalName, state: RepositoryState, receiver: Receiver, stream: str, now: datetime
+    local: LocalName, state: RepositoryState, source: ImportSource, receiver: Receiver, now: datetime
 ) -> PlannedName:
     tag = local.named.tag
     if tag is None:
-        return PlannedName(local, None, None, None, None, not await _is_held(receiver, local))
-    coming = as_brought(local, tag, stream, now)
+        copies = not await _is_held(receiver, local, local.digest) or await _lacks_members(local, source, receiver)
+        return PlannedName(local, None, None, None, None, copies)
+    coming = as_brought(local, tag, source.bundle.head.statement.stream, now)
     decision = decide_imported_tag(coming, state, receiver.holding)
-    copies = decision.action is TagAction.COPY
+    is_right = decision.action is TagAction.LEAVE
+    copies = decision.action is TagAction.COPY or (is_right and await _lacks_members(local, source, receiver))
     return PlannedName(local, state.digests.get(tag), decision, coming, state.brought.get(tag), copies)
 
 
-async def _is_held(receiver: Receiver, local: LocalName) -> bool:
+async def _lacks_members(local: LocalName, source: ImportSource, receiver: Receiver) -> bool:
+    """Return True if the receiver holds an index without some of the members that the bundle has."""
+    waiting, seen = [local.named.descriptor], set[Digest]()
+    while waiting:
+        current = waiting.pop()
+        if current.media_type not in INDEXES or current.digest in seen:
+            continue
+        seen.add(current.digest)
+        try:
+            members = (await source.get_manifest(local.named.repository, current.digest)).manifests
+        except NotFound:
+            continue
+        for member in members:
+            if source.holds(member.digest) and not await _is_held(receiver, local, member.digest):
+                return True
+        waiting += members
+    return False
+
+
+async def _is_held(receiver: Receiver, local: LocalName, digest: Digest) -> bool:
     try:
-        await receiver.registry.resolve(local.repository, local.digest)
+        await receiver.registry.resolve(local.repository, digest)
     except NotFound:
         return False
     return True

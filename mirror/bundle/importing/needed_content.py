@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,11 +41,13 @@ class NeededContent:
         blobs: blobs in the bundle that the receiver does not hold, in the order of the tar.
         by_name: digests of those blobs, by the name that needs them. See :meth:`of`.
         missing: content that is nowhere.
+        head_bytes: size of the beginning of the bundle with documents, manifests and configs.
     """
 
     blobs: tuple[Descriptor, ...]
     by_name: Mapping[str, frozenset[Digest]]
     missing: tuple[MissingContent, ...] = ()
+    head_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -68,11 +70,9 @@ class NeededContent:
         more = len(self.missing) - len(shown)
         if more:
             shown.append(f"and {more} more")
-        fix = (
-            "import the bundles that were made before this one, or make one against a new receipt: 'bundle receipt -o F'"
-            if is_delta
-            else "make the bundle anew; this one lacks content that it names"
-        )
+        fix = "make the bundle anew"
+        if is_delta:
+            fix = "import the bundles before this one, or make one against a new receipt ('bundle receipt -o F')"
         raise BundleIncomplete(
             f"{source} needs content that is neither in the bundle nor here: {'; '.join(shown)}; "
             f"nothing was changed; fix: {fix}",
@@ -81,18 +81,14 @@ class NeededContent:
 
 
 async def find_needed(
-    source: ImportSource,
-    names: Iterable[NamedManifest],
-    absent: Iterable[AbsentContent],
-    held_blobs: Callable[[Collection[Digest]], Awaitable[Collection[Digest]]],
+    source: ImportSource, names: Iterable[NamedManifest], absent: Iterable[AbsentContent]
 ) -> NeededContent:
     """Return the content that some names need.
 
     Args:
-        source: the bundle, and the manifests that the receiver holds.
+        source: the bundle, and the content that the receiver holds.
         names: the names to import.
         absent: content that the sender lacked for a known reason.
-        held_blobs: returns those of some digests that the receiver holds.
 
     Raises:
         BundleInvalid: a manifest differs from the statement.
@@ -103,6 +99,7 @@ async def find_needed(
     wanted: dict[Digest, tuple[Descriptor, NamedManifest]] = {}
     of_names: dict[str, set[Digest]] = {}
     missing: dict[Digest, MissingContent] = {}
+    small: set[Digest] = set()
     for named in names:
         of_name = of_names.setdefault(str(named), set())
         waiting, seen = [(named.descriptor, False)], set[Digest]()
@@ -117,24 +114,25 @@ async def find_needed(
                 if not may_lack:
                     missing.setdefault(descriptor.digest, MissingContent(descriptor, named))
                 continue
+            small.update([manifest.digest, *([manifest.config.digest] if manifest.config else [])])
             waiting += [(member, (manifest.digest, member.digest) in lacking) for member in manifest.manifests]
             # A foreign layer may lie elsewhere, so it is never missing.
-            blobs = [*manifest.blobs, *filter(lambda layer: _holds(source, layer), manifest.foreign_layers)]
+            blobs = [*manifest.blobs, *(each for each in manifest.foreign_layers if source.holds(each.digest))]
             of_name.update(blob.digest for blob in blobs)
             for blob in blobs:
                 wanted.setdefault(blob.digest, (blob, named))
-    held = await held_blobs(wanted)
+    held = await source.contents.holders(wanted)
     new = {digest: blob for digest, (blob, _) in wanted.items() if digest not in held}
     for digest, blob in new.items():
-        if not _holds(source, blob):
+        if not source.holds(digest):
             missing.setdefault(digest, MissingContent(blob, wanted[digest][1]))
-    ordered = (placed.member.digest for placed in source.bundle.head.layout.blobs())
+    layout = source.bundle.head.layout
+    ordered = (placed.member.digest for placed in layout.blobs())
     return NeededContent(
         tuple(new[digest] for digest in ordered if digest in new),
         {name: frozenset(digest for digest in digests if digest in new) for name, digests in of_names.items()},
         tuple(missing.values()),
+        max(
+            placed.end_bytes for placed in layout.members if not placed.member.is_blob or placed.member.digest in small
+        ),
     )
-
-
-def _holds(source: ImportSource, blob: Descriptor) -> bool:
-    return source.bundle.head.layout.blob(blob.digest) is not None

@@ -7,6 +7,7 @@ drive at a time keeps such ranges, and reads them later together with the parts 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class KeptSource:
         if await aiofiles.os.path.isdir(own):
             for name in await aiofiles.os.listdir(own):
                 found = _NAME.fullmatch(name)
-                if found and (await aiofiles.os.stat(own / name)).st_size == int(found[2]):
+                if found and await _has_size(own / name, int(found[2])):
                     kept.append(_KeptRange(own / name, int(found[1]), int(found[1]) + int(found[2])))
         return cls(parts, own, kept)
 
@@ -129,7 +130,8 @@ class KeptSource:
 
     async def _write(self, start_bytes: int, size_bytes: int) -> None:
         file_name = self._folder / f"{start_bytes}-{size_bytes}"
-        partial = file_name.with_suffix(".partial")
+        # Two imports of the same bundle may keep the same range.
+        partial = file_name.with_suffix(f".{secrets.token_hex(4)}.partial")
         with writing_file(file_name):
             await in_thread(private_files.make_folder, self._folder.parent)
             await in_thread(private_files.make_folder, self._folder)
@@ -153,3 +155,10 @@ class KeptSource:
                 taken = min(end, min(later, default=end)) - start_bytes
             yield _Piece(kept, start_bytes, taken)
             start_bytes += taken
+
+
+async def _has_size(file: Path, size_bytes: int) -> bool:
+    try:
+        return (await aiofiles.os.stat(file)).st_size == size_bytes
+    except FileNotFoundError:  # another import has just ended
+        return False

@@ -11,6 +11,7 @@ from mirror.oci import Digest, Manifest, Repository, media_types
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.platform_selection import ImagePlatform, member_platforms
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.privileges import compute_privileges
 from mirror.plugin.config.secret_values import without_secrets
 from mirror.plugin.config.settable import list_settings
 from mirror.plugin.lint.manifest_checks import check_plugin
@@ -32,7 +33,8 @@ class ContentFacts:
         size_bytes: size of all content that the manifest names, and of the manifest itself.
         platforms: platforms of an index.
         members: digests of the members of an index.
-        privileges: privileges that a plugin asks for; None if its config cannot be read.
+        privileges: access of a plugin to its host, reading apart from writing; None if its config cannot be read.
+        asked: privileges that engines ask for, the same in all versions of the program; empty if none are known.
         settings: key and default of each setting of a plugin, without secrets.
         findings: code and severity of each finding that needs no layer.
     """
@@ -42,6 +44,7 @@ class ContentFacts:
     platforms: tuple[str, ...] = ()
     members: tuple[Digest, ...] = ()
     privileges: tuple[RequestedPrivilege, ...] | None = ()
+    asked: tuple[RequestedPrivilege, ...] = ()
     settings: tuple[tuple[str, str | None], ...] = ()
     findings: tuple[tuple[str, str], ...] = ()
 
@@ -53,6 +56,7 @@ class ContentFacts:
             "platforms": list(self.platforms),
             "members": [str(member) for member in self.members],
             "privileges": None if self.privileges is None else [list(one) for one in self.privileges],
+            "asked": [list(one) for one in self.asked],
             "settings": [list(one) for one in self.settings],
             "findings": [list(one) for one in self.findings],
         }
@@ -71,6 +75,7 @@ class ContentFacts:
                 "platforms": [*platforms],
                 "members": [*members],
                 "privileges": privileges,
+                "asked": [*asked],
                 "settings": [*settings],
                 "findings": [*findings],
             }:
@@ -80,6 +85,7 @@ class ContentFacts:
                     tuple(map(_text, platforms)),
                     tuple(Digest.parse(_text(member)) for member in members),
                     None if privileges is None else tuple(_pairs(privileges)),
+                    tuple(_pairs(asked)),
                     tuple(_pairs(settings, lacks_second=True)),
                     tuple(_pairs(findings)),
                 )
@@ -116,10 +122,12 @@ def _of_plugin(manifest: Manifest, stored: ConfigBlob, size_bytes: int) -> Conte
         config = None  # a finding says why
     view = view_plugin(PluginContent(config, None, found))
     settings = () if config is None else list_settings(without_secrets(config))
+    asked = () if config is None else compute_privileges(config)
     return ContentFacts(
         "plugin",
         size_bytes,
-        privileges=None if config is None else requested_privileges(config),
+        privileges=None if config is None else requested_privileges(config, reading_apart=True),
+        asked=tuple((one.name, value) for one in asked for value in one.values),
         settings=tuple((one.key[:_MOST_TEXT], one.default and one.default[:_MOST_TEXT]) for one in settings),
         findings=tuple((finding.code, finding.severity.value) for finding in view.findings),
     )

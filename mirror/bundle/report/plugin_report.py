@@ -99,23 +99,27 @@ def report_differences(
 ) -> tuple[str, ...]:
     """Return one line for each manifest about which a report says something wrong.
 
-    Findings and settings do not count, because another version of the program may have other ones. Manifests that only
-    one of the two has are left out.
+    Only what each version of the program derives in the same way counts: a site may run another version than the
+    sender, and could not import anything if a new finding were a difference. Manifests that only one of the two has are
+    left out.
 
     Args:
         reported: facts in the report of the sender.
         found: facts that the receiver has found.
     """
     return tuple(
-        f"{digest}: the report of the bundle says {_counted(reported[digest])}, and the content has {_counted(facts)}"
+        f"{digest}: the report of the bundle says {said}, and the content has {has}"
         for digest, facts in sorted(found.items())
-        if digest in reported and _counted(reported[digest]) != _counted(facts)
+        if digest in reported
+        and (said := _counted(reported[digest], facts)) != (has := _counted(facts, reported[digest]))
     )
 
 
-def _counted(facts: ContentFacts) -> dict[str, Any]:
+def _counted(facts: ContentFacts, other: ContentFacts) -> dict[str, Any]:
     value = facts.to_json()
-    return {key: value[key] for key in ("kind", "size_bytes", "members", "privileges")}
+    # One version may read a config that another one does not read.
+    are_read = None not in {facts.privileges, other.privileges}
+    return {key: value[key] for key in ("kind", "size_bytes", "members", *(["asked"] if are_read else []))}
 
 
 def _fitting(facts: Mapping[Digest, ContentFacts]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -171,7 +171,8 @@ def _require(signed: SignedKeySet, key_set: KeySet, whose: str) -> None:
     found = len(key_set.signers(signed.envelope))
     if found < key_set.threshold:
         raise BundleUntrusted(
-            f"key set {signed.key_set.version} is signed by {found} keys of {whose}, which needs {key_set.threshold}; "
+            f"key set {signed.key_set.version} has {found} of the {key_set.threshold} signatures by keys of {whose} "
+            "that it needs; "
             "fix: have it signed with 'plugin-mirror bundle sign SET.json --key F'"
         )
 

@@ -11,6 +11,7 @@ from typing import Final
 import aiofiles
 import aiofiles.os
 
+from mirror.bundle.format.output_file import sync_file, writing_file
 from mirror.bundle.trust.signing_keys import SigningKey, VerifyingKey
 from mirror.oci.errors import ConfigurationFault, StorageFault
 
@@ -38,9 +39,9 @@ async def make_key_files(path: Path) -> VerifyingKey:
     for each in (path, public_path):
         if await aiofiles.os.path.exists(each):
             raise _exists(each)
-    await _write_new(path, key.to_pem(), _PRIVATE_MODE)
+    await write_new_file(path, key.to_pem(), _PRIVATE_MODE)
     try:
-        await _write_new(public_path, key.public.to_pem(), _PUBLIC_MODE)
+        await write_new_file(public_path, key.public.to_pem(), _PUBLIC_MODE)
     except BaseException:
         # A private key without its public key would be in the way of the next attempt.
         await aiofiles.os.remove(path)
@@ -74,23 +75,29 @@ async def read_small_file(path: Path, most_bytes: int) -> bytes:
     return content
 
 
-async def _write_new(path: Path, content: bytes, mode: int) -> None:
+async def write_new_file(path: Path, content: bytes, mode: int) -> None:
+    """Write a small file under a new name.
+
+    Raises:
+        ConfigurationFault: the file exists, or its folder does not.
+        StorageFault: the file cannot be written. Nothing is left behind.
+    """
     try:
-        async with aiofiles.open(path, "xb", opener=_opener(mode)) as file:
-            try:
-                await file.write(content)
-                await file.flush()
-                await aiofiles.os.wrap(os.fsync)(file.fileno())
-            except BaseException:
-                with suppress(OSError):
-                    await aiofiles.os.remove(path)
-                raise
-    except FileExistsError as error:
-        raise _exists(path) from error
-    except FileNotFoundError as error:
-        raise ConfigurationFault(f"there is no folder {path.parent}; fix: create it") from error
-    except OSError as error:
-        raise StorageFault(f"{path} cannot be written: {error.strerror}") from error
+        with writing_file(path):
+            async with aiofiles.open(path, "xb", opener=_opener(mode)) as file:
+                try:
+                    await file.write(content)
+                    await sync_file(file)
+                except BaseException:
+                    with suppress(OSError):
+                        await aiofiles.os.remove(path)
+                    raise
+    except StorageFault as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise _exists(path) from error
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ConfigurationFault(f"there is no folder {path.parent}; fix: create it") from error
+        raise
 
 
 def _opener(mode: int) -> Callable[[str, int], int]:
@@ -98,4 +105,4 @@ def _opener(mode: int) -> Callable[[str, int], int]:
 
 
 def _exists(path: Path) -> ConfigurationFault:
-    return ConfigurationFault(f"{path} exists, and keys are never overwritten; fix: choose another name")
+    return ConfigurationFault(f"{path} exists, and is never overwritten; fix: choose another name")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from mirror.bundle.format.envelope import DsseSignature, Envelope
+from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.oci.errors import ConfigurationFault
 
 PUBLIC_KEY_BYTES: Final = 32
@@ -134,7 +134,7 @@ class SigningKey:
 
 def sign(envelope: Envelope, key: SigningKey) -> Envelope:
     """Return the envelope with a signature by ``key``. An earlier signature by the same key is replaced."""
-    return envelope.with_signature(DsseSignature(key.public.key_id, key.signature(envelope.signed_bytes)))
+    return envelope.with_signature(Signature(key.public.key_id, key.signature(envelope.signed_bytes)))
 
 
 def _of_another_kind(what: str) -> ConfigurationFault:

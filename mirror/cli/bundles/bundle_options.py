@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.cli.printing import MESSAGES
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.name_mapping import NameMapping
 
 if TYPE_CHECKING:
     from mirror.app.bundles.bundle_opening import SignatureCheck
@@ -61,3 +63,14 @@ def size_in_bytes(option: str, text: str) -> int:
     if size_bytes <= 0:
         raise ConfigurationFault(f"{option} {text!r} is not a size; fix: write a size such as 4095MiB or 1GB")
     return size_bytes
+
+
+def name_mappings(texts: Iterable[str]) -> tuple[NameMapping, ...]:
+    """Return the values of ``--map FROM=TO``. Raises ConfigurationFault if a text is no mapping."""
+    mappings = []
+    for text in texts:
+        source, _, target = text.partition("=")
+        if not source or not target:
+            raise ConfigurationFault(f"--map {text!r} is not FROM=TO; fix: write for example 'store/*/*=*/*'")
+        mappings.append(NameMapping(source, target))
+    return tuple(mappings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, select
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select
 
 from mirror.oci import Digest
 from mirror.records.derivations import Derivation
@@ -29,10 +31,13 @@ class SqlDerivations:
     async def derivation(self, digest: Digest) -> Derivation | None:
         wanted = {"digest": str(digest)}
         row = await self._catalog.read(lambda connection: connection.execute(_MADE, wanted).one_or_none())
-        if row is None:
-            return None
-        original = Digest.parse(row.original)
-        return Derivation(row.source, original, row.made_by, row.made_at, row.changes, tuple(row.changed))
+        return None if row is None else derivation_of(row)
+
+
+def derivation_of(row: Row[Any]) -> Derivation:
+    """Read a derivation from a row."""
+    original = Digest.parse(row.original)
+    return Derivation(row.source, original, row.made_by, row.made_at, row.changes, tuple(row.changed))
 
 
 def keep_derivation(connection: Connection, digest: Digest, derivation: Derivation) -> None:

@@ -7,6 +7,8 @@ from mirror.store.records.admission.sql_decisions import SqlDecisions
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.store.records.admission.sql_verdicts import SqlVerdicts
 from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
+from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
+from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
@@ -32,6 +34,8 @@ class SqlRecords:
         self.absent = SqlAbsentContent(services)
         self.admissions = SqlAdmissions(services)
         self.bundle_contents = SqlBundleContents(services)
+        self.bundle_exports = SqlBundleExports(services)
+        self.bundle_imports = SqlBundleImports(services)
         self.bundle_trust = SqlBundleTrust(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)

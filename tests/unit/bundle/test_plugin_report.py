@@ -81,7 +81,7 @@ async def test_a_report_that_says_something_else_than_the_content_is_noticed():
     manifest, other = await put_plugin(registry, HOST), await put_plugin(registry, tag=Tag("2"))
     found = read_report(await plugin_report(registry, [named(manifest), named(other)]))
     assert report_differences(found, found) == ()
-    harmless = {**found, manifest.digest: replace(found[manifest.digest], privileges=())}
+    harmless = {**found, manifest.digest: replace(found[manifest.digest], asked=())}
     (line,) = report_differences(harmless, found)
     assert str(manifest.digest) in line
 
@@ -90,8 +90,14 @@ async def test_findings_of_another_version_and_content_of_one_side_are_no_differ
     registry = MemoryRegistry()
     manifest = await put_plugin(registry, HOST)
     found = read_report(await plugin_report(registry, [named(manifest)]))
-    other_version = {digest: replace(facts, findings=(("new-code", "hint"),)) for digest, facts in found.items()}
-    assert report_differences(other_version, found) == ()
+    facts = found[manifest.digest]
+    for other in (
+        replace(facts, findings=(("new-code", "hint"),)),
+        replace(facts, privileges=(("network, with a new word", "host"),)),
+        replace(facts, privileges=None, asked=()),
+    ):
+        assert report_differences({manifest.digest: other}, found) == ()
+        assert report_differences(found, {manifest.digest: other}) == ()
     assert report_differences({}, found) == report_differences(found, {}) == ()
 
 

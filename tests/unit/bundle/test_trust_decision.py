@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
-from mirror.bundle.format.envelope import DsseSignature, Envelope
+from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, Member
 from mirror.bundle.format.statement import PAYLOAD_TYPE, Statement
 from mirror.bundle.trust.key_set import KeySet, SignedKeySet
@@ -94,10 +94,10 @@ def test_a_signature_of_another_kind_of_document_does_not_count():
 
 
 def test_the_key_id_decides_nothing():
-    forged = DsseSignature(A.public.key_id, envelope(STRANGER).signatures[0].value)
+    forged = Signature(A.public.key_id, envelope(STRANGER).signatures[0].value)
     with pytest.raises(BundleUntrusted):
         judge(envelope().with_signature(forged), TrustedKeys.of_key(A.public))
-    unnamed = DsseSignature("", envelope(A).signatures[0].value)
+    unnamed = Signature("", envelope(A).signatures[0].value)
     assert judge(envelope().with_signature(unnamed), TrustedKeys.of_key(A.public)).root == ROOT
 
 
@@ -159,12 +159,12 @@ def test_a_stale_key_set_does_not_bring_a_former_key_back():
 def test_a_key_set_needs_thresholds_of_the_old_and_of_the_new_one(signers: list[SigningKey]):
     first = KeySet.of_key(A.public)
     second = key_set([B, C], 2, *signers, after=first)
-    with pytest.raises(BundleUntrusted, match="key set 2 is signed by"):
+    with pytest.raises(BundleUntrusted, match=r"key set 2 has \d of the"):
         judge(envelope(B, C), chain(first), carried=(second,))
     # The bundle can still be used if the keys trusted until now have signed it.
     trust = judge(envelope(A), chain(first), carried=(second,))
     assert (trust.root, trust.key_sets) == (ROOT, ())
-    assert "key set 2 is signed by" in trust.warnings[0]
+    assert "key set 2 has" in trust.warnings[0]
 
 
 def test_a_key_set_of_another_chain_is_passed_over():

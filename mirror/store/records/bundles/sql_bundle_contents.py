@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, func, select, union, union_all
 
 from mirror.oci import Digest, Repository
 from mirror.records.bundle_contents import HeldContent
+from mirror.store.catalog.tables.bundle_tables import bundle_streams
 from mirror.store.catalog.tables.content_tables import manifests, repositories, repository_blobs, tags
 from mirror.store.catalog.tables.sync_tables import mirrored_tags
 from mirror.store.store_services import StoreServices
@@ -18,6 +19,7 @@ BUNDLE_OWNER: Final = "bundle:"
 #: Digests named in one statement. SQLite accepts some tens of thousands of parameters.
 _DIGESTS_AT_ONCE: Final = 1000
 
+_STREAMS: Final = select(bundle_streams.c.stream, bundle_streams.c.serial)
 _DIGESTS: Final = union(select(repository_blobs.c.digest), select(manifests.c.digest))
 _MANIFESTS: Final = select(repositories.c.name, manifests.c.digest).join(
     repositories, repositories.c.id == manifests.c.repository_id
@@ -71,7 +73,9 @@ class SqlBundleContents:
 
 
 def _held_content(connection: Connection) -> HeldContent:
-    """Read names before digests: content that is deleted in between then has no name."""
+    # Streams first and digests last. Of a bundle that is imported in between, the content counts, but not the serial.
+    # Content that is deleted in between has no name.
+    streams = {row.stream: row.serial for row in connection.execute(_STREAMS)}
     brought = connection.execute(_BROUGHT).all()
     sources: dict[str, set[str]] = {}
     for row in brought:
@@ -80,7 +84,7 @@ def _held_content(connection: Connection) -> HeldContent:
     names |= {f"{row.source}:{row.tag}": row.digest for row in brought}
     digests = {text: Digest.parse(text) for text in connection.execute(_DIGESTS).scalars()}
     held = {name: digests[digest] for name, digest in names.items() if digest in digests}
-    return HeldContent(frozenset(digests.values()), held)
+    return HeldContent(frozenset(digests.values()), held, streams)
 
 
 def _names(tagged: Iterable[Any], held: Iterable[Any], sources: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,22 +16,15 @@ from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag, TagChange, TagEvent
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables.bundle_tables import bundle_notes
-from mirror.store.catalog.tables.content_tables import manifests, repository_blobs
+from mirror.store.catalog.tables.content_tables import manifests
 from mirror.store.catalog.tables.content_tables import tags as tags_table
 from mirror.store.catalog.tables.sync_tables import mirrored_tags
-from mirror.store.records.bundles.sql_bundle_trust import put_stream, read_stream
+from mirror.store.records.bundles.sql_bundle_trust import find_stream, put_stream
 from mirror.store.records.sql_derivations import keep_derivation
 from mirror.store.records.sql_sync_runs import add_event, mirrored_row
 from mirror.store.records.sql_tag_owners import mirrored_tag
 from mirror.store.store_services import StoreServices
 
-#: Digests in one statement.
-_AT_ONCE: Final = 500
-_HELD: Final = (
-    select(repository_blobs.c.digest)
-    .where(repository_blobs.c.digest.in_(bindparam("wanted", expanding=True)))
-    .distinct()
-)
 _TAG: Final = select(tags_table.c.digest, tags_table.c.pushed).where(
     tags_table.c.repository_id == bindparam("repository_id"), tags_table.c.name == bindparam("tag")
 )
@@ -47,23 +40,11 @@ class SqlBundleImports:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
 
-    async def held_blobs(self, digests: Collection[Digest]) -> Collection[Digest]:
-        wanted = [str(digest) for digest in digests]
-
-        def read(connection: Connection) -> set[Digest]:
-            found: set[Digest] = set()
-            for start in range(0, len(wanted), _AT_ONCE):
-                part = {"wanted": wanted[start : start + _AT_ONCE]}
-                found.update(map(Digest.parse, connection.execute(_HELD, part).scalars()))
-            return found
-
-        return await self._catalog.read_long(read) if wanted else set()
-
     async def finish_import(
-        self, changes: ImportChanges, judge: Callable[[StreamState | None], None]
+        self, changes: ImportChanges, judge: Callable[[StreamState | None], object]
     ) -> Sequence[MirroredTag]:
         def write(connection: Connection) -> list[MirroredTag]:
-            judge(read_stream(connection, changes.state.stream))
+            judge(find_stream(connection, changes.state.stream))
             pushed = [row for row in changes.tags if not _move(connection, row, changes.state)]
             for digest, derivation in changes.derivations.items():
                 keep_derivation(connection, digest, derivation)
