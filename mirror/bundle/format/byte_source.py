@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import stat
 from collections.abc import AsyncIterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Final, Protocol
 
 import aiofiles
 import aiofiles.os
+from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.oci.errors import ConfigurationFault, StorageFault
+from mirror.runtime.concurrency.threads import await_or_release, begin_in_thread, in_thread
 
 #: Bytes read by one call into a thread.
 HOP_BYTES: Final = 1024 * 1024
@@ -89,11 +92,16 @@ class FileSource:
         # Each reader has a position of its own.
         position = start_bytes
         try:
-            async with aiofiles.open(self._path, "rb") as file:
+            # A file that is opened while the reader is cancelled must be closed too.
+            opened = await await_or_release(begin_in_thread(self._path.open, "rb"), release=BufferedReader.close)
+            file = wrap(opened)
+            try:
                 await file.seek(start_bytes)
                 async for chunk in _read(file, size_bytes, self.name):
                     yield chunk
                     position += len(chunk)
+            finally:
+                await in_thread(opened.close)  # a second cancellation does not withdraw this call
         except OSError as error:
             raise StorageFault(f"{self.name} cannot be read at byte {position}: {error.strerror}") from error
 
