@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.format.bounded_json import read_bounded
 from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.bundle.report.content_facts import ContentFacts, content_facts
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import ClientFault, NotFound
-from mirror.oci.manifest import parse_json_object
 from mirror.plugin.build.assembly import canonical_json
 from mirror.registry.port import Reader
 
@@ -82,7 +82,7 @@ def read_report(content: bytes) -> dict[Digest, ContentFacts]:
     if not content:
         return {}
     try:
-        report = parse_json_object(content, "report")
+        report = read_bounded(content, "the report", MOST_REPORT_BYTES)
         listed = report.get("manifests")
         if report.get("format") != FORMAT or not isinstance(listed, dict):
             raise BundleInvalid(f"the report has another format than {FORMAT}")
