@@ -54,6 +54,7 @@ class ExportOrder:
         serial: serial; None for the next one.
         keys: files of private keys; empty for an unsigned bundle.
         key_sets: files of key sets.
+        part_bytes: size of the parts to write in place of one file; None for one file.
         verify_written: True to read the file back; None to do so on removable media only.
     """
 
@@ -67,6 +68,7 @@ class ExportOrder:
     serial: int | None = None
     keys: Sequence[Path] = ()
     key_sets: Sequence[Path] = ()
+    part_bytes: int | None = None
     verify_written: bool | None = None
 
 
@@ -154,6 +156,7 @@ async def _request(settings: Settings, order: ExportOrder) -> AsyncIterator[Expo
             base=None if order.since is None else await _base(exports, stream, order.since),
             choice=choice,
             exports=exports,
+            part_bytes=order.part_bytes,
             verify_written=order.verify_written,
         )
 
@@ -180,10 +183,19 @@ def _checked_serial(serial: int | None, last: ExportRecord | None) -> int | None
 
 async def _base(exports: BundleExports, stream: str, since: str) -> DeltaBase:
     """Return the content that the receiver of a delta has."""
-    if not since.isdecimal():
-        return DeltaBase.from_receipt(await read_receipt(Path(since)))
-    serial = int(since)
-    earlier = await exports.exports_until(stream, serial)
+    records = await exports.exports_until(stream, MOST_SERIAL)
+    if since.isdecimal():
+        serial = int(since)
+        base = await _base_of_exports(stream, serial, [record for record in records if record.serial <= serial])
+    else:
+        receipt = await read_receipt(Path(since))
+        serial, base = receipt.serial_of(stream) or 0, DeltaBase.from_receipt(receipt)
+    heads = [await read_recorded_head(record.head) for record in records if record.serial > serial]
+    return base.unsure_of(named for head in heads for named in head.names)
+
+
+async def _base_of_exports(stream: str, serial: int, earlier: Sequence[ExportRecord]) -> DeltaBase:
+    """Return the content that a receiver of all bundles up to a serial has."""
     if not earlier or earlier[-1].serial != serial:
         known = f"its last one up to there has serial {earlier[-1].serial}" if earlier else "it has none up to there"
         raise ConfigurationFault(
