@@ -50,22 +50,15 @@ async def read_head(source: ByteSource) -> BundleHead:
         BundleInvalid: the file is not a bundle, or differs from its statement.
         BundleIncomplete: the part with the documents is missing.
     """
-    head = await _read_documents(source)
-    if head.layout.size_bytes != source.size_bytes:
-        raise BundleInvalid(
-            f"{source.name} has {source.size_bytes} bytes, and its statement gives it {head.layout.size_bytes}",
-            size_bytes=source.size_bytes,
-            expected_bytes=head.layout.size_bytes,
-        )
-    return head
+    return await _read_documents(source, source.size_bytes)
 
 
 async def read_recorded_head(content: bytes) -> BundleHead:
     """Return the head in the bytes of a bundle before its first blob. Raises BundleInvalid."""
-    return await _read_documents(BytesSource("the recorded head of a bundle", content))
+    return await _read_documents(BytesSource("the recorded head of a bundle", content), None)
 
 
-async def _read_documents(source: ByteSource) -> BundleHead:
+async def _read_documents(source: ByteSource, size_bytes: int | None) -> BundleHead:
     envelope_at = await _envelope_at(source)
     start, end = await _document(source, envelope_at, STATEMENT, MOST_ENVELOPE_BYTES)
     content = await read_range(source, start, end - start)
@@ -76,6 +69,13 @@ async def _read_documents(source: ByteSource) -> BundleHead:
         raise BundleInvalid(f"the statement of {source.name} has another type than {PAYLOAD_TYPE}")
     statement = Statement.parse(envelope.payload)
     layout = BundleLayout.of(statement, content)
+    # Before anything else is read: the statement may promise documents and blobs of any size.
+    if size_bytes is not None and layout.size_bytes != size_bytes:
+        raise BundleInvalid(
+            f"{source.name} has {size_bytes} bytes, and its statement gives it {layout.size_bytes}",
+            size_bytes=size_bytes,
+            expected_bytes=layout.size_bytes,
+        )
     if sum(placed.member.size_bytes for placed in layout.documents()) > _MOST_DOCUMENTS_BYTES:
         raise BundleInvalid(f"{source.name}: the documents are larger than {_MOST_DOCUMENTS_BYTES} bytes")
     documents = {placed.member.path: await _verified(source, placed) for placed in layout.documents()}

@@ -389,7 +389,7 @@ async def test_a_cancelled_import_goes_on(site: Site):
 
         def advance(self, size_bytes: int) -> None:
             self.moved_bytes += size_bytes
-            if self.moved_bytes > built.layout.size_bytes / 8:
+            if self.moved_bytes > built.layout.size_bytes / 8 and not self.task.cancelling():
                 self.task.cancel()
 
     progress = Stopping()

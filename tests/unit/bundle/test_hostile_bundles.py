@@ -29,7 +29,7 @@ from tests.support.builders import index
 from tests.support.bundles import BuiltBundle, build, small_plugin
 
 
-class BytesSource:
+class CountedSource:
     """A bundle in memory that counts what is read. Implements ``ByteSource``."""
 
     name = "hostile.tar"
@@ -67,7 +67,7 @@ SOUND: Final = built()
 
 async def use(content: bytes) -> dict[str, bytes]:
     """Read everything that a bundle has, as an import and a server do."""
-    source = BytesSource(content)
+    source = CountedSource(content)
     bundle = BundleReader(await read_head(source), source)
     found: dict[str, bytes] = {}
     async for repository in all_repositories(bundle):
@@ -170,9 +170,9 @@ async def test_another_statement_is_refused_or_describes_the_same_bytes(payload:
 
 @given(st.binary(max_size=2000))
 async def test_any_bytes_are_refused(content: bytes) -> None:
-    assert not await is_bundle(BytesSource(content))
+    assert not await is_bundle(CountedSource(content))
     with pytest.raises(BundleInvalid):
-        await read_head(BytesSource(content))
+        await read_head(CountedSource(content))
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, **more: Any) -> bytes:
@@ -231,11 +231,11 @@ async def test_entries_beside_the_statement() -> None:
         SOUND.content + extra + bytes(1024),
     ):
         with pytest.raises(BundleInvalid):
-            await read_head(BytesSource(content))
+            await read_head(CountedSource(content))
 
 
 async def test_ten_million_entries_are_not_read() -> None:
-    source = BytesSource(entry("oci-layout", size=0) + entry("a") * 100, size_bytes=10_000_000 * 512)
+    source = CountedSource(entry("oci-layout", size=0) + entry("a") * 100, size_bytes=10_000_000 * 512)
     with pytest.raises(BundleInvalid, match="not a bundle"):
         await read_head(source)
     assert source.read_bytes <= 512
@@ -244,7 +244,7 @@ async def test_ten_million_entries_are_not_read() -> None:
 async def test_a_statement_of_another_size_than_the_file_is_refused_before_the_rest_is_read() -> None:
     value = json.loads(SOUND.envelope.payload)
     value["predicate"]["members"][-1][1] = 2**50
-    source = BytesSource(with_statement(json.dumps(value).encode()))
+    source = CountedSource(with_statement(json.dumps(value).encode()))
     with pytest.raises(BundleInvalid, match="its statement gives it"):
         await read_head(source)
     documents = SOUND.layout.blobs()[0].start_bytes
@@ -255,7 +255,7 @@ async def test_a_statement_of_another_size_than_the_file_is_refused_before_the_r
 async def test_a_document_larger_than_its_limit_is_not_read(path: str, place: int) -> None:
     placed = SOUND.layout.members[place]
     huge = SOUND.content[: placed.start_bytes] + member_header(path, 2**33 - 1)
-    source = BytesSource(huge, size_bytes=2**34)
+    source = CountedSource(huge, size_bytes=2**34)
     with pytest.raises(BundleInvalid, match="not where it should be"):
         await read_head(source)
     assert source.read_bytes <= 3 * 512
@@ -267,6 +267,6 @@ async def test_key_sets_have_a_limit_together() -> None:
     members[2][1], members[3][1] = 2**26, 2**27
     content = with_statement(json.dumps(value).encode())
     size = len(content) + 2**26 + 2**27 - 2 * 512 + (-(2**26) % 512)
-    source = BytesSource(content, size_bytes=size)
+    source = CountedSource(content, size_bytes=size)
     with pytest.raises(BundleInvalid, match="the documents are larger"):
         await read_head(source)
