@@ -114,7 +114,7 @@ async def read_key_sets(paths: Sequence[Path]) -> dict[int, bytes]:
         if version in found:
             raise ConfigurationFault(f"{path} is a second key set of version {version}; fix: name one of them")
         found[version] = signed
-    require_chain(found[version] for version in sorted(found))
+    require_chain([found[version] for version in sorted(found)])
     return {version: signed.to_bytes() for version, signed in sorted(found.items())}
 
 

@@ -172,7 +172,7 @@ def test_another_trusted_sender_cannot_take_a_stream(capsys: pytest.CaptureFixtu
     accepted()
     assert run(["bundle", "trust", "other.pub"]) == 0
     bundle(2, keys=[OTHER_KEY])
-    refused(capsys, "signed by keys of another chain")
+    refused(capsys, "this bundle by another one")
 
 
 def test_an_old_bundle_is_refused_where_the_site_says_so(
