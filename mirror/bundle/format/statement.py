@@ -251,7 +251,9 @@ def _notes(value: Any) -> Notes:
         raise BundleInvalid("the notes of the statement are invalid: absent")
     return Notes(
         {name: _origin(item) for name, item in _object(value, "origins").items()},
-        _by_digest(_object(value, "derivations"), _derivation),
+        _by_digest(
+            _object(value, "derivations"), lambda item: item if isinstance(item, dict) else _refuse("derivations")
+        ),
         _by_digest(_object(value, "first_seen"), lambda item: _time(item, "first_seen")),
         tuple(absent),
     )
@@ -264,10 +266,6 @@ def _origin(value: Any) -> NameOrigin:
         case [str(source), str(brought_at)]:
             return NameOrigin(source, _time(brought_at, "origins"))
     raise BundleInvalid("the notes of the statement are invalid: origins")
-
-
-def _derivation(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else _refuse("derivations")
 
 
 def _refuse(what: str) -> Any:
