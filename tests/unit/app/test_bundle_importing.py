@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,20 @@ class TestContent:
         # With another policy, the same bundle brings the rest.
         assert outcomes(await site.bring(path))["acme/bad:1"] is TagOutcome.COPIED
 
+    async def test_a_plugin_that_waits_for_a_decision_is_told(self, site: Site):
+        strict = Site(site.folder, admission={"default": "hold"})
+        path, _ = strict.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)
+        (name,) = (await strict.bring(path)).names
+        assert name.outcome is TagOutcome.COPIED
+        assert "admission approve acme/driver@" in name.notes[0]
+
+    async def test_privileges_that_grow_are_told_before_and_after(self, site: Site):
+        grown, blobs = small_plugin(Network={"Type": "host"})
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
+        path, _ = site.bundle({"acme/driver:1": grown}, blobs, serial=2)
+        for result in (await site.try_out(path), await site.bring(path)):
+            assert result.names[0].difference == ("+ network: host",)
+
     async def test_notes_of_the_sender_are_kept(self, site: Site):
         derivation = Derivation("hub/acme/driver", DRIVER_2.digest, "user root", LONG_AGO, {"env": {"A": "1"}}, ("A",))
         stranger = Digest.of(b"no manifest of the bundle")
@@ -157,7 +171,7 @@ class TestTrust:
     async def test_a_gap_is_told(self, site: Site):
         await site.bring(site.bundle(NAMES, CONTENTS, serial=1)[0])
         result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3)[0])
-        assert "follows bundle 1" in result.warnings[0]
+        assert "follows bundle 1" in result.warnings[-1]
 
     async def test_a_later_bundle_at_the_same_time_wins(self, site: Site, monkeypatch: pytest.MonkeyPatch):
         old, _ = site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1, serial=1)
@@ -185,6 +199,19 @@ class TestTrust:
         with pytest.raises(BundleInvalid, match="report"):
             await site.bring(path)
         await _require_nothing(site)
+
+    @pytest.mark.parametrize("attempt", [Site.bring, Site.try_out], ids=["import", "dry run"])
+    async def test_an_old_bundle_is_told_and_refused_only_where_that_is_configured(
+        self, site: Site, tmp_path: Path, attempt: Callable[[Site, Path], Awaitable[ImportResult]]
+    ):
+        created = datetime.now(UTC).replace(microsecond=0) - timedelta(days=40)
+        path, _ = site.bundle(NAMES, CONTENTS, created=created)
+        strict = Site(tmp_path, bundles={"max_age": "35d"})
+        with pytest.raises(BundleUntrusted, match="refuses bundles older than 35 d"):
+            await attempt(strict, path)
+        await _require_nothing(strict)
+        (warning,) = (await attempt(site, path)).warnings
+        assert "the bundle is 40 d old" in warning
 
 
 class TestDelta:
@@ -362,7 +389,7 @@ async def test_a_cancelled_import_goes_on(site: Site):
 
         def advance(self, size_bytes: int) -> None:
             self.moved_bytes += size_bytes
-            if self.moved_bytes > built.layout.size_bytes / 2:
+            if self.moved_bytes > built.layout.size_bytes / 8:
                 self.task.cancel()
 
     progress = Stopping()
