@@ -6,7 +6,7 @@ A key set is a document in a DSSE envelope. The next version is valid if enough 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -20,7 +20,9 @@ from mirror.oci.manifest import parse_json_object
 from mirror.plugin.build.assembly import canonical_json
 
 KEY_SET_TYPE: Final = "application/vnd.docker-plugin-mirror.keys.v1+json"
+#: Largest file with a key set, and largest number of key sets in a bundle. They are read before anything is trusted.
 MOST_KEY_SET_BYTES: Final = 256 * 1024
+MOST_KEY_SETS: Final = 256
 MOST_VERSION: Final = 999_999_999
 _MOST_KEYS: Final = 16
 _MOST_RESETS: Final = 256
@@ -110,8 +112,8 @@ class KeySet:
         Raises:
             BundleInvalid: the document is not a key set.
         """
-        if envelope.payload_type != KEY_SET_TYPE or len(envelope.payload) > MOST_KEY_SET_BYTES:
-            raise BundleInvalid(f"{what} is not a key set of at most {MOST_KEY_SET_BYTES} bytes")
+        if envelope.payload_type != KEY_SET_TYPE:
+            raise BundleInvalid(f"{what} is not a key set")
         try:
             found = _checked(_parse(parse_json_object(envelope.payload, what)))
         except (ClientFault, BundleInvalid, ValueError) as error:
@@ -137,6 +139,8 @@ class SignedKeySet:
     @classmethod
     def parse(cls, content: bytes, what: str) -> SignedKeySet:
         """Return the key set in a file. Raises BundleInvalid if the bytes are not a key set."""
+        if len(content) > MOST_KEY_SET_BYTES:
+            raise BundleInvalid(f"{what} is larger than {MOST_KEY_SET_BYTES} bytes")
         envelope = Envelope.parse(content, what)
         return cls(KeySet.parse(envelope, what), envelope)
 
@@ -165,6 +169,27 @@ class SignedKeySet:
             raise BundleUntrusted(f"key set {new.version} does not follow key set {former.version} of this chain")
         _require(self, former, f"key set {former.version}")
         _require(self, new, f"key set {new.version}")
+
+
+def require_chain(sets: Sequence[SignedKeySet]) -> None:
+    """Check key sets that a bundle is to carry: each must be what a receiver who knows the one before can follow.
+
+    Args:
+        sets: the key sets in the order of their versions.
+
+    Raises:
+        BundleInvalid: there are more key sets than a bundle may have.
+        BundleUntrusted: a key set does not follow the one before, or too few keys have signed it.
+    """
+    if len(sets) > MOST_KEY_SETS:
+        raise BundleInvalid(f"a bundle has at most {MOST_KEY_SETS} key sets; fix: leave out the oldest ones")
+    former: SignedKeySet | None = None
+    for each in sets:
+        if former is None:
+            each.require_own_signatures()
+        else:
+            each.require_successor_of(former.key_set)
+        former = each
 
 
 def _require(signed: SignedKeySet, key_set: KeySet, whose: str) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from mirror.bundle.bundle_errors import BundleUntrusted
+from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
 from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.statement import Statement
-from mirror.bundle.trust.key_set import KeySet, SignedKeySet
+from mirror.bundle.trust.key_set import MOST_KEY_SETS, KeySet, SignedKeySet
 from mirror.bundle.trust.signing_keys import VerifyingKey
 from mirror.oci import Digest
 from mirror.oci.printable_text import quoted
@@ -27,11 +27,13 @@ class TrustedKeys:
         root: digest of the first trusted key set of the chain.
         key_set: the newest key set.
         recorded: True if the data folder records the chain; False for keys that one command trusts.
+        replaced: fingerprints of keys of former key sets, for messages.
     """
 
     root: Digest
     key_set: KeySet
     recorded: bool = False
+    replaced: frozenset[str] = frozenset()
 
     @classmethod
     def of_key(cls, key: VerifyingKey) -> TrustedKeys:
@@ -101,15 +103,19 @@ def judge_signatures(
         unsigned: True to use the bundle also if no trusted key has signed it.
 
     Raises:
-        BundleInvalid: the bundle carries something else as a key set.
+        BundleInvalid: the bundle carries something else as a key set, or too many of them.
         BundleUntrusted: too few trusted keys have signed the bundle, and ``unsigned`` is False.
     """
+    if len(carried) > MOST_KEY_SETS:
+        raise BundleInvalid(f"the bundle has more than {MOST_KEY_SETS} key sets")
     sets = [SignedKeySet.parse(content, f"key set {place + 1} of the bundle") for place, content in enumerate(carried)]
     roots: list[Digest] = []
     successors: list[TrustedKeySet] = []
     signers: set[str] = set()
     warnings: list[str] = []
+    reasons: list[str] = []
     nearest = ""
+    named = {each.key_id for each in envelope.signatures}
     for chain in _newest(trusted):
         newest, new, refused = _followed(chain.key_set, sets)
         warnings += refused
@@ -121,11 +127,15 @@ def judge_signatures(
         if len(signed) >= newest.threshold:
             roots.append(chain.root)
             signers.update(key.key_id for key in signed)
-        elif signed:
+            continue
+        if signed:
             nearest = f"{len(signed)} of the {newest.threshold} keys that key set {newest.version} needs have signed it"
+        former = chain.replaced.union(chain.key_set.key_ids, *(each.key_set.key_ids for each in new))
+        replaced = sorted(former.difference(newest.key_ids) & named)
+        reasons += [f"key {key_id} was replaced, and key set {newest.version} counts now" for key_id in replaced]
     if roots:
         return Trust(tuple(roots), tuple(successors), tuple(sorted(signers)), tuple(warnings))
-    message = _refusal(envelope, nearest, warnings, any_trusted=bool(trusted))
+    message = "; ".join([_refusal(envelope, nearest, any_trusted=bool(trusted)), *warnings, *reasons])
     if unsigned:
         return Trust(warnings=(f"signatures are not checked: {message}",) if envelope.signatures else ())
     raise BundleUntrusted(f"{message}; {_fix(envelope, nearest)}")
@@ -158,13 +168,19 @@ def judge_serial(
     stream, serial = statement.stream, statement.serial
     if digest == known.statement and root == known.root:
         return SerialVerdict.SAME
+    if root is None and known.root is not None:
+        raise BundleUntrusted(
+            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle is not signed; "
+            "fix: have it signed with 'plugin-mirror bundle sign'",
+            stream=stream,
+        )
     if allow_rollback == serial:
         return SerialVerdict.NEW
     fix = f"fix: if the sender confirms this bundle, accept it with --allow-rollback {serial}"
     if root != known.root:
-        seen = "is not signed" if root is None else "is signed by keys of another chain"
         raise BundleUntrusted(
-            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle {seen}; {fix}",
+            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle by another one; "
+            f"{fix}",
             stream=stream,
         )
     if serial < known.serial:
@@ -212,14 +228,14 @@ def _followed(newest: KeySet, sets: Sequence[SignedKeySet]) -> tuple[KeySet, lis
     return newest, way, []
 
 
-def _refusal(envelope: Envelope, nearest: str, warnings: Sequence[str], *, any_trusted: bool) -> str:
+def _refusal(envelope: Envelope, nearest: str, *, any_trusted: bool) -> str:
     if not envelope.signatures:
         return "the bundle is not signed"
     if nearest:
         return f"too few trusted keys have signed the bundle: {nearest}"
     named = ", ".join(quoted(each.key_id, 64) for each in envelope.signatures[:_MOST_NAMED])
     reason = "no trusted key has signed the bundle" if any_trusted else "no key is trusted here"
-    return "; ".join([f"{reason} (its signatures name the keys {named})", *warnings])
+    return f"{reason} (its signatures name the keys {named})"
 
 
 def _fix(envelope: Envelope, nearest: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,8 @@ class TestTrust:
         await site.bring(site.bundle(NAMES, CONTENTS, serial=1)[0])
         result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3, previous=Digest.of(b"bundle 2"))[0])
         assert "follows bundle 1" in result.warnings[0]
+        result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3)[0])
+        assert "follows bundle 1" in result.warnings[-1]
 
     async def test_a_later_bundle_at_the_same_time_wins(self, site: Site, monkeypatch: pytest.MonkeyPatch):
         old, _ = site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1, serial=1)
@@ -199,6 +201,19 @@ class TestTrust:
         with pytest.raises(BundleInvalid, match="report"):
             await site.bring(path)
         await _require_nothing(site)
+
+    @pytest.mark.parametrize("attempt", [Site.bring, Site.try_out], ids=["import", "dry run"])
+    async def test_an_old_bundle_is_told_and_refused_only_where_that_is_configured(
+        self, site: Site, tmp_path: Path, attempt: Callable[[Site, Path], Awaitable[ImportResult]]
+    ):
+        created = datetime.now(UTC).replace(microsecond=0) - timedelta(days=40)
+        path, _ = site.bundle(NAMES, CONTENTS, created=created)
+        strict = Site(tmp_path, bundles={"max_age": "35d"})
+        with pytest.raises(BundleUntrusted, match="refuses bundles older than 35 d"):
+            await attempt(strict, path)
+        await _require_nothing(strict)
+        (warning,) = (await attempt(site, path)).warnings
+        assert "the bundle is 40 d old" in warning
 
 
 class TestDelta:
@@ -376,7 +391,7 @@ async def test_a_cancelled_import_goes_on(site: Site):
 
         def advance(self, size_bytes: int) -> None:
             self.moved_bytes += size_bytes
-            if self.moved_bytes > built.layout.size_bytes / 8:
+            if self.moved_bytes > built.layout.size_bytes / 8 and not self.task.cancelling():
                 self.task.cancel()
 
     progress = Stopping()

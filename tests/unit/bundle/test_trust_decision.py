@@ -179,6 +179,12 @@ def test_a_document_that_is_not_a_key_set_is_refused():
         judge_signatures(envelope(A), [b"{}"], [TrustedKeys.of_key(A.public)], unsigned=False)
 
 
+@pytest.mark.parametrize("carried", [[b"{}"] * 257, [bytes(256 * 1024 + 1)]], ids=["very many", "very large"])
+def test_key_sets_are_bounded_before_they_are_parsed(carried: list[bytes]):
+    with pytest.raises(BundleInvalid, match=r"more than 256 key sets|larger than 262144 bytes"):
+        judge_signatures(envelope(A), carried, [TrustedKeys.of_key(A.public)], unsigned=False)
+
+
 # Serials
 
 KNOWN = StreamState("depot", 5, statement(5).to_bytes() and Digest.of(statement(5).to_bytes()), NOON, NOON, ROOT)
@@ -227,6 +233,11 @@ def test_rollback_and_fork_are_refused_unless_the_operator_names_the_serial(of: 
 def test_a_signed_stream_stays_with_its_keys(root: Digest | None):
     with pytest.raises(BundleUntrusted, match="stream depot were signed by the chain"):
         verdict(statement(6), root=root)
+    if root is None:
+        with pytest.raises(BundleUntrusted, match="not signed; fix: have it signed"):
+            verdict(statement(6), root=None, allow_rollback=6)
+    else:
+        assert verdict(statement(6), root=root, allow_rollback=6) is SerialVerdict.NEW
 
 
 def test_what_nobody_signed_does_not_bind_a_signed_bundle():
