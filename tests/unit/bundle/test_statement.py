@@ -15,7 +15,7 @@ from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format import bounded_json
 from mirror.bundle.format.bounded_json import MOST_VALUES
 from mirror.bundle.format.bundle_index import MOST_INDEX_BYTES, NamedManifest, read_index, write_index
-from mirror.bundle.format.envelope import Signature, Envelope
+from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, REPORT, Member, key_set_path
 from mirror.bundle.format.statement import MOST_SERIAL, NameOrigin, Notes, Since, Statement
 from mirror.oci import Descriptor, Digest, Repository, Tag
