@@ -44,7 +44,8 @@ class BundleReader:
         self.head = head
         self.source = source
         self._names: dict[Repository, dict[Tag | Digest, NamedManifest]] = {}
-        for named in head.names:
+        # In the order of the lists, which follow the order of a dict.
+        for named in sorted(head.names, key=lambda each: (str(each.repository), str(each.target))):
             self._names.setdefault(named.repository, {})[named.target] = named
         self._contents: LruCache[Repository, BundledRepository] = LruCache(_MOST_ENTRIES)
         self._reading = asyncio.Lock()
@@ -85,7 +86,7 @@ class BundleReader:
         yield MemberContent(self.source, placed, None if part is None else part.resolve(placed.member.size_bytes))
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        listed = [repository for repository in sorted(self._names, key=str) if await self._is_listed(repository)]
+        listed = [repository for repository in self._names if await self._is_listed(repository)]
         return _page(listed, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
@@ -95,7 +96,7 @@ class BundleReader:
             for named in self._named(repository).values()
             if isinstance(named.target, Tag) and holds(named.descriptor.digest) is not None
         ]
-        return _page(sorted(tags, key=str), page)
+        return _page(tags, page)
 
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
@@ -142,7 +143,7 @@ class BundleReader:
         raise BlobUnknown(message, name=repository, digest=digest)
 
     def _no_manifest(self, repository: Repository, target: Tag | Digest) -> ManifestUnknown:
-        names = sorted(str(named) for named in self._names[repository].values() if named.tag)
+        names = [str(named) for named in self._names[repository].values() if named.tag]
         known = f" (it has {', '.join(names[:10])}{', …' if len(names) > 10 else ''})" if names else ""
         return ManifestUnknown(
             f"{self.source.name} has no manifest {target} of {repository}{known}", name=repository, reference=target

@@ -113,7 +113,6 @@ class Statement:
         index = self.member(INDEX)
         if index is None or len(self.members) > MOST_MEMBERS:
             raise BundleInvalid(f"a bundle needs an {INDEX}, and has at most {MOST_MEMBERS} members")
-        since = None if self.since is None else _since_to_json(self.since)
         content = canonical_json(
             {
                 "_type": _STATEMENT_TYPE,
@@ -125,7 +124,7 @@ class Statement:
                     "serial": self.serial,
                     "created": machine_time(self.created),
                     "previous": self.previous and str(self.previous),
-                    "since": since,
+                    "since": self.since and _since_to_json(self.since),
                     "members": [_member_to_json(member) for member in self.members],
                     "notes": _notes_to_json(self.notes),
                 },
