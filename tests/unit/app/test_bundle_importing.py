@@ -290,6 +290,8 @@ class TestNames:
             (row,) = (await store.records.sync_runs.mirrored(here)).values()
             history = await store.records.sync_runs.history(here, Tag("1"), 10)
             assert not (await store.records.sync_runs.other_tags(here)).pushed
+            # Pull-through takes tags whose rule is gone. A bundle is no rule.
+            assert await store.records.tag_owners.brought_here() == []
         assert (row.rule, row.upstream, row.source, row.digest) == ("bundle:test", "test", DRIVER, DRIVER_2.digest)
         assert [(event.change, event.before, event.after) for event in history] == [
             (TagChange.MOVED, DRIVER_1.digest, DRIVER_2.digest),
