@@ -9,7 +9,11 @@ from functools import partial
 from prometheus_client.metrics_core import Metric
 
 from mirror.admission.admission_metrics import STANDING, standing_series
+from mirror.app.bundles.bundle_serving import ServedBundle
+from mirror.app.bundles.bundle_streams import stream_statuses
 from mirror.app.services import Services
+from mirror.bundle.stream_metrics import stream_gauges
+from mirror.bundle.stream_status import StreamStatus
 from mirror.runtime.clock import Clock
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
@@ -28,11 +32,13 @@ class ApiReports:
         services: services of the process.
         upstreams: open upstreams by name.
         clock: source of the current time.
+        bundle: bundle that is served instead of the store; None for the store.
     """
 
     services: Services
     upstreams: Mapping[str, UpstreamRegistry]
     clock: Clock
+    bundle: ServedBundle | None = None
 
     def for_listing(self, may_list: Callable[[], Awaitable[object]]) -> Mapping[str, Report]:
         """Return the reports for callers who may list repositories, by name.
@@ -45,15 +51,22 @@ class ApiReports:
         listed = partial(store.records.admissions.admissions, policy=self.services.policy_id)
         reports: dict[str, Report] = {
             "mirrors": self.mirrors,
+            "bundles": self.bundles,
             "upstreams": self.upstream_list,
             "admission": AdmissionReport(store.records.verdicts, listed).give,
-            "platform-tags": PlatformTagReport(platform_rules, store).give,
+            "platform-tags": PlatformTagReport(
+                platform_rules, store if self.bundle is None else self.bundle.reader
+            ).give,
         }
         return {name: guarded(report, may_list) for name, report in reports.items()}
 
     async def mirrors(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/mirrors``."""
         return {"mirrors": [state.to_json() for state in await self._states()]}
+
+    async def bundles(self) -> Mapping[str, object]:
+        """Return the report ``/api/v1/bundles``."""
+        return {"bundles": [status.to_json() for status in await self._streams()]}
 
     async def upstream_list(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/upstreams``. The counts under ``now`` are those of this process only."""
@@ -72,8 +85,9 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules and of plugin admissions."""
-        found = [metric(family, series) for family, series in rule_gauges(await self._states())]
+        """Return the metrics of mirror rules, of bundles and of plugin admissions."""
+        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams())]
+        found = [metric(family, series) for family, series in gauges]
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)
@@ -84,3 +98,9 @@ class ApiReports:
         rules = [section.rule() for section in self.services.settings.mirrors]
         runs = self.services.store.records.sync_runs
         return await rule_statuses(rules, runs, self.services.rule_locks.is_held, self.clock.now())
+
+    async def _streams(self) -> list[StreamStatus]:
+        settings = self.services.settings
+        if self.bundle is not None:
+            return [self.bundle.status(self.clock.now(), settings.bundles.limits())]
+        return await stream_statuses(settings, self.services.store, self.clock.now())

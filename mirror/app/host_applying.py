@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from mirror.authoring.plugin_content import require_plugin
@@ -22,11 +21,11 @@ from mirror.hosts.host_plan import HostPlan, PlannedPlugin, plan_plugin, plan_re
 from mirror.hosts.plugin_steps import PluginTarget
 from mirror.hosts.plugin_values import same_content
 from mirror.oci import Reference, Repository
-from mirror.oci.errors import ConfigurationFault, MirrorError, NotFound, UpstreamFault
+from mirror.oci.errors import MirrorError, NotFound, UpstreamFault
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.registry.config_reading import read_plugin_config
 from mirror.upstream.auth.credentials import Credentials
-from mirror.upstream.auth.login_files import FileLogin
+from mirror.upstream.auth.login_files import FileLogin, find_docker_login
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
@@ -55,7 +54,8 @@ class HostPlanner:
         self._environment = environment
         self._plain_http = plain_http
         self._over_http: set[str] = set()
-        self._logins: dict[str, Credentials | None] = {}
+        self._logins: dict[str, FileLogin | None] = {}
+        self._credentials: dict[str, Credentials | None] = {}
 
     async def plan(self, desired: Sequence[DesiredPlugin], *, without_rollback: bool = False) -> HostPlan:
         """Return the plan for the plugins of a file.
@@ -80,7 +80,7 @@ class HostPlanner:
     def login(self, remote: str) -> RegistryLogin | None:
         """Return the login of the user at the registry of a reference that was read; None if there is none."""
         host = _host_of(Reference.parse(remote))
-        found = self._logins.get(host)
+        found = self._credentials.get(host)
         if found is None or not found.password:
             return None
         return RegistryLogin(host, found.username, found.password)
@@ -167,14 +167,11 @@ class HostPlanner:
         ).require()
         return PluginRelease(remote, manifest.digest, PluginConfig.parse(content))
 
-    async def _find_login(self, host: str) -> Credentials | None:
+    async def _find_login(self, host: str) -> FileLogin | None:
         """Return the login that ``docker login`` wrote for a registry; None to ask anonymously."""
         if host not in self._logins:
-            file = Path(self._environment.get("DOCKER_CONFIG") or "~/.docker") / "config.json"
-            self._logins[host] = None
-            # Without the file, or without a login for this registry in it, docker asks anonymously too.
-            with suppress(ConfigurationFault):
-                self._logins[host] = await FileLogin.docker(file, host).current()
+            login = self._logins[host] = await find_docker_login(self._environment, host)
+            self._credentials[host] = None if login is None else await login.current()
         return self._logins[host]
 
 

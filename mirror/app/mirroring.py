@@ -58,7 +58,7 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
     configured = [section.rule() for section in settings.mirrors]
     rules = chosen(configured, names)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(_existing_store(settings))
+        store = await stack.enter_async_context(existing_store(settings))
         services = Services(settings, store, stack)
         # The same runner as in sync, with a destination that keeps nothing, so that the result is that of a run.
         sources = await services.upstreams(_sources(rules))
@@ -80,7 +80,7 @@ async def mirror_statuses(settings: Settings) -> list[RuleStatus]:
 
 
 @asynccontextmanager
-async def _existing_store(settings: Settings) -> AsyncIterator[Store]:
+async def existing_store(settings: Settings) -> AsyncIterator[Store]:
     """Open the store. Without a data folder, open an empty store in a temporary folder."""
     path = settings.storage.path.expanduser()
     if has_data_folder(path):

@@ -7,12 +7,13 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from mirror.app.bundles.bundle_opening import SignatureCheck, open_layout
 from mirror.app.services import open_services, open_store
 from mirror.authoring.derive import Renamed, derive
 from mirror.authoring.files.layout_file import LayoutFile
-from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
+from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.authoring.tag import Named, tag
 from mirror.authoring.unpack import Unpacked, unpack
 from mirror.filters.admission.admit import Admit
@@ -28,6 +29,7 @@ from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import Progress
 
 Result = TypeVar("Result")
+_UNCHECKED: Final = SignatureCheck()
 
 
 async def build_plugin(
@@ -59,10 +61,11 @@ async def unpack_plugin(
     progress: Progress,
     *,
     plain_http: bool = False,
+    check: SignatureCheck = _UNCHECKED,
 ) -> Unpacked:
     """Unpack a plugin into a folder from which it can be created again, see :func:`mirror.authoring.unpack.unpack`."""
     if isinstance(reference, LayoutReference):
-        async with LayoutReader.open(reference.file) as layout:
+        async with open_layout(reference.file, check) as layout:
             named = reference.reference
             return await unpack(layout, named.repository, named.target, folder, progress)
     if reference.host is not None:

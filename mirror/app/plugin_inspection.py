@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from mirror.app.bundles.bundle_opening import SignatureCheck, open_layout
 from mirror.app.services import Services, open_services
-from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
+from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.authoring.files.plugin_folder import read_plugin_folder
 from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.inspect import Inspection, inspect, provenance
@@ -25,10 +26,16 @@ from mirror.transfer.progress_reporting import Progress
 
 #: Maximum number of events shown from the history of a tag.
 _MOST_EVENTS = 20
+_UNCHECKED = SignatureCheck()
 
 
 async def inspect_reference(
-    settings: Settings, reference: Reference | LayoutReference, progress: Progress | None, *, plain_http: bool = False
+    settings: Settings,
+    reference: Reference | LayoutReference,
+    progress: Progress | None,
+    *,
+    plain_http: bool = False,
+    check: SignatureCheck = _UNCHECKED,
 ) -> Inspection:
     """Return the properties and known problems of the content that a reference names.
 
@@ -37,9 +44,10 @@ async def inspect_reference(
         reference: reference to a registry or an image layout file.
         progress: receiver of the bytes read of layers; None to leave layers unread.
         plain_http: see :func:`mirror.app.upstream_registries.open_anonymously`.
+        check: check of the signatures if the layout file is a bundle.
     """
     limits = settings.server.limits.of_layers()
-    async with _opened(settings, reference, plain_http=plain_http) as (reader, named, services):
+    async with _opened(settings, reference, check, plain_http=plain_http) as (reader, named, services):
         repository = named.repository
         # Records exist for content of the local store only.
         if services is None:
@@ -80,6 +88,7 @@ async def read_plugin(
     progress: Progress,
     *,
     plain_http: bool = False,
+    check: SignatureCheck = _UNCHECKED,
 ) -> PluginContent:
     """Return the whole content of a plugin from a registry, an image layout file or a folder.
 
@@ -88,6 +97,7 @@ async def read_plugin(
         source: reference to the plugin, or its folder.
         progress: receiver of the bytes read of layers.
         plain_http: see :func:`mirror.app.upstream_registries.open_anonymously`.
+        check: check of the signatures if the layout file is a bundle.
 
     Raises:
         ManifestInvalid: the content is not a plugin.
@@ -96,7 +106,7 @@ async def read_plugin(
     if isinstance(source, Path):
         return await read_plugin_folder(source)
     limits = settings.server.limits.of_layers()
-    async with _opened(settings, source, plain_http=plain_http) as (reader, named, services):
+    async with _opened(settings, source, check, plain_http=plain_http) as (reader, named, services):
         manifest = await reader.get_manifest(named.repository, named.target)
         require_plugin(manifest, str(source))
         readings = None if services is None else services.store.records.readings
@@ -108,7 +118,7 @@ async def read_plugin(
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, reference: Reference | LayoutReference, *, plain_http: bool
+    settings: Settings, reference: Reference | LayoutReference, check: SignatureCheck, *, plain_http: bool
 ) -> AsyncIterator[tuple[ReadLister, Reference, Services | None]]:
     """Open the place that a reference names.
 
@@ -116,7 +126,7 @@ async def _opened(
         The reader, the reference within the reader, and the services of the local store (None for other places).
     """
     if isinstance(reference, LayoutReference):
-        async with LayoutReader.open(reference.file) as layout:
+        async with open_layout(reference.file, check) as layout:
             yield layout, reference.reference, None
     elif reference.host is not None:
         from mirror.app.upstream_registries import open_anonymously

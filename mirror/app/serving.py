@@ -12,8 +12,10 @@ from typing import Final
 
 import structlog
 
+from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
 from mirror.app.services import open_store, require_data_folder
-from mirror.app.worker import Worker, allocate_shared_metrics, build_service, limits_of
+from mirror.app.serving_plan import limits_of
+from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.worker_processes import run_workers
@@ -30,18 +32,26 @@ _LOG = structlog.get_logger(__name__)
 _SWITCH_SECONDS: Final = 0.0005
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
     """Serve the registry until SIGTERM or SIGINT.
+
+    Args:
+        settings: settings of the server.
+        wanted: bundle to serve instead of the content of the data folder; None for the data folder.
 
     Returns:
         The exit code.
 
     Raises:
+        BundleFault: the bundle cannot be used.
         ConfigurationFault: the server cannot listen on the address.
         StorageFault: the store cannot be opened.
     """
     with ExitStack() as stack:
-        state = None
+        state = bundle = None
+        if wanted is not None:
+            bundle = asyncio.run(open_served(settings, wanted))
+            settings = stack.enter_context(settings_for_bundle(settings))
         if settings.server.read_only:
             path = settings.storage.path.expanduser()
             require_data_folder(path)
@@ -49,10 +59,10 @@ def serve(settings: Settings) -> int:
             state = stack.enter_context(private_state(path))
             # No upstream is asked and no rule runs: there is no place to keep what they bring.
             settings = settings.model_copy(update={"offline": True})
-        return _serve_with(settings, state)
+        return _serve_with(settings, state, bundle)
 
 
-def _serve_with(settings: Settings, state: Path | None) -> int:
+def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | None) -> int:
     address = settings.server.listen
     _allow_connections()
     # Listener and shared memory are created before workers are forked, so that all workers share them.
@@ -61,13 +71,13 @@ def _serve_with(settings: Settings, state: Path | None) -> int:
     shared_metrics = allocate_shared_metrics(settings)
     _spare_the_collector()
     if workers == 1:
-        _serve_here(settings, Worker(listener, shared_metrics, private_state=state))
+        _serve_here(settings, Worker(listener, shared_metrics, private_state=state, bundle=bundle))
         return 0
     # The parent opens the store once, so that an error is reported once and not by every worker again and again.
     asyncio.run(_open_and_close(settings, state))
     return run_workers(
         workers,
-        lambda place, parent: _serve_here(settings, Worker(listener, shared_metrics, place, parent, state)),
+        lambda place, parent: _serve_here(settings, Worker(listener, shared_metrics, place, parent, state, bundle)),
         listener.close,
     )
 
@@ -114,6 +124,9 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> No
 def _announce(settings: Settings, worker: Worker) -> None:
     for sentence in settings.advice():
         _LOG.warning("configuration should be changed", advice=sentence)
+    bundle = worker.bundle
+    for sentence in () if bundle is None else bundle.warnings:
+        _LOG.warning("bundle should be looked at", advice=sentence)
     port = worker.listener.getsockname()[1]
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections, wanted = limits_of(settings).connections, settings.server.limits.connections
@@ -133,4 +146,5 @@ def _announce(settings: Settings, worker: Worker) -> None:
         connections=connections,
         anonymous=sorted(action.value for action in settings.server.anonymous_actions),
         **({} if worker.private_state is None else {"read_only_copy_of_catalog": str(worker.private_state)}),
+        **({} if bundle is None else bundle.shown()),
     )

@@ -41,37 +41,42 @@ async def open_upstream(settings: Settings, name: str) -> AsyncIterator[Upstream
 
 
 @asynccontextmanager
-async def open_remote(settings: Settings, host: str, *, plain_http: bool = False) -> AsyncIterator[UpstreamRegistry]:
+async def open_remote(
+    settings: Settings, host: str, *, plain_http: bool = False, login: LoginSource | None = None
+) -> AsyncIterator[UpstreamRegistry]:
     """Open another registry for reading and writing.
 
-    The registry uses the settings of the upstream with the same host. Without such an upstream it is opened
-    anonymously.
+    The registry uses the settings of the upstream with the same host, if there is one.
 
     Args:
         settings: upstreams under ``upstreams``.
         host: ``HOST[:PORT]``.
         plain_http: see :func:`open_anonymously`.
+        login: login at a host that is no upstream; None for no login.
     """
     # The host of a configured upstream gets the credentials, limits and TLS settings of its section.
     names = [name for name, section in settings.upstreams.items() if RegistryUrl.parse(section.url).is_at(host)]
-    opened = open_upstream(settings, names[0]) if names else open_anonymously(host, plain_http=plain_http)
+    opened = open_upstream(settings, names[0]) if names else open_anonymously(host, plain_http=plain_http, login=login)
     async with opened as registry:
         yield registry
 
 
 @asynccontextmanager
-async def open_anonymously(host: str, *, plain_http: bool = False) -> AsyncIterator[UpstreamRegistry]:
-    """Open the registry at a host without a login.
+async def open_anonymously(
+    host: str, *, plain_http: bool = False, login: LoginSource | None = None
+) -> AsyncIterator[UpstreamRegistry]:
+    """Open the registry at a host, without a login unless one is given.
 
     Args:
         host: ``HOST[:PORT]``.
         plain_http: True to use ``http://``. Loopback hosts always use ``http://``, as with engines.
+        login: the login.
     """
     # HostPort needs a port. An IPv6 address holds colons itself, so only text after its bracket is looked at.
     plain = plain_http or HostPort.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
     url = f"{'http' if plain else 'https'}://{host}"
     async with registry_class(url).open(
-        name=host, url=url, plain_http=plain, proxies=Proxies(environment=os.environ)
+        name=host, url=url, plain_http=plain, login=login, proxies=Proxies(environment=os.environ)
     ) as registry:
         yield registry
 

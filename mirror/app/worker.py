@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,9 +21,11 @@ from mirror.admission.admission_metrics import DECISIONS, decision_counter
 from mirror.app import metrics
 from mirror.app.access_control import anonymous_rights, authenticating, forwarded_headers, operators
 from mirror.app.api_reports import ApiReports
+from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.mirroring import sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
+from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
 from mirror.filters.engine_gate import EngineViews
@@ -47,12 +48,10 @@ from mirror.server.api.health import Check
 from mirror.server.api.host_report import HostReport
 from mirror.server.api.request_metrics import RequestMetrics
 from mirror.server.http.activity import Activity
-from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import Application, build
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
-from mirror.sync.rule import MirrorRule
 from mirror.sync.scheduler import RuleScheduler
 from mirror.sync.sync_metrics import SyncMetrics
 from mirror.sync.sync_metrics import families as rule_families
@@ -65,8 +64,6 @@ from mirror.wire.pagination import PageRequest
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _EXPIRY_PERIOD_SECONDS: Final = 600.0
-#: Connections to upstreams get at most this part of the file descriptors.
-_UPSTREAM_SHARE: Final = 8
 # Listing no repositories is the cheapest request that needs the right to list them.
 _NO_NAMES: Final = PageRequest(limit=0)
 
@@ -84,6 +81,7 @@ class Worker:
         place: number of the process among all workers, from 0.
         parent: file descriptor that becomes readable when the parent process ends; None without a parent.
         private_state: folder of :func:`mirror.store.private_state.private_state` for a read-only server; else None.
+        bundle: bundle that is served instead of the store; else None.
     """
 
     listener: socket.socket
@@ -91,6 +89,7 @@ class Worker:
     place: int = 0
     parent: int | None = None
     private_state: Path | None = None
+    bundle: ServedBundle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +127,13 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         )
         store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
         outcomes = PullMetrics(slot, settings.upstreams)
-        pulled = await stack.enter_async_context(pulling_through(settings, store, upstreams, outcomes, _CLOCK))
+        bundle = worker.bundle
+        pulling = pulling_through(settings, store, upstreams, outcomes, _CLOCK)
+        content = await stack.enter_async_context(pulling) if bundle is None else bundle.registry
         # Admit wraps pull-through for pushes, and the store for mirror rules. Withhold wraps only the registry that is
         # served, because mirror rules must see the plugins that they hold, admitted or not (ADR 16).
-        served = services.withheld(services.checked(pulled))
-        pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
+        served = services.withheld(content if bundle else services.checked(content))
+        pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if asks_for_pulls(settings) else None
         is_read_only = settings.server.read_only
 
         def seen_by(rights: Rights) -> Registry:
@@ -145,7 +146,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, slot))
         limits = limits_of(settings)
         activity = Activity.within(limits)
-        reports = ApiReports(services, upstreams, _CLOCK)
+        reports = ApiReports(services, upstreams, _CLOCK, bundle)
         watch = metrics.Metrics(
             worker.shared_metrics,
             slot,
@@ -160,7 +161,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             registry,
             limits=limits,
             activity=activity,
-            readiness=_readiness(store, is_read_only=is_read_only),
+            readiness=_readiness(store, bundle, is_read_only=is_read_only),
             is_read_only=is_read_only,
             requests=RequestMetrics(slot),
             authentication=authentication,
@@ -185,9 +186,11 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
 
 
-def _readiness(store: Store, *, is_read_only: bool) -> dict[str, Check]:
+def _readiness(store: Store, bundle: ServedBundle | None, *, is_read_only: bool) -> dict[str, Check]:
     """Return the checks of ``/readyz``."""
     monitoring = store.monitoring
+    if bundle is not None:
+        return {"bundle": bundle.probe, "catalog": monitoring.probe_catalog}
     if is_read_only:
         return {"store": monitoring.probe_reading, "catalog": monitoring.probe_catalog}
     return {
@@ -249,36 +252,6 @@ def allocate_shared_metrics(settings: Settings) -> SharedMetrics:
         *UpstreamMetrics(opened_upstreams(settings), workers).families,
     )
     return SharedMetrics(families, workers)
-
-
-def scheduled_rules(settings: Settings) -> list[MirrorRule]:
-    """Return the rules with a schedule, without rules of offline upstreams, which could only fail."""
-    rules = [section.rule() for section in settings.mirrors]
-    offline = {name for name, section in settings.upstreams.items() if settings.offline or section.offline}
-    return [rule for rule in rules if rule.schedule is not None and rule.source not in offline]
-
-
-def opened_upstreams(settings: Settings) -> list[str]:
-    """Return the names of the upstreams that a worker may have to ask."""
-    return sorted(
-        {rule.source for rule in scheduled_rules(settings)} | {section.upstream for section in settings.proxy}
-    )
-
-
-def limits_of(settings: Settings) -> ServerLimits:
-    """Return the limits that the server sets for its clients, as far as the limit of open files allows them."""
-    limits = ServerLimits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors == resource.RLIM_INFINITY:
-        return limits
-    asked = sum(settings.upstreams[name].limits.connections for name in opened_upstreams(settings))
-    return limits.within(descriptors - min(asked, descriptors // _UPSTREAM_SHARE))
-
-
-def _asks_for_pulls(settings: Settings) -> bool:
-    # Times of pulls are recorded only if the retention of some rule depends on them.
-    rules = [section.rule() for section in settings.mirrors]
-    return any(rule.retention is not None and rule.retention.pulled_within is not None for rule in rules)
 
 
 async def _expire_uploads(settings: Settings, store: Store) -> None:

@@ -26,12 +26,6 @@ from mirror.records.sync_runs import TagEvent
 from mirror.registry.port import ReadLister
 from mirror.transfer.progress_reporting import Progress
 
-_KINDS = {
-    media_types.DOCKER_PLUGIN_CONFIG: "plugin",
-    media_types.DOCKER_IMAGE_CONFIG: "image",
-    media_types.OCI_IMAGE_CONFIG: "image",
-}
-
 _NO_PLATFORMS = HeldPlatforms()
 
 #: Returns the findings that were recorded when a manifest was stored, or None if it was not checked.
@@ -97,7 +91,7 @@ class Inspection:
 
 def kind_of(manifest: Manifest) -> str:
     """Return ``plugin``, ``image``, ``artifact`` or ``index`` from the media type of the config."""
-    return "index" if manifest.config is None else _KINDS.get(manifest.config.media_type, "artifact")
+    return media_types.kind_of_content(None if manifest.config is None else manifest.config.media_type)
 
 
 async def inspect(

@@ -18,8 +18,8 @@ PlainHttpOption = Annotated[
 
 #: The backslash escapes a bracket: rich would read ``[@DIGEST]`` as markup and drop it.
 SOURCE_HELP = (
-    "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], FILE.tar:NAME:TAG in an OCI layout, a folder for 'docker plugin create', "
-    "or its config.json or config.template."
+    "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], FILE.tar:NAME:TAG in a bundle or OCI layout, a folder for "
+    "'docker plugin create', or its config.json or config.template."
 )
 
 

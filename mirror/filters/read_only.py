@@ -15,8 +15,8 @@ from mirror.registry.upload import Upload
 def refuse_change(*_args: object, **_kwargs: object) -> NoReturn:
     """Raise the error for a change of any kind."""
     raise Unsupported(
-        "this registry is read-only (serve --read-only or server.read_only); fix: make the change at the registry that "
-        "this one is a copy of",
+        "this registry is read-only (serve --read-only or --bundle, or server.read_only); fix: make the change at the "
+        "registry that this one is a copy of",
         allowed="GET, HEAD",
     )
 

@@ -27,6 +27,12 @@ INDEXES: Final = frozenset({DOCKER_MANIFEST_LIST, OCI_INDEX})
 MANIFESTS: Final = (DOCKER_MANIFEST, OCI_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX)
 #: Layer types of a plugin that engines since 20.10 unpack. Engines silently skip layers of any other type.
 PLUGIN_LAYERS: Final = frozenset({DOCKER_LAYER_GZIP, DOCKER_LAYER, OCI_LAYER_GZIP, OCI_LAYER})
+_KINDS: Final = {DOCKER_PLUGIN_CONFIG: "plugin", DOCKER_IMAGE_CONFIG: "image", OCI_IMAGE_CONFIG: "image"}
+
+
+def kind_of_content(config: str | None) -> str:
+    """Return ``plugin``, ``image``, ``artifact`` or ``index`` for the media type of a config; None for an index."""
+    return "index" if config is None else _KINDS.get(config, "artifact")
 
 
 def essence(content_type: str) -> str:

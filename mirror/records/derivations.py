@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mirror.oci import Digest
+from mirror.oci.timestamps import machine_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,39 @@ class Derivation:
     made_at: datetime
     changes: Mapping[str, Any]
     changed: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the derivation as plain values."""
+        return {
+            "source": self.source,
+            "original": str(self.original),
+            "made_by": self.made_by,
+            "made_at": machine_time(self.made_at),
+            "changes": dict(self.changes),
+            "changed": list(self.changed),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Derivation:
+        """Return the derivation in plain values of :meth:`to_json`.
+
+        Raises:
+            ValueError: a value is missing, or has another type.
+            DigestInvalid: the digest is malformed.
+        """
+        match value:
+            case {
+                "source": str(source),
+                "original": str(original),
+                "made_by": str(made_by),
+                "made_at": str(made_at),
+                "changes": dict(changes),
+                "changed": list(changed),
+            }:
+                moment = datetime.fromisoformat(made_at)
+                if moment.tzinfo is not None:
+                    return cls(source, Digest.parse(original), made_by, moment, changes, tuple(map(str, changed)))
+        raise ValueError("a derivation lacks a value, or its time has no zone")
 
 
 class Derivations(Protocol):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import IO, Generic, Protocol, TypeVar, runtime_checkable
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci.errors import MirrorError
 from mirror.registry.upload import Upload
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
@@ -71,6 +72,10 @@ class Unverified(Protocol):
 
     def unverified(self) -> AsyncIterator[bytes]:
         """Iterate over the span without verification. The caller must verify the whole blob."""
+        ...
+
+    async def wrong_content(self) -> MirrorError:
+        """Return the error for a whole blob whose digest the caller found wrong. Its class names the party at fault."""
         ...
 
 

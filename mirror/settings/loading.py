@@ -26,19 +26,21 @@ _OTHER_KIND: Final = {
 }
 
 
-def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+def load(
+    path: Path | None = None, flags: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Settings:
     """Return the effective settings.
 
     Args:
         path: a YAML file, or None for no file.
         flags: nested values that override the file and the environment, such as
             ``{"server": {"listen": "127.0.0.1:0"}}``.
+        defaults: nested values that the file and the environment override.
 
     Raises:
         ConfigurationFault: the file cannot be read, or values are invalid. The message has one line for each mistake.
     """
-    read = {} if path is None else _read(path)
-
+    read = _over(defaults or {}, {} if path is None else _read(path))
     from_environment = _from_environment()
     where = str(path) if path else "configuration"
     try:

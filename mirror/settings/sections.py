@@ -13,6 +13,7 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings.access_settings import AccessSettings, check_anonymous, parse_actions
 from mirror.settings.admission_settings import AdmissionSettings
+from mirror.settings.bundle_settings import BundleSettings
 from mirror.settings.listen_address import HostPort
 from mirror.settings.mirror_settings import MirrorSettings
 from mirror.settings.platform_tag_settings import PlatformTagSettings
@@ -258,6 +259,7 @@ class Settings(Section):
         description="tags that give each engine the plugin for its platform; the first rule that covers a tag decides",
     )
     admission: AdmissionSettings = AdmissionSettings()
+    bundles: BundleSettings = BundleSettings()
 
     @model_validator(mode="after")
     def _rules_make_sense(self) -> Self:

@@ -14,7 +14,8 @@ from functools import partial
 from mirror.oci import Descriptor, Digest, Tag
 from mirror.oci.errors import BlobUnknown, ClientFault, DigestInvalid, MirrorError, UpstreamFault, UpstreamProtocolError
 from mirror.records.absent_content import AbsentContent
-from mirror.registry.port import Blob
+from mirror.registry.port import Blob, Unverified
+from mirror.registry.streams import closing_stream
 from mirror.registry.upload import Upload
 from mirror.transfer.blob_locks import BlobLocks, map_concurrently
 from mirror.transfer.copy_plan import CopyPlan, plan
@@ -126,6 +127,18 @@ async def copy_graph(
     return Copied(root.descriptor, moved_bytes, absent)
 
 
+async def copy_blob(
+    origin: CopySource, destination: CopyDestination, blob: Descriptor, progress: Progress, locks: BlobLocks
+) -> int:
+    """Copy one blob, or mount the blob if the destination holds it elsewhere. Returns the bytes read from the source.
+
+    Arguments, errors and cancellation are those of :func:`copy_graph`.
+    """
+    opener = partial(origin.registry.open_blob, origin.repository, blob.digest, size_bytes=blob.size_bytes)
+    async with locks.hold(blob.digest):
+        return await _move(_BlobCopy(origin, destination, blob, opener, progress), locks.partials)
+
+
 async def _put_manifests(
     destination: CopyDestination,
     planned: CopyPlan,
@@ -197,7 +210,7 @@ async def _move_with_lease(copy: _BlobCopy, partials: PartialStore) -> int:
                 return 0
             resumed = upload.offset > 0
             try:
-                return await _complete(copy, upload)
+                return await _complete(copy, upload, verifies=True)
             except DigestInvalid:
                 # The bytes left by an earlier download may have been wrong. They are dropped by now, so a second
                 # attempt reads the whole blob.
@@ -222,27 +235,37 @@ async def _mount(copy: _BlobCopy) -> bool:
     return True
 
 
-async def _complete(copy: _BlobCopy, upload: Upload) -> int:
-    """Append the missing bytes to an upload and commit the upload. Returns the number of bytes read from the source."""
+async def _complete(copy: _BlobCopy, upload: Upload, *, verifies: bool = False) -> int:
+    """Append the missing bytes to an upload and commit the upload. Returns the number of bytes read from the source.
+
+    If the upload is known to verify at its commit, the source need not. Other uploads may be those of any server.
+    """
     resumed_at, blob = upload.offset, copy.blob
+    unverified: Unverified | None = None
+
+    async def remaining() -> AsyncIterator[bytes]:
+        # Opened at the first read, so an upload that cannot continue fails before anything is requested.
+        nonlocal unverified
+        async with copy.open(RangeRequest(resumed_at, None) if resumed_at else None) as content:
+            _check_size(blob, content.size_bytes)
+            if verifies and isinstance(content, Unverified):
+                unverified = content
+            chunks = aiter(content) if unverified is None else unverified.unverified()
+            async with closing_stream(chunks):
+                async for chunk in chunks:
+                    copy.progress.advance(len(chunk))
+                    yield chunk
+
     copy.progress.advance(resumed_at)
     if resumed_at < blob.size_bytes:
-        await upload.append(_remaining_content(copy, resumed_at), size_bytes=blob.size_bytes - resumed_at)
-    await upload.commit(blob.digest)
+        await upload.append(remaining(), size_bytes=blob.size_bytes - resumed_at)
+    try:
+        await upload.commit(blob.digest)
+    except DigestInvalid as error:
+        if unverified is None or resumed_at:  # earlier bytes may be the wrong ones
+            raise
+        raise await unverified.wrong_content() from error
     return max(blob.size_bytes - resumed_at, 0)
-
-
-async def _remaining_content(copy: _BlobCopy, resumed_at: int) -> AsyncIterator[bytes]:
-    """Read a blob from an offset on.
-
-    The blob is opened at the first read, so an upload that cannot continue fails before anything is requested.
-    """
-    part = RangeRequest(resumed_at, None) if resumed_at else None
-    async with copy.open(part) as content:
-        _check_size(copy.blob, content.size_bytes)
-        async for chunk in content:
-            copy.progress.advance(len(chunk))
-            yield chunk
 
 
 def _check_size(blob: Descriptor, size_bytes: int) -> None:

@@ -55,6 +55,9 @@ class UpstreamBlob:
         """Iterate the chunks as they arrive, for a caller that verifies the digest itself."""
         return self._received()
 
+    async def wrong_content(self) -> errors.MirrorError:
+        return self._protocol_error(f"content of {self._digest} has another digest", digest=self._digest)
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         # A digest covers the whole blob, so a part cannot be verified.
         if self.span == Span(0, self.size_bytes):

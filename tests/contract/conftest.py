@@ -14,11 +14,17 @@ from mirror.store.registry import Store
 from mirror.upstream.registry import UpstreamRegistry
 from tests.support.builders import RECEIVING
 from tests.support.pull_through import pulling
+from tests.support.rebundled import RebundledRegistry
 
 
 @asynccontextmanager
 async def records(_folder: Path) -> AsyncIterator[Registry]:
     yield MemoryRegistry()
+
+
+@asynccontextmanager
+async def bundle(folder: Path) -> AsyncIterator[Registry]:
+    yield RebundledRegistry(folder)
 
 
 @asynccontextmanager
@@ -48,6 +54,7 @@ async def pull_through(folder: Path) -> AsyncIterator[Registry]:
 
 
 REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] = {
+    "bundle": bundle,
     "memory": records,
     "pull-through": pull_through,
     "store": store,

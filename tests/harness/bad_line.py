@@ -4,7 +4,6 @@ Needs root, `ip` and `iptables`. `tc netem` could simulate more faults, but many
 `statistic` is available more often.
 """
 
-import ctypes
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,10 +12,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from tests.harness.command import SYSTEM_PATH, CommandFailedError, run
+from tests.harness.no_network import no_network
 
 Given = TypeVar("Given")
-
-_CLONE_NEWNET = 0x40000000
 
 
 def missing() -> str | None:
@@ -36,14 +34,10 @@ def in_own_network(work: Callable[[], Given]) -> Given:
     """
 
     def apart() -> Given:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(_CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "unshare")
-        run(["ip", "link", "set", "lo", "up"])
-        return work()
+        with no_network():
+            return work()
 
-    # unshare() affects only the calling thread, so a dedicated thread keeps the test process in its own network. The
-    # kernel removes the namespace when the thread and the last process in it have ended.
+    # A dedicated thread, so that the test keeps its own network.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(apart).result()
 

@@ -34,6 +34,7 @@ class Mirror(Server):
         sections: Configuration by section, as in the configuration file. Anonymous clients may pull, push and delete
             unless `server` says otherwise.
         wrapper: Command that starts the server, such as strace with its arguments.
+        arguments: Further arguments of `plugin-mirror serve`.
     """
 
     kind = "mirror"
@@ -45,12 +46,14 @@ class Mirror(Server):
         data: Path | None = None,
         sections: Mapping[str, Any] | None = None,
         wrapper: Sequence[str] = (),
+        arguments: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._workers = workers
         self._data = data
         self._sections = dict(sections or {})
         self._wrapper = list(wrapper)
+        self._arguments = list(arguments)
 
     @property
     def data(self) -> Path:
@@ -74,7 +77,7 @@ class Mirror(Server):
         sections = {"storage": {"path": str(self.data)}} | self._sections | {"server": server}
         self.config.write_text(json.dumps(sections, indent=2))  # the server reads YAML, and JSON is valid YAML
         return Service(
-            [*self._wrapper, PROGRAM, "serve", "--config", str(self.config)],
+            [*self._wrapper, PROGRAM, "serve", "--config", str(self.config), *self._arguments],
             log=self.folder / "mirror.log",
             ready=http_answers(f"{self.url}/readyz"),
             environment=os.environ | {"PYTHONUNBUFFERED": "1"},  # tests read the log while the server runs

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.member import INDEX, STATEMENT, Member
-from mirror.bundle.format.member_header import END, member_header, padding
+from mirror.bundle.format.member_header import BLOCK_BYTES, END, header_size_bytes, member_header, padding
 from mirror.bundle.format.statement import Statement
 from mirror.oci import Digest
 
@@ -23,17 +23,20 @@ class PlacedMember:
     Attributes:
         member: the member.
         start_bytes: offset of its header.
-        header: bytes of the header.
     """
 
     member: Member
     start_bytes: int
-    header: bytes
+
+    @property
+    def header(self) -> bytes:
+        """Bytes of the header. Computed on demand: 200 000 of them would fill 100 MB."""
+        return member_header(self.member.path, self.member.size_bytes)
 
     @property
     def content_bytes(self) -> int:
         """Offset of the content."""
-        return self.start_bytes + len(self.header)
+        return self.start_bytes + header_size_bytes(self.member.path, self.member.size_bytes)
 
     @property
     def padding(self) -> bytes:
@@ -43,7 +46,7 @@ class PlacedMember:
     @property
     def end_bytes(self) -> int:
         """Offset of the end, after the padding."""
-        return self.content_bytes + self.member.size_bytes + len(self.padding)
+        return self.content_bytes + self.member.size_bytes + -self.member.size_bytes % BLOCK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,6 @@ def _with_statement(members: Iterable[Member], statement: Member) -> Iterator[Me
 def _placed(members: Iterable[Member]) -> Iterator[PlacedMember]:
     start = 0
     for member in members:
-        placed = PlacedMember(member, start, member_header(member.path, member.size_bytes))
+        placed = PlacedMember(member, start)
         yield placed
         start = placed.end_bytes

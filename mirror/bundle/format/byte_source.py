@@ -41,6 +41,19 @@ class ByteSource(Protocol):
         """
         ...
 
+    def missing(self, start_bytes: int, size_bytes: int) -> tuple[str, ...]:
+        """Return the missing parts with bytes of a range, each as text for messages. Empty if all bytes are here."""
+        ...
+
+    async def damage(self, start_bytes: int, size_bytes: int) -> str:
+        """Return the place of damaged bytes, as text for messages. Parts are read and compared with their table.
+
+        Args:
+            start_bytes: offset of the content whose digest is wrong.
+            size_bytes: size of the content.
+        """
+        ...
+
 
 class FileSource:
     """A bundle in one file. Implements :class:`ByteSource`. Created by :meth:`open`.
@@ -74,13 +87,47 @@ class FileSource:
 
     async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
         # Each reader has a position of its own.
+        position = start_bytes
         try:
             async with aiofiles.open(self._path, "rb") as file:
                 await file.seek(start_bytes)
                 async for chunk in _read(file, size_bytes, self.name):
                     yield chunk
+                    position += len(chunk)
         except OSError as error:
-            raise StorageFault(f"{self.name} cannot be read: {error.strerror}") from error
+            raise StorageFault(f"{self.name} cannot be read at byte {position}: {error.strerror}") from error
+
+    def missing(self, start_bytes: int, size_bytes: int) -> tuple[str, ...]:
+        return ()
+
+    async def damage(self, start_bytes: int, size_bytes: int) -> str:
+        return f"bytes {start_bytes} to {start_bytes + size_bytes - 1} of {self.name} are damaged; fix: copy it again"
+
+
+class BytesSource:
+    """Bytes in memory. Implements :class:`ByteSource`.
+
+    Attributes:
+        name: name in messages.
+        size_bytes: number of bytes.
+    """
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name = name
+        self.size_bytes = len(content)
+        self._content = content
+
+    async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
+        if start_bytes + size_bytes > self.size_bytes:
+            missing = start_bytes + size_bytes - self.size_bytes
+            raise BundleInvalid(f"{self.name} ends {missing} bytes too early", missing_bytes=missing)
+        yield self._content[start_bytes : start_bytes + size_bytes]
+
+    def missing(self, start_bytes: int, size_bytes: int) -> tuple[str, ...]:
+        return ()
+
+    async def damage(self, start_bytes: int, size_bytes: int) -> str:
+        return f"bytes {start_bytes} to {start_bytes + size_bytes - 1} are damaged"
 
 
 async def read_range(source: ByteSource, start_bytes: int, size_bytes: int) -> bytes:

@@ -32,6 +32,11 @@ def member_header(path: str, size_bytes: int) -> bytes:
     return pax + _block(path[:_NAME_BYTES], size_bytes, b"0")
 
 
+def header_size_bytes(path: str, size_bytes: int) -> int:
+    """Return the size of :func:`member_header`: one block, or three with a pax record."""
+    return BLOCK_BYTES if len(path) <= _NAME_BYTES and size_bytes < _LARGE_BYTES else 3 * BLOCK_BYTES
+
+
 def padding(size_bytes: int) -> bytes:
     """Return the zeros that follow the content of a member."""
     return bytes(-size_bytes % BLOCK_BYTES)

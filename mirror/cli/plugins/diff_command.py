@@ -9,6 +9,7 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
+from mirror.cli.bundles.bundle_options import PublicKeysOption, signature_check
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import heading
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
@@ -34,6 +35,7 @@ def run(
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
+    public_keys: PublicKeysOption = None,
     upgrade: Annotated[
         bool, typer.Option("--upgrade", help="Also print the commands that upgrade a host, and what they do not apply.")
     ] = False,
@@ -54,11 +56,12 @@ def run(
     settings = settings_of(config, data)
     local_name = None if alias is None else _alias(alias, upgrade=upgrade)
     sources = parse_source(earlier), parse_source(later)
+    check = signature_check(public_keys, *sources)
     names = names_of(settings, sources, local_name) if upgrade else None
     contents: list[PluginContent] = []
     for source in sources:
         with TagBars(MESSAGES) as bars:
-            work = read_plugin(settings, source, bars.begin(str(source)), plain_http=plain_http)
+            work = read_plugin(settings, source, bars.begin(str(source)), plain_http=plain_http, check=check)
             contents.append(run_to_the_end(work))
     configs = _configs(*contents)
     found = _compared(configs, contents)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,6 +13,7 @@ from mirror.authoring.inspect import Inspection
 from mirror.authoring.installing.install_lines import InstallLine, install_lines
 from mirror.authoring.signatures import SignatureSummary
 from mirror.cli.async_command import run_to_the_end
+from mirror.cli.bundles.bundle_options import PublicKeysOption, signature_check
 from mirror.cli.install_output import FORMAT_NOTES, InstallFormat, install_text, lines_as_json, print_lines
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import facts_of, heading, print_facts, print_findings, print_view, view_as_json
@@ -31,6 +32,9 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import SilentProgress
 
+if TYPE_CHECKING:
+    from mirror.app.bundles.bundle_opening import SignatureCheck
+
 #: Most signatures and other referrers shown one by one. More are summarised.
 _MOST_SIGNATURES: Final = 8
 _MOST_NEWEST: Final = 3
@@ -43,6 +47,7 @@ def run(
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
+    public_keys: PublicKeysOption = None,
     quick: Annotated[
         bool,
         typer.Option("--quick", help="Do not read the layers. The output says nothing about the programs in them."),
@@ -59,6 +64,7 @@ def run(
     """Show a plugin: platform, privileges, settings, engines, and the command that installs it on a Docker host."""
     parsed = parse_source(source)
     settings = settings_of(config, data)
+    check = signature_check(public_keys, parsed)
     if form is not None:
         if json:
             raise ConfigurationFault("--as and --json are two formats; fix: give one of them")
@@ -68,7 +74,7 @@ def run(
     elif isinstance(parsed, Path):
         _show_folder(settings, parsed, json=json)
     else:
-        _show_reference(settings, parsed, plain_http=plain_http, quick=quick, json=json)
+        _show_reference(settings, parsed, check, plain_http=plain_http, quick=quick, json=json)
 
 
 def _show_folder(settings: Settings, path: Path, *, json: bool) -> None:
@@ -95,14 +101,20 @@ def _show_install(settings: Settings, reference: Reference, form: InstallFormat,
 
 
 def _show_reference(
-    settings: Settings, reference: Reference | LayoutReference, *, plain_http: bool, quick: bool, json: bool
+    settings: Settings,
+    reference: Reference | LayoutReference,
+    check: SignatureCheck,
+    *,
+    plain_http: bool,
+    quick: bool,
+    json: bool,
 ) -> None:
     from mirror.app.plugin_inspection import advertised_host, inspect_reference
 
     # Without progress the layers are not read.
     with TagBars(MESSAGES) as bars:
         progress = None if quick else bars.begin(str(reference))
-        found = run_to_the_end(inspect_reference(settings, reference, progress, plain_http=plain_http))
+        found = run_to_the_end(inspect_reference(settings, reference, progress, plain_http=plain_http, check=check))
     lines: tuple[InstallLine, ...] = ()
     if isinstance(reference, Reference):  # no engine can install from a layout file
         lines = install_lines(found, reference.host or advertised_host(settings))

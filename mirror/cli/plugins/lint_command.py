@@ -9,6 +9,7 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
+from mirror.cli.bundles.bundle_options import PublicKeysOption, signature_check
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import print_findings
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, name_of, parse_source, tag_of
@@ -25,6 +26,7 @@ def run(
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
+    public_keys: PublicKeysOption = None,
     platform: Annotated[
         str | None,
         typer.Option(
@@ -43,8 +45,9 @@ def run(
     parsed = parse_source(source)
     hosts = None if platform is None else Platform.parse(platform)
     settings = settings_of(config, data)
+    check = signature_check(public_keys, parsed)
     with TagBars(MESSAGES) as bars:
-        work = read_plugin(settings, parsed, bars.begin(str(parsed)), plain_http=plain_http)
+        work = read_plugin(settings, parsed, bars.begin(str(parsed)), plain_http=plain_http, check=check)
         found = view_plugin(run_to_the_end(work), tag_of(parsed), hosts, name=name_of(parsed))
     if json:
         print_json(

@@ -10,13 +10,14 @@ import typer
 
 from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.cli.async_command import run_to_the_end
+from mirror.cli.bundles.bundle_options import PublicKeysOption, signature_check
 from mirror.cli.byte_bar import ByteBar
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.oci import Reference
 
-_HELP = "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], or FILE.tar:NAME:TAG in an OCI layout."
+_HELP = "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], or FILE.tar:NAME:TAG in a bundle or OCI layout."
 
 
 def run(
@@ -26,6 +27,7 @@ def run(
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
+    public_keys: PublicKeysOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write a plugin as a folder for 'docker plugin create'.
@@ -39,8 +41,9 @@ def run(
     parsed = LayoutReference.parse(reference) or Reference.parse(reference)
     named = parsed.reference if isinstance(parsed, LayoutReference) else parsed
     settings = settings_of(config, data)
+    check = signature_check(public_keys, parsed)
     with ByteBar(MESSAGES, f"unpacking {parsed}") as bar:
-        unpacked = run_to_the_end(unpack_plugin(settings, parsed, folder, bar, plain_http=plain_http))
+        unpacked = run_to_the_end(unpack_plugin(settings, parsed, folder, bar, plain_http=plain_http, check=check))
     for note in unpacked.notes:
         MESSAGES.out(f"note: {note}", highlight=False)
     manifest = unpacked.manifest

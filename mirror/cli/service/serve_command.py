@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mirror.cli.bundles.bundle_options import FoldersOption, PublicKeysOption, UnsignedOption
 from mirror.cli.options import ConfigOption, DataOption, flags
+from mirror.oci.errors import ConfigurationFault
 from mirror.settings import load
 
 
@@ -31,6 +34,20 @@ def run(
             "--read-only", help="Change nothing: for a snapshot, a read-only mount or a folder of another user."
         ),
     ] = False,
+    *,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE", help="Serve the content of a bundle, read-only, without an import."),
+    ] = None,
+    key: PublicKeysOption = None,
+    unsigned: UnsignedOption = False,
+    parts: FoldersOption = None,
+    allow_rollback: Annotated[
+        int | None,
+        typer.Option(
+            "--allow-rollback", metavar="SERIAL", help="Serve this bundle although the data folder knows a later one."
+        ),
+    ] = None,
 ) -> None:
     """Run the registry until SIGTERM or SIGINT stops it.
 
@@ -38,11 +55,24 @@ def run(
     data in ./data, and lets everybody on this machine pull and push. To listen on
     an address that other hosts can reach, the configuration must say what
     anonymous callers may do (server.anonymous).
+
+    With --bundle, all content comes from the bundle, and everybody may pull unless
+    the configuration says otherwise. No data folder is needed. If there is one,
+    its trusted keys, users and decisions about plugins apply.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
+    from mirror.app.bundles.bundle_serving import BundleToServe
     from mirror.app.serving import serve
 
+    of_bundle = {"--key": key, "--unsigned": unsigned, "--parts": parts, "--allow-rollback": allow_rollback}
+    if bundle is None and (alone := next((option for option, value in of_bundle.items() if value), None)):
+        raise ConfigurationFault(f"{alone} is about a bundle; fix: name the bundle with --bundle FILE")
     # A flag that is not given is None, so that it does not override the file or the environment.
     only_reads = True if read_only else None
     given = flags(server__listen=listen, storage__path=data, server__workers=workers, server__read_only=only_reads)
-    raise typer.Exit(serve(load(config, given)))
+    if bundle is None:
+        raise typer.Exit(serve(load(config, given)))
+    # Nobody can push to a bundle, so there is nothing to say about it (ADR 5).
+    settings = load(config, given, defaults={"server": {"anonymous": ["pull"]}})
+    wanted = BundleToServe(bundle, parts or (), key or (), unsigned=unsigned, allow_rollback=allow_rollback)
+    raise typer.Exit(serve(settings, wanted))

@@ -1,4 +1,4 @@
-"""``plugin-mirror status``: state of the mirror rules."""
+"""``plugin-mirror status``: state of the mirror rules and of the streams of bundles."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mirror.oci.timestamps import rounded_span, time_ago
 from mirror.records.sync_runs import TagChange, TagEvent
 
 if TYPE_CHECKING:
+    from mirror.bundle.stream_status import StreamStatus
     from mirror.sync.rule_status import RuleStatus
 
 _EVENTS_SHOWN = 10
@@ -24,17 +25,27 @@ _WARNINGS_SHOWN = 20
 def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Show last run, result, next run and latest tag changes of each mirror rule.
 
+    The last bundle of each imported stream is shown too.
+
     Exit code 1: the last finished run of a rule failed, was interrupted, or is
     paused because its upstream asked for a pause.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
+    from mirror.app.bundles.bundle_streams import imported_streams
     from mirror.app.mirroring import mirror_statuses
 
-    states = run_to_the_end(mirror_statuses(settings_of(config, data)))
+    settings = settings_of(config, data)
+    states, streams = run_to_the_end(mirror_statuses(settings)), run_to_the_end(imported_streams(settings))
     if json:
-        print_json({"mirrors": [state.to_json() for state in states]})
+        print_json(
+            {
+                "mirrors": [state.to_json() for state in states],
+                "bundles": [stream.to_json() for stream in streams],
+            }
+        )
     else:
         _print(states)
+        _print_streams(streams)
     # A run in progress does not count: the one before it decides the exit code.
     wrong = any(state.failure is not None for state in states)
     raise typer.Exit(exit_codes.ANSWER_IS_NO if wrong else exit_codes.DONE)
@@ -61,6 +72,27 @@ def _print(states: list[RuleStatus]) -> None:
     RESULTS.print(table)
     for state in states:
         _print_details(state)
+
+
+def _print_streams(streams: list[StreamStatus]) -> None:
+    if not streams:
+        return
+    table = new_table()
+    for heading in ("STREAM", "LAST BUNDLE", "MADE", "IMPORTED", "SIGNED"):
+        table.add_column(heading, no_wrap=True)
+    for stream in streams:
+        table.add_row(
+            stream.stream,
+            str(stream.serial),
+            time_ago(stream.created_at, stream.at),
+            time_ago(stream.imported_at, stream.at),
+            "yes" if stream.is_signed else "no",
+        )
+    RESULTS.out()
+    RESULTS.print(table)
+    for stream in streams:
+        if stream.warning is not None:
+            MESSAGES.out(f"warning: {stream.stream}: {stream.warning}", highlight=False)
 
 
 def _print_details(state: RuleStatus) -> None:

@@ -31,7 +31,9 @@ _SPARE_FILE = re.compile(r"reserve-[0-9]")
 _SPARE_FILES: Final = 8
 #: Names in the data folder, without the catalog and its copies. ``lost+found`` exists where the folder is the root of
 #: a filesystem.
-_NAMES = frozenset({"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "lost+found"})
+_NAMES = frozenset(
+    {"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "bundles", "lost+found"}
+)
 #: A UUID. An id from a request becomes a path only if it matches, so it cannot leave the folder ``uploads``.
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

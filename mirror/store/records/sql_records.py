@@ -6,6 +6,10 @@ from mirror.store.records.admission.sql_admissions import SqlAdmissions
 from mirror.store.records.admission.sql_decisions import SqlDecisions
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.store.records.admission.sql_verdicts import SqlVerdicts
+from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
+from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
+from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
+from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -29,6 +33,10 @@ class SqlRecords:
     def __init__(self, services: StoreServices) -> None:
         self.absent = SqlAbsentContent(services)
         self.admissions = SqlAdmissions(services)
+        self.bundle_contents = SqlBundleContents(services)
+        self.bundle_exports = SqlBundleExports(services)
+        self.bundle_imports = SqlBundleImports(services)
+        self.bundle_trust = SqlBundleTrust(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
         self.plugins = SqlHeldPlugins(services)

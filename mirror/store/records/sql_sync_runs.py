@@ -72,10 +72,10 @@ class SqlSyncRuns:
     async def record(self, run: Run, steps: Sequence[RunStep]) -> None:
         def write(connection: Connection) -> None:
             rows.put(connection, sync_entries, *(_entry_row(run.id, step.record) for step in steps if step.record))
-            rows.put(connection, mirrored_tags, *(_mirrored_row(step.mirrored) for step in steps if step.mirrored))
+            rows.put(connection, mirrored_tags, *(mirrored_row(step.mirrored) for step in steps if step.mirrored))
             for step in steps:
                 if step.event is not None:
-                    _add_event(connection, step.event)
+                    add_event(connection, step.event)
                 if step.mirrored is not None and step.pulled:
                     rows.forget_origins(connection, step.mirrored.repository, [step.mirrored.tag.name])
 
@@ -183,7 +183,8 @@ def _entry_row(run_id: int, record: TagRecord) -> dict[str, object]:
     }
 
 
-def _mirrored_row(mirrored: MirroredTag) -> dict[str, object]:
+def mirrored_row(mirrored: MirroredTag) -> dict[str, object]:
+    """Return the row of a mirrored tag."""
     return {
         "repository": mirrored.repository.name,
         "tag": mirrored.tag.name,
@@ -200,7 +201,8 @@ def _mirrored_row(mirrored: MirroredTag) -> dict[str, object]:
     }
 
 
-def _add_event(connection: Connection, event: TagEvent) -> None:
+def add_event(connection: Connection, event: TagEvent) -> None:
+    """Add an event to the history of its tag. Only inside :meth:`Catalog.write`."""
     values = {
         "repository": event.repository.name,
         "tag": event.tag.name,

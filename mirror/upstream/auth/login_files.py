@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.reloading_file import ReloadingFile
@@ -86,6 +88,21 @@ class FileLogin:
         login = await self._asking.run(question, lambda: credential_helper.ask(question))
         self._helped = (question, login, now + _HELPED_FOR_SECONDS)
         return login
+
+
+async def find_docker_login(environment: Mapping[str, str], registry: str) -> FileLogin | None:
+    """Return the login that ``docker login`` wrote for the user; None to ask anonymously, as docker does then.
+
+    Args:
+        environment: ``DOCKER_CONFIG`` names the folder with docker's ``config.json``.
+        registry: ``HOST[:PORT]``.
+    """
+    # Without the file, or without a login for this registry in it or at its helper, docker asks anonymously.
+    with suppress(ConfigurationFault):
+        login = FileLogin.docker(Path(environment.get("DOCKER_CONFIG") or "~/.docker") / "config.json", registry)
+        await login.current()
+        return login
+    return None
 
 
 def _checked(found: Credentials | HelperQuestion) -> Credentials | HelperQuestion:

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 from mirror.app import mirroring
+from mirror.app.bundles import bundle_streams
+from mirror.bundle.bundle_age import AgeLimits
+from mirror.bundle.stream_status import StreamStatus
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Repository, Tag
+from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import Run, RunOutcome, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.rule_status import RuleStatus
@@ -33,7 +37,12 @@ def one_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     async def states(_: Any) -> list[RuleStatus]:
         return [status]
 
+    async def streams(_: Any) -> list[StreamStatus]:
+        state = StreamState("site", 7, A, NOW - 1000 * HOUR, NOW - 5 * HOUR)
+        return [StreamStatus.of_imported(state, NOW, AgeLimits())]
+
     monkeypatch.setattr(mirroring, "mirror_statuses", states)
+    monkeypatch.setattr(bundle_streams, "imported_streams", streams)
     monkeypatch.setenv("COLUMNS", "200")
 
 
@@ -42,6 +51,16 @@ def test_people_see_how_long_ago_something_was(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert "succeeded  3 h ago   2 h ago       in 4 h" in shown
     assert f"\n  3 h ago: contiv/v2plugin:1 moved from {A} to {B}, at hub/store/contiv/v2plugin\n" in shown
+
+
+def test_the_last_bundle_of_each_stream_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status"]) == 0
+    shown = capsys.readouterr()
+    assert "site    7            42 d ago  5 h ago   no" in shown.out
+    assert "warning: site: the bundle is 42 d old" in shown.err
+    assert run(["status", "--json"]) == 0
+    (stream,) = json.loads(capsys.readouterr().out)["bundles"]
+    assert (stream["serial"], stream["age_seconds"], stream["signed"]) == (7, 3_600_000.0, False)
 
 
 def test_warnings_of_tags_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

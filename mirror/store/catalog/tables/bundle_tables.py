@@ -18,12 +18,13 @@ bundle_exports = keyed_table(
 )
 
 #: The last imported bundle of each stream. ``created_at`` is the latest time of creation ever seen in the stream.
-#: ``root`` names the trusted key sets of the stream; NULL for a stream of unsigned bundles.
+#: ``statement`` is NULL after a key set has reset the stream. ``root`` names the trusted key sets of the stream; NULL
+#: for a stream of unsigned bundles.
 bundle_streams = keyed_table(
     "bundle_streams",
     Column("stream", String(128), primary_key=True),
     Column("serial", BigInteger, nullable=False),
-    Column("statement", String(140), nullable=False),
+    Column("statement", String(140)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("imported_at", UtcDateTime, nullable=False),
     Column("root", String(140)),

@@ -22,7 +22,7 @@ def upgrade() -> None:
         "bundle_streams",
         sa.Column("stream", sa.String(128), primary_key=True),
         sa.Column("serial", sa.BigInteger(), nullable=False),
-        sa.Column("statement", sa.String(140), nullable=False),
+        sa.Column("statement", sa.String(140)),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("imported_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("root", sa.String(140)),

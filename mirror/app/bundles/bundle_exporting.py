@@ -1,0 +1,242 @@
+"""Export of content of the local store to a bundle."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mirror.app.services import Services, open_services
+from mirror.bundle.delta.delta_base import DeltaBase
+from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
+from mirror.bundle.export.export_request import Exported, ExportRequest, ExportSource, unsigned
+from mirror.bundle.export.exporting import export_bundle, plan_export
+from mirror.bundle.format.bundle_head import read_recorded_head
+from mirror.bundle.format.envelope import MOST_ENVELOPE_BYTES, Envelope
+from mirror.bundle.format.statement import MOST_SERIAL, NameOrigin, is_stream
+from mirror.bundle.trust.key_set import SignedKeySet
+from mirror.bundle.trust.signing_key_files import load_signing_key, read_small_file
+from mirror.bundle.trust.signing_keys import SigningKey, sign
+from mirror.oci import Reference, Repository, Tag
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.platform_selection import PlatformSelection
+from mirror.records.bundle_exports import BundleExports, ExportRecord, TagSource
+from mirror.registry.listing import all_repositories, all_tags
+from mirror.registry.port import Registry
+from mirror.runtime.clock import SystemClock
+from mirror.settings import Settings
+from mirror.transfer.graph.content_choice import ContentChoice
+from mirror.transfer.progress_reporting import Progress
+from mirror.wire.referrers_fallback import is_digest_tag
+
+_NOT_IN_STREAM: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_MOST_HOST_LENGTH: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOrder:
+    """Order of a user to export a bundle.
+
+    Attributes:
+        output: the file.
+        references: names of the local store.
+        rules: mirror rules whose tags are exported.
+        everything: True to export all tags of the store.
+        platforms: platforms of the members of indexes; empty for all.
+        since: file of a receipt, or a serial; None for a full bundle.
+        stream: stream; None for the stream of the last export.
+        serial: serial; None for the next one.
+        keys: files of private keys; empty for an unsigned bundle.
+        key_sets: files of key sets.
+        verify_written: True to read the file back; None to do so on removable media only.
+    """
+
+    output: Path
+    references: Sequence[str] = ()
+    rules: Sequence[str] = ()
+    everything: bool = False
+    platforms: Sequence[str] = ()
+    since: str | None = None
+    stream: str | None = None
+    serial: int | None = None
+    keys: Sequence[Path] = ()
+    key_sets: Sequence[Path] = ()
+    verify_written: bool | None = None
+
+
+async def export_from_store(settings: Settings, order: ExportOrder, progress: Progress) -> Exported:
+    """Export a bundle, see :func:`mirror.bundle.export.exporting.export_bundle`.
+
+    Raises:
+        ConfigurationFault: the order cannot be carried out as it stands.
+    """
+    async with _request(settings, order) as request:
+        return await export_bundle(request, progress)
+
+
+async def plan_from_store(settings: Settings, order: ExportOrder) -> Exported:
+    """Return what :func:`export_from_store` would write. Nothing is written."""
+    async with _request(settings, order) as request:
+        return await plan_export(request)
+
+
+def signer_of(keys: Sequence[SigningKey]) -> Callable[[Envelope], Envelope]:
+    """Return the function that signs an envelope with keys; without keys, the envelope stays unsigned."""
+
+    def signed(envelope: Envelope) -> Envelope:
+        for key in keys:
+            envelope = sign(envelope, key)
+        return envelope
+
+    return signed if keys else unsigned
+
+
+async def read_key_sets(paths: Sequence[Path]) -> dict[int, bytes]:
+    """Return the key sets in files by version.
+
+    Raises:
+        BundleInvalid: a file is not a key set.
+        ConfigurationFault: a file cannot be read, or two files have the same version.
+    """
+    found: dict[int, bytes] = {}
+    for path in paths:
+        content = await read_small_file(path, MOST_ENVELOPE_BYTES)
+        version = SignedKeySet.parse(content, str(path)).key_set.version
+        if version in found:
+            raise ConfigurationFault(f"{path} is a second key set of version {version}; fix: name one of them")
+        found[version] = content
+    return found
+
+
+async def read_receipt(path: Path) -> Receipt:
+    """Return the receipt in a file. Raises BundleInvalid, and ConfigurationFault if the file cannot be read."""
+    return Receipt.parse(await read_small_file(path, MOST_RECEIPT_BYTES))
+
+
+def check_stream(stream: str) -> str:
+    """Return the name of a stream that a user gave. Raises ConfigurationFault if it is outside the grammar."""
+    if not is_stream(stream):
+        raise ConfigurationFault(
+            f"--stream {stream!r} is not the name of a stream; fix: use at most 128 letters, digits and . _ -"
+        )
+    return stream
+
+
+@asynccontextmanager
+async def _request(settings: Settings, order: ExportOrder) -> AsyncIterator[ExportRequest]:
+    if order.stream is not None:
+        check_stream(order.stream)
+    choice = ContentChoice(PlatformSelection.parse(order.platforms))
+    keys = [await load_signing_key(path) for path in order.keys]
+    key_sets = await read_key_sets(order.key_sets)
+    async with open_services(settings, must_exist=True) as services:
+        exports = services.store.records.bundle_exports
+        stream = order.stream or await _last_stream(exports)
+        last = await exports.last_export(stream)
+        yield ExportRequest(
+            output=order.output,
+            sources=await _sources(services, order),
+            stream=stream,
+            next_serial=1 if last is None else last.serial + 1,
+            created=SystemClock().now(),
+            serial=_checked_serial(order.serial, last),
+            previous=None if last is None else last.statement,
+            sign=signer_of(keys),
+            key_sets=key_sets,
+            base=None if order.since is None else await _base(exports, stream, order.since),
+            choice=choice,
+            exports=exports,
+            verify_written=order.verify_written,
+        )
+
+
+async def _last_stream(exports: BundleExports) -> str:
+    last = await exports.last_export()
+    if last is not None:
+        return last.stream
+    host = _NOT_IN_STREAM.sub("-", socket.gethostname()).strip("-._")[:_MOST_HOST_LENGTH]
+    return f"{host or 'mirror'}-{secrets.token_hex(4)}"
+
+
+def _checked_serial(serial: int | None, last: ExportRecord | None) -> int | None:
+    if serial is None:
+        return None
+    if not 0 < serial <= MOST_SERIAL:
+        raise ConfigurationFault(f"--serial {serial} is not between 1 and {MOST_SERIAL}")
+    if last is not None and serial < last.serial:
+        raise ConfigurationFault(
+            f"--serial {serial}: the stream {last.stream} has come to serial {last.serial}; fix: use a higher serial"
+        )
+    return serial
+
+
+async def _base(exports: BundleExports, stream: str, since: str) -> DeltaBase:
+    """Return the content that the receiver of a delta has."""
+    if not since.isdecimal():
+        return DeltaBase.from_receipt(await read_receipt(Path(since)))
+    serial = int(since)
+    earlier = await exports.exports_until(stream, serial)
+    if not earlier or earlier[-1].serial != serial:
+        known = f"its last one up to there has serial {earlier[-1].serial}" if earlier else "it has none up to there"
+        raise ConfigurationFault(
+            f"--since {serial}: the stream {stream} has no bundle with this serial, {known}; "
+            "fix: name a serial that was exported here, or a receipt"
+        )
+    heads = [await read_recorded_head(record.head) for record in earlier]
+    return DeltaBase.from_exports(serial, [(head.statement, head.names) for head in heads])
+
+
+async def _sources(services: Services, order: ExportOrder) -> tuple[ExportSource, ...]:
+    store = services.store
+    known = await store.records.bundle_exports.tag_sources()
+    registry = services.withheld(store)
+
+    def source(name: Repository, tag: Tag, *, required: bool) -> ExportSource:
+        origin = _origin(known.get((name, tag)))
+        return ExportSource(registry, name, tag, name, tag, origin, store.records.absent, required)
+
+    found: dict[str, ExportSource] = {}
+    for text in order.references:
+        reference = Reference.parse(text)
+        if reference.host is not None:
+            raise ConfigurationFault(
+                f"{text} is at {reference.host}, and 'bundle export' reads the local store; fix: use "
+                f"'plugin-mirror fetch -o {order.output} {text}', or leave {reference.host}/ out"
+            )
+        repository, tag = reference.repository, reference.tag
+        origin = None if tag is None else _origin(known.get((repository, tag)))
+        absent = store.records.absent
+        one = ExportSource(registry, repository, reference.target, repository, tag, origin, absent)
+        found[str(one)] = one
+    for rule in order.rules:
+        brought = [key for key, tag_source in known.items() if tag_source.rule == rule]
+        if not brought:
+            raise ConfigurationFault(
+                f"no tag here was brought by a rule {rule!r}; fix: run 'plugin-mirror sync {rule}' first, "
+                "or see 'plugin-mirror status' for the names of rules"
+            )
+        for repository, tag in brought:
+            one = source(repository, tag, required=False)
+            found.setdefault(str(one), one)
+    if order.everything:
+        async for repository, tag in _all_names(store):
+            one = source(repository, tag, required=False)
+            found.setdefault(str(one), one)
+    return tuple(found.values())
+
+
+async def _all_names(registry: Registry) -> AsyncIterator[tuple[Repository, Tag]]:
+    async for repository in all_repositories(registry):
+        async for tag in all_tags(registry, repository):
+            # Each registry makes its own index of referrers. Signatures of cosign have an ending.
+            if not is_digest_tag(tag) or "." in tag.name:
+                yield repository, tag
+
+
+def _origin(found: TagSource | None) -> NameOrigin | None:
+    return None if found is None else NameOrigin(found.source, found.brought_at)

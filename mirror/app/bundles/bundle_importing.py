@@ -1,0 +1,198 @@
+"""Import of a bundle into the local store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
+from mirror.app.mirroring import existing_store
+from mirror.app.services import open_services
+from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.format.bundle_head import BundleHead, read_head
+from mirror.bundle.format.byte_source import ByteSource
+from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
+from mirror.bundle.importing.import_plan import ImportPlan, Receiver, plan_import
+from mirror.bundle.importing.import_result import ImportResult
+from mirror.bundle.importing.import_source import ImportSource
+from mirror.bundle.parts.kept_source import KeptSource
+from mirror.bundle.parts.parts_source import PartsSource
+from mirror.bundle.parts.source_opening import open_source
+from mirror.bundle.reader import BundleReader
+from mirror.bundle.report.content_facts import ContentFacts
+from mirror.bundle.report.plugin_report import add_facts, read_report, report_differences
+from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_serial, judge_signatures
+from mirror.oci import Digest
+from mirror.oci.name_mapping import NameMapping
+from mirror.records.bundle_trust import StreamState
+from mirror.records.sync_runs import MirroredTag
+from mirror.runtime.clock import SystemClock
+from mirror.settings import Settings
+from mirror.store.registry import Store
+from mirror.sync.rule import MirrorRule
+from mirror.sync.rules.rule_order import RuleOrder
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.progress_reporting import Progress
+
+_CLOCK = SystemClock()
+_MOST_DIFFERENCES = 5
+#: Folder in the data folder for bytes of bundles in parts whose import is not complete.
+_KEPT = "bundles"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """Bundle to import, and the way to import it.
+
+    Attributes:
+        path: the bundle, the table of its parts, or a part.
+        folders: further folders with parts.
+        public_keys: files with public keys that this import trusts.
+        unsigned: True to accept a bundle that no trusted key has signed.
+        mappings: mappings of names in the bundle to names in the store.
+        allow_rollback: serial of a bundle to accept in spite of the state of its stream.
+    """
+
+    path: Path
+    folders: Sequence[Path] = ()
+    public_keys: Sequence[Path] = ()
+    unsigned: bool = False
+    mappings: Sequence[NameMapping] = ()
+    allow_rollback: int | None = None
+
+
+async def import_into_store(settings: Settings, request: ImportRequest, progress: Progress) -> ImportResult:
+    """Import a bundle. A server may be running on the same data folder.
+
+    Args:
+        settings: location of the store, mirror rules, checks and admission policy.
+        request: the bundle.
+        progress: receiver of the progress.
+
+    Raises:
+        BundleUntrusted: no trusted key has signed the bundle, or its serial does not allow the use.
+        BundleInvalid: the file is not a bundle, is damaged, or its report is wrong.
+        BundleIncomplete: a part is missing, or content that the bundle assumes to be here.
+        ConfigurationFault: the file or a key cannot be read, or the mappings do not fit.
+        StorageFault: the store failed.
+    """
+    file = await open_source(request.path, request.folders)
+    async with open_services(settings) as services:
+        store = services.store
+        records, source = store.records, await _import_source(file, settings, store)
+        head = source.bundle.head
+        trust = await _trust(head, request, store)
+        await records.bundle_trust.record_successors(trust.key_sets)
+        judge, known = _judge(head, request, trust), await records.bundle_trust.find_stream(head.statement.stream)
+        verdict = judge(known)
+        plan = await _plan(source, request, settings, store)
+        if verdict is SerialVerdict.SAME and plan.changes_nothing:
+            result = dry_run_result(source, plan)
+        else:
+            await _keep_ranges(source, plan)
+            destination = ImportDestination(
+                services.checked(store), records.bundle_imports, records.absent, BlobLocks(store.downloads)
+            )
+            stream = _state_after(head, trust.root_for(known)), judge
+            result = await import_bundle(source, plan, stream, destination, progress)
+        if isinstance(source.bundle.source, KeptSource):
+            await source.bundle.source.forget()
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
+
+
+async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportResult:
+    """Return the result that :func:`import_into_store` would have, without writing anything.
+
+    Raises the errors of :func:`import_into_store`. Refusals by the admission policy are not foreseen.
+    """
+    file = await open_source(request.path, request.folders)
+    async with existing_store(settings) as store:
+        source = await _import_source(file, settings, store)
+        head = source.bundle.head
+        trust = await _trust(head, request, store)
+        known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
+        verdict = _judge(head, request, trust)(known)
+        plan = await _plan(source, request, settings, store)
+        result = dry_run_result(source, plan)
+        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
+
+
+async def _import_source(file: ByteSource, settings: Settings, store: Store) -> ImportSource:
+    if isinstance(file, PartsSource):
+        file = await KeptSource.open(file, settings.storage.path.expanduser() / _KEPT)
+    return ImportSource(BundleReader(await read_head(file), file), store, store.records.bundle_contents)
+
+
+async def _keep_ranges(source: ImportSource, plan: ImportPlan) -> None:
+    """Keep what the run with the next drive needs: the documents, and content that ends in a part of another drive."""
+    bundle = source.bundle
+    if not isinstance(bundle.source, KeptSource) or not bundle.source.missing(0, bundle.source.size_bytes):
+        return
+    await bundle.source.keep(0, plan.needed.head_bytes)
+    for blob in plan.needed.blobs:
+        placed = bundle.head.layout.blob(blob.digest)
+        if placed is not None and source.missing_parts(blob.digest):
+            await bundle.source.keep(placed.start_bytes, placed.end_bytes - placed.start_bytes)
+
+
+async def _trust(head: BundleHead, request: ImportRequest, store: Store) -> Trust:
+    trusted = (*await recorded_keys(store.records.bundle_trust), *await named_keys(request.public_keys))
+    return judge_signatures(head.envelope, head.key_sets, trusted, unsigned=request.unsigned)
+
+
+def _state_after(head: BundleHead, root: Digest | None) -> StreamState:
+    statement, now = head.statement, _CLOCK.now()
+    return StreamState(statement.stream, statement.serial, head.envelope.digest, statement.created, now, root)
+
+
+def _judge(head: BundleHead, request: ImportRequest, trust: Trust) -> Callable[[StreamState | None], SerialVerdict]:
+    def judge(known: StreamState | None) -> SerialVerdict:
+        digest, root = head.envelope.digest, trust.root_for(known)
+        return judge_serial(head.statement, digest, known, root=root, allow_rollback=request.allow_rollback)
+
+    return judge
+
+
+async def _plan(source: ImportSource, request: ImportRequest, settings: Settings, store: Store) -> ImportPlan:
+    rules = [section.rule() for section in settings.mirrors]
+
+    def holding(brought: MirroredTag, coming: MirroredTag) -> str:
+        # A rule that is not configured comes last, and so does a bundle.
+        names = (NameMapping(coming.source.name, coming.repository.name),)
+        own = MirrorRule(coming.rule, coming.upstream, names)
+        holder = RuleOrder.of(rules, own, coming.source, coming.repository).holder(brought)
+        return "" if holder is None else holder.name
+
+    receiver = Receiver(store, store.records.sync_runs, holding)
+    plan = await plan_import(source, request.mappings, receiver, _CLOCK.now())
+    await _require_right_report(source, plan)
+    return plan
+
+
+async def _require_right_report(source: ImportSource, plan: ImportPlan) -> None:
+    """Make the report again, and compare. A person may have decided by what the report of the sender says.
+
+    Raises BundleInvalid if the report says something else than the content.
+    """
+    reported = read_report(source.bundle.head.report)
+    facts: dict[Digest, ContentFacts] = {}
+    for name in plan.names:
+        if name.copies:
+            await add_facts(facts, source, name.local.named.repository, name.local.digest)
+    if differences := report_differences(reported, facts):
+        shown = "; ".join(differences[:_MOST_DIFFERENCES])
+        raise BundleInvalid(
+            f"the report of {source.bundle.source.name} is wrong: {shown}; nothing was changed; "
+            "fix: ask the sender to make the bundle anew"
+        )
+
+
+def _serial_warnings(head: BundleHead, verdict: SerialVerdict, known: StreamState | None) -> tuple[str, ...]:
+    statement = head.statement
+    if verdict is not SerialVerdict.GAP or known is None:
+        return ()
+    return (
+        f"bundle {statement.serial} of stream {statement.stream} follows bundle {known.serial} here: the bundles "
+        "between them were not imported, and this bundle has everything that it needs without them",
+    )

@@ -1,0 +1,91 @@
+"""Opening of bundles, which is the same for all commands that read one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiofiles.os
+
+from mirror.app.bundles.bundle_trusting import named_keys
+from mirror.authoring.files.layout_reader import LayoutReader
+from mirror.bundle.bundle_errors import BundleUntrusted
+from mirror.bundle.format.bundle_head import BundleHead, is_bundle, read_head
+from mirror.bundle.parts.source_opening import open_source
+from mirror.bundle.reader import BundleReader
+from mirror.bundle.trust.trust_decision import judge_signatures
+from mirror.registry.port import ReadLister
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureCheck:
+    """Check of a bundle from which one plugin is read.
+
+    Attributes:
+        public_keys: files with public keys, one of which must have signed the bundle; empty for no check.
+        note: receives a sentence for the operator if nothing was checked.
+    """
+
+    public_keys: Sequence[Path] = ()
+    note: Callable[[str], None] = lambda _: None
+
+    async def apply(self, head: BundleHead, path: Path) -> None:
+        """Check the signatures of a bundle.
+
+        Raises:
+            BundleUntrusted: no key of :attr:`public_keys` has signed the bundle.
+            ConfigurationFault: a file has no public key.
+        """
+        if self.public_keys:
+            judge_signatures(head.envelope, head.key_sets, await named_keys(self.public_keys), unsigned=False)
+        elif head.envelope.signatures:
+            self.note(
+                f"the signature of {path} was not checked; fix: name the public key of its sender with --key F.pub"
+            )
+        else:
+            self.note(f"{path} is not signed")
+
+
+@asynccontextmanager
+async def open_bundle(path: Path, folders: Sequence[Path] = ()) -> AsyncIterator[BundleReader]:
+    """Open a bundle. Only its documents are read, and nothing is said about its signatures.
+
+    Args:
+        path: the bundle, the table of its parts, or a part.
+        folders: further folders with parts.
+
+    Raises:
+        BundleInvalid: the file is not a bundle, or its documents differ from its statement.
+        BundleIncomplete: the part with the documents is missing.
+        ConfigurationFault: there is no such file, or the file cannot be opened.
+    """
+    source = await open_source(path, folders)
+    yield BundleReader(await read_head(source), source)
+
+
+@asynccontextmanager
+async def open_layout(path: Path, check: SignatureCheck) -> AsyncIterator[ReadLister]:
+    """Open an image layout: a bundle, of which only the documents are read, or any other tar or folder.
+
+    Args:
+        path: the file or folder.
+        check: check of the signatures. The content of every layout is verified by its digest.
+
+    Raises:
+        BundleUntrusted: the layout is not signed as the check demands.
+        ConfigurationFault: the file cannot be opened, or is no image layout.
+        MirrorError: see :func:`open_bundle` and :meth:`LayoutReader.open`.
+    """
+    if not await aiofiles.os.path.isdir(path):
+        source = await open_source(path)
+        if await is_bundle(source):
+            head = await read_head(source)
+            await check.apply(head, path)
+            yield BundleReader(head, source)
+            return
+    if check.public_keys:
+        raise BundleUntrusted(f"{path} is not a bundle, so nobody has signed it; fix: leave out --key")
+    async with LayoutReader.open(path) as layout:
+        yield layout

@@ -1,0 +1,161 @@
+"""A bundle that is served as a registry, without an import."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+from mirror.app.bundles.bundle_trusting import trusted_keys
+from mirror.app.services import has_data_folder, open_store
+from mirror.bundle.bundle_age import AgeLimits, judge_age
+from mirror.bundle.bundle_errors import BundleIncomplete
+from mirror.bundle.format.bundle_head import read_head
+from mirror.bundle.format.byte_source import read_range
+from mirror.bundle.format.member_header import END
+from mirror.bundle.parts.source_opening import open_source
+from mirror.bundle.reader import BundleReader
+from mirror.bundle.stream_status import StreamStatus
+from mirror.bundle.trust.trust_decision import judge_serial, judge_signatures
+from mirror.oci.errors import StorageDamaged, StorageFault
+from mirror.oci.timestamps import machine_time
+from mirror.records.bundle_trust import StreamState
+from mirror.registry.port import Registry
+from mirror.runtime.clock import SystemClock
+from mirror.settings import Settings
+
+_CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class BundleToServe:
+    """A bundle that a server shall serve, and what makes it trusted.
+
+    Attributes:
+        path: the bundle, the table of its parts, or a part.
+        folders: further folders with parts.
+        public_keys: files with public keys to trust, in addition to those that the data folder records.
+        unsigned: True to serve a bundle that no trusted key has signed.
+        allow_rollback: serial of a bundle to serve although the data folder knows a later one.
+    """
+
+    path: Path
+    folders: Sequence[Path] = ()
+    public_keys: Sequence[Path] = ()
+    unsigned: bool = False
+    allow_rollback: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBundle:
+    """A trusted bundle. Holds no open file, so that all workers may share it, and the medium may be changed.
+
+    Attributes:
+        reader: reader of the bundle. Its documents are those that were found to be trusted.
+        is_signed: True if trusted keys have signed it; False for a bundle that is served unsigned.
+        warnings: sentences for the operator.
+    """
+
+    reader: BundleReader
+    is_signed: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def registry(self) -> Registry:
+        """The bundle as the innermost registry of a read-only server."""
+        # ReadOnly, around it, refuses every change, so none arrives here.
+        return cast("Registry", self.reader)
+
+    def status(self, at: datetime, limits: AgeLimits) -> StreamStatus:
+        """Return the status of the bundle's stream."""
+        return StreamStatus.of_served(self.reader.head, at, limits, is_signed=self.is_signed)
+
+    def shown(self) -> dict[str, object]:
+        """Return the values for the log."""
+        statement = self.reader.head.statement
+        return {
+            "bundle": self.reader.source.name,
+            "stream": statement.stream,
+            "serial": statement.serial,
+            "created": machine_time(statement.created),
+        }
+
+    async def probe(self) -> None:
+        """Check that the medium is there: a check of ``/readyz``.
+
+        Raises:
+            BundleIncomplete: a part is missing.
+            StorageDamaged: the file is another one now.
+            StorageFault: the file cannot be read.
+        """
+        source, layout = self.reader.source, self.reader.head.layout
+        if missing := source.missing(0, source.size_bytes):
+            raise BundleIncomplete("; ".join(missing))
+        first = layout.members[0].header
+        ends = (
+            await read_range(source, 0, len(first)),
+            await read_range(source, source.size_bytes - len(END), len(END)),
+        )
+        if ends != (first, END):
+            raise StorageDamaged(f"{source.name} is another file than at the start of the server; fix: start it again")
+
+
+async def open_served(settings: Settings, wanted: BundleToServe) -> ServedBundle:
+    """Open a bundle and decide whether it may be served.
+
+    Args:
+        settings: limits for its age, and the data folder with recorded trust, which need not exist.
+        wanted: the bundle.
+
+    Raises:
+        BundleInvalid: the file is not a bundle, or its documents differ from its statement.
+        BundleIncomplete: the part with the documents is missing.
+        BundleUntrusted: no trusted key has signed the bundle, it is too old, or the data folder knows a later one.
+        ConfigurationFault: a file cannot be read.
+    """
+    source = await open_source(wanted.path, wanted.folders)
+    reader = BundleReader(await read_head(source), source)
+    head, statement = reader.head, reader.head.statement
+    trusted = await trusted_keys(settings, wanted.public_keys)
+    trust = judge_signatures(head.envelope, head.key_sets, trusted, unsigned=wanted.unsigned)
+    known = trust.after_resets(await _known(settings, statement.stream))
+    judge_serial(
+        statement, head.envelope.digest, known, root=trust.root_for(known), allow_rollback=wanted.allow_rollback
+    )
+    age = judge_age(statement.created, _CLOCK.now(), settings.bundles.limits())
+    warnings = [*trust.warnings, *([age] if age else []), *source.missing(0, source.size_bytes)]
+    if statement.since is not None:
+        warnings.append(
+            "the bundle is a delta: it lacks what its receiver holds, so that some of its plugins cannot be installed "
+            "from here; fix: import it, or have a full bundle made"
+        )
+    return ServedBundle(reader, trust.root is not None, tuple(warnings))
+
+
+@contextmanager
+def settings_for_bundle(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings of a server for a bundle: read-only, and with an empty data folder if there is none.
+
+    Users, decisions about plugins and records come from the data folder, if there is one.
+    """
+    with ExitStack() as stack:
+        server, storage = settings.server.model_copy(update={"read_only": True}), settings.storage
+        if not has_data_folder(storage.path.expanduser()):
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plugin-mirror-"))
+            storage = storage.model_copy(update={"path": Path(made)})
+        yield settings.model_copy(update={"server": server, "storage": storage})
+
+
+async def _known(settings: Settings, stream: str) -> StreamState | None:
+    """Return the state of a stream in the data folder; None if there is no folder, or none that this user may read."""
+    try:
+        if not has_data_folder(settings.storage.path.expanduser()):
+            return None
+        async with open_store(settings, only_reads=True) as store:
+            return await store.records.bundle_trust.find_stream(stream)
+    except StorageFault:
+        return None

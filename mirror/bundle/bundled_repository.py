@@ -1,0 +1,94 @@
+"""A repository in a bundle: what is reachable from its names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.format.bundle_index import NamedManifest
+from mirror.bundle.format.bundle_layout import BundleLayout
+from mirror.bundle.format.byte_source import ByteSource
+from mirror.bundle.member_content import MemberContent
+from mirror.oci import Descriptor, Digest, Manifest
+from mirror.oci.errors import ClientFault
+from mirror.oci.incoming_manifest import parse_incoming
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
+from mirror.runtime.concurrency.cpu_offload import CpuOffload
+
+_PARSING: Final = CpuOffload()
+
+
+@dataclass(frozen=True, slots=True)
+class BundledRepository:
+    """Content of one repository in a bundle.
+
+    Attributes:
+        manifests: the manifests that the bundle holds of the repository.
+        blobs: the blobs that the bundle holds of the repository.
+        referrers: descriptors of manifests by the digest of their subject, each list in the order of the digests.
+    """
+
+    manifests: Mapping[Digest, Descriptor] = field(default_factory=dict)
+    blobs: frozenset[Digest] = frozenset()
+    referrers: Mapping[Digest, tuple[Descriptor, ...]] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> int:
+        """Number of entries, for a cache."""
+        return 1 + len(self.manifests) + len(self.blobs) + sum(map(len, self.referrers.values()))
+
+
+async def read_repository(
+    layout: BundleLayout, source: ByteSource, names: Iterable[NamedManifest]
+) -> BundledRepository:
+    """Return the content that is reachable from the names of one repository.
+
+    A manifest that cannot be parsed leads nowhere. Whoever asks for it gets the error.
+
+    Raises:
+        BundleIncomplete: a part with a manifest is missing.
+        StorageFault: the file cannot be read.
+    """
+    held: dict[Digest, Descriptor] = {}
+    blobs: set[Digest] = set()
+    referrers: dict[Digest, dict[Digest, Descriptor]] = {}
+    waiting = [named.descriptor for named in names]
+    while waiting:
+        descriptor = waiting.pop()
+        if descriptor.digest in held or layout.blob(descriptor.digest) is None:
+            continue
+        held[descriptor.digest] = descriptor
+        try:
+            manifest = await read_manifest(layout, source, descriptor)
+        except (ClientFault, BundleInvalid):
+            continue
+        waiting += manifest.manifests
+        wanted = (*manifest.blobs, *manifest.foreign_layers)
+        blobs.update(blob.digest for blob in wanted if layout.blob(blob.digest) is not None)
+        if manifest.subject is not None:
+            referrers.setdefault(manifest.subject.digest, {})[manifest.digest] = manifest.as_referrer()
+    ordered = {
+        subject: tuple(sorted(found.values(), key=lambda each: str(each.digest)))
+        for subject, found in referrers.items()
+    }
+    return BundledRepository(held, frozenset(blobs), ordered)
+
+
+async def read_manifest(layout: BundleLayout, source: ByteSource, descriptor: Descriptor) -> Manifest:
+    """Return a manifest that the bundle holds.
+
+    Raises:
+        BundleInvalid: the bytes differ from the statement.
+        BundleIncomplete: the part with the manifest is missing.
+        ContentTooLarge, ManifestInvalid: the content is not a manifest.
+        StorageFault: the file cannot be read.
+    """
+    placed = layout.blob(descriptor.digest)
+    if placed is None or placed.member.size_bytes > MAX_MANIFEST_BYTES:
+        raise BundleInvalid(f"{source.name}: {descriptor.digest} is too large for a manifest", digest=descriptor.digest)
+    content = b"".join([chunk async for chunk in MemberContent(source, placed).verified()])
+    return await _PARSING.do(
+        source.name, len(content), parse_incoming, content, descriptor.media_type, descriptor.digest
+    )

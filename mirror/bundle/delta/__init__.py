@@ -1,0 +1,1 @@
+"""Deltas: bundles of only the content that the receiver lacks."""

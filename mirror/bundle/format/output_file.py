@@ -1,0 +1,79 @@
+"""Files that appear under their names only when they are whole and on the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import aiofiles
+import aiofiles.os
+from aiofiles.threadpool.binary import AsyncBufferedIOBase
+
+from mirror.oci.errors import StorageFault, StorageFull
+from mirror.runtime.concurrency.threads import in_thread
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def writing_file(path: Path) -> Iterator[None]:
+    """Translate an OSError of writing a file.
+
+    Raises:
+        StorageFull: the disk or the quota is full.
+        StorageFault: the file cannot be written for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        if error.errno in _NO_SPACE:
+            raise StorageFull(f"{path} cannot be written: {why}; fix: free some space and try again") from error
+        if error.errno == errno.EFBIG:
+            raise StorageFull(
+                f"{path} cannot be written: {why}; fix: write parts that the file system of the drive can hold, "
+                "such as 4095MiB for FAT32"
+            ) from error
+        raise StorageFault(f"{path} cannot be written: {why}") from error
+
+
+async def sync_file(file: AsyncBufferedIOBase) -> None:
+    """Flush an open file and sync it to the disk. Raises OSError."""
+    await file.flush()
+    await in_thread(os.fsync, file.fileno())
+
+
+async def put_in_place(partial: Path, path: Path) -> None:
+    """Give a synced file its name, durably. A file with that name is replaced. Raises OSError."""
+    await aiofiles.os.replace(partial, path)
+    await in_thread(_sync_folder, path.parent)
+
+
+async def write_document(path: Path, content: bytes) -> None:
+    """Write a small file, which replaces an existing file at once.
+
+    Raises:
+        StorageFull: the disk or the quota is full.
+        StorageFault: the file cannot be written for another reason.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with writing_file(path):
+        async with aiofiles.open(partial, "wb") as file:
+            await file.write(content)
+            await sync_file(file)
+        await put_in_place(partial, path)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems for drives, such as NTFS, sync no folders
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,176 @@
+"""Import of a bundle into a registry.
+
+Blobs come first, in the order of the tar, then manifests, and all tags in one transaction at the end. An interrupted
+import leaves blobs and manifests without a tag, and the next import goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mirror.bundle.bundle_errors import BundleFault, BundleIncomplete
+from mirror.bundle.importing.blob_intake import BlobIntake
+from mirror.bundle.importing.import_plan import ImportPlan, PlannedName
+from mirror.bundle.importing.import_result import ImportedName, ImportResult
+from mirror.bundle.importing.import_source import ImportSource
+from mirror.oci.byte_sizes import shown_size
+from mirror.oci.errors import MirrorError, TagConflict
+from mirror.records.absent_content import AbsentContents, warnings_about
+from mirror.records.bundle_imports import BundleImports, ImportChanges, owner_of_stream
+from mirror.records.bundle_trust import StreamState
+from mirror.records.sync_runs import MirroredTag, TagOutcome
+from mirror.registry.port import ReadWriter
+from mirror.runtime.current_rule import working_for
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.places import CopyDestination, CopySource
+from mirror.transfer.progress_reporting import Progress, SilentProgress
+from mirror.transfer.referrer_copies import concerns_one_content
+from mirror.transfer.tags.tag_decision import TagAction
+
+
+@dataclass(frozen=True, slots=True)
+class ImportDestination:
+    """Registry that a bundle is imported into.
+
+    Attributes:
+        registry: the registry, which checks and judges plugins.
+        imports: records of imports.
+        absent: content that repositories lack.
+        locks: locks and leases of blobs.
+    """
+
+    registry: ReadWriter
+    imports: BundleImports
+    absent: AbsentContents
+    locks: BlobLocks
+
+
+async def import_bundle(
+    source: ImportSource,
+    plan: ImportPlan,
+    stream: tuple[StreamState, Callable[[StreamState | None], object]],
+    destination: ImportDestination,
+    progress: Progress,
+) -> ImportResult:
+    """Carry out the plan of an import. A name whose plugin is refused does not stop the others.
+
+    Args:
+        source: the bundle, whose signatures were verified.
+        plan: plan of the import.
+        stream: state of the stream after the import; and a function that judges the state before it, see
+            :meth:`mirror.records.bundle_imports.BundleImports.finish_import`.
+        destination: registry to write to.
+        progress: receiver of the progress.
+
+    Raises:
+        BundleIncomplete: parts of the bundle are missing. The content of the others was imported.
+        BundleInvalid: the bundle is damaged. Blobs read so far stay. No tag was moved.
+        BundleUntrusted: an import at the same time brought a later bundle of the stream. No tag was moved.
+        StorageFault: the registry failed. No tag was moved.
+
+    Cancellation leaves the same state as an error.
+    """
+    head, (state, judge) = source.bundle.head, stream
+    run = _Import(source, plan, destination)
+    with working_for(owner_of_stream(head.statement.stream)):
+        await run.copy(progress)
+    moving = [name for name in plan.names if name.moves and str(name.local) not in run.failed]
+    tags = [name.coming for name in moving if name.coming is not None]
+    copied = {name.local.digest for name in plan.names if name.copies}
+    changes = ImportChanges(
+        state,
+        tags,
+        {digest: derivation for digest, derivation in plan.notes.derivations.items() if digest in copied},
+        {digest: moment for digest, moment in head.statement.notes.first_seen.items() if digest in copied},
+    )
+    pushed = await destination.imports.finish_import(changes, judge)
+    return run.result(pushed)
+
+
+def dry_run_result(source: ImportSource, plan: ImportPlan) -> ImportResult:
+    """Return the result that an import would have, as far as its plan tells. Nothing is read or written."""
+    run = _Import(source, plan, None)
+    run.moved_bytes = plan.needed.size_bytes
+    return run.result(())
+
+
+@dataclass
+class _Import:
+    source: ImportSource
+    plan: ImportPlan
+    destination: ImportDestination | None
+    moved_bytes: int = 0
+    failed: dict[str, MirrorError] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    async def copy(self, progress: Progress) -> None:
+        """Copy blobs and manifests. Raises BundleIncomplete if parts of the bundle are missing."""
+        assert self.destination is not None
+        needed, locks, source = self.plan.needed, self.destination.locks, self.source.bundle.source
+        names = [name for name in self.plan.names if name.copies]
+        absent = {blob.digest: parts for blob in needed.blobs if (parts := self.source.missing_parts(blob.digest))}
+        readable = [blob for blob in needed.blobs if blob.digest not in absent]
+        if locks.partials is not None:
+            await locks.partials.require_room(readable)
+        if readable:
+            progress.expect(sum(blob.size_bytes for blob in readable))
+        intake = BlobIntake(self.source, self._place, locks, progress)
+        await intake.take(names, needed, readable, self._complete)
+        self.moved_bytes += intake.moved_bytes
+        if absent:
+            missing = dict.fromkeys(part for parts in absent.values() for part in parts)
+            left = shown_size(needed.size_bytes - self.moved_bytes)
+            raise BundleIncomplete(
+                f"{source.name}: {'; '.join(missing)}; the content of the other parts is imported, {left} are left, "
+                "and no tag was moved yet; fix: run the same command again with the other drives (--parts DIR)",
+                parts=list(missing),
+            )
+
+    async def _complete(self, name: PlannedName) -> None:
+        """Store the manifests of a name whose blobs have arrived."""
+        assert self.destination is not None
+        origin = CopySource(self.source, name.local.named.repository, self.plan.notes)
+        try:
+            copied = await copy_graph(
+                origin, name.local.digest, self._place(name), (), SilentProgress(), locks=self.destination.locks
+            )
+        except MirrorError as error:
+            if isinstance(error, BundleFault) or not concerns_one_content(error):
+                raise
+            self.failed[str(name.local)] = error
+        else:
+            self.moved_bytes += copied.moved_bytes
+            self.notes[str(name.local)] = warnings_about(copied.absent)
+
+    def _place(self, name: PlannedName) -> CopyDestination:
+        assert self.destination is not None
+        return CopyDestination(self.destination.registry, name.local.repository, absent=self.destination.absent)
+
+    def result(self, pushed: Sequence[MirroredTag]) -> ImportResult:
+        """Return the result, given the tags that clients pushed meanwhile."""
+        statement = self.source.bundle.head.statement
+        refused = {(row.repository, row.tag) for row in pushed}
+        results = [
+            self._result(name, was_pushed=(name.local.repository, name.local.named.tag) in refused)
+            for name in self.plan.names
+        ]
+        results.sort(key=lambda each: str(each.local))
+        return ImportResult(statement.stream, statement.serial, tuple(results), self.moved_bytes)
+
+    def _result(self, name: PlannedName, *, was_pushed: bool) -> ImportedName:
+        local, decision = name.local, name.decision
+        error, notes = self.failed.get(str(local)), self.notes.get(str(local), ())
+        if error is not None:
+            return ImportedName(local, TagOutcome.FAILED, name.before, str(error), error, notes)
+        if was_pushed:
+            reason = "the tag was pushed here during the import; fix: delete the tag here, and import again"
+            return ImportedName(local, TagOutcome.SKIPPED, name.before, reason, notes=notes)
+        if decision is not None and decision.action is TagAction.FAIL:
+            conflict = TagConflict(f"{local}: {decision.reason}", name=local.repository, reference=local.named.target)
+            return ImportedName(local, TagOutcome.FAILED, name.before, decision.reason, conflict)
+        if decision is not None and decision.action is TagAction.SKIP:
+            return ImportedName(local, TagOutcome.SKIPPED, name.before, decision.reason)
+        outcome = TagOutcome.COPIED if name.copies else TagOutcome.UNCHANGED
+        return ImportedName(local, outcome, name.before, "" if decision is None else decision.reason, notes=notes)

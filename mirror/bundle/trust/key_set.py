@@ -1,0 +1,228 @@
+"""Sets of keys that sign bundles together, and the step from one set to the next. Pure.
+
+A key set is a document in a DSSE envelope. The next version is valid if enough keys of both versions have signed it
+(TUF, "update the root role"). A single public key is the key set of version 1 that holds this key alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
+from mirror.bundle.format.envelope import Envelope
+from mirror.bundle.format.statement import MOST_SERIAL, is_stream
+from mirror.bundle.trust.signing_keys import PUBLIC_KEY_BYTES, VerifyingKey
+from mirror.oci import Digest
+from mirror.oci.errors import ClientFault
+from mirror.oci.manifest import parse_json_object
+from mirror.plugin.build.assembly import canonical_json
+
+KEY_SET_TYPE: Final = "application/vnd.docker-plugin-mirror.keys.v1+json"
+MOST_KEY_SET_BYTES: Final = 256 * 1024
+MOST_VERSION: Final = 999_999_999
+_MOST_KEYS: Final = 16
+_MOST_RESETS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """Keys that sign bundles together.
+
+    Attributes:
+        version: number in the chain of key sets, from 1.
+        threshold: number of keys that must have signed a bundle.
+        keys: the keys, sorted, each once.
+        previous: digest of the key set with the version before; None for version 1.
+        resets: serials by stream. A site that learns this key set goes on after this serial, also if it has imported
+            bundles of the former keys with higher serials.
+    """
+
+    version: int
+    threshold: int
+    keys: tuple[VerifyingKey, ...]
+    previous: Digest | None = None
+    resets: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of_key(cls, key: VerifyingKey) -> KeySet:
+        """Return the key set that holds one key."""
+        return cls(1, 1, (key,))
+
+    @classmethod
+    def of_keys(
+        cls,
+        keys: Iterable[VerifyingKey],
+        threshold: int,
+        after: KeySet | None = None,
+        resets: Mapping[str, int] | None = None,
+    ) -> KeySet:
+        """Return a new key set.
+
+        Args:
+            keys: the keys.
+            threshold: number of keys that must have signed a bundle.
+            after: the key set that the new one replaces; None for the first of a chain.
+            resets: see :attr:`resets`.
+
+        Raises:
+            BundleInvalid: the number of keys or the threshold is out of range, or a stream is invalid.
+        """
+        version, previous = (1, None) if after is None else (after.version + 1, after.digest)
+        return _checked(cls(version, threshold, tuple(sorted(set(keys))), previous, resets or {}))
+
+    @property
+    def envelope(self) -> Envelope:
+        """The key set in an envelope without signatures. The same key set gives the same bytes."""
+        value = {
+            "version": self.version,
+            "threshold": self.threshold,
+            "keys": [key.raw.hex() for key in self.keys],
+            "previous": self.previous and str(self.previous),
+            "resets": dict(sorted(self.resets.items())),
+        }
+        return Envelope(KEY_SET_TYPE, canonical_json(value, "key set"))
+
+    @property
+    def digest(self) -> Digest:
+        """Digest of the document, the same with any signatures."""
+        return self.envelope.digest
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Fingerprints of the keys."""
+        return tuple(key.key_id for key in self.keys)
+
+    def signers(self, envelope: Envelope) -> tuple[VerifyingKey, ...]:
+        """Return the keys of the set that have signed a document, each once."""
+        signed = envelope.signed_bytes
+        return tuple(key for key in self.keys if _has_signed(key, envelope, signed))
+
+    @classmethod
+    def parse(cls, envelope: Envelope, what: str) -> KeySet:
+        """Return the key set in an envelope. The signatures are not judged.
+
+        Args:
+            envelope: the envelope.
+            what: name of the document in messages.
+
+        Raises:
+            BundleInvalid: the document is not a key set.
+        """
+        if envelope.payload_type != KEY_SET_TYPE or len(envelope.payload) > MOST_KEY_SET_BYTES:
+            raise BundleInvalid(f"{what} is not a key set of at most {MOST_KEY_SET_BYTES} bytes")
+        try:
+            found = _checked(_parse(parse_json_object(envelope.payload, what)))
+        except (ClientFault, BundleInvalid, ValueError) as error:
+            raise BundleInvalid(f"{what} is not a key set: {error}") from error
+        # One key set has one digest, so a copy in another form cannot begin a second chain.
+        if found.envelope.payload != envelope.payload:
+            raise BundleInvalid(f"{what} is not a key set in the form that plugin-mirror writes")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SignedKeySet:
+    """A key set with its signatures.
+
+    Attributes:
+        key_set: the key set.
+        envelope: the envelope that it came in.
+    """
+
+    key_set: KeySet
+    envelope: Envelope
+
+    @classmethod
+    def parse(cls, content: bytes, what: str) -> SignedKeySet:
+        """Return the key set in a file. Raises BundleInvalid if the bytes are not a key set."""
+        envelope = Envelope.parse(content, what)
+        return cls(KeySet.parse(envelope, what), envelope)
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the file."""
+        return self.envelope.to_bytes()
+
+    def require_own_signatures(self) -> None:
+        """Check that enough keys of the set have signed it.
+
+        Raises:
+            BundleUntrusted: too few keys have signed. A key set of version 1 with one key needs no signature.
+        """
+        if self.key_set != KeySet.of_key(self.key_set.keys[0]):
+            _require(self, self.key_set, f"key set {self.key_set.version}")
+
+    def require_successor_of(self, former: KeySet) -> None:
+        """Check that the key set may replace another one.
+
+        Raises:
+            BundleUntrusted: the key set is not the next one after ``former``, or too few keys of ``former`` or of the
+                new set have signed it.
+        """
+        new = self.key_set
+        if (new.version, new.previous) != (former.version + 1, former.digest):
+            raise BundleUntrusted(f"key set {new.version} does not follow key set {former.version} of this chain")
+        _require(self, former, f"key set {former.version}")
+        _require(self, new, f"key set {new.version}")
+
+
+def _require(signed: SignedKeySet, key_set: KeySet, whose: str) -> None:
+    found = len(key_set.signers(signed.envelope))
+    if found < key_set.threshold:
+        raise BundleUntrusted(
+            f"key set {signed.key_set.version} has {found} of the {key_set.threshold} signatures by keys of {whose} "
+            "that it needs; "
+            "fix: have it signed with 'plugin-mirror bundle sign SET.json --key F'"
+        )
+
+
+def _has_signed(key: VerifyingKey, envelope: Envelope, signed: bytes) -> bool:
+    # The key id only selects signatures to try. A signature without one is tried with each key.
+    return any(
+        key.verifies(signature.value, signed)
+        for signature in envelope.signatures
+        if signature.key_id in {"", key.key_id}
+    )
+
+
+def _parse(value: Mapping[str, Any]) -> KeySet:
+    keys = value.get("keys")
+    previous, resets = value.get("previous"), value.get("resets")
+    if not isinstance(keys, list) or not isinstance(resets, dict):
+        raise BundleInvalid("it has no list of keys and no resets")
+    if len(keys) > _MOST_KEYS:
+        raise BundleInvalid(f"it has more than {_MOST_KEYS} keys")
+    return KeySet(
+        _number(value.get("version"), MOST_VERSION, "version"),
+        _number(value.get("threshold"), _MOST_KEYS, "threshold"),
+        tuple(_key(each) for each in keys),
+        None if previous is None else Digest.parse(str(previous)),
+        {stream: _number(serial, MOST_SERIAL, "serial") for stream, serial in resets.items()},
+    )
+
+
+def _key(value: object) -> VerifyingKey:
+    raw = bytes.fromhex(value) if isinstance(value, str) else b""
+    if len(raw) != PUBLIC_KEY_BYTES:
+        raise BundleInvalid("it has a key that is not 32 bytes in hexadecimal")
+    return VerifyingKey(raw)
+
+
+def _number(value: object, most: int, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise BundleInvalid(f"it has no valid {what}")
+    return value
+
+
+def _checked(key_set: KeySet) -> KeySet:
+    keys = key_set.keys
+    if not 1 <= len(keys) <= _MOST_KEYS or list(keys) != sorted(set(keys)):
+        raise BundleInvalid(f"a key set has 1 to {_MOST_KEYS} keys, each once")
+    if not 1 <= key_set.threshold <= len(keys):
+        raise BundleInvalid(f"the threshold of a key set with {len(keys)} keys is 1 to {len(keys)}")
+    if not 1 <= key_set.version <= MOST_VERSION or (key_set.version == 1) is not (key_set.previous is None):
+        raise BundleInvalid("a key set of version 1 follows none, and every other one names the one before it")
+    if len(key_set.resets) > _MOST_RESETS or not all(is_stream(stream) for stream in key_set.resets):
+        raise BundleInvalid("a key set resets at most 256 streams, by their names")
+    return replace(key_set, resets=dict(key_set.resets))

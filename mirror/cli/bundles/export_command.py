@@ -1,0 +1,165 @@
+"""``plugin-mirror bundle export``: write content of the store to a bundle."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.byte_bar import ByteBar
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.timestamps import machine_time
+
+if TYPE_CHECKING:
+    from mirror.bundle.export.export_request import Exported
+
+OutputFileOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="F", help="File to write. It appears when it is complete.")
+]
+SigningKeysOption = Annotated[
+    list[Path] | None,
+    typer.Option("--key", metavar="F", help="Sign with this private key of 'bundle keygen'. Repeatable."),
+]
+NotSignedOption = Annotated[bool, typer.Option("--unsigned", help="Do not sign.")]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="RECEIPT|SERIAL",
+        help="Leave out what the receiver has: by its receipt, or because it has all bundles up to a serial.",
+    ),
+]
+PlatformsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--platform", metavar="OS/ARCH", help="Take only these members of multi-platform content. Repeatable."
+    ),
+]
+StreamOption = Annotated[
+    str | None, typer.Option("--stream", metavar="S", help="Name of the series of bundles; that of the last one.")
+]
+SerialOption = Annotated[
+    int | None, typer.Option("--serial", metavar="N", help="Number in the stream; the next one if omitted.")
+]
+KeySetsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--key-set", metavar="F", help="Add a key set, for receivers that know an older one. Repeatable."),
+]
+VerifyWrittenOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--verify-written/--no-verify-written",
+        help="Read the file back from the medium and compare. Done on removable media if omitted.",
+    ),
+]
+
+
+def run(
+    references: Annotated[
+        list[str] | None, typer.Argument(metavar="[REF]...", help="NAME\\[:TAG]\\[@DIGEST] in the local store.")
+    ] = None,
+    *,
+    output: OutputFileOption,
+    keys: SigningKeysOption = None,
+    unsigned: NotSignedOption = False,
+    rules: Annotated[
+        list[str] | None, typer.Option("--rule", metavar="R", help="Take the tags of this mirror rule. Repeatable.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Take all tags of the store.")] = False,
+    platforms: PlatformsOption = None,
+    since: SinceOption = None,
+    stream: StreamOption = None,
+    serial: SerialOption = None,
+    key_sets: KeySetsOption = None,
+    verify_written: VerifyWrittenOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write plugins and images of the store to one file, with their signatures.
+
+    If the command is interrupted, run it again to continue. A plugin that is
+    not served here is not exported: with --rule and --all it is left out, with
+    a note.
+    """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
+    from mirror.app.bundles.bundle_exporting import ExportOrder, export_from_store, plan_from_store
+
+    require_signing(keys, unsigned=unsigned)
+    if not references and not rules and not everything:
+        raise ConfigurationFault("nothing is named to export; fix: name NAME:TAG, --rule R or --all")
+    order = ExportOrder(
+        output=output,
+        references=references or (),
+        rules=rules or (),
+        everything=everything,
+        platforms=platforms or (),
+        since=since,
+        stream=stream,
+        serial=serial,
+        keys=keys or (),
+        key_sets=key_sets or (),
+        verify_written=verify_written,
+    )
+    settings = settings_of(config, data)
+    if dry_run:
+        exported = run_to_the_end(plan_from_store(settings, order))
+    else:
+        with ByteBar(MESSAGES, f"writing {output}") as bar:
+            exported = run_to_the_end(export_from_store(settings, order, bar))
+    print_export(exported, keys or (), dry_run=dry_run, as_json=json)
+
+
+def require_signing(keys: list[Path] | None, *, unsigned: bool) -> None:
+    """Check that a user said whether to sign. Raises ConfigurationFault."""
+    if bool(keys) == unsigned:
+        raise ConfigurationFault(
+            "a bundle is signed with --key F (make F with 'plugin-mirror bundle keygen F'), "
+            "or written with --unsigned, and not both"
+        )
+
+
+def print_export(exported: Exported, keys: list[Path] | tuple[()], *, dry_run: bool, as_json: bool) -> None:
+    """Print the result of an export for people, or as JSON."""
+    for note in (*exported.left_out, *exported.warnings):
+        MESSAGES.out(f"note: {note}", highlight=False)
+    if as_json:
+        print_json(
+            {
+                "output": str(exported.output),
+                "written": not dry_run,
+                "statement": str(exported.statement),
+                "stream": exported.stream,
+                "serial": exported.serial,
+                "created": machine_time(exported.created),
+                "size_bytes": exported.size_bytes,
+                "names": {str(named): str(named.descriptor.digest) for named in exported.names},
+                "blobs": exported.blobs,
+                "content_bytes": exported.content_bytes,
+                "left_out": list(exported.left_out),
+                "warnings": list(exported.warnings),
+                "continued_bytes": exported.continued_bytes,
+                "verified": exported.is_verified,
+            }
+        )
+        return
+    for named in exported.names if dry_run else ():
+        RESULTS.out(f"{named}  {named.descriptor.digest}", highlight=False)
+    verb = "would write" if dry_run else "wrote"
+    continued = f", {size(exported.continued_bytes)} of it earlier" if exported.continued_bytes else ""
+    read_back = ", read back and compared" if exported.is_verified else ""
+    RESULTS.out(
+        f"{verb} {exported.output}: {len(exported.names)} name(s), {exported.blobs} blobs and manifests, "
+        f"{size(exported.size_bytes)}{continued}{read_back}",
+        highlight=False,
+    )
+    RESULTS.out(f"stream {exported.stream}, serial {exported.serial}, statement {exported.statement}", highlight=False)
+    if not dry_run:
+        trust = ["--key", f"{keys[0]}.pub"] if keys else ["--unsigned"]
+        RESULTS.out(shlex.join(["plugin-mirror", "bundle", "import", str(exported.output), *trust]), highlight=False)

@@ -1,0 +1,182 @@
+"""``plugin-mirror bundle trust``: record, list and remove the keys whose bundles are accepted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mirror.cli import exit_codes
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
+from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
+from mirror.cli.questions import confirmed
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.timestamps import machine_time, time_ago
+from mirror.runtime.clock import SystemClock
+from mirror.settings import Settings
+
+if TYPE_CHECKING:
+    from mirror.bundle.trust.key_set import KeySet
+    from mirror.bundle.trust.trust_step import RecordedChain, TrustStep
+    from mirror.records.bundle_trust import StreamState
+
+#: Digits of a fingerprint that suffice to remove a chain.
+_LEAST_DIGITS = 8
+
+
+def run(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="F.pub|SET.json", help="The public key or key set of the sender.")
+    ] = None,
+    *,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option("--fingerprint", metavar="HEX", help="Trust the file only if this is its fingerprint."),
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List trusted keys, and the streams they signed.")] = False,
+    remove: Annotated[
+        str | None, typer.Option("--remove", metavar="HEX", help="Trust these keys no longer. HEX: see --list.")
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Record a public key or key set in the data folder: bundles that it signed are accepted from now on.
+
+    On a terminal, the command shows the fingerprint and asks you to confirm.
+    Compare it with the one that the sender tells you in another way. Without a
+    terminal it asks nothing. A key set that follows a trusted one needs no
+    answer: the former keys have signed it.
+    """
+    if [path is not None, list_all, remove is not None].count(True) != 1:
+        raise ConfigurationFault("name a file with keys, or give --list or --remove")
+    settings = settings_of(config, data)
+    if path is not None:
+        _trust(settings, path, fingerprint, json=json)
+    elif remove is not None:
+        _remove(settings, remove)
+    else:
+        _list(settings, json=json)
+
+
+def _trust(settings: Settings, path: Path, fingerprint: str | None, *, json: bool) -> None:
+    from mirror.app.bundles.bundle_trusting import judge_file, record_step
+    from mirror.bundle.trust.trust_step import TrustStep
+
+    signed, step, record = run_to_the_end(judge_file(settings, path))
+    expected = _fingerprint(signed.key_set)
+    if fingerprint is not None and fingerprint.lower().removeprefix("sha256:").replace(":", "") != expected:
+        MESSAGES.out(f"{path} has another fingerprint: {expected}; nothing is recorded", highlight=False)
+        raise typer.Exit(exit_codes.ANSWER_IS_NO)
+    if not json:
+        _describe(signed.key_set)
+    # Asked between two uses of the data folder, which must not wait for a person.
+    asks = step is TrustStep.FIRST and fingerprint is None and sys.stdin.isatty()
+    if asks and not confirmed("Accept bundles that these keys sign?"):
+        MESSAGES.out("nothing is recorded", highlight=False)
+        raise typer.Exit(exit_codes.ANSWER_IS_NO)
+    if step in {TrustStep.FIRST, TrustStep.NEXT}:
+        run_to_the_end(record_step(settings, step, record))
+    if json:
+        print_json({"step": step.value, "root": str(record.root), **_as_json(signed.key_set)})
+    else:
+        _tell_step(path, step)
+    if step is TrustStep.REPLACED:
+        raise typer.Exit(exit_codes.ANSWER_IS_NO)
+
+
+def _tell_step(path: Path, step: TrustStep) -> None:
+    from mirror.bundle.trust.trust_step import TrustStep
+
+    text = {
+        TrustStep.KNOWN: "is trusted already",
+        TrustStep.REPLACED: "was replaced by a newer key set; 'plugin-mirror bundle trust --list' shows it",
+        TrustStep.FIRST: "is trusted from now on",
+        TrustStep.NEXT: "follows the trusted key set, and replaces it from now on",
+    }[step]
+    RESULTS.out(f"{path} {text}", highlight=False)
+
+
+def _remove(settings: Settings, text: str) -> None:
+    from mirror.app.bundles.bundle_trusting import remove_chain
+
+    wanted = text.lower().removeprefix("sha256:")
+    if len(wanted) < _LEAST_DIGITS:
+        raise ConfigurationFault(f"--remove {text}: give at least {_LEAST_DIGITS} digits of what --list shows")
+    removed = run_to_the_end(remove_chain(settings, wanted))
+    RESULTS.out(f"the keys of {removed.root.hex} are trusted no longer", highlight=False)
+
+
+def _list(settings: Settings, *, json: bool) -> None:
+    from mirror.app.bundles.bundle_trusting import read_trust
+
+    chains, streams = run_to_the_end(read_trust(settings))
+    rows = [
+        {
+            "root": str(chain.root),
+            **_as_json(chain.newest),
+            "trusted_at": machine_time(chain.records[0].trusted_at),
+            "streams": [_stream_as_json(state) for state in streams if state.root == chain.root],
+        }
+        for chain in chains
+    ]
+    nothing = "no keys are trusted; fix: 'plugin-mirror bundle trust F.pub' with the public key of the sender"
+    print_list(rows, lambda _: _print(chains, streams), nothing, as_json=json)
+
+
+def _print(chains: Sequence[RecordedChain], streams: Sequence[StreamState]) -> None:
+    now = SystemClock().now()
+    table = new_table("TRUSTED", "SET", "NEEDS")
+    table.add_column("FINGERPRINT", overflow="fold")
+    table.add_column("STREAMS", overflow="fold")
+    for chain in chains:
+        signed = ", ".join(f"{state.stream} at {state.serial}" for state in streams if state.root == chain.root)
+        key_set = chain.newest
+        needs = f"{key_set.threshold} of {len(key_set.keys)}"
+        table.add_row(
+            time_ago(chain.records[0].trusted_at, now), str(key_set.version), needs, _fingerprint(key_set), signed
+        )
+    RESULTS.print(table)
+
+
+def _describe(key_set: KeySet) -> None:
+    if _is_single_key(key_set):
+        MESSAGES.out(f"public key with the fingerprint {key_set.keys[0].key_id}", highlight=False)
+        return
+    needs = f"{key_set.threshold} of {len(key_set.keys)} keys sign a bundle"
+    MESSAGES.out(f"key set {key_set.version} with the fingerprint {key_set.digest.hex}: {needs}", highlight=False)
+    for key in key_set.keys:
+        MESSAGES.out(f"  key {key.key_id}", highlight=False)
+    for stream, serial in key_set.resets.items():
+        MESSAGES.out(f"  stream {stream} goes on after bundle {serial}", highlight=False)
+
+
+def _fingerprint(key_set: KeySet) -> str:
+    """Return the fingerprint that people compare: that of a single key, or of the set."""
+    return key_set.keys[0].key_id if _is_single_key(key_set) else key_set.digest.hex
+
+
+def _is_single_key(key_set: KeySet) -> bool:
+    return key_set.version == 1 and len(key_set.keys) == 1
+
+
+def _as_json(key_set: KeySet) -> dict[str, Any]:
+    return {
+        "fingerprint": _fingerprint(key_set),
+        "version": key_set.version,
+        "threshold": key_set.threshold,
+        "keys": list(key_set.key_ids),
+    }
+
+
+def _stream_as_json(state: StreamState) -> dict[str, Any]:
+    return {
+        "stream": state.stream,
+        "serial": state.serial,
+        "created_at": machine_time(state.created_at),
+        "imported_at": machine_time(state.imported_at),
+    }

@@ -1,0 +1,74 @@
+"""Records of imported bundles: the tags that a bundle brings, and notes that came with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from mirror.oci import Digest
+from mirror.records.bundle_trust import StreamState
+from mirror.records.derivations import Derivation
+from mirror.records.sync_runs import MirroredTag
+
+#: Size of the columns for the rule and the upstream of a mirrored tag.
+_MOST_CHARACTERS: Final = 64
+_OWNER: Final = "bundle:"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportChanges:
+    """Everything that the end of an import writes, in one transaction.
+
+    Attributes:
+        state: state of the stream after the import.
+        tags: tags to move, with their owner.
+        derivations: derivations of imported manifests.
+        first_seen: time at which the sender first held an imported manifest.
+    """
+
+    state: StreamState
+    tags: Sequence[MirroredTag] = ()
+    derivations: Mapping[Digest, Derivation] = field(default_factory=dict)
+    first_seen: Mapping[Digest, datetime] = field(default_factory=dict)
+
+
+class BundleImports(Protocol):
+    """Port of the records that an import needs."""
+
+    async def finish_import(
+        self, changes: ImportChanges, judge: Callable[[StreamState | None], object]
+    ) -> Sequence[MirroredTag]:
+        """Write the end of an import.
+
+        Args:
+            changes: everything to write.
+            judge: called within the transaction with the recorded state of the stream. An error that it raises is
+                passed on, and nothing is changed.
+
+        Returns:
+            The tags that were not moved, because a client pushed them since the plan was made.
+
+        Raises:
+            ManifestUnknown: the manifest of a tag was deleted meanwhile. Nothing is changed.
+            StorageFault: the catalog failed.
+        """
+        ...
+
+
+def owner_of_stream(stream: str) -> str:
+    """Return the name of the owner of tags that bundles of a stream brought."""
+    return _shortened(_OWNER + stream)
+
+
+def upstream_of_stream(stream: str) -> str:
+    """Return the name of a stream in the place of the upstream of a tag."""
+    return _shortened(stream)
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    mark = Digest.of(text.encode()).hex[:12]
+    return f"{text[: _MOST_CHARACTERS - 1 - len(mark)]}-{mark}"

@@ -1,0 +1,26 @@
+"""The section ``bundles``: bundles that are imported or served here."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mirror.bundle.bundle_age import AgeLimits
+from mirror.settings.mirror_settings import Duration
+from mirror.settings.section import Section
+from mirror.sync.schedule import parse_duration
+
+
+class BundleSettings(Section):
+    """Bundles that are imported or served here."""
+
+    warn_age: Duration = Field(
+        "30d", description="age from which a bundle is used with a warning, because a newer one may have been held back"
+    )
+    max_age: Duration | None = Field(
+        None,
+        description="age from which import and serve --bundle refuse a bundle, such as 90d; omitted: none is refused",
+    )
+
+    def limits(self) -> AgeLimits:
+        """Return the limits for the age of bundles."""
+        return AgeLimits(parse_duration(self.warn_age), None if self.max_age is None else parse_duration(self.max_age))

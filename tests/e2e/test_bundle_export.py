@@ -1,0 +1,97 @@
+"""``plugin-mirror bundle export`` as a user runs it, also killed at random points."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from mirror.bundle.format.bundle_head import BundleHead, read_head
+from mirror.bundle.format.byte_source import FileSource
+from mirror.bundle.verification import verify_bytes
+from mirror.oci import Repository, Tag
+from mirror.store.registry import Store
+from mirror.transfer.progress_reporting import SilentProgress
+from tests.harness.command import run
+from tests.harness.mirror import PROGRAM, plugin_mirror
+from tests.support.builders import push_blob
+from tests.support.bundles import small_plugin
+from tests.support.killing import kill_at_random_points
+
+LAYER_BYTES = 6 * 1024 * 1024
+
+
+async def fill(data: Path) -> None:
+    """Store six plugins with a layer of their own and one that they share."""
+    shared = random.Random(0).randbytes(LAYER_BYTES)
+    async with Store.open(data) as store:
+        for number in range(1, 7):
+            repository = Repository(f"acme/driver{number}")
+            layer = random.Random(number).randbytes(LAYER_BYTES)
+            manifest, blobs = small_plugin(shared, layer, Description=str(number))
+            for blob in blobs:
+                await push_blob(store, blob, repository)
+            await store.put_manifest(repository, manifest, [Tag("1.0")])
+
+
+async def verified(bundle: Path) -> BundleHead:
+    """Return the head of a bundle whose every byte was compared with its statement."""
+    source = await FileSource.open(bundle)
+    head = await read_head(source)
+    await verify_bytes(head, source, SilentProgress())
+    return head
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """Return the number of kills: the short form in ``make test``, the long one in ``make matrix``."""
+    return 50 if request.config.getoption("--matrix") else 6
+
+
+def test_kills_at_random_points(tmp_path: Path, kills: int) -> None:
+    data, bundle = tmp_path / "data", tmp_path / "site.tar"
+    asyncio.run(fill(data))
+    seen: dict[int, str] = {}
+
+    def check() -> None:
+        """Check that only complete bundles are seen, and that no serial stands for two of them."""
+        if bundle.exists():
+            head = asyncio.run(verified(bundle))
+            assert len(head.names) == 6
+            statement = str(head.envelope.digest)
+            assert seen.setdefault(head.statement.serial, statement) == statement
+
+    kill_at_random_points(
+        [PROGRAM, "bundle", "export", "--data", str(data), "-o", str(bundle), "--all", "--unsigned", "--stream", "s"],
+        kills=kills,
+        seed=14,
+        check=check,
+        afresh=bundle.unlink,
+        begun=bundle.with_name("site.tar.partial").exists,
+    )
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "site.tar"]
+    # No export was lost: each serial up to the last one was seen as a file.
+    assert sorted(seen) == list(range(1, len(seen) + 1))
+
+
+def test_a_signed_bundle_is_read_by_tar_and_sha256sum(tmp_path: Path) -> None:
+    data, bundle, key = tmp_path / "data", tmp_path / "site.tar", tmp_path / "site.key"
+    asyncio.run(fill(data))
+    plugin_mirror("bundle", "keygen", str(key))
+    names = ["acme/driver1:1.0", "acme/driver2:1.0"]
+    options = ["--data", str(data), "-o", str(bundle), "--key", str(key), "--verify-written", "--json"]
+
+    shown = json.loads(plugin_mirror("bundle", "export", *options, *names).stdout)
+
+    assert sorted(shown["names"]) == names
+    assert shown["verified"]
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    run(["tar", "-xf", str(bundle), "-C", str(folder)])
+    for blob in (folder / "blobs" / "sha256").iterdir():
+        assert run(["sha256sum", str(blob)]).stdout.partition(" ")[0] == blob.name
+    plugin_mirror("bundle", "verify", str(bundle), "--key", f"{key}.pub")

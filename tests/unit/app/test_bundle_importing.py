@@ -1,0 +1,424 @@
+"""Import of bundles into a store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid, BundleUntrusted
+from mirror.bundle.format.byte_source import FileSource
+from mirror.bundle.format.statement import Notes, Since
+from mirror.bundle.importing.import_result import ImportResult
+from mirror.bundle.parts.splitting import split_bundle
+from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, TagConflict
+from mirror.records.absent_content import AbsenceReason, AbsentContent
+from mirror.records.derivations import Derivation
+from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagOutcome
+from mirror.store.catalog.tables.bundle_tables import bundle_notes
+from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
+from mirror.transfer.progress_reporting import SilentProgress
+from mirror.wire.pagination import PageRequest
+from tests.support.builders import manifest_of, push_image
+from tests.support.bundles import OTHER_KEY, small_plugin
+from tests.support.importing_site import Site
+from tests.support.layers import entry, tar, zipped
+from tests.support.multi_platform import AMD64, ARM64, BLOBS, IMAGES, INDEX, PROOFS
+from tests.support.plugins import DRIVER as PROGRAM
+
+DRIVER_1, BLOBS_1 = small_plugin()
+DRIVER_2, BLOBS_2 = small_plugin(Description="the second")
+NAMES = {"acme/driver:1": DRIVER_1, "acme/driver:2": DRIVER_2}
+CONTENTS = [*BLOBS_1, *BLOBS_2]
+DRIVER, LONG_AGO = Repository("acme/driver"), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def outcomes(result: ImportResult) -> dict[str, TagOutcome]:
+    return {str(name.local): name.outcome for name in result.names}
+
+
+def large(number: int) -> tuple[Manifest, list[bytes]]:
+    """Return a plugin with a layer of 64 KiB that is like no other."""
+    body = number.to_bytes(2) * 32 * 1024
+    layer = zipped(tar(entry("bin/driver", PROGRAM, mode=0o755), entry("data", body)), level=0)
+    return small_plugin(layer, Description=f"number {number}")
+
+
+class TestContent:
+    async def test_names_come_with_all_their_content_and_the_same_bytes(self, site: Site):
+        path, _ = site.bundle(NAMES, CONTENTS)
+        result = await site.bring(path)
+        assert outcomes(result) == {"acme/driver:1": TagOutcome.COPIED, "acme/driver:2": TagOutcome.COPIED}
+        assert await site.tags(*NAMES) == {name: manifest.digest for name, manifest in NAMES.items()}
+        assert result.moved_bytes == len(b"".join(dict.fromkeys(CONTENTS)))
+
+    async def test_again_it_reads_and_writes_nothing(self, site: Site):
+        path, _ = site.bundle(NAMES, CONTENTS)
+        await site.bring(path)
+        async with site.store() as store:
+            before = await store.records.bundle_trust.find_stream("test")
+        result = await site.bring(path)
+        assert outcomes(result) == dict.fromkeys(NAMES, TagOutcome.UNCHANGED)
+        assert result.moved_bytes == 0
+        async with site.store() as store:
+            assert await store.records.bundle_trust.find_stream("test") == before
+
+    async def test_content_without_a_tag_comes_too(self, site: Site):
+        signature = manifest_of({"subject": DRIVER_1.descriptor.to_json(), "config": _described(b"{}"), "layers": []})
+        path, _ = site.bundle(
+            {"acme/driver:1": DRIVER_1, f"acme/driver@{signature.digest}": signature}, [*BLOBS_1, b"{}"]
+        )
+        await site.bring(path)
+        async with site.store() as store:
+            (found,) = (await store.list_referrers(DRIVER, DRIVER_1.digest, None, PageRequest())).entries
+        assert found.digest == signature.digest
+        assert set(outcomes(await site.bring(path)).values()) == {TagOutcome.UNCHANGED}
+
+    async def test_an_index_comes_without_the_members_that_the_sender_lacks(self, site: Site):
+        held = [IMAGES[AMD64], PROOFS[AMD64]]
+        lacking = [each for each in INDEX.manifests if each.digest not in {one.digest for one in held}]
+        absent = [AbsentContent(INDEX.digest, each.digest, AbsenceReason.PLATFORM, ARM64) for each in lacking]
+        blobs = [blob for blob in BLOBS if AMD64.encode() in blob]
+        notes = Notes(absent=tuple(each.to_json() for each in absent))
+        path, _ = site.bundle({"acme/driver:1": INDEX}, [*held, *blobs], notes=notes)
+        await site.bring(path)
+        async with site.store() as store:
+            assert (await store.get_manifest(DRIVER, Tag("1"))).digest == INDEX.digest
+            assert [*await store.records.absent.absent_content(DRIVER)] == sorted(absent, key=lambda each: each.digest)
+
+    async def test_a_plugin_that_is_refused_does_not_stop_the_others(self, site: Site):
+        rule = {"name": "no-root", "action": "deny", "privileges": ["network=host"]}
+        strict = Site(site.folder, admission={"default": "allow", "rules": [rule]})
+        bad, blobs = small_plugin(Network={"Type": "host"})
+        path, _ = strict.bundle({"acme/bad:1": bad, "acme/driver:1": DRIVER_1}, [*blobs, *BLOBS_1])
+        result = await strict.bring(path)
+        assert outcomes(result) == {"acme/bad:1": TagOutcome.FAILED, "acme/driver:1": TagOutcome.COPIED}
+        (error,) = result.errors
+        assert isinstance(error, Denied)
+        assert [*await strict.tags("acme/bad:1", "acme/driver:1")] == ["acme/driver:1"]
+        # With another policy, the same bundle brings the rest.
+        assert outcomes(await site.bring(path))["acme/bad:1"] is TagOutcome.COPIED
+
+    async def test_notes_of_the_sender_are_kept(self, site: Site):
+        derivation = Derivation("hub/acme/driver", DRIVER_2.digest, "user root", LONG_AGO, {"env": {"A": "1"}}, ("A",))
+        stranger = Digest.of(b"no manifest of the bundle")
+        first_seen = {DRIVER_1.digest: LONG_AGO, stranger: LONG_AGO}
+        notes = Notes(derivations={DRIVER_1.digest: derivation.to_json()}, first_seen=first_seen)
+        path, _ = site.bundle(NAMES, CONTENTS, notes=notes)
+        await site.bring(path)
+        async with site.store() as store:
+            assert await store.records.derivations.derivation(DRIVER_1.digest) == derivation
+            rows = await store.services.catalog.read(lambda connection: connection.execute(select(bundle_notes)).all())
+        assert rows == [(str(DRIVER_1.digest), "test", LONG_AGO)]
+
+    @pytest.mark.parametrize("notes", [Notes(absent=({"manifest": "x"},)), Notes(derivations={DRIVER_1.digest: {}})])
+    async def test_malformed_notes_are_refused_before_anything_is_written(self, site: Site, notes: Notes):
+        path, _ = site.bundle(NAMES, CONTENTS, notes=notes)
+        with pytest.raises(BundleInvalid, match="notes"):
+            await site.bring(path)
+        await _require_nothing(site)
+
+
+class TestTrust:
+    async def test_a_bundle_that_nobody_trusted_has_signed_is_refused_before_anything_is_written(self, site: Site):
+        for keys in ((OTHER_KEY,), ()):
+            path, _ = site.bundle(NAMES, CONTENTS, keys=keys)
+            with pytest.raises(BundleUntrusted):
+                await site.bring(path)
+        await _require_nothing(site)
+
+    async def test_an_unsigned_bundle_is_imported_by_name(self, site: Site):
+        path, _ = site.bundle(NAMES, CONTENTS, keys=())
+        assert TagOutcome.COPIED in outcomes(await site.bring(path, keys=[], unsigned=True)).values()
+
+    async def test_an_older_bundle_is_refused_unless_named(self, site: Site):
+        old, _ = site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1, serial=1)
+        new, _ = site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, serial=2)
+        await site.bring(new)
+        with pytest.raises(BundleUntrusted, match="older"):
+            await site.bring(old)
+        assert await site.tags("acme/driver:1") == {"acme/driver:1": DRIVER_2.digest}
+        await site.bring(old, allow_rollback=1)
+        assert await site.tags("acme/driver:1") == {"acme/driver:1": DRIVER_1.digest}
+
+    async def test_a_gap_is_told(self, site: Site):
+        await site.bring(site.bundle(NAMES, CONTENTS, serial=1)[0])
+        result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3)[0])
+        assert "follows bundle 1" in result.warnings[0]
+
+    async def test_a_later_bundle_at_the_same_time_wins(self, site: Site, monkeypatch: pytest.MonkeyPatch):
+        old, _ = site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1, serial=1)
+        new, _ = site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, serial=2)
+        _before_the_end(monkeypatch, lambda: site.bring(new))
+        with pytest.raises(BundleUntrusted, match="older"):
+            await site.bring(old)
+        assert await site.tags("acme/driver:1") == {"acme/driver:1": DRIVER_2.digest}
+
+    async def test_a_damaged_bundle_moves_no_tag_and_the_right_one_follows(self, site: Site):
+        path, built = site.bundle(NAMES, CONTENTS)
+        layer = DRIVER_2.layers[0]
+        path.write_bytes(built.with_content(f"blobs/sha256/{layer.digest.hex}", bytes(layer.size_bytes)))
+        with pytest.raises(BundleInvalid, match="damaged"):
+            await site.bring(path)
+        assert await site.tags(*NAMES) == {}
+        path.write_bytes(built.content)
+        await site.bring(path)
+        assert (await site.tags(*NAMES)).keys() == NAMES.keys()
+
+    async def test_a_report_that_lies_is_refused_before_anything_is_written(self, site: Site):
+        facts = {"kind": "plugin", "size_bytes": 1}
+        report = {"format": 1, "manifests": {str(DRIVER_1.digest): facts}}
+        path, _ = site.bundle(NAMES, CONTENTS, report=json.dumps(report).encode())
+        with pytest.raises(BundleInvalid, match="report"):
+            await site.bring(path)
+        await _require_nothing(site)
+
+
+class TestDelta:
+    async def test_everything_that_is_missing_is_named_before_anything_is_written(self, site: Site):
+        lacking = [DRIVER_1.digest, *(Digest.of(blob) for blob in BLOBS_2)]
+        path, _ = site.bundle(NAMES, CONTENTS, since=Since(serial=1), left_out=lacking)
+        with pytest.raises(BundleIncomplete) as caught:
+            await site.bring(path)
+        for digest in lacking:
+            assert str(digest) in str(caught.value)
+        with pytest.raises(BundleIncomplete, match="nothing was changed"):
+            await site.try_out(path)
+        await _require_nothing(site)
+
+    async def test_what_another_repository_holds_is_not_read_again(self, site: Site):
+        first, _ = site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)
+        await site.bring(first, "acme/driver=here/driver")
+        lacking = [DRIVER_1.digest, *(Digest.of(blob) for blob in BLOBS_1)]
+        names = {"acme/other:1": DRIVER_1, "acme/other:2": DRIVER_2}
+        second, _ = site.bundle(names, CONTENTS, serial=2, since=Since(serial=1), left_out=lacking)
+        result = await site.bring(second)
+        assert (await site.tags(*names)).keys() == names.keys()
+        assert result.moved_bytes == len(BLOBS_2[0])
+
+
+class TestNames:
+    async def test_names_are_mapped(self, site: Site):
+        path, _ = site.bundle({"store/acme/driver:1": DRIVER_1, "other/driver:2": DRIVER_2}, CONTENTS)
+        await site.bring(path, "store/*/*=*/*")
+        assert (await site.tags("acme/driver:1", "other/driver:2", "store/acme/driver:1")).keys() == {
+            "acme/driver:1",
+            "other/driver:2",
+        }
+
+    async def test_two_names_cannot_become_one(self, site: Site):
+        path, _ = site.bundle({"a/driver:1": DRIVER_1, "b/driver:1": DRIVER_2}, CONTENTS)
+        with pytest.raises(ConfigurationFault, match=r"a/driver:1 and b/driver:1 .* b/driver:1"):
+            await site.bring(path, "a/driver=b/driver")
+
+    async def test_a_mapping_that_covers_nothing_is_a_mistake(self, site: Site):
+        path, _ = site.bundle(NAMES, CONTENTS)
+        with pytest.raises(ConfigurationFault, match="no name of the bundle matches acne"):
+            await site.bring(path, "acne/driver=b/driver")
+
+    async def test_an_imported_tag_has_an_owner_and_a_history(self, site: Site):
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0], "acme/*=here/*")
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, serial=2)[0], "acme/*=here/*")
+        async with site.store() as store:
+            here = Repository("here/driver")
+            (row,) = (await store.records.sync_runs.mirrored(here)).values()
+            history = await store.records.sync_runs.history(here, Tag("1"), 10)
+            assert not (await store.records.sync_runs.other_tags(here)).pushed
+        assert (row.rule, row.upstream, row.source, row.digest) == ("bundle:test", "test", DRIVER, DRIVER_2.digest)
+        assert [(event.change, event.before, event.after) for event in history] == [
+            (TagChange.MOVED, DRIVER_1.digest, DRIVER_2.digest),
+            (TagChange.APPEARED, None, DRIVER_1.digest),
+        ]
+
+    async def test_a_pushed_tag_stays(self, site: Site):
+        async with site.store() as store:
+            pushed = await push_image(store, "pushed", "1", repository=DRIVER)
+        result = await site.bring(site.bundle(NAMES, CONTENTS)[0])
+        assert outcomes(result) == {"acme/driver:1": TagOutcome.SKIPPED, "acme/driver:2": TagOutcome.COPIED}
+        assert "pushed here" in result.names[0].reason
+        assert (await site.tags(*NAMES))["acme/driver:1"] == pushed.digest
+
+    async def test_a_tag_that_is_pushed_during_the_import_stays(self, site: Site, monkeypatch: pytest.MonkeyPatch):
+        async def push() -> None:
+            async with site.store() as store:
+                await push_image(store, "pushed", "1", repository=DRIVER)
+
+        _before_the_end(monkeypatch, push)
+        result = await site.bring(site.bundle(NAMES, CONTENTS)[0])
+        assert outcomes(result) == {"acme/driver:1": TagOutcome.SKIPPED, "acme/driver:2": TagOutcome.COPIED}
+        assert "during the import" in result.names[0].reason
+        assert (await site.tags(*NAMES))["acme/driver:1"] != DRIVER_1.digest
+
+    async def test_a_plugin_that_is_deleted_during_the_import_moves_no_tag(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ):
+        async def delete() -> None:
+            async with site.store() as store:
+                await store.delete_manifest(DRIVER, DRIVER_2.digest)
+
+        path, _ = site.bundle(NAMES, CONTENTS)
+        _before_the_end(monkeypatch, delete)
+        with pytest.raises(ManifestUnknown, match="run the import again"):
+            await site.bring(path)
+        assert await site.tags(*NAMES) == {}
+        await site.bring(path)
+        assert (await site.tags(*NAMES)).keys() == NAMES.keys()
+
+    async def test_another_stream_takes_a_tag_over(self, site: Site):
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
+        result = await site.bring(site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, stream="other")[0])
+        assert result.names[0].reason == "taken over; it was brought by bundle:test from test/acme/driver"
+        async with site.store() as store:
+            (event, _) = await store.records.sync_runs.history(DRIVER, Tag("1"), 10)
+        assert event.change is TagChange.TAKEN_OVER
+
+    async def test_a_tag_of_a_mirror_rule_stays_and_the_others_come(self, site: Site):
+        rules = Site(
+            site.folder,
+            upstreams={"test": {"url": "https://registry.example"}},
+            mirrors=[{"name": "all", "from": "test/acme/driver", "to": "acme/driver", "tags": {"include": ["1"]}}],
+        )
+        # As the rule would have brought it: a stream may have the name of an upstream.
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
+        await _rename_owner(site, "all")
+        result = await rules.bring(rules.bundle({**NAMES, "acme/driver:1": DRIVER_2}, CONTENTS, stream="other")[0])
+        assert outcomes(result) == {"acme/driver:1": TagOutcome.FAILED, "acme/driver:2": TagOutcome.COPIED}
+        (error,) = result.errors
+        assert isinstance(error, TagConflict)
+        assert "rule all" in str(error)
+        assert (await site.tags("acme/driver:1"))["acme/driver:1"] == DRIVER_1.digest
+
+
+class TestDryRun:
+    async def test_it_tells_and_changes_nothing(self, site: Site):
+        path, _ = site.bundle(NAMES, CONTENTS)
+        result = await site.try_out(path)
+        assert not site.data.exists()
+        assert outcomes(result) == dict.fromkeys(NAMES, TagOutcome.COPIED)
+        assert result.moved_bytes == (await site.bring(path)).moved_bytes
+        assert outcomes(await site.try_out(path)) == dict.fromkeys(NAMES, TagOutcome.UNCHANGED)
+
+    async def test_it_refuses_like_an_import(self, site: Site):
+        path, _ = site.bundle(NAMES, CONTENTS, keys=(OTHER_KEY,))
+        with pytest.raises(BundleUntrusted):
+            await site.try_out(path)
+
+
+class TestParts:
+    async def test_the_drives_come_one_after_the_other_in_any_order(self, site: Site):
+        plugins = [large(number) for number in range(4)]
+        names = {f"acme/driver:{number}": manifest for number, (manifest, _) in enumerate(plugins)}
+        path, built = site.bundle(names, [blob for _, blobs in plugins for blob in blobs])
+        table = await _split(site, path, part_bytes=100 * 1024)
+        drives = _to_drives(site, table)
+        assert len(drives) == 3
+        for drive in (drives[0], drives[2]):
+            with pytest.raises(BundleIncomplete, match=r"part 2 of 3 .*no tag was moved yet"):
+                await site.bring(drive / table.name)
+            assert await site.tags(*names) == {}
+        result = await site.bring(drives[1] / table.name)
+        assert (await site.tags(*names)).keys() == names.keys()
+        assert not list((site.data / "bundles").iterdir())
+        assert result.moved_bytes < built.layout.size_bytes / 2
+
+    async def test_a_drive_without_the_first_part_cannot_be_the_first(self, site: Site):
+        path, _ = site.bundle(NAMES, CONTENTS)
+        table = await _split(site, path, part_bytes=8 * 1024)
+        drives = _to_drives(site, table)
+        with pytest.raises(BundleIncomplete, match="part 1 of"):
+            await site.bring(drives[1] / table.name)
+
+
+async def test_two_imports_of_one_bundle_at_a_time_do_the_work_of_one(site: Site):
+    path, _ = site.bundle(NAMES, CONTENTS)
+    results = await asyncio.gather(site.bring(path), site.bring(path))
+    assert (await site.tags(*NAMES)).keys() == NAMES.keys()
+    assert sum(result.moved_bytes for result in results) == len(b"".join(dict.fromkeys(CONTENTS)))
+    async with site.store() as store:
+        assert len(await store.records.sync_runs.history(DRIVER, Tag("1"), 10)) == 1
+
+
+async def test_a_cancelled_import_goes_on(site: Site):
+    plugins = [large(number) for number in range(4)]
+    names = {f"acme/driver:{number}": manifest for number, (manifest, _) in enumerate(plugins)}
+    path, built = site.bundle(names, [blob for _, blobs in plugins for blob in blobs])
+
+    class Stopping(SilentProgress):
+        moved_bytes = 0
+        task: asyncio.Task[object]
+
+        def advance(self, size_bytes: int) -> None:
+            self.moved_bytes += size_bytes
+            if self.moved_bytes > built.layout.size_bytes / 2:
+                self.task.cancel()
+
+    progress = Stopping()
+    progress.task = asyncio.create_task(site.bring(path, progress=progress))
+    with pytest.raises(asyncio.CancelledError):
+        await progress.task
+    assert await site.tags(*names) == {}
+    result = await site.bring(path)
+    assert (await site.tags(*names)).keys() == names.keys()
+    assert 0 < result.moved_bytes < built.layout.size_bytes
+
+
+def _before_the_end(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[object]]) -> None:
+    """Do some work just before the next import writes its end."""
+    original = SqlBundleImports.finish_import
+
+    async def finish(self: SqlBundleImports, *given: Any) -> Sequence[MirroredTag]:
+        monkeypatch.setattr(SqlBundleImports, "finish_import", original)
+        await work()
+        return await original(self, *given)
+
+    monkeypatch.setattr(SqlBundleImports, "finish_import", finish)
+
+
+async def _split(site: Site, path: Path, part_bytes: int) -> Path:
+    table, _ = await split_bundle(
+        await FileSource.open(path), path.name, site.folder / "parts", part_bytes, SilentProgress()
+    )
+    path.unlink()
+    return table
+
+
+def _to_drives(site: Site, table: Path) -> list[Path]:
+    """Move each part to a drive of its own, with a copy of the table."""
+    drives = []
+    for part in sorted(table.parent.glob("*.part-*")):
+        drives.append(site.folder / f"drive-{len(drives) + 1}")
+        drives[-1].mkdir()
+        part.rename(drives[-1] / part.name)
+        (drives[-1] / table.name).write_bytes(table.read_bytes())
+    return drives
+
+
+async def _rename_owner(site: Site, rule: str) -> None:
+    async with site.store() as store:
+        runs = store.records.sync_runs
+        run = await runs.begin_run(rule)
+        (row,) = (await runs.mirrored(DRIVER)).values()
+        await runs.record(run, [RunStep(mirrored=replace(row, rule=rule))])
+
+
+async def _require_nothing(site: Site) -> None:
+    async with site.store() as store:
+        assert (await store.list_repositories(PageRequest())).entries == ()
+        assert await store.records.bundle_trust.list_streams() == []
+
+
+def _described(content: bytes) -> dict[str, object]:
+    return {"mediaType": "application/vnd.oci.empty.v1+json", "digest": str(Digest.of(content)), "size": len(content)}

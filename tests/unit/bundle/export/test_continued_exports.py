@@ -1,0 +1,275 @@
+"""Exports that are interrupted, and go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mirror.bundle.export.bundle_output import BundleOutput, partial_of
+from mirror.bundle.export.export_journal import ExportJournal
+from mirror.bundle.export.export_request import ExportRequest, ExportSource
+from mirror.bundle.export.exporting import export_bundle
+from mirror.oci import Digest, Repository, Tag
+from mirror.oci.errors import Busy, StorageDamaged, StorageFull, UpstreamUnreachable
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.memory import MemoryBlob, MemoryRegistry
+from mirror.registry.port import Blob
+from mirror.transfer.progress_reporting import SilentProgress
+from mirror.wire.ranges import RangeRequest
+from tests.support.builders import push_blob
+from tests.support.bundles import CREATED, KEY, signed, small_plugin
+
+HERE = Repository("contiv/v2plugin")
+LAYERS = [bytes([number]) * (3 * 1024 * 1024 + number) for number in range(1, 4)]
+BLOBS = {Digest.of(layer): layer for layer in LAYERS}
+MEBIBYTE = 1024 * 1024
+
+
+class Breaking:
+    """A blob that ends early with an error, or waits for ever."""
+
+    def __init__(self, inner: Blob, after_bytes: int, end: Callable[[], Awaitable[None]]) -> None:
+        self.size_bytes, self.span, self.file = inner.size_bytes, inner.span, None
+        self._inner, self._after_bytes, self._end = inner, after_bytes, end
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        done = self.span.start
+        async for chunk in self._inner:
+            if done >= self._after_bytes:
+                await self._end()
+            yield chunk
+            done += len(chunk)
+
+
+class Source(DelegatingRegistry):
+    """A registry that records which bytes are read, and breaks off as a test says."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryRegistry())
+        self.read: dict[Digest, list[int]] = {}
+        self.breaks: dict[Digest, int] = {}
+        self.replaced: dict[Digest, bytes] = {}
+        self.reached = asyncio.Event()
+        self.end: Callable[[], Awaitable[None]] = self._broken
+
+    async def _broken(self) -> None:
+        raise UpstreamUnreachable("the line broke")
+
+    async def wait_for_ever(self) -> None:
+        self.reached.set()
+        await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
+    ) -> AsyncIterator[Blob]:
+        async with super().open_blob(repository, digest, part) as blob:
+            self.read.setdefault(digest, []).append(blob.span.start)
+            found = MemoryBlob(self.replaced[digest], blob.span) if digest in self.replaced else blob
+            after = self.breaks.get(digest)
+            yield found if after is None else Breaking(found, after, self.end)
+
+    def begun_at(self) -> dict[bytes, list[int]]:
+        """Return where the reading of each layer began since the last call."""
+        found = {BLOBS[digest]: starts for digest, starts in self.read.items() if digest in BLOBS}
+        self.read = {}
+        return found
+
+
+@pytest.fixture
+async def source() -> Source:
+    registry = Source()
+    manifest, blobs = small_plugin(*LAYERS)
+    for blob in blobs:
+        await push_blob(registry, blob, HERE)
+    await registry.put_manifest(HERE, manifest, [Tag("1.0")])
+    return registry
+
+
+def request(output: Path, registry: Source, **more: object) -> ExportRequest:
+    made = ExportRequest(
+        output=output,
+        sources=(ExportSource(registry, HERE, Tag("1.0"), HERE, Tag("1.0")),),
+        stream="test",
+        next_serial=1,
+        created=CREATED,
+        sign=lambda envelope: signed(envelope, KEY),
+    )
+    return replace(made, **more)  # type: ignore[arg-type]  # attributes of a request
+
+
+async def interrupted(wanted: ExportRequest, source: Source, broken: Digest, after_bytes: int) -> None:
+    source.breaks = {broken: after_bytes}
+    with pytest.raises(UpstreamUnreachable):
+        await export_bundle(wanted, SilentProgress())
+    source.breaks = {}
+    assert not wanted.output.exists()
+
+
+def last_layer() -> Digest:
+    return max(BLOBS, key=str)
+
+
+async def test_an_export_goes_on_within_a_blob(tmp_path: Path, source: Source) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    whole = await export_bundle(request(tmp_path / "whole.tar", source), SilentProgress())
+    await interrupted(wanted, source, last_layer(), 2 * MEBIBYTE)
+    source.begun_at()
+
+    done = await export_bundle(wanted, SilentProgress())
+
+    assert source.begun_at() == {BLOBS[last_layer()]: [2 * MEBIBYTE]}
+    assert wanted.output.read_bytes() == whole.output.read_bytes()
+    assert done.continued_bytes == whole.content_bytes - len(BLOBS[last_layer()]) + 2 * MEBIBYTE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.tar", "whole.tar"]
+
+
+async def test_a_cancelled_export_goes_on(tmp_path: Path, source: Source) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    source.breaks, source.end = {last_layer(): MEBIBYTE}, source.wait_for_ever
+    task = asyncio.create_task(export_bundle(wanted, SilentProgress()))
+    await source.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    source.breaks = {}
+    source.begun_at()
+
+    await export_bundle(wanted, SilentProgress())
+
+    assert source.begun_at()[BLOBS[last_layer()]] == [MEBIBYTE]
+
+
+async def test_an_export_that_goes_on_keeps_its_serial_and_time(tmp_path: Path, source: Source) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    await interrupted(wanted, source, last_layer(), 0)
+
+    later = replace(wanted, next_serial=77, created=CREATED.replace(hour=23))
+    done = await export_bundle(later, SilentProgress())
+
+    assert (done.serial, done.created) == (1, CREATED)
+
+
+async def test_a_serial_that_was_asked_for_wins(tmp_path: Path, source: Source) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    await interrupted(wanted, source, last_layer(), 0)
+
+    done = await export_bundle(replace(wanted, serial=9), SilentProgress())
+
+    assert done.serial == 9
+
+
+async def test_other_content_begins_anew(tmp_path: Path, source: Source) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    await interrupted(wanted, source, last_layer(), MEBIBYTE)
+    manifest, blobs = small_plugin(*LAYERS, b"one more")
+    for blob in blobs:
+        await push_blob(source, blob, HERE)
+    await source.put_manifest(HERE, manifest, [Tag("1.0")])
+    source.begun_at()
+
+    done = await export_bundle(wanted, SilentProgress())
+
+    assert done.continued_bytes == 0
+    assert source.begun_at() == {layer: [0] for layer in LAYERS}
+
+
+async def test_bytes_that_were_lost_after_an_interruption_are_written_again(tmp_path: Path, source: Source) -> None:
+    whole = await export_bundle(request(tmp_path / "whole.tar", source), SilentProgress())
+    wanted = request(tmp_path / "f.tar", source)
+    await interrupted(wanted, source, last_layer(), 2 * MEBIBYTE)
+    partial = partial_of(wanted.output)
+    # As after a power failure: the file has its size and none of its bytes, and nothing was synced.
+    partial.write_bytes(bytes(partial.stat().st_size))
+
+    await export_bundle(wanted, SilentProgress())
+
+    assert wanted.output.read_bytes() == whole.output.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "journal", [b"", b"{}", b'{"format": 1}', b"\xff"], ids=["empty", "no format", "half", "bytes"]
+)
+async def test_a_damaged_journal_begins_anew(tmp_path: Path, source: Source, journal: bytes) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    await interrupted(wanted, source, last_layer(), MEBIBYTE)
+    (tmp_path / "f.tar.partial.json").write_bytes(journal)
+
+    assert (await export_bundle(wanted, SilentProgress())).continued_bytes == 0
+
+
+async def test_two_exports_never_write_one_file(tmp_path: Path, source: Source) -> None:
+    async with BundleOutput.open(tmp_path / "f.tar"):
+        with pytest.raises(Busy, match="another command writes"):
+            await export_bundle(request(tmp_path / "f.tar", source), SilentProgress())
+
+
+async def test_a_disk_that_is_too_small_is_told_before_anything_is_read(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_output: BundleOutput, size_bytes: int) -> None:
+        raise StorageFull(f"{size_bytes} bytes do not fit")
+
+    monkeypatch.setattr(BundleOutput, "require_room", full)
+    with pytest.raises(StorageFull):
+        await export_bundle(request(tmp_path / "f.tar", source), SilentProgress())
+
+    assert not source.begun_at()
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_medium_that_loses_bytes_is_noticed(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(output: BundleOutput) -> None:
+        content = bytearray(output.partial.read_bytes())
+        content[-4 * MEBIBYTE] ^= 1
+        output.partial.write_bytes(content)
+
+    monkeypatch.setattr(BundleOutput, "forget", lost)
+    with pytest.raises(StorageDamaged, match="another medium"):
+        await export_bundle(request(tmp_path / "f.tar", source, verify_written=True), SilentProgress())
+
+    assert not (tmp_path / "f.tar").exists()
+
+
+async def test_a_file_that_is_read_back_is_reported(tmp_path: Path, source: Source) -> None:
+    done = await export_bundle(request(tmp_path / "f.tar", source, verify_written=True), SilentProgress())
+
+    assert done.is_verified
+
+
+async def test_an_existing_bundle_is_replaced_only_by_a_complete_one(tmp_path: Path, source: Source) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    wanted.output.write_bytes(b"the earlier one")
+    source.breaks = {last_layer(): 0}
+    with pytest.raises(UpstreamUnreachable):
+        await export_bundle(wanted, SilentProgress())
+    assert wanted.output.read_bytes() == b"the earlier one"
+
+    source.breaks = {}
+    done = await export_bundle(wanted, SilentProgress())
+
+    assert wanted.output.stat().st_size == done.size_bytes
+
+
+def test_a_journal_is_read_as_written() -> None:
+    journal = ExportJournal(
+        Digest.of(b"places"),
+        "test",
+        7,
+        CREATED,
+        Digest.of(b"before"),
+        frozenset({0, 1, 2, 5}),
+        frozenset({3, 7}),
+        {4: 1024},
+    )
+
+    assert ExportJournal.parse(journal.to_bytes()) == journal
+    assert json.loads(journal.to_bytes())["synced"] == [[0, 2], [5, 5]]

@@ -1,0 +1,222 @@
+"""Export of bundles from registries in memory: the bytes, what is in them, and what is left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mirror.bundle.bundle_errors import BundleFault
+from mirror.bundle.delta.delta_base import DeltaBase
+from mirror.bundle.export.export_request import ExportRequest, ExportSource
+from mirror.bundle.export.exporting import export_bundle, plan_export
+from mirror.bundle.format.bundle_head import read_head
+from mirror.bundle.format.byte_source import FileSource
+from mirror.bundle.format.statement import NameOrigin, Notes, Since
+from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.oci.errors import ConfigurationFault, ManifestUnknown, StorageDamaged
+from mirror.oci.platform_selection import PlatformSelection
+from mirror.registry.memory import MemoryRegistry
+from mirror.transfer.graph.content_choice import ContentChoice
+from mirror.transfer.progress_reporting import SilentProgress
+from tests.support.builders import manifest_of, push_blob
+from tests.support.bundles import CREATED, KEY, build, named, signed, small_plugin
+
+HERE = Repository("contiv/v2plugin")
+LARGE = bytes(range(256)) * 4096 * 3  # three hops
+
+
+async def store(registry: MemoryRegistry, manifest: Manifest, blobs: list[bytes], *tags: str) -> Manifest:
+    for blob in blobs:
+        await push_blob(registry, blob, HERE)
+    await registry.put_manifest(HERE, manifest, [Tag(tag) for tag in tags])
+    return manifest
+
+
+async def stored_plugin(registry: MemoryRegistry, tag: str, *layers: bytes) -> tuple[Manifest, list[bytes]]:
+    manifest, blobs = small_plugin(*layers, Description=tag)
+    await store(registry, manifest, blobs, tag)
+    return manifest, blobs
+
+
+def source(registry: MemoryRegistry, tag: str = "1.0", **more: object) -> ExportSource:
+    made = ExportSource(registry, HERE, Tag(tag), HERE, Tag(tag))
+    return replace(made, **more)  # type: ignore[arg-type]  # attributes of a source
+
+
+def request(output: Path, *sources: ExportSource, **more: object) -> ExportRequest:
+    made = ExportRequest(
+        output=output,
+        sources=sources,
+        stream="test",
+        next_serial=1,
+        created=CREATED,
+        sign=lambda envelope: signed(envelope, KEY),
+    )
+    return replace(made, **more)  # type: ignore[arg-type]  # attributes of a request
+
+
+async def names_of(file: Path) -> dict[str, Digest]:
+    head = await read_head(await FileSource.open(file))
+    return {str(each): each.descriptor.digest for each in head.names}
+
+
+async def blobs_of(file: Path) -> set[Digest]:
+    head = await read_head(await FileSource.open(file))
+    return {placed.member.digest for placed in head.layout.blobs()}
+
+
+@pytest.mark.parametrize("layers", [(), (LARGE, b"x"), (b"",)], ids=["small", "large", "empty layer"])
+async def test_the_bytes_are_those_of_the_format(tmp_path: Path, layers: tuple[bytes, ...]) -> None:
+    registry = MemoryRegistry()
+    manifest, blobs = await stored_plugin(registry, "1.0", *layers)
+    origin = NameOrigin("hub/contiv/v2plugin", CREATED)
+
+    done = await export_bundle(request(tmp_path / "f.tar", source(registry, origin=origin)), SilentProgress())
+
+    head = await read_head(await FileSource.open(done.output))
+    notes = Notes({"contiv/v2plugin:1.0": origin})
+    built = build({"contiv/v2plugin:1.0": manifest}, blobs, notes=notes, report=head.report)
+    assert done.output.read_bytes() == built.content
+    assert (done.statement, done.size_bytes) == (built.envelope.digest, len(built.content))
+    assert [path.name for path in tmp_path.iterdir()] == ["f.tar"]
+
+
+async def test_content_that_several_names_share_is_written_once(tmp_path: Path) -> None:
+    first, second = MemoryRegistry(), MemoryRegistry()
+    await stored_plugin(first, "1.0", LARGE)
+    await stored_plugin(second, "2.0", LARGE)
+
+    done = await export_bundle(request(tmp_path / "f.tar", source(first), source(second, "2.0")), SilentProgress())
+
+    assert len(done.names) == 2
+    assert done.size_bytes < 2 * len(LARGE)
+
+
+async def test_referrers_and_their_referrers_come_along(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    plugin, _ = await stored_plugin(registry, "1.0")
+    signature = manifest_of({"config": plugin.config.to_json(), "layers": [], "subject": plugin.descriptor.to_json()})  # type: ignore[union-attr]
+    attestation = manifest_of(
+        {"config": plugin.config.to_json(), "layers": [], "subject": signature.descriptor.to_json()}  # type: ignore[union-attr]
+    )
+    beside = manifest_of({"config": plugin.config.to_json(), "layers": [], "annotations": {"by": "cosign"}})  # type: ignore[union-attr]
+    for manifest in (signature, attestation):
+        await store(registry, manifest, [])
+    await store(registry, beside, [], f"sha256-{plugin.digest.hex}.sig")
+
+    done = await export_bundle(request(tmp_path / "f.tar", source(registry)), SilentProgress())
+
+    assert await names_of(done.output) == {
+        "contiv/v2plugin:1.0": plugin.digest,
+        f"contiv/v2plugin@{signature.digest}": signature.digest,
+        f"contiv/v2plugin@{attestation.digest}": attestation.digest,
+        f"contiv/v2plugin:sha256-{plugin.digest.hex}.sig": beside.digest,
+    }
+
+
+async def test_a_choice_of_platforms_leaves_members_out_and_says_so(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    members = [await stored_plugin(registry, name) for name in ("amd64", "arm64")]
+    described = [
+        {**manifest.descriptor.to_json(), "platform": {"os": "linux", "architecture": name}}
+        for name, (manifest, _) in zip(("amd64", "arm64"), members, strict=True)
+    ]
+    index = manifest_of({"manifests": described}, "application/vnd.oci.image.index.v1+json")
+    await store(registry, index, [], "1.0")
+    choice = ContentChoice(PlatformSelection.parse(["linux/arm64"]))
+
+    done = await export_bundle(request(tmp_path / "f.tar", source(registry), choice=choice), SilentProgress())
+
+    amd64, arm64 = (manifest.digest for manifest, _ in members)
+    assert {arm64, index.digest} <= await blobs_of(done.output)
+    assert amd64 not in await blobs_of(done.output)
+    head = await read_head(await FileSource.open(done.output))
+    (absent,) = head.statement.notes.absent
+    assert (absent["repository"], absent["manifest"], absent["digest"]) == (str(HERE), str(index.digest), str(amd64))
+    assert absent["detail"] == "linux/amd64"
+
+
+async def test_a_delta_leaves_out_what_the_receiver_has(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    kept, kept_blobs = await stored_plugin(registry, "1.0", LARGE)
+    new, new_blobs = await stored_plugin(registry, "2.0", LARGE, b"new layer")
+    held = frozenset({kept.digest, *(Digest.of(blob) for blob in kept_blobs)})
+    base = DeltaBase(Since(serial=3), held, {str(named("contiv/v2plugin:1.0", kept)): kept.digest})
+    wanted = request(tmp_path / "f.tar", source(registry), source(registry, "2.0"), base=base)
+
+    done = await export_bundle(wanted, SilentProgress())
+
+    assert await names_of(done.output) == {"contiv/v2plugin:2.0": new.digest}
+    assert await blobs_of(done.output) == {new.digest, Digest.of(new_blobs[0]), Digest.of(b"new layer")}
+    assert (await read_head(await FileSource.open(done.output))).statement.since == Since(serial=3)
+
+
+async def test_a_delta_of_nothing_is_a_small_bundle(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    plugin, blobs = await stored_plugin(registry, "1.0")
+    held = frozenset({plugin.digest, *(Digest.of(blob) for blob in blobs)})
+    base = DeltaBase(Since(serial=3), held, {"contiv/v2plugin:1.0": plugin.digest})
+
+    done = await export_bundle(request(tmp_path / "f.tar", source(registry), base=base), SilentProgress())
+
+    assert (done.names, done.blobs) == ((), 0)
+    assert done.size_bytes <= 64 * 1024
+
+
+async def test_a_missing_name_that_was_asked_for_stops_the_export(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    await stored_plugin(registry, "1.0")
+
+    with pytest.raises(ManifestUnknown):
+        await export_bundle(request(tmp_path / "f.tar", source(registry), source(registry, "9")), SilentProgress())
+
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_missing_name_of_a_group_is_left_out_with_a_note(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    await stored_plugin(registry, "1.0")
+    sources = source(registry), source(registry, "9", required=False)
+
+    done = await export_bundle(request(tmp_path / "f.tar", *sources), SilentProgress())
+
+    assert [note.partition(" ")[0] for note in done.left_out] == ["contiv/v2plugin:9"]
+
+
+async def test_one_name_with_two_contents_is_refused(tmp_path: Path) -> None:
+    first, second = MemoryRegistry(), MemoryRegistry()
+    await stored_plugin(first, "1.0")
+    await stored_plugin(second, "1.0", b"other layer")
+
+    with pytest.raises(ConfigurationFault, match="two contents"):
+        await export_bundle(request(tmp_path / "f.tar", source(first), source(second)), SilentProgress())
+
+
+async def test_an_export_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleFault, match="nothing to export"):
+        await export_bundle(request(tmp_path / "f.tar", source(MemoryRegistry(), required=False)), SilentProgress())
+
+
+async def test_damaged_content_is_never_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = MemoryRegistry()
+    _, blobs = await stored_plugin(registry, "1.0", LARGE)
+    held = registry._repositories[HERE].blobs
+    monkeypatch.setitem(held, Digest.of(blobs[1]), LARGE[:-1] + b"?")
+
+    with pytest.raises(StorageDamaged, match="another digest"):
+        await export_bundle(request(tmp_path / "f.tar", source(registry)), SilentProgress())
+
+    assert not (tmp_path / "f.tar").exists()
+
+
+async def test_a_plan_writes_nothing(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    await stored_plugin(registry, "1.0", LARGE)
+    wanted = request(tmp_path / "f.tar", source(registry))
+
+    planned = await plan_export(wanted)
+
+    assert not list(tmp_path.iterdir())
+    assert planned == await export_bundle(wanted, SilentProgress())
