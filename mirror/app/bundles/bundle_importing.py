@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.mirroring import existing_store
-from mirror.app.services import open_services
-from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.app.services import Services, open_services
 from mirror.bundle.format.bundle_head import BundleHead, read_head
 from mirror.bundle.format.byte_source import ByteSource
 from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
 from mirror.bundle.importing.import_plan import ImportPlan, Receiver, plan_import
 from mirror.bundle.importing.import_result import ImportResult
+from mirror.bundle.importing.import_review import review_content
 from mirror.bundle.importing.import_source import ImportSource
 from mirror.bundle.parts.kept_source import KeptSource
 from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.reader import BundleReader
-from mirror.bundle.report.content_facts import ContentFacts
-from mirror.bundle.report.plugin_report import add_facts, read_report, report_differences
 from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_serial, judge_signatures
-from mirror.oci import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag
@@ -36,7 +35,6 @@ from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.progress_reporting import Progress
 
 _CLOCK = SystemClock()
-_MOST_DIFFERENCES = 5
 #: Folder in the data folder for bytes of bundles in parts whose import is not complete.
 _KEPT = "bundles"
 
@@ -92,7 +90,11 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         else:
             await _keep_ranges(source, plan)
             destination = ImportDestination(
-                services.checked(store), records.bundle_imports, records.absent, BlobLocks(store.downloads)
+                services.checked(store),
+                records.bundle_imports,
+                records.absent,
+                BlobLocks(store.downloads),
+                partial(_why_withheld, services),
             )
             stream = _state_after(head, trust.root_for(known)), judge
             result = await import_bundle(source, plan, stream, destination, progress)
@@ -166,26 +168,15 @@ async def _plan(source: ImportSource, request: ImportRequest, settings: Settings
 
     receiver = Receiver(store, store.records.sync_runs, holding)
     plan = await plan_import(source, request.mappings, receiver, _CLOCK.now())
-    await _require_right_report(source, plan)
-    return plan
+    return replace(plan, privileges=await review_content(source, plan, store))
 
 
-async def _require_right_report(source: ImportSource, plan: ImportPlan) -> None:
-    """Make the report again, and compare. A person may have decided by what the report of the sender says.
-
-    Raises BundleInvalid if the report says something else than the content.
-    """
-    reported = read_report(source.bundle.head.report)
-    facts: dict[Digest, ContentFacts] = {}
-    for name in plan.names:
-        if name.copies:
-            await add_facts(facts, source, name.local.named.repository, name.local.digest)
-    if differences := report_differences(reported, facts):
-        shown = "; ".join(differences[:_MOST_DIFFERENCES])
-        raise BundleInvalid(
-            f"the report of {source.bundle.source.name} is wrong: {shown}; nothing was changed; "
-            "fix: ask the sender to make the bundle anew"
-        )
+async def _why_withheld(services: Services, repository: Repository, digest: Digest) -> str:
+    """Return the reason for which hosts do not get an imported plugin. Empty if they do."""
+    store = services.store
+    manifest = await store.get_manifest(repository, digest)
+    admission = await services.judge.withheld(store, repository, manifest) if manifest.may_be_plugin else None
+    return "" if admission is None else admission.sentence
 
 
 def _serial_warnings(head: BundleHead, verdict: SerialVerdict, known: StreamState | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import leaves blobs and manifests without a tag, and the next import goes on fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from mirror.bundle.bundle_errors import BundleFault, BundleIncomplete
@@ -14,6 +14,7 @@ from mirror.bundle.importing.blob_intake import BlobIntake
 from mirror.bundle.importing.import_plan import ImportPlan, PlannedName
 from mirror.bundle.importing.import_result import ImportedName, ImportResult
 from mirror.bundle.importing.import_source import ImportSource
+from mirror.oci import Digest, Repository
 from mirror.oci.byte_sizes import shown_size
 from mirror.oci.errors import MirrorError, TagConflict
 from mirror.records.absent_content import AbsentContents, warnings_about
@@ -39,12 +40,14 @@ class ImportDestination:
         imports: records of imports.
         absent: content that repositories lack.
         locks: locks and leases of blobs.
+        why_withheld: returns the reason for which hosts do not get a stored plugin; empty if they do.
     """
 
     registry: ReadWriter
     imports: BundleImports
     absent: AbsentContents
     locks: BlobLocks
+    why_withheld: Callable[[Repository, Digest], Awaitable[str]]
 
 
 async def import_bundle(
@@ -142,7 +145,8 @@ class _Import:
             self.failed[str(name.local)] = error
         else:
             self.moved_bytes += copied.moved_bytes
-            self.notes[str(name.local)] = warnings_about(copied.absent)
+            withheld = await self.destination.why_withheld(name.local.repository, name.local.digest)
+            self.notes[str(name.local)] = (*warnings_about(copied.absent), *([withheld] if withheld else []))
 
     def _place(self, name: PlannedName) -> CopyDestination:
         assert self.destination is not None
@@ -173,4 +177,5 @@ class _Import:
         if decision is not None and decision.action is TagAction.SKIP:
             return ImportedName(local, TagOutcome.SKIPPED, name.before, decision.reason)
         outcome = TagOutcome.COPIED if name.copies else TagOutcome.UNCHANGED
-        return ImportedName(local, outcome, name.before, "" if decision is None else decision.reason, notes=notes)
+        reason, difference = "" if decision is None else decision.reason, self.plan.privileges.get(str(local), ())
+        return ImportedName(local, outcome, name.before, reason, notes=notes, difference=difference)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mirror.bundle.importing.import_names import (
@@ -81,11 +81,14 @@ class ImportPlan:
         names: plans of all names, tags before content without a tag.
         needed: content to copy.
         notes: notes of the sender.
+        privileges: changes of privileges by the name of a moved tag, see
+            :func:`mirror.bundle.importing.import_review.review_content`.
     """
 
     names: tuple[PlannedName, ...]
     needed: NeededContent
     notes: ReceivedNotes
+    privileges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def changes_nothing(self) -> bool:

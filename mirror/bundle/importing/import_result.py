@@ -23,7 +23,8 @@ class ImportedName:
         before: digest of the tag before the import; None if the tag did not exist, or for content without a tag.
         reason: reason why the name was skipped or failed; former source of a tag that the bundle took over.
         error: error that made the name fail.
-        notes: sentences about the name: advice, absent content, changes of privileges.
+        notes: sentences about absent content, and about a plugin that hosts do not get yet.
+        difference: privileges that a moved plugin requests more (``+ …``) or no longer (``- …``).
     """
 
     local: LocalName
@@ -32,6 +33,7 @@ class ImportedName:
     reason: str = ""
     error: MirrorError | None = None
     notes: tuple[str, ...] = ()
+    difference: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

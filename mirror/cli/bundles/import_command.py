@@ -87,6 +87,8 @@ def _print(result: ImportResult, *, dry_run: bool) -> None:
     for name in result.names:
         if name.outcome is not TagOutcome.UNCHANGED:
             RESULTS.out(_line(name), highlight=False)
+        for line in name.difference:
+            MESSAGES.out(f"  privilege {line}", highlight=False)
         for note in name.notes:
             MESSAGES.out(f"note: {name.local}: {note}", highlight=False)
     counted = (TagOutcome.COPIED, TagOutcome.UNCHANGED, TagOutcome.SKIPPED, TagOutcome.FAILED)
@@ -123,6 +125,7 @@ def _as_json(result: ImportResult, *, dry_run: bool) -> dict[str, Any]:
                 "outcome": name.outcome.value,
                 "before": name.before and str(name.before),
                 "digest": str(name.local.digest),
+                "privileges": list(name.difference),
                 "notes": list(name.notes),
                 # The reason of a failed name is its error, which has a key of its own.
                 "reason": "" if name.error else name.reason,

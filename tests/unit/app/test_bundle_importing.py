@@ -112,6 +112,20 @@ class TestContent:
         # With another policy, the same bundle brings the rest.
         assert outcomes(await site.bring(path))["acme/bad:1"] is TagOutcome.COPIED
 
+    async def test_a_plugin_that_waits_for_a_decision_is_told(self, site: Site):
+        strict = Site(site.folder, admission={"default": "hold"})
+        path, _ = strict.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)
+        (name,) = (await strict.bring(path)).names
+        assert name.outcome is TagOutcome.COPIED
+        assert "admission approve acme/driver@" in name.notes[0]
+
+    async def test_privileges_that_grow_are_told_before_and_after(self, site: Site):
+        grown, blobs = small_plugin(Network={"Type": "host"})
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
+        path, _ = site.bundle({"acme/driver:1": grown}, blobs, serial=2)
+        for result in (await site.try_out(path), await site.bring(path)):
+            assert result.names[0].difference == ("+ network: host",)
+
     async def test_notes_of_the_sender_are_kept(self, site: Site):
         derivation = Derivation("hub/acme/driver", DRIVER_2.digest, "user root", LONG_AGO, {"env": {"A": "1"}}, ("A",))
         stranger = Digest.of(b"no manifest of the bundle")
@@ -362,7 +376,7 @@ async def test_a_cancelled_import_goes_on(site: Site):
 
         def advance(self, size_bytes: int) -> None:
             self.moved_bytes += size_bytes
-            if self.moved_bytes > built.layout.size_bytes / 2:
+            if self.moved_bytes > built.layout.size_bytes / 8:
                 self.task.cancel()
 
     progress = Stopping()

@@ -1,0 +1,108 @@
+"""``plugin-mirror bundle import`` as a user runs it, also killed at random points."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from mirror.oci import Digest, Manifest
+from tests.harness.mirror import PROGRAM, plugin_mirror
+from tests.support.bundles import small_plugin
+from tests.support.importing_site import Site
+from tests.support.killing import kill_at_random_points
+from tests.support.layers import entry, tar, zipped
+from tests.support.plugins import DRIVER
+
+NAMES = [f"acme/driver{number}:1.0" for number in range(1, 7)]
+LAYER_BYTES = 3 * 1024 * 1024
+
+
+def release(version: int) -> tuple[dict[str, Manifest], list[bytes]]:
+    """Return six plugins that share one layer, and their blobs."""
+    shared = _layer(version * 100)
+    plugins = {name: small_plugin(shared, _layer(version * 100 + place)) for place, name in enumerate(NAMES, 1)}
+    contents = [blob for _, blobs in plugins.values() for blob in blobs]
+    return {name: manifest for name, (manifest, _) in plugins.items()}, contents
+
+
+def digests(manifests: dict[str, Manifest]) -> dict[str, Digest]:
+    return {name: manifest.digest for name, manifest in manifests.items()}
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """Return the number of kills: the short form in ``make test``, the long one in ``make matrix``."""
+    return 50 if request.config.getoption("--matrix") else 6
+
+
+def test_kills_at_random_points(tmp_path: Path, kills: int) -> None:
+    site, before = Site(tmp_path), tmp_path / "before"
+    (old, old_blobs), (new, new_blobs) = release(1), release(2)
+    first, _ = site.bundle(old, old_blobs, serial=1)
+    second, _ = site.bundle(new, new_blobs, serial=2)
+    options = ["--key", str(site.key), "--data", str(site.data)]
+    plugin_mirror("bundle", "import", str(first), *options)
+    shutil.copytree(site.data, before)
+    seen: list[dict[str, Digest]] = []
+
+    def check() -> None:
+        """Check that all tags are the old ones, or all the new ones, and that their content is whole."""
+        seen.append(asyncio.run(site.tags(*NAMES)))
+        assert seen[-1] in (digests(old), digests(new))
+
+    def afresh() -> None:
+        shutil.rmtree(site.data)
+        shutil.copytree(before, site.data)
+
+    argv = [PROGRAM, "bundle", "import", str(second), *options]
+    done = kill_at_random_points(
+        argv, kills=kills, seed=14, check=check, afresh=afresh, begun=lambda: _any(site.data.glob("uploads/sha256-*"))
+    )
+    assert done.exit_code == 0
+    assert seen[-1] == digests(new)
+    assert digests(old) in seen
+    # Nothing is left of the interrupted runs.
+    assert not _any(site.data.glob("uploads/*"))
+
+
+def test_what_a_user_sees(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    manifests, blobs = release(1)
+    path, _ = site.bundle(manifests, blobs)
+    command = ["bundle", "import", str(path), "--data", str(site.data)]
+
+    refused = plugin_mirror(*command, check=False)
+    assert refused.exit_code == 1
+    assert "no key is trusted here" in refused.stderr
+    assert "--key F.pub" in refused.stderr
+
+    tried = plugin_mirror(*command, "--key", str(site.key), "--dry-run").stdout.splitlines()
+    assert tried[0] == "acme/driver1:1.0 copied"
+    assert tried[-1].startswith("dry run: bundle 1 of stream test: 6 copied, 0 unchanged")
+
+    mapped = [*command, "--key", str(site.key), "--map", "acme/*=here/*"]
+    told = plugin_mirror(*mapped).stdout.splitlines()
+    assert told[0] == "here/driver1:1.0 copied (in the bundle acme/driver1:1.0)"
+
+    shown = json.loads(plugin_mirror(*mapped, "--json").stdout)
+    assert (shown["stream"], shown["serial"], shown["copied"], shown["unchanged"]) == ("test", 1, 0, 6)
+    assert shown["names"][0]["in_bundle"] == "acme/driver1:1.0"
+
+    wrong = plugin_mirror(*command, "--key", str(site.key), "--map", "acme", check=False)
+    assert wrong.exit_code == 2
+    assert "--map 'acme' is not FROM=TO" in wrong.stderr
+
+
+def _layer(seed: int) -> bytes:
+    content = random.Random(seed).randbytes(LAYER_BYTES)
+    return zipped(tar(entry("bin/driver", DRIVER, mode=0o755), entry("data", content)), level=0)
+
+
+def _any(paths: Iterable[Path]) -> bool:
+    return next(iter(paths), None) is not None
