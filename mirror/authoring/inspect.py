@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.plugin_content import read_config, read_content
-from mirror.authoring.signatures import Signature, signatures
+from mirror.authoring.signatures import HeldSignature, signatures
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import UpstreamFault
 from mirror.plugin.config.own_name import local_name
@@ -79,7 +79,7 @@ class Inspection:
     origin: Provenance | None = None
     derivation: Derivation | None = None
     history: Sequence[TagEvent] = ()
-    signatures: tuple[Signature, ...] | None = None
+    signatures: tuple[HeldSignature, ...] | None = None
     admission: Admission | None = None
     platforms: HeldPlatforms = _NO_PLATFORMS
 
@@ -157,7 +157,9 @@ async def provenance(origins: Origins, journal: RunRecorder, found: Inspection) 
     return None
 
 
-async def _signatures(registry: ReadLister, repository: Repository, manifest: Manifest) -> tuple[Signature, ...] | None:
+async def _signatures(
+    registry: ReadLister, repository: Repository, manifest: Manifest
+) -> tuple[HeldSignature, ...] | None:
     try:
         return await signatures(registry, repository, manifest.digest)
     except UpstreamFault:

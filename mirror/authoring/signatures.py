@@ -22,7 +22,7 @@ _COSIGN_TAGS: Final = {"sig": "cosign signature", "att": "cosign attestation", "
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class HeldSignature:
     """A manifest that refers to content. Its claims are not verified here.
 
     Attributes:
@@ -50,10 +50,10 @@ class SignatureSummary:
 
     total: int
     kinds: tuple[tuple[str, int], ...]
-    newest: tuple[Signature, ...]
+    newest: tuple[HeldSignature, ...]
 
     @classmethod
-    def of(cls, found: Sequence[Signature], most_newest: int) -> SignatureSummary:
+    def of(cls, found: Sequence[HeldSignature], most_newest: int) -> SignatureSummary:
         """Summarise manifests, with at most ``most_newest`` of the newest."""
         dated = [(one.created, one) for one in found if one.created is not None]
         newest = heapq.nlargest(most_newest, dated, key=lambda entry: (entry[0], str(entry[1].digest)))
@@ -61,7 +61,7 @@ class SignatureSummary:
         return cls(len(found), tuple(kinds), tuple(one for _, one in newest))
 
 
-async def signatures(registry: ReadLister, repository: Repository, digest: Digest) -> tuple[Signature, ...]:
+async def signatures(registry: ReadLister, repository: Repository, digest: Digest) -> tuple[HeldSignature, ...]:
     """Return the manifests that refer to a manifest: cosign tags, and at most :data:`MOST_REFERRERS` referrers.
 
     Raises:
@@ -70,7 +70,7 @@ async def signatures(registry: ReadLister, repository: Repository, digest: Diges
     return tuple([found async for found in _signatures(registry, repository, digest)])
 
 
-async def _signatures(registry: ReadLister, repository: Repository, digest: Digest) -> AsyncIterator[Signature]:
+async def _signatures(registry: ReadLister, repository: Repository, digest: Digest) -> AsyncIterator[HeldSignature]:
     # cosign uses such tags by default, and OCI referrers with an option.
     for ending, what in _COSIGN_TAGS.items():
         tag = Tag(f"{fallback_tag(digest)}.{ending}")
@@ -78,13 +78,13 @@ async def _signatures(registry: ReadLister, repository: Repository, digest: Dige
             held = await registry.resolve(repository, tag)
         except NotFound:
             continue
-        yield Signature(what, held.digest, tag)
+        yield HeldSignature(what, held.digest, tag)
     page, left = PageRequest(), MOST_REFERRERS
     while True:
         listed = await registry.list_referrers(repository, digest, None, page)
         for referrer in listed.entries[:left]:
             created = _time(referrer.annotations.get(_CREATED))
-            yield Signature(referrer.artifact_type or referrer.media_type, referrer.digest, created=created)
+            yield HeldSignature(referrer.artifact_type or referrer.media_type, referrer.digest, created=created)
         left -= len(listed.entries)
         # A page may be shorter than asked for although more follow.
         if not listed.more or not listed.entries or left <= 0:

@@ -52,6 +52,10 @@ class BundleExports(Protocol):
         """Return the export with the highest serial of a stream, or the latest one of all streams; None without any."""
         ...
 
+    async def export_with(self, statement: Digest) -> ExportRecord | None:
+        """Return the export with a statement; None if it was not exported here."""
+        ...
+
     async def exports_until(self, stream: str, serial: int) -> Sequence[ExportRecord]:
         """Return the exports of a stream up to a serial, in the order of their serials."""
         ...

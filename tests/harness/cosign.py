@@ -46,6 +46,22 @@ def verify(reference: str, keys: KeyPair, *, referrers: bool = False, check: boo
     return _cosign("verify", *flags, *_PLAIN_HTTP, reference, check=check)
 
 
+def verify_blob_attestation(
+    subject: Path, envelope: Path, kind: str, public: Path, *, check: bool = True
+) -> CompletedRun:
+    """Verify the DSSE envelope of an in-toto statement about a file.
+
+    Args:
+        subject: the file that the statement is about.
+        envelope: the envelope.
+        kind: predicate type of the statement.
+        public: the public key.
+        check: False to return a failed run instead of raising.
+    """
+    flags = ["--key", str(public), "--insecure-ignore-tlog", "--type", kind, "--signature", str(envelope)]
+    return _cosign("verify-blob-attestation", *flags, str(subject), check=check)
+
+
 def tree(reference: str, *, check: bool = True) -> CompletedRun:
     """Show the signatures and attestations that are stored under tags of `reference`.
 

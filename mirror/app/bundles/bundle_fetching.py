@@ -42,6 +42,7 @@ class FetchRequest:
         stream: stream of the bundle; None for the stream of the first key.
         serial: serial of the bundle; None for the seconds since 1970.
         plain_http: True to use ``http://``. Loopback hosts always use ``http://``.
+        part_bytes: size of the parts to write in place of one file; None for one file.
         verify_written: see :class:`mirror.bundle.export.export_request.ExportRequest`.
     """
 
@@ -55,6 +56,7 @@ class FetchRequest:
     stream: str | None = None
     serial: int | None = None
     plain_http: bool = False
+    part_bytes: int | None = None
     verify_written: bool | None = None
 
 
@@ -109,5 +111,6 @@ async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _C
             key_sets=await read_key_sets(request.key_sets),
             base=None if receipt is None else DeltaBase.from_receipt(receipt),
             choice=request.choice,
+            part_bytes=request.part_bytes,
             verify_written=request.verify_written,
         )

@@ -69,6 +69,7 @@ class ExportRequest:
         base: content that the receiver has; None for a full bundle.
         choice: choice of the members of indexes.
         exports: records of exports; None if nobody keeps such records.
+        part_bytes: size of the parts to write in place of one file; None for one file.
         verify_written: True to read the file back from the medium. None to do so on removable media only.
     """
 
@@ -84,6 +85,7 @@ class ExportRequest:
     base: DeltaBase | None = None
     choice: ContentChoice = EVERYTHING
     exports: BundleExports | None = None
+    part_bytes: int | None = None
     verify_written: bool | None = None
 
 

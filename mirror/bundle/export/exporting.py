@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from mirror.bundle.bundle_errors import BundleFault, BundleInvalid
-from mirror.bundle.export.bundle_output import BundleOutput
 from mirror.bundle.export.collection import Collected, collect
-from mirror.bundle.export.content_writer import ContentWriter
-from mirror.bundle.export.export_journal import ExportJournal
 from mirror.bundle.export.export_plan import ExportPlan, plan_documents, plan_members
 from mirror.bundle.export.export_request import Exported, ExportRequest
-from mirror.bundle.export.journal_keeping import kept_journal, read_journal
-from mirror.bundle.export.removable_media import is_removable
+from mirror.bundle.export.output.bundle_output import BundleOutput
+from mirror.bundle.export.output.content_writer import ContentWriter
+from mirror.bundle.export.output.export_journal import ExportJournal
+from mirror.bundle.export.output.journal_keeping import kept_journal, read_journal
+from mirror.bundle.export.output.parts_output import PartsOutput
+from mirror.bundle.export.output.removable_media import is_removable
 from mirror.bundle.format.bundle_head import read_head
-from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.member_header import END
 from mirror.bundle.format.statement import Notes, Statement
 from mirror.bundle.report.plugin_report import plugin_report
@@ -69,7 +70,7 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
         MirrorError: see :func:`mirror.bundle.export.collection.collect`.
     """
     collected, draft = await _draft(request)
-    async with BundleOutput.open(request.output) as output:
+    async with _opened(request) as output:
         journal = await read_journal(output)
         plan = await _plan(request, draft, journal)
         if journal is None or journal.places != plan.places:
@@ -80,9 +81,8 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
         # Filesystems of removable media fill gaps with zeros, so these are written in order.
         at_once = 1 if removable else _BLOBS_AT_ONCE
         blobs = plan.layout.blobs()
-        writer = ContentWriter(
-            collected.content, output, blobs, _journal(plan, journal), progress=progress, at_once=at_once
-        )
+        begun = await in_thread(_journal, plan, journal, output)
+        writer = ContentWriter(collected.content, output, blobs, begun, progress=progress, at_once=at_once)
         async with kept_journal(output, writer):
             await in_thread(output.write, plan.head, 0)
             await writer.write_all()
@@ -91,9 +91,9 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
             await writer.sync()
             verified = request.verify_written or (request.verify_written is None and removable)
             if verified:
-                await _verify(output, progress)
+                await _verify(output, plan.envelope.digest, progress)
             plan = await _recorded(request, draft, plan, output)
-        await in_thread(output.finish)
+        await output.finish(plan.envelope.digest, progress)
     return replace(_exported(request, collected, plan), continued_bytes=writer.continued_bytes, is_verified=verified)
 
 
@@ -114,10 +114,15 @@ def _exported(request: ExportRequest, collected: Collected, plan: ExportPlan) ->
     )
 
 
-async def _verify(output: BundleOutput, progress: Progress) -> None:
+def _opened(request: ExportRequest) -> AbstractAsyncContextManager[BundleOutput]:
+    if request.part_bytes is None:
+        return BundleOutput.open(request.output)
+    return PartsOutput.open_parts(request.output, request.part_bytes)
+
+
+async def _verify(output: BundleOutput, statement: Digest, progress: Progress) -> None:
     """Read the bundle back from the medium. Raises StorageDamaged if it differs from what was written."""
-    await in_thread(output.forget)
-    source = await FileSource.open(output.partial)
+    source = await output.read_back(statement, progress)
     try:
         await verify_bytes(await read_head(source), source, progress)
     except BundleInvalid as error:
@@ -189,10 +194,14 @@ async def _plan(request: ExportRequest, draft: _Draft, journal: ExportJournal | 
     )
 
 
-def _journal(plan: ExportPlan, earlier: ExportJournal | None) -> ExportJournal:
+def _journal(plan: ExportPlan, earlier: ExportJournal | None, output: BundleOutput) -> ExportJournal:
     statement = plan.statement
     new = ExportJournal(plan.places, statement.stream, statement.serial, statement.created, statement.previous)
-    return new if earlier is None else replace(new, synced=earlier.synced, written=earlier.written, begun=earlier.begun)
+    if earlier is None:
+        return new
+    blobs = plan.layout.blobs()
+    synced = {number for number in earlier.synced if output.holds(blobs[number].start_bytes, blobs[number].end_bytes)}
+    return replace(new, synced=frozenset(synced), written=earlier.written, begun=earlier.begun)
 
 
 async def _recorded(request: ExportRequest, draft: _Draft, plan: ExportPlan, output: BundleOutput) -> ExportPlan:

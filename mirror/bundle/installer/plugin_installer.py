@@ -38,14 +38,7 @@ def main() -> None:
 def run(arguments: List[str]) -> int:
     """Run the installer and return its exit code."""
     try:
-        options = _options(arguments)
-        bundle = BundleDocuments(BundleBytes.open(options.bundle, options.parts))
-        _require_signature(bundle, options)
-        if options.list or options.name is None:
-            for name in sorted(bundle.names):
-                print(name)
-            return 0
-        _install(bundle, options)
+        _run(_options(arguments))
     except InstallerFault as fault:
         _say("error: {}".format(fault))
         return fault.exit_code
@@ -57,6 +50,21 @@ def run(arguments: List[str]) -> int:
         _say("interrupted")
         return 4
     return 0
+
+
+def _run(options: Any) -> None:
+    keys = {path: _public_key(path) for path in options.key}
+    bundle = BundleDocuments(BundleBytes.open(options.bundle, options.parts), keys)
+    signed = "signature valid" if keys else "signature not checked"
+    _say("bundle {} of stream {}, created {}: {}".format(bundle.serial, bundle.stream, bundle.created, signed))
+    if options.list or options.name is None:
+        for name in sorted(bundle.names):
+            if "@" not in name:  # referrers, such as signatures
+                print(_printable(name))
+    elif keys or options.unsigned:
+        _install(bundle, options)
+    else:
+        raise InstallerFault("no key is trusted; fix: name the key of the sender with --key F.pub, or --unsigned", 2)
 
 
 def _options(arguments: List[str]) -> Any:
@@ -94,18 +102,6 @@ def _options(arguments: List[str]) -> Any:
     return options
 
 
-def _require_signature(bundle: BundleDocuments, options: Any) -> None:
-    keys = [_public_key(path) for path in options.key]
-    signers = bundle.signers(keys)
-    if keys and not signers:
-        unsigned = "nobody has signed the bundle" if not bundle.has_signatures else "others have signed it"
-        raise InstallerFault("the bundle is not signed with {}: {}".format(" or ".join(options.key), unsigned))
-    signed = "signature valid" if signers else "signature not checked"
-    _say("bundle {} of stream {}, created {}: {}".format(bundle.serial, bundle.stream, bundle.created, signed))
-    if not keys and not options.unsigned and options.name is not None and not options.list:
-        raise InstallerFault("no key is trusted; fix: name the key of the sender with --key F.pub, or --unsigned", 2)
-
-
 def _public_key(path: str) -> bytes:
     try:
         with open(path, encoding="ascii", errors="replace") as file:
@@ -118,6 +114,8 @@ def _install(bundle: BundleDocuments, options: Any) -> None:
     if options.name not in bundle.names:
         held = ", ".join(sorted(bundle.names)[:20]) or "nothing"
         raise InstallerFault("the bundle has no {}; it has {}".format(options.name, held))
+    if "@" in options.name and not options.alias:
+        raise InstallerFault("an engine gives no plugin the name {}; fix: --alias NAME".format(options.name), 2)
     name = options.alias or options.name
     platform = docker_program.require_engine()
     if docker_program.has_plugin(name if ":" in name.rpartition("/")[2] else name + ":latest"):
@@ -213,4 +211,9 @@ def _ask(privileges: List[str], options: Any) -> None:
 
 
 def _say(text: str, end: str = "\n") -> None:
-    print(text, end=end, file=sys.stderr, flush=True)
+    print(_printable(text), end=end, file=sys.stderr, flush=True)
+
+
+def _printable(text: str) -> str:
+    """Return text from a bundle without what controls a terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)

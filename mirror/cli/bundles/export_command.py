@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mirror.cli.async_command import run_to_the_end
+from mirror.cli.bundles.bundle_options import size_in_bytes
 from mirror.cli.byte_bar import ByteBar
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
@@ -17,6 +18,7 @@ from mirror.oci.timestamps import machine_time
 
 if TYPE_CHECKING:
     from mirror.bundle.export.export_request import Exported
+    from mirror.bundle.export.part_again import PartAgain
 
 OutputFileOption = Annotated[
     Path, typer.Option("--output", "-o", metavar="F", help="File to write. It appears when it is complete.")
@@ -50,6 +52,12 @@ KeySetsOption = Annotated[
     list[Path] | None,
     typer.Option("--key-set", metavar="F", help="Add a key set, for receivers that know an older one. Repeatable."),
 ]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--split", metavar="SIZE", help="Write parts of this size and their table, such as 4095MiB for FAT32."
+    ),
+]
 VerifyWrittenOption = Annotated[
     bool | None,
     typer.Option(
@@ -76,7 +84,12 @@ def run(
     stream: StreamOption = None,
     serial: SerialOption = None,
     key_sets: KeySetsOption = None,
+    split: SplitOption = None,
     verify_written: VerifyWrittenOption = None,
+    part: Annotated[
+        int | None,
+        typer.Option("--part", metavar="N", help="Make only this part of an exported bundle again, beside F."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")] = False,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -90,7 +103,15 @@ def run(
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.bundles.bundle_exporting import ExportOrder, export_from_store, plan_from_store
+    from mirror.app.bundles.part_exporting import PartOrder, export_part
 
+    if part is not None:
+        if references or rules or everything or keys or since or dry_run:
+            raise ConfigurationFault("--part makes a part again as it was; fix: give only -o F, --stream and --serial")
+        order_part = PartOrder(output=output, part=part, stream=stream, serial=serial)
+        with ByteBar(MESSAGES, f"writing part {part} of {output}") as bar:
+            print_part(run_to_the_end(export_part(settings_of(config, data), order_part, bar)), as_json=json)
+        return
     require_signing(keys, unsigned=unsigned)
     if not references and not rules and not everything:
         raise ConfigurationFault("nothing is named to export; fix: name NAME:TAG, --rule R or --all")
@@ -105,6 +126,7 @@ def run(
         serial=serial,
         keys=keys or (),
         key_sets=key_sets or (),
+        part_bytes=None if split is None else size_in_bytes("--split", split),
         verify_written=verify_written,
     )
     settings = settings_of(config, data)
@@ -114,6 +136,29 @@ def run(
         with ByteBar(MESSAGES, f"writing {output}") as bar:
             exported = run_to_the_end(export_from_store(settings, order, bar))
     print_export(exported, keys or (), dry_run=dry_run, as_json=json)
+
+
+def print_part(made: PartAgain, *, as_json: bool) -> None:
+    """Print a part that was made again."""
+    if made.is_as_before is False:
+        MESSAGES.out(
+            "note: the part differs from its table of parts, as it does where the bundle was signed later; "
+            "fix: sign it again with 'plugin-mirror bundle sign', which updates the table",
+            highlight=False,
+        )
+    if as_json:
+        print_json(
+            {
+                "file": str(made.path),
+                "part": made.number,
+                "parts": made.count,
+                "size_bytes": made.size_bytes,
+                "sha256": made.digest.hex,
+                "as_before": made.is_as_before,
+            }
+        )
+        return
+    RESULTS.out(f"wrote part {made.number} of {made.count}: {made.path}, {size(made.size_bytes)}", highlight=False)
 
 
 def require_signing(keys: list[Path] | None, *, unsigned: bool) -> None:

@@ -9,13 +9,14 @@ import typer
 
 from mirror.bundle.format.statement import MOST_SERIAL
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.bundles.bundle_options import name_mappings
+from mirror.cli.bundles.bundle_options import name_mappings, size_in_bytes
 from mirror.cli.bundles.export_command import (
     KeySetsOption,
     NotSignedOption,
     OutputFileOption,
     PlatformsOption,
     SigningKeysOption,
+    SplitOption,
     VerifyWrittenOption,
     print_export,
     require_signing,
@@ -58,6 +59,7 @@ def run(
         ),
     ] = None,
     key_sets: KeySetsOption = None,
+    split: SplitOption = None,
     verify_written: VerifyWrittenOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")] = False,
     config: ConfigOption = None,
@@ -88,6 +90,7 @@ def run(
         stream=stream,
         serial=serial,
         plain_http=plain_http,
+        part_bytes=None if split is None else size_in_bytes("--split", split),
         verify_written=verify_written,
     )
     settings = settings_of(config, None)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mirror.authoring.inspect import inspect, provenance
-from mirror.authoring.signatures import Signature, SignatureSummary
+from mirror.authoring.signatures import HeldSignature, SignatureSummary
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, UpstreamRefused
 from mirror.oci.media_types import OCI_MANIFEST
@@ -143,7 +143,7 @@ async def test_all_pages_of_what_refers_to_it_are_read(monkeypatch):
 def test_many_that_refer_to_it_are_summarised():
     begun = datetime(2026, 3, 1, tzinfo=UTC)
     many = [
-        Signature(
+        HeldSignature(
             "signature" if number % 3 else "sbom",
             Digest.of(b"%d" % number),
             created=None if number % 2 else begun + timedelta(seconds=number),

@@ -25,6 +25,7 @@ _DIGESTS_AT_ONCE: Final = 1000
 _STREAM: Final = bundle_exports.c.stream == bindparam("wanted")
 _LAST: Final = select(bundle_exports).where(_STREAM).order_by(bundle_exports.c.serial.desc()).limit(1)
 _LATEST: Final = select(bundle_exports).order_by(bundle_exports.c.created_at.desc(), bundle_exports.c.serial.desc())
+_WITH: Final = select(bundle_exports).where(bundle_exports.c.statement == bindparam("sought")).limit(1)
 _UNTIL: Final = (
     select(bundle_exports)
     .where(_STREAM, bundle_exports.c.serial <= bindparam("most"))
@@ -82,6 +83,11 @@ class SqlBundleExports:
     async def last_export(self, stream: str | None = None) -> ExportRecord | None:
         statement, wanted = (_LATEST.limit(1), {}) if stream is None else (_LAST, {"wanted": stream})
         row = await self._catalog.read(lambda connection: connection.execute(statement, wanted).one_or_none())
+        return None if row is None else _record(row)
+
+    async def export_with(self, statement: Digest) -> ExportRecord | None:
+        wanted = {"sought": str(statement)}
+        row = await self._catalog.read(lambda connection: connection.execute(_WITH, wanted).one_or_none())
         return None if row is None else _record(row)
 
     async def exports_until(self, stream: str, serial: int) -> Sequence[ExportRecord]:

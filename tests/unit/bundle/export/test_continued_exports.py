@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from mirror.bundle.export.bundle_output import BundleOutput, partial_of
-from mirror.bundle.export.export_journal import ExportJournal
+from mirror.bundle.export import exporting
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle
+from mirror.bundle.export.output import journal_keeping
+from mirror.bundle.export.output.bundle_output import BundleOutput, partial_of
+from mirror.bundle.export.output.content_writer import ContentWriter
+from mirror.bundle.export.output.export_journal import ExportJournal
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import Busy, StorageDamaged, StorageFull, UpstreamUnreachable
+from mirror.oci.errors import Busy, StorageDamaged, StorageFault, StorageFull, UpstreamUnreachable
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob
@@ -83,7 +86,9 @@ class Source(DelegatingRegistry):
 
 
 @pytest.fixture
-async def source() -> Source:
+async def source(monkeypatch: pytest.MonkeyPatch) -> Source:
+    """Return a registry with a plugin. Its blobs are written one after the other, so that the last one breaks alone."""
+    monkeypatch.setattr(exporting, "_BLOBS_AT_ONCE", 1)
     registry = Source()
     manifest, blobs = small_plugin(*LAYERS)
     for blob in blobs:
@@ -273,3 +278,31 @@ def test_a_journal_is_read_as_written() -> None:
 
     assert ExportJournal.parse(journal.to_bytes()) == journal
     assert json.loads(journal.to_bytes())["synced"] == [[0, 2], [5, 5]]
+
+
+async def test_a_disk_that_fails_while_the_export_runs_ends_it(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_writer: ContentWriter) -> None:
+        raise StorageFault("the disk failed")
+
+    monkeypatch.setattr(ContentWriter, "sync", fails)
+    monkeypatch.setattr(journal_keeping, "_SECONDS", 0.001)
+    source.breaks, source.end = {last_layer(): 0}, source.wait_for_ever
+
+    with pytest.raises(StorageFault, match="the disk failed"):
+        await export_bundle(request(tmp_path / "f.tar", source), SilentProgress())
+
+    assert not (tmp_path / "f.tar").exists()
+
+
+async def test_half_a_line_of_the_journal_does_not_count(tmp_path: Path, source: Source) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    await interrupted(wanted, source, last_layer(), MEBIBYTE)
+    with (tmp_path / "f.tar.partial.json").open("ab") as journal:
+        journal.write(b'{"format": 1, "pla')
+    source.begun_at()
+
+    await export_bundle(wanted, SilentProgress())
+
+    assert source.begun_at() == {BLOBS[last_layer()]: [MEBIBYTE]}

@@ -11,18 +11,21 @@ import pty
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from mirror.bundle.format.envelope import Envelope
+from mirror.bundle.format.member import STATEMENT
 from mirror.bundle.installer_archive import installer_archive
 from mirror.oci import Digest, Manifest
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.media_types import OCI_INDEX
 from tests.support.builders import manifest_of
-from tests.support.bundles import KEY, OTHER_KEY, build_bundle, public_pem, small_plugin
+from tests.support.bundles import KEY, OTHER_KEY, build, build_bundle, public_pem, small_plugin
 from tests.support.layers import entry, tar, zipped
 
 NAME = "acme/driver:1.0"
@@ -54,7 +57,12 @@ class Host:
         return self.folder / "log.plugin"
 
     def command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
-        environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "LOG": f"{self.folder}/log", "TMPDIR": str(self.tmp)}
+        environment = {
+            "PATH": f"{self.folder}/bin:/usr/bin:/bin",
+            "LOG": f"{self.folder}/log",
+            "TMPDIR": str(self.tmp),
+            "LC_ALL": "C",
+        }
         return [*self.python, "install-plugin", *arguments], environment
 
     @property
@@ -147,6 +155,39 @@ def test_what_is_wrong_is_said_and_nothing_is_created(
     assert done.returncode == exit_code
     assert said in done.stderr
     assert not host.plugin.exists()
+
+
+def test_content_without_a_tag_is_not_listed_and_needs_a_name(host: Host) -> None:
+    manifest, blobs = small_plugin()
+    name = f"acme/driver@{manifest.digest}"
+    build_bundle(host.folder / "s.tar", {name: manifest}, blobs)
+    assert host.run("s.tar").stdout == ""
+    assert "fix: --alias NAME" in host.run("s.tar", name, *SIGNED).stderr
+    assert host.run("s.tar", name, *SIGNED, "--alias", "driver").returncode == 0
+
+
+def test_a_bundle_cannot_control_the_terminal(host: Host) -> None:
+    bare = build({}, [], keys=[])
+    payload = bare.envelope.payload.replace(b'"stream":"test"', b'"stream":"\\u001b["')
+    assert payload != bare.envelope.payload
+    statement = Envelope(bare.envelope.payload_type, payload).to_bytes(bare.envelope.padded_size_bytes)
+    (host.folder / "t.tar").write_bytes(bare.with_content(STATEMENT, statement))
+    done = host.run("t.tar")
+    assert (done.returncode, "stream ?[" in done.stderr) == (0, True)
+
+
+def test_names_of_files_do_not_depend_on_the_locale(host: Host) -> None:
+    layer = zipped(
+        tar(
+            entry("bin/dr\u00fc", b"x"),
+            entry("to", kind=tarfile.SYMTYPE, form=tarfile.PAX_FORMAT, pax={"linkpath": "\u00fc"}),
+        )
+    )
+    manifest, blobs = small_plugin(layer)
+    build_bundle(host.folder / "n.tar", {NAME: manifest}, blobs)
+    assert host.run("n.tar", NAME, *SIGNED).returncode == 0
+    assert [path.name for path in (host.plugin / "rootfs/bin").iterdir()] == ["dr\u00fc"]
+    assert (host.plugin / "rootfs/to").readlink() == Path("\u00fc")
 
 
 def test_an_unsigned_bundle_is_used_only_by_name(host: Host) -> None:
@@ -260,6 +301,7 @@ def test_other_versions_of_python_install_too(host: Host, version: str) -> None:
     known = subprocess.run([python, "-V"], capture_output=True, check=False) if python else None
     if python is None or known is None or known.returncode:
         pytest.skip(f"python{version} is not installed")
-    done = Host(host.folder, (python, "-I", "-S")).run("b.tar", NAME, *SIGNED, "--grant-all-permissions")
+    manifest, blobs = small_plugin(zipped(tar(entry("bin/dr\u00fc", b"x"))))
+    build_bundle(host.folder / "n.tar", {NAME: manifest}, blobs)
+    done = Host(host.folder, (python, "-I", "-S")).run("n.tar", NAME, *SIGNED)
     assert done.returncode == 0, done.stderr
-    assert os.access(host.plugin / "rootfs/bin/driver", os.X_OK)

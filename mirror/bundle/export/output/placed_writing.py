@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from mirror.bundle.export.bundle_output import BundleOutput
+from mirror.bundle.export.output.bundle_output import BundleOutput
 from mirror.bundle.format.bundle_layout import PlacedMember
 from mirror.oci.digest import new_hasher
 from mirror.oci.errors import StorageDamaged, StorageFault

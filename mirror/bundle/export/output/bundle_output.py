@@ -11,9 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from mirror.bundle.file_faults import file_faults
+from mirror.bundle.format.byte_source import ByteSource, FileSource
+from mirror.bundle.format.output_file import put_in_place, writing_file
+from mirror.oci import Digest
 from mirror.oci.errors import Busy, ConfigurationFault, StorageFull
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.transfer.progress_reporting import Progress
 
 
 class BundleOutput:
@@ -43,31 +46,29 @@ class BundleOutput:
         """
         # The target of a link is replaced, and the link stays.
         path = await in_thread(path.resolve)
-        descriptor = await in_thread(_open, path)
-        try:
+        async with lock_partial(path) as descriptor:
             yield cls(path, descriptor)
-        finally:
-            with suppress(OSError):
-                if not os.fstat(descriptor).st_size:  # nothing was written
-                    partial_of(path).unlink()
-            os.close(descriptor)
 
     @property
     def size_bytes(self) -> int:
         """Size of the partial file."""
         return os.fstat(self._descriptor).st_size
 
+    def holds(self, start_bytes: int, end_bytes: int) -> bool:
+        """Return True if a range was written, as far as sizes of files tell."""
+        return end_bytes <= self.size_bytes
+
     def write(self, content: bytes | memoryview, offset: int) -> None:
         """Write all of ``content`` at an offset."""
         view = memoryview(content)
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
                 view, offset = view[written:], offset + written
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Read at an offset, and return the number of bytes."""
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             return os.preadv(self._descriptor, [buffer], offset)
 
     def begin_sync(self, offset: int, size_bytes: int) -> None:
@@ -81,12 +82,12 @@ class BundleOutput:
 
     def sync(self) -> None:
         """Wait until all written bytes are on the disk."""
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             os.fsync(self._descriptor)
 
     def truncate(self, size_bytes: int) -> None:
         """Cut the file, or let it grow by zeros."""
-        with file_faults(self.partial):
+        with writing_file(self.partial):
             os.ftruncate(self._descriptor, size_bytes)
 
     def require_room(self, size_bytes: int) -> None:
@@ -95,26 +96,67 @@ class BundleOutput:
         Raises:
             StorageFull: the disk has too little space.
         """
-        with file_faults(self.partial):
-            found, held_bytes = os.statvfs(self.path.parent), os.fstat(self._descriptor).st_blocks * 512
+        with writing_file(self.partial):
+            held_bytes = os.fstat(self._descriptor).st_blocks * 512
+        self.require_free(size_bytes - held_bytes)
+
+    def require_free(self, size_bytes: int) -> None:
+        """Check that a number of bytes is free on the disk. Raises StorageFull."""
+        with writing_file(self.path):
+            found = os.statvfs(self.path.parent)
         free_bytes = found.f_bavail * found.f_frsize
-        if size_bytes - held_bytes > free_bytes:
+        if size_bytes > free_bytes:
             raise StorageFull(
-                f"{self.path} needs {size_bytes - held_bytes} bytes, and {self.path.parent} has {free_bytes}; "
+                f"{self.path} needs {size_bytes} bytes, and {self.path.parent} has {free_bytes}; "
                 "fix: free some space, write to another disk, or make a delta (--since)"
             )
 
-    def finish(self) -> None:
-        """Give the file its name. Its bytes must be synced."""
-        with file_faults(self.path):
-            self.partial.replace(self.path)
-            self.journal.unlink(missing_ok=True)
-            _sync_folder(self.path.parent)
+    async def read_back(self, statement: Digest, progress: Progress) -> ByteSource:
+        """Return the written bytes, to be read from the medium. Sync them first.
+
+        Args:
+            statement: digest of the statement.
+            progress: receiver of the progress of further reading.
+        """
+        await in_thread(self.forget)
+        return await FileSource.open(self.partial)
+
+    async def finish(self, statement: Digest, progress: Progress) -> None:
+        """Make the bundle appear. Its bytes must be synced.
+
+        Args:
+            statement: digest of the statement.
+            progress: receiver of the progress of further reading.
+        """
+        with writing_file(self.path):
+            await put_in_place(self.partial, self.path)
+            await in_thread(self.journal.unlink, missing_ok=True)
 
 
 def partial_of(path: Path) -> Path:
     """Return the file that holds the bytes of a bundle until it is complete."""
     return path.with_name(f"{path.name}.partial")
+
+
+@asynccontextmanager
+async def lock_partial(path: Path) -> AsyncIterator[int]:
+    """Open the partial file of a bundle, and keep other exports out. Yield its descriptor.
+
+    A partial file without content is removed at the end.
+
+    Raises:
+        ConfigurationFault: the file may not be replaced, or its folder does not exist.
+        Busy: another export writes the same file.
+        StorageFault: the file cannot be written.
+    """
+    descriptor = await in_thread(_open, path)
+    try:
+        yield descriptor
+    finally:
+        with suppress(OSError):
+            if not os.fstat(descriptor).st_size:  # nothing was written
+                partial_of(path).unlink()
+        os.close(descriptor)
 
 
 def _open(path: Path) -> int:
@@ -125,7 +167,7 @@ def _open(path: Path) -> int:
     if not path.parent.is_dir():
         raise ConfigurationFault(f"there is no folder {path.parent} for {path.name}; fix: create it")
     while True:
-        with file_faults(partial):
+        with writing_file(partial):
             descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,11 +187,3 @@ def _is_named(descriptor: int, file: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

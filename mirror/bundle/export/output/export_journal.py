@@ -18,7 +18,6 @@ from mirror.oci.timestamps import machine_time
 from mirror.plugin.build.assembly import canonical_json
 
 _FORMAT: Final = 1
-MOST_JOURNAL_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class ExportJournal:
     begun: Mapping[int, int] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Return the journal as JSON."""
+        """Return the journal as one line of JSON."""
         return canonical_json(
             {
                 "format": _FORMAT,
@@ -64,7 +63,7 @@ class ExportJournal:
 
     @classmethod
     def parse(cls, content: bytes) -> ExportJournal | None:
-        """Return the journal in a file; None if the file is not whole."""
+        """Return the journal in a line; None if the line is not whole."""
         try:
             value = parse_json_object(content, "journal")
             if value["format"] != _FORMAT:

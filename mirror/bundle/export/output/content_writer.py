@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.bundle.export.bundle_output import BundleOutput
 from mirror.bundle.export.collected_content import CollectedContent
-from mirror.bundle.export.export_journal import ExportJournal
-from mirror.bundle.export.placed_writing import PIECE_BYTES, PlacedWriting
+from mirror.bundle.export.output.bundle_output import BundleOutput
+from mirror.bundle.export.output.export_journal import ExportJournal
+from mirror.bundle.export.output.placed_writing import PIECE_BYTES, PlacedWriting
 from mirror.bundle.format.bundle_layout import PlacedMember
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import StorageDamaged
