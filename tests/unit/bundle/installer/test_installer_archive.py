@@ -35,7 +35,9 @@ echo "$*" >> "$LOG"
 case "$1 $2" in
   "version --format") [ -e "$LOG.dead" ] && { echo "Cannot connect" >&2; exit 1; }; echo linux/amd64;;
   "plugin ls") echo held/driver:1.0;;
-  "plugin create") cp -a "$4" "$LOG.plugin"; echo "$3";;
+  "plugin create")
+    [ -e "$LOG.interrupted" ] && { kill -TERM $PPID; exec sleep 600; }
+    cp -a "$4" "$LOG.plugin"; echo "$3";;
   "plugin enable") [ -e "$LOG.broken" ] && { echo "no such socket" >&2; exit 1; }; echo "$3";;
 esac
 """
@@ -235,6 +237,13 @@ def test_an_engine_that_does_not_answer_is_the_other_side(host: Host) -> None:
     (host.folder / "log.dead").touch()
     done = host.run("b.tar", NAME, *SIGNED, "--grant-all-permissions")
     assert (done.returncode, "Cannot connect" in done.stderr) == (3, True)
+
+
+def test_an_interruption_leaves_nothing_behind(host: Host) -> None:
+    (host.folder / "log.interrupted").touch()
+    done = host.run("b.tar", NAME, *SIGNED, "--grant-all-permissions")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (4, "interrupted")
+    assert not host.plugin.exists()
 
 
 def test_no_docker_is_trouble_of_this_machine(host: Host) -> None:
