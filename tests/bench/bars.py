@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.bench.attacks import NEW_SERVED, UPLOAD_FOLDERS, WORST_MS, WORST_NEW_MS, WORST_PUSH_MS
+from tests.bench.bundling import BEYOND_PERCENT, COPY, EMPTY_KIB
+from tests.bench.bundling import SKOPEO as BUNDLING_SKOPEO
 from tests.bench.cases import ONE_TAG
 from tests.bench.content import MIB
 from tests.bench.looking import FIRST, LAYERS_MS
@@ -148,6 +150,17 @@ BARS: Sequence[Bar] = (
     Bar("at least 0.8 times nginx", "blob-get-1mib", rate_over(NGINX), at_least=0.8),
     Bar("at least 1.3 times docker-registry", "blob-push-256mib", rate_over(REGISTRY), at_least=1.3),
     Bar("at least as fast as tar | gzip -6", "pack", rate_over(TAR), at_least=1),
+    *(
+        bar
+        for case in ("bundle-export", "bundle-import")
+        for bar in (
+            Bar("at most 1.3 times as long as cp, sync, sha256sum", case, p50_over(COPY), at_most=1.3),
+            Bar("at least as fast as skopeo with oci-archive:", case, rate_over(BUNDLING_SKOPEO), at_least=1),
+            Bar("at most 150 MiB resident", case, figure(PEAK_MIB), at_most=150),
+        )
+    ),
+    Bar("at most 64 KiB without a change", "bundle-delta", figure(EMPTY_KIB), at_most=64),
+    Bar("at most 1 % beyond the blobs of the change", "bundle-delta", figure(BEYOND_PERCENT), at_most=1),
     Bar("at most a quarter of the CPU of the first look", "lint-again", figure_over(LAYERS_MS, FIRST), at_most=0.25),
     Bar("at least as fast as tar | gzip -6", "pack-small-files", rate_over(TAR), at_least=1),
     Bar("at most 150 MiB resident", "pack-small-files", figure(PEAK_MIB), at_most=150),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from tests.bench import attacks, loads, looking, many_tags, packing, pulling, syncing
+from tests.bench import attacks, bundling, loads, looking, many_tags, packing, pulling, syncing
 from tests.bench.content import GIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
 from tests.bench.trial import Load, Trial
@@ -21,6 +21,7 @@ ONE_TAG = f"{OURS}, 1 tag"
 CACHED_TAGS = f"{OURS}, any of {FEW_TAGS} tags"
 BIG_PULLS = 64
 BIG_PUSHES = 8
+BUNDLE_BYTES = 2 * GIB
 SYNCED_PLUGINS = 200
 SYNCED_TAGS = 5_000
 SYNCED_TAGS_QUICKLY = 500
@@ -116,6 +117,13 @@ def _looking(_stage: Stage) -> Iterator[Trial]:
     """Measure a second and a first `lint` of the same plugin."""
     with looking.contestants() as (contestants, looks):
         yield Trial(contestants, looks.lint)
+
+
+def _bundling(
+    _stage: Stage, *, trial: Callable[..., AbstractContextManager[Trial]], size_bytes: int
+) -> AbstractContextManager[Trial]:
+    """Measure bundles, copies and skopeo with the same bytes."""
+    return trial(size_bytes=size_bytes)
 
 
 def _unchanged_tags(_stage: Stage, *, tags: int) -> AbstractContextManager[Trial]:
@@ -222,6 +230,26 @@ CASES: Sequence[Case] = (
         "pack 100 000 files of 1 KiB of random bytes",
         "MiB",
         partial(_packing, write=packing.write_small_files),
+    ),
+    *(
+        Case(
+            f"bundle-{what}{'' if size_bytes == BUNDLE_BYTES else '-64mib'}",
+            f"{what} of {size_bytes // MIB} MiB {way} a bundle",
+            "MiB",
+            partial(_bundling, trial=trial, size_bytes=size_bytes),
+            rounds_at_most=3,
+            quick=size_bytes != BUNDLE_BYTES,
+            missing=bundling.missing,
+        )
+        for what, way, trial in (("export", "to", bundling.exports), ("import", "from", bundling.imports))
+        for size_bytes in (64 * MIB, BUNDLE_BYTES)
+    ),
+    Case(
+        "bundle-delta",
+        "export of one changed plugin of 200",
+        "exports",
+        lambda _stage: bundling.deltas(),
+        rounds_at_most=3,
     ),
     Case("lint-again", f"second lint of a plugin of {looking.SIZE_BYTES // MIB} MiB", "looks", _looking),
     Case(

@@ -75,17 +75,16 @@ def contestants(write: Callable[[Path], None]) -> Iterator[tuple[list[Contestant
             2: f"tar -C {shlex.quote(str(rootfs))} -cf - . | gzip -6 > {shlex.quote(str(file))}",
         }
         names = {1: OURS, 2: TAR}
-        yield [_program(name, port) for port, name in names.items()], commands, size_bytes
+        yield [placeholder(name, port) for port, name in names.items()], commands, size_bytes
 
 
 def runs(commands: dict[int, str], size_bytes: int, server: Server, seconds: int) -> Outcome:
     """Run the command of a placeholder port repeatedly for at least `seconds`. Counts MiB of files."""
     begin, taken_seconds, peaks_mib = time.monotonic(), [], []
     while not taken_seconds or time.monotonic() - begin < seconds:
-        measured = [sys.executable, "-I", "-S", "-c", _MEASURED, commands[server.port]]
-        said = subprocess.run(measured, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-        taken_seconds.append(float(said[0]))
-        peaks_mib.append(int(said[1]) * 1024 / MIB)
+        taken, peak_mib = run_measured(commands[server.port])
+        taken_seconds.append(taken)
+        peaks_mib.append(peak_mib)
     return Outcome(
         amount=size_bytes / MIB * len(taken_seconds),
         seconds=sum(taken_seconds),
@@ -95,5 +94,13 @@ def runs(commands: dict[int, str], size_bytes: int, server: Server, seconds: int
     )
 
 
-def _program(name: str, port: int) -> Contestant:
+def run_measured(command: str) -> tuple[float, float]:
+    """Run a shell command. Return its seconds, and the largest memory of one of its processes in MiB."""
+    measured = [sys.executable, "-I", "-S", "-c", _MEASURED, command]
+    said = subprocess.run(measured, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    return float(said[0]), int(said[1]) * 1024 / MIB
+
+
+def placeholder(name: str, port: int) -> Contestant:
+    """Return a contestant that is a program and no server. Its port only tells it from others."""
     return Contestant(name, lambda: nullcontext(Server(port, os.getpid())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,17 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci import Manifest
-from mirror.oci.media_types import DOCKER_MANIFEST
 from tests.harness import plugins
 from tests.harness.command import CompletedRun, run
 from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror, plugin_mirror
 from tests.harness.no_network import has_no_route, no_network
-from tests.harness.packing import pack
+from tests.harness.packing import pack, packed_from
+from tests.harness.pushing import push
 from tests.harness.requirement import require
-from tests.support.builders import plugin
-from tests.support.bundles import KEY, build_bundle, public_pem
 from tests.support.layers import entry, tar, zipped
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -60,14 +58,14 @@ def stick(tmp_path_factory: pytest.TempPathFactory) -> Stick:
     """A stick with two plugins."""
     require(plugins.missing())
     folder = tmp_path_factory.mktemp("stick")
-    volumes = pack(plugins.volume_plugin(folder / "volumes"))
-    layer = unusual_layer()
-    manifests = {
-        VOLUMES: Manifest.parse(volumes.manifest, DOCKER_MANIFEST),
-        UNUSUAL: plugin(volumes.config, layer),
-    }
-    build_bundle(folder / "site.tar", manifests, [volumes.config, volumes.layer, layer])
-    (folder / "site.pub").write_bytes(public_pem(KEY))
+    key = tmp_path_factory.mktemp("office") / "site"
+    volumes = pack(plugins.volume_plugin(tmp_path_factory.mktemp("volumes")))
+    plugin_mirror("bundle", "keygen", str(key))
+    with Mirror() as office:
+        push(volumes, office.url, *VOLUMES.split(":"))
+        push(packed_from(volumes.config, unusual_layer()), office.url, *UNUSUAL.split(":"))
+        office.command("bundle", "export", "-o", str(folder / "site.tar"), "--key", str(key), "--all")
+    shutil.copy(f"{key}.pub", folder)
     plugin_mirror("bundle", "installer", "-o", str(folder / "install-plugin"))
     return Stick(folder)
 

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Final
 
 from mirror.app.services import Services, open_services
+from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.delta.delta_base import DeltaBase
 from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
 from mirror.bundle.export.export_request import Exported, ExportRequest, ExportSource, unsigned
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.format.bundle_head import read_recorded_head
-from mirror.bundle.format.envelope import MOST_ENVELOPE_BYTES, Envelope
+from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.statement import MOST_SERIAL, NameOrigin, is_stream
-from mirror.bundle.trust.key_set import SignedKeySet
+from mirror.bundle.trust.key_set import SignedKeySet, require_chain
+from mirror.bundle.trust.key_set_files import load_key_set
 from mirror.bundle.trust.signing_key_files import load_signing_key, read_small_file
 from mirror.bundle.trust.signing_keys import SigningKey, sign
 from mirror.oci import Digest, Manifest, Reference, Repository, Tag
@@ -104,21 +106,27 @@ async def read_key_sets(paths: Sequence[Path]) -> dict[int, bytes]:
 
     Raises:
         BundleInvalid: a file is not a key set.
+        BundleUntrusted: receivers could not follow the key sets: one is missing, or lacks signatures.
         ConfigurationFault: a file cannot be read, or two files have the same version.
     """
-    found: dict[int, bytes] = {}
+    found: dict[int, SignedKeySet] = {}
     for path in paths:
-        content = await read_small_file(path, MOST_ENVELOPE_BYTES)
-        version = SignedKeySet.parse(content, str(path)).key_set.version
+        signed = await load_key_set(path)
+        version = signed.key_set.version
         if version in found:
             raise ConfigurationFault(f"{path} is a second key set of version {version}; fix: name one of them")
-        found[version] = content
-    return found
+        found[version] = signed
+    require_chain([found[version] for version in sorted(found)])
+    return {version: signed.to_bytes() for version, signed in sorted(found.items())}
 
 
 async def read_receipt(path: Path) -> Receipt:
     """Return the receipt in a file. Raises BundleInvalid, and ConfigurationFault if the file cannot be read."""
-    return Receipt.parse(await read_small_file(path, MOST_RECEIPT_BYTES))
+    content = await read_small_file(path, MOST_RECEIPT_BYTES)
+    try:
+        return Receipt.parse(content)
+    except BundleInvalid as error:
+        raise BundleInvalid(f"{path}: {error}") from error
 
 
 def check_stream(stream: str) -> str:
@@ -199,10 +207,19 @@ def _checked_serial(serial: int | None, last: ExportRecord | None) -> int | None
 
 async def _base(exports: BundleExports, stream: str, since: str) -> DeltaBase:
     """Return the content that the receiver of a delta has."""
-    if not since.isdecimal():
-        return DeltaBase.from_receipt(await read_receipt(Path(since)))
-    serial = int(since)
-    earlier = await exports.exports_until(stream, serial)
+    records = await exports.exports_until(stream, MOST_SERIAL)
+    if since.isdecimal():
+        serial = int(since)
+        base = await _base_of_exports(stream, serial, [record for record in records if record.serial <= serial])
+    else:
+        receipt = await read_receipt(Path(since))
+        serial, base = receipt.serial_of(stream) or 0, DeltaBase.from_receipt(receipt)
+    heads = [await read_recorded_head(record.head) for record in records if record.serial > serial]
+    return base.unsure_of(named for head in heads for named in head.names)
+
+
+async def _base_of_exports(stream: str, serial: int, earlier: Sequence[ExportRecord]) -> DeltaBase:
+    """Return the content that a receiver of all bundles up to a serial has."""
     if not earlier or earlier[-1].serial != serial:
         known = f"its last one up to there has serial {earlier[-1].serial}" if earlier else "it has none up to there"
         raise ConfigurationFault(

@@ -10,6 +10,7 @@ from pathlib import Path
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.mirroring import existing_store
 from mirror.app.services import Services, open_services
+from mirror.bundle.bundle_age import judge_age
 from mirror.bundle.format.bundle_head import BundleHead, read_head
 from mirror.bundle.format.byte_source import ByteSource
 from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
@@ -69,7 +70,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         progress: receiver of the progress.
 
     Raises:
-        BundleUntrusted: no trusted key has signed the bundle, or its serial does not allow the use.
+        BundleUntrusted: no trusted key has signed the bundle, or its serial or age does not allow the use.
         BundleInvalid: the file is not a bundle, is damaged, or its report is wrong.
         BundleIncomplete: a part is missing, or content that the bundle assumes to be here.
         ConfigurationFault: the file or a key cannot be read, or the mappings do not fit.
@@ -80,7 +81,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         store = services.store
         records, source = store.records, await _import_source(file, settings, store)
         head = source.bundle.head
-        trust = await _trust(head, request, store)
+        trust = await _trust(head, request, settings, store)
         await records.bundle_trust.record_successors(trust.key_sets)
         judge, known = _judge(head, request, trust), await records.bundle_trust.find_stream(head.statement.stream)
         verdict = judge(known)
@@ -112,7 +113,7 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
     async with existing_store(settings) as store:
         source = await _import_source(file, settings, store)
         head = source.bundle.head
-        trust = await _trust(head, request, store)
+        trust = await _trust(head, request, settings, store)
         known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
         verdict = _judge(head, request, trust)(known)
         plan = await _plan(source, request, settings, store)
@@ -138,9 +139,11 @@ async def _keep_ranges(source: ImportSource, plan: ImportPlan) -> None:
             await bundle.source.keep(placed.start_bytes, placed.end_bytes - placed.start_bytes)
 
 
-async def _trust(head: BundleHead, request: ImportRequest, store: Store) -> Trust:
+async def _trust(head: BundleHead, request: ImportRequest, settings: Settings, store: Store) -> Trust:
     trusted = (*await recorded_keys(store.records.bundle_trust), *await named_keys(request.public_keys))
-    return judge_signatures(head.envelope, head.key_sets, trusted, unsigned=request.unsigned)
+    trust = judge_signatures(head.envelope, head.key_sets, trusted, unsigned=request.unsigned)
+    age = judge_age(head.statement.created, _CLOCK.now(), settings.bundles.limits())
+    return trust if age is None else replace(trust, warnings=(*trust.warnings, age))
 
 
 def _state_after(head: BundleHead, root: Digest | None) -> StreamState:

@@ -12,6 +12,7 @@ from typing import Final
 from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.services import has_data_folder, open_store
+from mirror.bundle.bundle_age import judge_age
 from mirror.bundle.bundle_errors import BundleUntrusted
 from mirror.bundle.format.bundle_head import BundleHead
 from mirror.bundle.importing.import_source import ImportSource
@@ -87,17 +88,18 @@ async def show_bundle(
         known = None if store is None else await store.records.bundle_trust.find_stream(head.statement.stream)
         held = _NOTHING if store is None else await store.records.bundle_contents.held_content()
         facts = await _facts(reader, store, held)
+        now = SystemClock().now()
         verdict, refusal = _verdict(head, trust, known)
         return ShownBundle(
             head,
             reader.source.size_bytes,
-            SystemClock().now(),
+            now,
             trust,
             known,
             verdict,
             compare_names(head.names, held.names, facts),
             store is not None,
-            (*trust.warnings, *refusal, *report_differences(facts.reported, facts.found)),
+            (*trust.warnings, *refusal, *_age(head, now, settings), *report_differences(facts.reported, facts.found)),
         )
 
 
@@ -122,6 +124,15 @@ def _former(held: HeldContent, names: Iterable[object]) -> set[Digest]:
 
 def _repository(name: str) -> Repository:
     return Repository(name.partition("@" if "@" in name else ":")[0])
+
+
+def _age(head: BundleHead, now: datetime, settings: Settings) -> list[str]:
+    """Return what an import would say about the age of the bundle."""
+    try:
+        warning = judge_age(head.statement.created, now, settings.bundles.limits())
+    except BundleUntrusted as error:
+        return [f"an import refuses this bundle: {error}"]
+    return [] if warning is None else [warning]
 
 
 def _verdict(head: BundleHead, trust: Trust, known: StreamState | None) -> tuple[SerialVerdict | None, list[str]]:

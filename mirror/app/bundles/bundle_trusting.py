@@ -48,7 +48,7 @@ async def named_keys(public_keys: Sequence[Path]) -> tuple[TrustedKeys, ...]:
 async def recorded_keys(records: BundleTrust) -> tuple[TrustedKeys, ...]:
     """Return the newest key set of each chain that the data folder records, the chain trusted first in front."""
     chains = recorded_chains(await records.list_key_sets())
-    return tuple(TrustedKeys(chain.root, chain.newest, recorded=True) for chain in chains)
+    return tuple(TrustedKeys(chain.root, chain.newest, recorded=True, replaced=_all_key_ids(chain)) for chain in chains)
 
 
 async def judge_file(settings: Settings, path: Path) -> tuple[SignedKeySet, TrustStep, TrustedKeySet]:
@@ -117,3 +117,7 @@ async def read_trust(settings: Settings) -> tuple[tuple[RecordedChain, ...], Seq
 
 def _fingerprints(chain: RecordedChain) -> set[str]:
     return {chain.root.hex, chain.newest.digest.hex, *chain.newest.key_ids}
+
+
+def _all_key_ids(chain: RecordedChain) -> frozenset[str]:
+    return frozenset(key_id for key_set in chain.key_sets for key_id in key_set.key_ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mirror.bundle.delta.receipt import Receipt
 from mirror.bundle.format.bundle_index import NamedManifest
@@ -44,6 +44,18 @@ class DeltaBase:
             digests |= {member.digest for member in statement.members if member.is_blob}
             names |= {str(one): one.descriptor.digest for one in named}
         return cls(Since(serial=serial), digests, names)
+
+    def unsure_of(self, later: Iterable[NamedManifest]) -> DeltaBase:
+        """Return the state without names that the receiver may have in another form by now.
+
+        A receiver may import a bundle after it wrote its receipt. A name that went forth and back again would then stay
+        where that bundle put it.
+
+        Args:
+            later: names in bundles that were made for the receiver after this state.
+        """
+        moved = {str(named) for named in later if self.names.get(str(named)) != named.descriptor.digest}
+        return replace(self, names={name: digest for name, digest in self.names.items() if name not in moved})
 
     def has_name(self, named: NamedManifest, content: Iterable[Digest]) -> bool:
         """Return True if the receiver has a name with all its content, so that a delta leaves the name out.

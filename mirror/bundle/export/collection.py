@@ -76,6 +76,8 @@ class _Collecting:
     content: CollectedContent = field(default_factory=CollectedContent)
     names: dict[str, NamedManifest] = field(default_factory=dict)
     unchanged: set[str] = field(default_factory=set)
+    #: Manifests whose content the receiver lacks in part. They come again, so that a reader finds the rest below them.
+    parents: set[Digest] = field(default_factory=set)
     origins: dict[str, NameOrigin] = field(default_factory=dict)
     absent: dict[tuple[Repository, Digest, Digest], Mapping[str, str]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -91,7 +93,7 @@ class _Collecting:
         return Collected(
             tuple(named for _, named in sorted(kept.items())),
             self.content,
-            frozenset(digest for digest in self.content.places if digest not in held),
+            frozenset(digest for digest in self.content.places if digest not in held or digest in self.parents),
             {name: origin for name, origin in self.origins.items() if name in kept},
             tuple(value for _, value in sorted(self.absent.items(), key=lambda item: [*map(str, item[0])])),
             tuple(sorted(self.left_out)),
@@ -158,6 +160,8 @@ class _Collecting:
         absent = [graph.absent.values(), absent_layers(graph.manifests(), lacked).values()]
         digests = {manifest.digest for manifest in graph.manifests()}
         below = {*digests, *taken, *(blob.digest for blob in graph.blobs())}
+        if self.base is not None and not self.base.digests >= below:
+            self.parents.add(root.digest)
         if not self._is_unchanged(source, tag, root.descriptor, below):
             self._note_absent(source.name, (each for group in absent for contents in group for each in contents))
         return digests

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.format.bounded_json import read_bounded, require_bounded
 from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import ClientFault
-from mirror.oci.manifest import parse_json_object
 from mirror.oci.media_types import MANIFESTS, OCI_INDEX
 from mirror.oci.names import parse_reference
 from mirror.plugin.build.assembly import canonical_json
 
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
-MOST_INDEX_BYTES: Final = 64 * 1024 * 1024
+#: Largest index that is read: about 130 000 names.
+MOST_INDEX_BYTES: Final = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,14 @@ class NamedManifest:
 
 
 def write_index(names: Iterable[NamedManifest]) -> bytes:
-    """Return ``index.json``. The same names give the same bytes."""
+    """Return ``index.json``. The same names give the same bytes. Raises BundleInvalid if there are too many names."""
     listed = [
         {**replace(named.descriptor, annotations={}).to_json(), "annotations": {_REF_NAME: str(named)}}
         for named in sorted(names, key=str)
     ]
-    return canonical_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}, "index.json")
+    content = canonical_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}, "index.json")
+    require_bounded(content, "index.json", MOST_INDEX_BYTES)
+    return content
 
 
 def read_index(content: bytes) -> tuple[NamedManifest, ...]:
@@ -57,7 +60,7 @@ def read_index(content: bytes) -> tuple[NamedManifest, ...]:
         BundleInvalid: the bytes are not the index of a bundle.
     """
     try:
-        listed = parse_json_object(content, "index.json").get("manifests")
+        listed = read_bounded(content, "index.json", MOST_INDEX_BYTES).get("manifests")
         if not isinstance(listed, list):
             raise BundleInvalid("index.json has no list of manifests")
         names = tuple(

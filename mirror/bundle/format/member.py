@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,11 @@ OCI_LAYOUT_CONTENT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 INDEX: Final = "index.json"
 STATEMENT: Final = "plugin-mirror/statement.json"
 REPORT: Final = "plugin-mirror/report.json"
-_KEY_SET: Final = re.compile(r"plugin-mirror/keys/[1-9][0-9]{0,8}\.json")
+#: Limits for key sets, which are read before anything is trusted.
+MOST_KEY_SETS: Final = 256
+MOST_KEY_SET_BYTES: Final = 256 * 1024
+_KEY_SET: Final = re.compile(r"plugin-mirror/keys/([1-9][0-9]{0,8})\.json")
+_ORDER: Final = (OCI_LAYOUT, INDEX, STATEMENT, "keys", REPORT)
 _BLOB: Final = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]+)")
 
 
@@ -57,6 +62,16 @@ class Member:
 def key_set_path(version: int) -> str:
     """Return the path of a key set."""
     return f"plugin-mirror/keys/{version}.json"
+
+
+def in_order(documents: Iterable[str]) -> list[str]:
+    """Return the paths of documents in the order of the tar. Key sets follow their versions."""
+
+    def place(path: str) -> tuple[int, int]:
+        key_set = _KEY_SET.fullmatch(path)
+        return _ORDER.index("keys" if key_set else path), int(key_set[1]) if key_set else 0
+
+    return sorted(documents, key=place)
 
 
 def digest_in_path(path: str) -> Digest | None:

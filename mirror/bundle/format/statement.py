@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from mirror.bundle.bundle_errors import BundleInvalid
-from mirror.bundle.format.member import INDEX, OCI_LAYOUT, Member, digest_in_path
+from mirror.bundle.format.bounded_json import read_bounded, require_bounded
+from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, Member, digest_in_path, in_order
 from mirror.oci import Digest
 from mirror.oci.errors import ClientFault
-from mirror.oci.manifest import parse_json_object
 from mirror.oci.printable_text import quoted
 from mirror.oci.timestamps import machine_time
 from mirror.plugin.build.assembly import canonical_json
@@ -28,6 +28,8 @@ FORMAT: Final = 1
 MOST_MEMBERS: Final = 200_000
 MOST_SERIAL: Final = 2**53 - 1  # the largest integer that every JSON reader keeps
 _MOST_SIZE_BYTES: Final = 2**50
+_MOST_STATEMENT_BYTES: Final = 35 * 1024 * 1024  # in base64, it fits an envelope
+_FIRST: Final = Member.of_content(OCI_LAYOUT, OCI_LAYOUT_CONTENT)
 _STREAM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 Item = TypeVar("Item")
@@ -106,13 +108,13 @@ class Statement:
         """Return the statement as JSON. The same statement gives the same bytes.
 
         Raises:
-            BundleInvalid: the bundle has no index or more than :data:`MOST_MEMBERS` members.
+            BundleInvalid: the bundle has no index, or is too large for its readers.
         """
         index = self.member(INDEX)
         if index is None or len(self.members) > MOST_MEMBERS:
             raise BundleInvalid(f"a bundle needs an {INDEX}, and has at most {MOST_MEMBERS} members")
         since = None if self.since is None else _since_to_json(self.since)
-        return canonical_json(
+        content = canonical_json(
             {
                 "_type": _STATEMENT_TYPE,
                 "subject": [{"name": INDEX, "digest": {"sha256": index.digest.hex}}],
@@ -130,6 +132,8 @@ class Statement:
             },
             "statement",
         )
+        require_bounded(content, "the statement", _MOST_STATEMENT_BYTES)
+        return content
 
     @classmethod
     def parse(cls, payload: bytes) -> Statement:
@@ -139,7 +143,7 @@ class Statement:
             BundleInvalid: the document is not a statement, or of a format of a later version.
         """
         try:
-            return _parse(parse_json_object(payload, "statement"))
+            return _parse(read_bounded(payload, "the statement", _MOST_STATEMENT_BYTES))
         except ClientFault as error:  # names and digests
             raise BundleInvalid(f"the statement is invalid: {error}") from error
 
@@ -207,11 +211,12 @@ def _members(value: object) -> tuple[Member, ...]:
     members = tuple(_member(each) for each in value)
     if len({member.path for member in members}) < len(members):
         raise BundleInvalid("the statement lists a member twice")
-    if [member.path for member in members[:2]] != [OCI_LAYOUT, INDEX]:
+    if members[:1] != (_FIRST,) or [member.path for member in members[1:2]] != [INDEX]:
         raise BundleInvalid(f"the members do not begin with {OCI_LAYOUT} and {INDEX}")
     kinds = [member.is_blob for member in members]
-    if kinds != sorted(kinds):
-        raise BundleInvalid("the statement lists a blob before another document")
+    documents = [member.path for member in members if not member.is_blob]
+    if kinds != sorted(kinds) or documents != in_order(documents):
+        raise BundleInvalid("the members of the statement are not in the order of the format")
     return members
 
 
@@ -292,9 +297,9 @@ def _digest(value: object, what: str) -> Digest:
 
 def _time(value: object, what: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        moment = datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
+    except (ValueError, OverflowError):
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or machine_time(moment) != value:
         raise BundleInvalid(f"the statement has no valid time for {quoted(what)}")
     return moment

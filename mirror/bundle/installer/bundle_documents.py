@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from mirror.bundle.installer.bundle_bytes import BundleBytes
 from mirror.bundle.installer.ed25519_check import is_signed_by
@@ -19,6 +19,7 @@ _LAYOUT, _LAYOUT_CONTENT = "oci-layout", b'{"imageLayoutVersion":"1.0.0"}'
 _INDEX, _STATEMENT = "index.json", "plugin-mirror/statement.json"
 _MOST_DOCUMENT_BYTES = 64 * 1024 * 1024
 _MOST_SIZE_BYTES = 2**50
+_MOST_SIGNATURES = 64
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _PREDICATE_TYPE = "urn:docker-plugin-mirror:bundle:1"
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -33,51 +34,37 @@ class BundleDocuments:
 
     Args:
         source: the bytes of the bundle.
+        keys: public keys by their names in messages.
+        threshold: number of these keys that must have signed the statement; 0 for no check.
 
     Attributes:
         stream: stream of the statement.
         serial: serial of the statement.
         created: time of the statement, as text.
-        is_delta: True if the bundle leaves out content that its receiver has.
         names: descriptors of manifests by ``NAME:TAG`` or ``NAME@DIGEST``.
 
     Raises:
-        InstallerFault: the file is not a bundle, or differs from its statement.
+        InstallerFault: the file is not a bundle, differs from its statement, or too few of the keys have signed it.
     """
 
-    def __init__(self, source: BundleBytes) -> None:
+    def __init__(self, source: BundleBytes, keys: Mapping[str, bytes], threshold: int) -> None:
         self._source = source
         layout, next_bytes = self._document(0, _LAYOUT, _BLOCK_BYTES)
         if layout != _LAYOUT_CONTENT:
             raise InstallerFault("{} is not a bundle".format(source.name))
         index, next_bytes = self._document(next_bytes, _INDEX, _MOST_DOCUMENT_BYTES)
         content, next_bytes = self._document(next_bytes, _STATEMENT, _MOST_DOCUMENT_BYTES)
-        envelope = _object(json_in(content, "the statement"), "the statement")
-        self._payload = _decoded(envelope.get("payload"))
-        self._signatures = [_decoded(_object(each, "a signature").get("sig")) for each in _list(envelope, "signatures")]
-        if envelope.get("payloadType") != _PAYLOAD_TYPE:
-            raise InstallerFault("the statement of {} has an unknown type".format(source.name))
-        # From here on, only the payload is read, which the signatures cover.
-        predicate = _predicate_in(self._payload)
+        # Of the envelope, only the payload is read on, after its signatures were checked.
+        payload = _payload_in(content, keys, threshold)
+        predicate = _predicate_in(payload)
         self.stream, self.serial = str(predicate.get("stream")), predicate.get("serial")
         self.created = str(predicate.get("created"))
-        self.is_delta = predicate.get("since") is not None
+        self._is_delta = predicate.get("since") is not None
         self._members = self._placed(_list(predicate, "members"), len(content))
         for path, found in ((_LAYOUT, layout), (_INDEX, index)):
             if path not in self._members or digest_of(found) != self._members[path].digest:
                 raise InstallerFault("{}: {} differs from the statement".format(source.name, path))
         self.names = _names_in(index)
-
-    def signers(self, public_keys: Sequence[bytes]) -> List[bytes]:
-        """Return the public keys that have signed the statement."""
-        kind = _PAYLOAD_TYPE.encode("ascii")
-        signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(self._payload), self._payload)
-        return [key for key in public_keys if any(is_signed_by(key, signed, each) for each in self._signatures[:64])]
-
-    @property
-    def has_signatures(self) -> bool:
-        """True if anybody has signed the statement."""
-        return bool(self._signatures)
 
     def blob(self, digest: str, most_bytes: int) -> bytes:
         """Return a verified blob or manifest.
@@ -118,7 +105,7 @@ class BundleDocuments:
     def _blob(self, digest: str) -> _Placed:
         placed = self._members.get("blobs/" + digest.replace(":", "/"))
         if placed is None:
-            reason = "it is a delta, and leaves out what its receiver has" if self.is_delta else "it is incomplete"
+            reason = "it is a delta, and leaves out what its receiver has" if self._is_delta else "it is incomplete"
             raise InstallerFault("the bundle lacks {}: {}; fix: use a full bundle".format(digest, reason))
         return placed
 
@@ -236,6 +223,32 @@ def _list(value: Dict[str, Any], key: str) -> List[Any]:
     if not isinstance(found, list):
         raise InstallerFault("the bundle has no list of {}".format(key))
     return found
+
+
+def _payload_in(content: bytes, keys: Mapping[str, bytes], threshold: int) -> bytes:
+    """Return the payload of an envelope, which enough keys have signed.
+
+    Raises:
+        InstallerFault: the bytes are not an envelope, or too few keys have signed it.
+    """
+    envelope = _object(json_in(content, "the statement"), "the statement")
+    if envelope.get("payloadType") != _PAYLOAD_TYPE:
+        raise InstallerFault("the statement has an unknown type; fix: use a later installer")
+    payload = _decoded(envelope.get("payload"))
+    signatures = [_decoded(_object(each, "a signature").get("sig")) for each in _list(envelope, "signatures")]
+    kind = _PAYLOAD_TYPE.encode("ascii")
+    signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    # Two files may have the same key, which counts once.
+    signers = [
+        key
+        for key in set(keys.values())
+        if threshold and any(is_signed_by(key, signed, each) for each in signatures[:_MOST_SIGNATURES])
+    ]
+    if len(signers) < threshold:
+        told = "{} of these keys have signed it, {} must, and it has {} signatures"
+        counts = told.format(len(signers), threshold, len(signatures))
+        raise InstallerFault("the bundle is not signed with {}: {}".format(" or ".join(keys), counts))
+    return payload
 
 
 def _predicate_in(payload: bytes) -> Dict[str, Any]:

@@ -42,8 +42,7 @@ def privilege_lines(config: bytes) -> List[str]:
     capabilities = _list_in(linux, "capabilities")
     if capabilities:
         lines.append("capabilities: [{}]".format(" ".join(str(each or "") for each in capabilities)))
-    # A line feed or an escape sequence in a value could hide another line on the terminal.
-    return ["".join(each if each.isprintable() else "\ufffd" for each in line) for line in lines]
+    return [line.replace("\n", "?") for line in lines]
 
 
 def _folded(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:

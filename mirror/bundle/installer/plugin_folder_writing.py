@@ -75,12 +75,13 @@ def write_plugin(folder: str, config: bytes, files: LayeredFiles) -> List[str]:
     """
     with open(os.path.join(folder, "config.json"), "xb") as file:
         file.write(config)
-    rootfs = os.path.join(folder, "rootfs")
+    # Paths are bytes, so that the locale of the host does not matter.
+    rootfs = os.fsencode(os.path.join(folder, "rootfs"))
     os.mkdir(rootfs, 0o700)
     writer = _Writer()
     folders = [(rootfs, files.root)]
     for path, each in files.walk():
-        whole = os.path.join(rootfs, path)
+        whole = rootfs + b"/" + _encoded_name(path)
         writer.write(whole, each)
         if each.is_folder:
             folders.append((whole, each))
@@ -92,21 +93,22 @@ def write_plugin(folder: str, config: bytes, files: LayeredFiles) -> List[str]:
 
 def remove_plugin(folder: str) -> None:
     """Remove a folder, also below folders that forbid it to their owner."""
-    for place, folders, _ in os.walk(folder):
+    whole = os.fsencode(folder)
+    for place, folders, _ in os.walk(whole):
         for name in folders:
             path = os.path.join(place, name)
             if not os.path.islink(path):
                 os.chmod(path, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(whole, ignore_errors=True)
 
 
 class _Writer:
     def __init__(self) -> None:
         self._is_root = os.geteuid() == 0
         self._devices_left_out = self._xattrs_left_out = 0
-        self._written: Dict[int, str] = {}
+        self._written: Dict[int, bytes] = {}
 
-    def write(self, path: str, file: LayeredFile) -> None:
+    def write(self, path: bytes, file: LayeredFile) -> None:
         """Create a file at a path at which nothing is."""
         earlier = None if file.is_folder else self._written.setdefault(id(file), path)
         if file.kind in _DEVICES and not self._is_root:
@@ -116,7 +118,7 @@ class _Writer:
         elif file.is_folder:
             os.mkdir(path, 0o700)
         elif file.kind == tarfile.SYMTYPE:
-            os.symlink(file.target, path)
+            os.symlink(_encoded_name(file.target), path)
             if self._is_root:
                 os.chown(path, file.uid, file.gid, follow_symlinks=False)
             os.utime(path, (file.modified_seconds, file.modified_seconds), follow_symlinks=False)
@@ -129,14 +131,14 @@ class _Writer:
                 _write_content(path, file)
             self.finish(path, file)
 
-    def finish(self, path: str, file: LayeredFile) -> None:
+    def finish(self, path: bytes, file: LayeredFile) -> None:
         """Set owner, mode, attributes and time, in an order in which all of them survive."""
         if self._is_root:
             os.chown(path, file.uid, file.gid)
         os.chmod(path, file.mode)
         for name, value in file.xattrs.items():
             try:
-                os.setxattr(path, name, value)
+                os.setxattr(path, _encoded_name(name), value)
             except OSError:
                 self._xattrs_left_out += 1
         os.utime(path, (file.modified_seconds, file.modified_seconds))
@@ -153,7 +155,11 @@ class _Writer:
         return notes
 
 
-def _write_content(path: str, file: LayeredFile) -> None:
+def _encoded_name(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _write_content(path: bytes, file: LayeredFile) -> None:
     with open(path, "xb") as target:
         if file.source is None:
             return

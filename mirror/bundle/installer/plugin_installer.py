@@ -38,14 +38,7 @@ def main() -> None:
 def run(arguments: List[str]) -> int:
     """Run the installer and return its exit code."""
     try:
-        options = _options(arguments)
-        bundle = BundleDocuments(BundleBytes.open(options.bundle, options.parts))
-        _require_signature(bundle, options)
-        if options.list or options.name is None:
-            for name in sorted(bundle.names):
-                print(name)
-            return 0
-        _install(bundle, options)
+        _run(_options(arguments))
     except InstallerFault as fault:
         _say("error: {}".format(fault))
         return fault.exit_code
@@ -59,6 +52,21 @@ def run(arguments: List[str]) -> int:
     return 0
 
 
+def _run(options: Any) -> None:
+    keys = {path: _public_key(path) for path in options.key}
+    bundle = BundleDocuments(BundleBytes.open(options.bundle, options.parts), keys, options.threshold if keys else 0)
+    signed = "signature valid" if keys else "signature not checked"
+    _say("bundle {} of stream {}, created {}: {}".format(bundle.serial, bundle.stream, bundle.created, signed))
+    if options.list or options.name is None:
+        for name in sorted(bundle.names):
+            if "@" not in name:  # referrers, such as signatures
+                print(_printable(name))
+    elif keys or options.unsigned:
+        _install(bundle, options)
+    else:
+        raise InstallerFault("no key is trusted; fix: name the key of the sender with --key F.pub, or --unsigned", 2)
+
+
 def _options(arguments: List[str]) -> Any:
     parser = argparse.ArgumentParser(
         prog=os.path.basename(sys.argv[0]),
@@ -70,6 +78,7 @@ def _options(arguments: List[str]) -> Any:
     add("bundle", metavar="BUNDLE", help="the bundle: F.tar, F.tar.parts.json, or one of its parts")
     add("name", metavar="NAME:TAG", nargs="?", help="the plugin to install; without it, the names are listed")
     add("--key", metavar="F.pub", action="append", default=[], help="trust bundles signed with this key. Repeatable")
+    add("--threshold", metavar="N", type=int, default=1, help="number of these keys that must have signed (default: 1)")
     add("--unsigned", action="store_true", help="accept a bundle whose signature is not checked")
     add("--parts", metavar="DIR", action="append", default=[], help="look for parts in this folder too. Repeatable")
     add("--list", action="store_true", help="list the names in the bundle, and install nothing")
@@ -88,22 +97,12 @@ def _options(arguments: List[str]) -> Any:
         options.name, rest = rest[0], []  # Python up to 3.11 does not find a name behind options
     if rest:
         parser.error("unrecognized arguments: {}".format(" ".join(rest)))
+    if options.threshold < 1:
+        parser.error("--threshold must be at least 1")
     wrong = [setting for setting in options.set if "=" not in setting.lstrip("=")]
     if wrong:
         parser.error("{} is not KEY=VALUE".format(wrong[0]))
     return options
-
-
-def _require_signature(bundle: BundleDocuments, options: Any) -> None:
-    keys = [_public_key(path) for path in options.key]
-    signers = bundle.signers(keys)
-    if keys and not signers:
-        unsigned = "nobody has signed the bundle" if not bundle.has_signatures else "others have signed it"
-        raise InstallerFault("the bundle is not signed with {}: {}".format(" or ".join(options.key), unsigned))
-    signed = "signature valid" if signers else "signature not checked"
-    _say("bundle {} of stream {}, created {}: {}".format(bundle.serial, bundle.stream, bundle.created, signed))
-    if not keys and not options.unsigned and options.name is not None and not options.list:
-        raise InstallerFault("no key is trusted; fix: name the key of the sender with --key F.pub, or --unsigned", 2)
 
 
 def _public_key(path: str) -> bytes:
@@ -118,6 +117,8 @@ def _install(bundle: BundleDocuments, options: Any) -> None:
     if options.name not in bundle.names:
         held = ", ".join(sorted(bundle.names)[:20]) or "nothing"
         raise InstallerFault("the bundle has no {}; it has {}".format(options.name, held))
+    if "@" in options.name and not options.alias:
+        raise InstallerFault("an engine gives no plugin the name {}; fix: --alias NAME".format(options.name), 2)
     name = options.alias or options.name
     platform = docker_program.require_engine()
     if docker_program.has_plugin(name if ":" in name.rpartition("/")[2] else name + ":latest"):
@@ -213,4 +214,9 @@ def _ask(privileges: List[str], options: Any) -> None:
 
 
 def _say(text: str, end: str = "\n") -> None:
-    print(text, end=end, file=sys.stderr, flush=True)
+    print(_printable(text), end=end, file=sys.stderr, flush=True)
+
+
+def _printable(text: str) -> str:
+    """Return text from a bundle without what controls a terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)

@@ -7,14 +7,15 @@ makes the report again from the content and compares.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.format.bounded_json import read_bounded
 from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.bundle.report.content_facts import ContentFacts, content_facts
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import ClientFault, NotFound
-from mirror.oci.manifest import parse_json_object
 from mirror.plugin.build.assembly import canonical_json
 from mirror.registry.port import Reader
 
@@ -54,7 +55,7 @@ async def add_facts(found: dict[Digest, ContentFacts], reader: Reader, repositor
     Raises:
         MirrorError: any error of the registry, except for missing content.
     """
-    waiting = [digest]
+    waiting, indexes = [digest], list[Digest]()
     while waiting:
         digest = waiting.pop()
         if digest in found:
@@ -66,6 +67,12 @@ async def add_facts(found: dict[Digest, ContentFacts], reader: Reader, repositor
             continue
         found[digest] = facts
         waiting += facts.members
+        if facts.members:
+            indexes.append(digest)
+    # An index may name thousands of members that are nowhere. Those that are there are bounded by the content.
+    for digest in indexes:
+        known = found[digest]
+        found[digest] = replace(known, members=tuple(member for member in known.members if member in found))
 
 
 def write_report(facts: Mapping[Digest, ContentFacts]) -> bytes:
@@ -82,7 +89,7 @@ def read_report(content: bytes) -> dict[Digest, ContentFacts]:
     if not content:
         return {}
     try:
-        report = parse_json_object(content, "report")
+        report = read_bounded(content, "the report", MOST_REPORT_BYTES)
         listed = report.get("manifests")
         if report.get("format") != FORMAT or not isinstance(listed, dict):
             raise BundleInvalid(f"the report has another format than {FORMAT}")
@@ -119,7 +126,7 @@ def _counted(facts: ContentFacts, other: ContentFacts) -> dict[str, Any]:
     value = facts.to_json()
     # One version may read a config that another one does not read.
     are_read = None not in {facts.privileges, other.privileges}
-    return {key: value[key] for key in ("kind", "size_bytes", "members", *(["asked"] if are_read else []))}
+    return {key: value[key] for key in ("kind", "size_bytes", *(["asked"] if are_read else []))}
 
 
 def _fitting(facts: Mapping[Digest, ContentFacts]) -> Iterator[tuple[str, dict[str, Any]]]:

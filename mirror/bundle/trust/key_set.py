@@ -6,12 +6,13 @@ A key set is a document in a DSSE envelope. The next version is valid if enough 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
 from mirror.bundle.format.envelope import Envelope
+from mirror.bundle.format.member import MOST_KEY_SET_BYTES, MOST_KEY_SETS
 from mirror.bundle.format.statement import MOST_SERIAL, is_stream
 from mirror.bundle.trust.signing_keys import PUBLIC_KEY_BYTES, VerifyingKey
 from mirror.oci import Digest
@@ -20,7 +21,6 @@ from mirror.oci.manifest import parse_json_object
 from mirror.plugin.build.assembly import canonical_json
 
 KEY_SET_TYPE: Final = "application/vnd.docker-plugin-mirror.keys.v1+json"
-MOST_KEY_SET_BYTES: Final = 256 * 1024
 MOST_VERSION: Final = 999_999_999
 _MOST_KEYS: Final = 16
 _MOST_RESETS: Final = 256
@@ -165,6 +165,27 @@ class SignedKeySet:
             raise BundleUntrusted(f"key set {new.version} does not follow key set {former.version} of this chain")
         _require(self, former, f"key set {former.version}")
         _require(self, new, f"key set {new.version}")
+
+
+def require_chain(sets: Sequence[SignedKeySet]) -> None:
+    """Check key sets that a bundle is to carry: each must be what a receiver who knows the one before can follow.
+
+    Args:
+        sets: the key sets in the order of their versions.
+
+    Raises:
+        BundleInvalid: there are more key sets than a bundle may have.
+        BundleUntrusted: a key set does not follow the one before, or too few keys have signed it.
+    """
+    if len(sets) > MOST_KEY_SETS:
+        raise BundleInvalid(f"a bundle has at most {MOST_KEY_SETS} key sets; fix: leave out the oldest ones")
+    former: SignedKeySet | None = None
+    for each in sets:
+        if former is None:
+            each.require_own_signatures()
+        else:
+            each.require_successor_of(former.key_set)
+        former = each
 
 
 def _require(signed: SignedKeySet, key_set: KeySet, whose: str) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mirror.bundle.trust.key_set import MOST_KEY_SET_BYTES, KeySet, SignedKeySet
+from mirror.bundle.format.member import MOST_KEY_SET_BYTES
+from mirror.bundle.trust.key_set import KeySet, SignedKeySet
 from mirror.bundle.trust.signing_key_files import read_small_file, write_new_file
 from mirror.bundle.trust.signing_keys import SigningKey, VerifyingKey, sign
 
-#: The envelope of the largest key set, in base64 and with signatures.
-MOST_FILE_BYTES: Final = 2 * MOST_KEY_SET_BYTES
 _MODE: Final = 0o644
 
 
@@ -22,7 +21,7 @@ async def load_key_set(path: Path) -> SignedKeySet:
         ConfigurationFault: the file cannot be read, or is neither a key set nor a public key.
         BundleInvalid: the file has JSON that is not a key set.
     """
-    content = await read_small_file(path, MOST_FILE_BYTES)
+    content = await read_small_file(path, MOST_KEY_SET_BYTES)
     if content.lstrip().startswith(b"{"):
         return SignedKeySet.parse(content, str(path))
     key_set = KeySet.of_key(VerifyingKey.parse_pem(content, str(path)))

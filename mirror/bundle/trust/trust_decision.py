@@ -27,11 +27,13 @@ class TrustedKeys:
         root: digest of the first trusted key set of the chain.
         key_set: the newest key set.
         recorded: True if the data folder records the chain; False for keys that one command trusts.
+        replaced: fingerprints of keys of former key sets, for messages.
     """
 
     root: Digest
     key_set: KeySet
     recorded: bool = False
+    replaced: frozenset[str] = frozenset()
 
     @classmethod
     def of_key(cls, key: VerifyingKey) -> TrustedKeys:
@@ -109,7 +111,9 @@ def judge_signatures(
     successors: list[TrustedKeySet] = []
     signers: set[str] = set()
     warnings: list[str] = []
+    reasons: list[str] = []
     nearest = ""
+    named = {each.key_id for each in envelope.signatures}
     for chain in _newest(trusted):
         newest, new, refused = _followed(chain.key_set, sets)
         warnings += refused
@@ -121,11 +125,15 @@ def judge_signatures(
         if len(signed) >= newest.threshold:
             roots.append(chain.root)
             signers.update(key.key_id for key in signed)
-        elif signed:
+            continue
+        if signed:
             nearest = f"{len(signed)} of the {newest.threshold} keys that key set {newest.version} needs have signed it"
+        former = chain.replaced.union(chain.key_set.key_ids, *(each.key_set.key_ids for each in new))
+        replaced = sorted(former.difference(newest.key_ids) & named)
+        reasons += [f"key {key_id} was replaced, and key set {newest.version} counts now" for key_id in replaced]
     if roots:
         return Trust(tuple(roots), tuple(successors), tuple(sorted(signers)), tuple(warnings))
-    message = _refusal(envelope, nearest, warnings, any_trusted=bool(trusted))
+    message = "; ".join([_refusal(envelope, nearest, any_trusted=bool(trusted)), *warnings, *reasons])
     if unsigned:
         return Trust(warnings=(f"signatures are not checked: {message}",) if envelope.signatures else ())
     raise BundleUntrusted(f"{message}; {_fix(envelope, nearest)}")
@@ -158,13 +166,19 @@ def judge_serial(
     stream, serial = statement.stream, statement.serial
     if digest == known.statement and root == known.root:
         return SerialVerdict.SAME
+    if root is None and known.root is not None:
+        raise BundleUntrusted(
+            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle is not signed; "
+            "fix: have it signed with 'plugin-mirror bundle sign'",
+            stream=stream,
+        )
     if allow_rollback == serial:
         return SerialVerdict.NEW
     fix = f"fix: if the sender confirms this bundle, accept it with --allow-rollback {serial}"
     if root != known.root:
-        seen = "is not signed" if root is None else "is signed by keys of another chain"
         raise BundleUntrusted(
-            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle {seen}; {fix}",
+            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle by another one; "
+            f"{fix}",
             stream=stream,
         )
     if serial < known.serial:
@@ -212,14 +226,14 @@ def _followed(newest: KeySet, sets: Sequence[SignedKeySet]) -> tuple[KeySet, lis
     return newest, way, []
 
 
-def _refusal(envelope: Envelope, nearest: str, warnings: Sequence[str], *, any_trusted: bool) -> str:
+def _refusal(envelope: Envelope, nearest: str, *, any_trusted: bool) -> str:
     if not envelope.signatures:
         return "the bundle is not signed"
     if nearest:
         return f"too few trusted keys have signed the bundle: {nearest}"
     named = ", ".join(quoted(each.key_id, 64) for each in envelope.signatures[:_MOST_NAMED])
     reason = "no trusted key has signed the bundle" if any_trusted else "no key is trusted here"
-    return "; ".join([f"{reason} (its signatures name the keys {named})", *warnings])
+    return f"{reason} (its signatures name the keys {named})"
 
 
 def _fix(envelope: Envelope, nearest: str) -> str:

@@ -72,10 +72,10 @@ def _trust(settings: Settings, path: Path, fingerprint: str | None, *, json: boo
     if fingerprint is not None and fingerprint.lower().removeprefix("sha256:").replace(":", "") != expected:
         MESSAGES.out(f"{path} has another fingerprint: {expected}; nothing is recorded", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
-    if not json:
-        _describe(signed.key_set)
     # Asked between two uses of the data folder, which must not wait for a person.
     asks = step is TrustStep.FIRST and fingerprint is None and sys.stdin.isatty()
+    if asks or not json:
+        _describe(signed.key_set)
     if asks and not confirmed("Accept bundles that these keys sign?"):
         MESSAGES.out("nothing is recorded", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)

@@ -177,6 +177,18 @@ def test_a_new_receipt_helps_after_a_loss():
     assert SHIP.contents() == HQ.contents()
 
 
+def test_another_file_is_not_taken_for_a_receipt(capsys: pytest.CaptureFixture[str]):
+    HQ.push(a=plugin("a1"))
+    HQ.export("1.tar")
+    for file in ("1.tar", "absent.receipt"):
+        assert run(["bundle", "export", "-o", "2.tar", "--all", "--unsigned", "--data", "hq", "--since", file]) in {
+            1,
+            2,
+        }
+        assert file in capsys.readouterr().err
+    assert not Path("2.tar").exists()
+
+
 def test_deltas_go_in_both_directions(capsys: pytest.CaptureFixture[str]):
     HQ.push(a=plugin("a1"))
     HQ.export("down1.tar")
@@ -188,13 +200,29 @@ def test_deltas_go_in_both_directions(capsys: pytest.CaptureFixture[str]):
     HQ.push(a=plugin("a2"))
     HQ.export("down2.tar", "--since", SHIP.receipt("ship1.receipt"))
     assert names_in("down2.tar", capsys) == {"contiv/a:1.0"}  # and not what came from there
+    assert SHIP.imports("down2.tar") == 0
     SHIP.push(own=plugin("own2"))
     SHIP.export("lost.tar", "--since", HQ.receipt("hq2.receipt"))
-    assert SHIP.imports("down2.tar") == 0
     SHIP.push(more=plugin("more"))
     SHIP.export("up3.tar", "--since", HQ.receipt("hq3.receipt"))
     assert names_in("up3.tar", capsys) == {"contiv/own:1.0", "contiv/more:1.0"}
     assert HQ.imports("up3.tar") == 0
+    assert SHIP.contents() == HQ.contents()
+
+
+@pytest.mark.parametrize("by_receipt", [True, False])
+def test_a_name_that_goes_forth_and_back_again_arrives_there(by_receipt: bool):
+    first = plugin("a1")
+    HQ.push(a=first)
+    HQ.export("1.tar")
+    assert SHIP.imports("1.tar") == 0
+    since = SHIP.receipt("1.receipt") if by_receipt else "1"
+    HQ.push(a=plugin("a2"))
+    HQ.export("2.tar", "--since", since)
+    HQ.push(a=first)
+    HQ.export("3.tar", "--since", since)  # before anybody knows whether bundle 2 arrives
+    assert SHIP.imports("2.tar") == 0
+    assert SHIP.imports("3.tar") == 0
     assert SHIP.contents() == HQ.contents()
 
 

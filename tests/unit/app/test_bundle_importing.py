@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ class TestTrust:
     async def test_a_gap_is_told(self, site: Site):
         await site.bring(site.bundle(NAMES, CONTENTS, serial=1)[0])
         result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3)[0])
-        assert "follows bundle 1" in result.warnings[0]
+        assert "follows bundle 1" in result.warnings[-1]
 
     async def test_a_later_bundle_at_the_same_time_wins(self, site: Site, monkeypatch: pytest.MonkeyPatch):
         old, _ = site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1, serial=1)
@@ -199,6 +199,19 @@ class TestTrust:
         with pytest.raises(BundleInvalid, match="report"):
             await site.bring(path)
         await _require_nothing(site)
+
+    @pytest.mark.parametrize("attempt", [Site.bring, Site.try_out], ids=["import", "dry run"])
+    async def test_an_old_bundle_is_told_and_refused_only_where_that_is_configured(
+        self, site: Site, tmp_path: Path, attempt: Callable[[Site, Path], Awaitable[ImportResult]]
+    ):
+        created = datetime.now(UTC).replace(microsecond=0) - timedelta(days=40)
+        path, _ = site.bundle(NAMES, CONTENTS, created=created)
+        strict = Site(tmp_path, bundles={"max_age": "35d"})
+        with pytest.raises(BundleUntrusted, match="refuses bundles older than 35 d"):
+            await attempt(strict, path)
+        await _require_nothing(strict)
+        (warning,) = (await attempt(site, path)).warnings
+        assert "the bundle is 40 d old" in warning
 
 
 class TestDelta:

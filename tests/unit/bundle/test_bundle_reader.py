@@ -121,16 +121,16 @@ async def test_the_last_chunk_of_a_damaged_blob_is_not_given(tmp_path: Path) -> 
     assert placed is not None
     content[placed.content_bytes] ^= 1
     bundle = await reader_of(tmp_path, bytes(content))
-    given: list[int] = []
+    given = bytearray()
 
     async def take() -> None:
         async with bundle.open_blob(DRIVER, digest) as blob:
             async for chunk in blob:
-                given.append(len(chunk))
+                given.extend(chunk)
 
     with pytest.raises(BundleInvalid):
         await take()
-    assert 0 < sum(given) < len(LAYER)
+    assert 0 < len(given) < len(LAYER)
 
 
 async def test_a_damaged_manifest_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -39,6 +39,13 @@ def test_a_name_comes_again_with_another_digest_or_with_content_that_is_not_held
     assert not base.has_name(named(MANIFEST), [MANIFEST, LAYER, Digest.of(b"member for another platform")])
 
 
+def test_a_name_that_a_later_bundle_moved_is_not_sure():
+    base = DeltaBase(Since(serial=1), {MANIFEST, LAYER}, {"acme/driver:1": MANIFEST, "acme/driver:2": MANIFEST})
+    unsure = base.unsure_of([named(LATER), named(MANIFEST, tag="2")])
+    assert unsure.names == {"acme/driver:2": MANIFEST}
+    assert (unsure.since, unsure.digests) == (base.since, base.digests)
+
+
 def test_exports_add_up_and_the_last_one_says_where_a_name_points():
     exports = [(statement(1, MANIFEST, LAYER), [named(MANIFEST)]), (statement(2, LATER), [named(LATER)])]
     base = DeltaBase.from_exports(2, exports)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mirror.bundle.bundle_errors import BundleFault, BundleInvalid, BundleUntrusted
 from mirror.bundle.format.envelope import Envelope
-from mirror.bundle.trust.key_set import KEY_SET_TYPE, KeySet, SignedKeySet
+from mirror.bundle.trust.key_set import KEY_SET_TYPE, KeySet, SignedKeySet, require_chain
 from mirror.bundle.trust.key_set_files import load_key_set, write_key_set
 from mirror.bundle.trust.signing_keys import SigningKey, sign
 from mirror.bundle.trust.trust_step import RecordedChain, TrustStep, judge_key_set
@@ -151,3 +151,14 @@ def test_a_key_set_without_enough_signatures_is_never_trusted():
 
 def test_two_sets_of_the_same_keys_in_different_chains_differ():
     assert KeySet.of_keys(SECOND.keys, 2, KeySet.of_key(B.public)).digest != SECOND.digest != Digest.of(b"")
+
+
+def test_the_key_sets_of_a_bundle_must_follow_one_another():
+    third = KeySet.of_keys([B.public], 1, SECOND)
+    good = [signed(FIRST), signed(SECOND, A, B), signed(third, A, B)]
+    require_chain(good)
+    require_chain(good[1:])
+    require_chain([])
+    for wrong in ([good[0], good[2]], [*good[:2], signed(third, B)], [signed(SECOND, A)]):
+        with pytest.raises(BundleUntrusted):
+            require_chain(wrong)

@@ -227,6 +227,11 @@ def test_rollback_and_fork_are_refused_unless_the_operator_names_the_serial(of: 
 def test_a_signed_stream_stays_with_its_keys(root: Digest | None):
     with pytest.raises(BundleUntrusted, match="stream depot were signed by the chain"):
         verdict(statement(6), root=root)
+    if root is None:
+        with pytest.raises(BundleUntrusted, match="not signed; fix: have it signed"):
+            verdict(statement(6), root=None, allow_rollback=6)
+    else:
+        assert verdict(statement(6), root=root, allow_rollback=6) is SerialVerdict.NEW
 
 
 def test_what_nobody_signed_does_not_bind_a_signed_bundle():

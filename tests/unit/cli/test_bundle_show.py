@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def bundle(names: Mapping[str, Plugin], **options: Any) -> None:
     manifests = {name: manifest for name, (manifest, _) in names.items()}
     blobs = [blob for _, contents in names.values() for blob in contents]
     report = asyncio.run(_report(names)) if "report" not in options else options.pop("report")
+    options.setdefault("created", datetime.now(UTC).replace(microsecond=0))  # an old bundle has a warning
     build_bundle(Path("site.tar"), manifests, blobs, report=report, **options)
 
 
@@ -97,6 +98,7 @@ def test_a_bundle_is_shown_without_a_data_folder(capsys: pytest.CaptureFixture[s
     assert [each["name"] for each in found["names"]] == ["acme/net:1", "acme/quiet:1"]
     assert by_name(found)["acme/net:1"]["privileges"] == [{"name": "network", "value": "host"}]
     assert not Path("data").exists()
+    assert "(new" not in printed(capsys)
 
 
 def test_grown_privileges_come_first_then_changes_and_what_is_the_same_is_only_counted(
@@ -179,6 +181,16 @@ def test_the_signer_is_named_and_a_wrong_key_is_an_error(capsys: pytest.CaptureF
     assert "no trusted key has signed the bundle" in capsys.readouterr().err
     bundle({"acme/quiet:1": QUIET}, keys=())
     assert "not signed" in printed(capsys)
+
+
+def test_the_age_of_a_bundle_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    created = datetime.now(UTC).replace(microsecond=0) - timedelta(days=40)
+    bundle({"acme/quiet:1": QUIET}, keys=(), created=created)
+    (warning,) = show(capsys)["warnings"]
+    assert "the bundle is 40 d old" in warning
+    monkeypatch.setenv("PLUGIN_MIRROR_BUNDLES__MAX_AGE", "35d")
+    (warning,) = show(capsys)["warnings"]
+    assert warning.startswith("an import refuses this bundle: the bundle is 40 d old")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def test_a_rotated_key_is_learnt_and_the_former_one_refused(capsys: pytest.Captu
     bundle(2, keys=[OTHER_KEY], key_sets=[second])
     accepted()
     bundle(3, keys=[KEY])
-    refused(capsys, "no trusted key has signed the bundle")
+    refused(capsys, f"key {FIRST.keys[0].key_id} was replaced, and key set 2 counts now")
     refused(capsys, "no trusted key has signed the bundle", "--key", "site.pub")
     # A stale key set in the bundle does not bring the key back.
     bundle(3, keys=[KEY], key_sets=[key_set([KEY], KEY)])
@@ -171,4 +172,16 @@ def test_another_trusted_sender_cannot_take_a_stream(capsys: pytest.CaptureFixtu
     accepted()
     assert run(["bundle", "trust", "other.pub"]) == 0
     bundle(2, keys=[OTHER_KEY])
-    refused(capsys, "signed by keys of another chain")
+    refused(capsys, "this bundle by another one")
+
+
+def test_an_old_bundle_is_refused_where_the_site_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    bundle(1, created=datetime(2020, 1, 1, tzinfo=UTC))
+    monkeypatch.setenv("PLUGIN_MIRROR_BUNDLES__MAX_AGE", "90d")
+    refused(capsys, "bundles.max_age refuses bundles older than 90 d")
+    monkeypatch.delenv("PLUGIN_MIRROR_BUNDLES__MAX_AGE")
+    capsys.readouterr()
+    accepted()
+    assert "a newer one may have been held back" in capsys.readouterr().err

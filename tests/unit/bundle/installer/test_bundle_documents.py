@@ -28,9 +28,9 @@ LAYER_DIGEST = Digest.of(LAYER)
 PUBLIC, OTHER = (public_key_in(public_pem(key).decode(), "k.pub") for key in (KEY, OTHER_KEY))
 
 
-def opened(content: bytes, folder: Path) -> BundleDocuments:
+def opened(content: bytes, folder: Path, keys: dict[str, bytes] | None = None) -> BundleDocuments:
     (folder / "b.tar").write_bytes(content)
-    return BundleDocuments(BundleBytes.open(str(folder / "b.tar"), []))
+    return BundleDocuments(BundleBytes.open(str(folder / "b.tar"), []), keys or {}, 1 if keys else 0)
 
 
 def split(built: BuiltBundle, folder: Path, part_bytes: int) -> list[Path]:
@@ -47,11 +47,10 @@ def split(built: BuiltBundle, folder: Path, part_bytes: int) -> list[Path]:
     return [folder / name for name in names]
 
 
-def test_names_signers_and_blobs_are_read(tmp_path: Path) -> None:
-    bundle = opened(BUILT.content, tmp_path)
+def test_names_and_blobs_are_read(tmp_path: Path) -> None:
+    bundle = opened(BUILT.content, tmp_path, {"other.pub": OTHER, "k.pub": PUBLIC})
     assert list(bundle.names) == [NAME]
     assert (bundle.stream, bundle.serial, bundle.created) == ("test", 1, "2026-11-29T08:00:00Z")
-    assert bundle.signers([OTHER, PUBLIC]) == [PUBLIC]
     assert bundle.blob(str(MANIFEST.digest), 10_000) == MANIFEST.content
     assert b"".join(bundle.chunks(str(LAYER_DIGEST))) == LAYER
 
@@ -92,11 +91,21 @@ def test_a_swapped_index_is_refused(tmp_path: Path) -> None:
         opened(BUILT.with_content(INDEX, content), tmp_path)
 
 
-def test_a_stripped_signature_is_no_signer(tmp_path: Path) -> None:
+def test_a_stripped_signature_is_none(tmp_path: Path) -> None:
     bare = Envelope(BUILT.envelope.payload_type, BUILT.envelope.payload)
-    bundle = opened(BUILT.with_content(STATEMENT, bare.to_bytes(bare.padded_size_bytes)), tmp_path)
-    assert not bundle.has_signatures
-    assert bundle.signers([PUBLIC]) == []
+    content = BUILT.with_content(STATEMENT, bare.to_bytes(bare.padded_size_bytes))
+    assert list(opened(content, tmp_path).names) == [NAME]
+    with pytest.raises(InstallerFault, match=r"not signed with k\.pub: 0 of .* and it has 0 signatures"):
+        opened(content, tmp_path, {"k.pub": PUBLIC})
+
+
+def test_a_statement_is_not_read_before_its_signature_is_checked(tmp_path: Path) -> None:
+    unread = Envelope(BUILT.envelope.payload_type, b"[" + BUILT.envelope.payload[1:], BUILT.envelope.signatures)
+    content = BUILT.with_content(STATEMENT, unread.to_bytes(unread.padded_size_bytes))
+    with pytest.raises(InstallerFault, match="not signed"):
+        opened(content, tmp_path, {"k.pub": PUBLIC})
+    with pytest.raises(InstallerFault, match="not JSON"):
+        opened(content, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", bytes(4096), BUILT.content[:-512], BUILT.content + bytes(512), b"x" * 9999])
@@ -130,7 +139,7 @@ def test_parts_are_read_from_any_folder(tmp_path: Path, named: str) -> None:
     parts[2].rename(tmp_path / "other" / parts[2].name)
     source = BundleBytes.open(str(tmp_path / named), [str(tmp_path / "other")])
     assert source.read(0, source.size_bytes) == BUILT.content
-    assert list(BundleDocuments(source).names) == [NAME]
+    assert list(BundleDocuments(source, {}, 0).names) == [NAME]
 
 
 def test_a_missing_part_is_named_when_it_is_needed(tmp_path: Path) -> None:

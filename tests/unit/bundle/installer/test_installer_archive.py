@@ -11,18 +11,21 @@ import pty
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from mirror.bundle.format.envelope import Envelope
+from mirror.bundle.format.member import STATEMENT
 from mirror.bundle.installer_archive import installer_archive
 from mirror.oci import Digest, Manifest
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.media_types import OCI_INDEX
 from tests.support.builders import manifest_of
-from tests.support.bundles import KEY, OTHER_KEY, build_bundle, public_pem, small_plugin
+from tests.support.bundles import KEY, OTHER_KEY, build, build_bundle, public_pem, small_plugin
 from tests.support.layers import entry, tar, zipped
 
 NAME = "acme/driver:1.0"
@@ -32,7 +35,9 @@ echo "$*" >> "$LOG"
 case "$1 $2" in
   "version --format") [ -e "$LOG.dead" ] && { echo "Cannot connect" >&2; exit 1; }; echo linux/amd64;;
   "plugin ls") echo held/driver:1.0;;
-  "plugin create") cp -a "$4" "$LOG.plugin"; echo "$3";;
+  "plugin create")
+    [ -e "$LOG.interrupted" ] && { kill -TERM $PPID; exec sleep 600; }
+    cp -a "$4" "$LOG.plugin"; echo "$3";;
   "plugin enable") [ -e "$LOG.broken" ] && { echo "no such socket" >&2; exit 1; }; echo "$3";;
 esac
 """
@@ -54,7 +59,12 @@ class Host:
         return self.folder / "log.plugin"
 
     def command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
-        environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "LOG": f"{self.folder}/log", "TMPDIR": str(self.tmp)}
+        environment = {
+            "PATH": f"{self.folder}/bin:/usr/bin:/bin",
+            "LOG": f"{self.folder}/log",
+            "TMPDIR": str(self.tmp),
+            "LC_ALL": "C",
+        }
         return [*self.python, "install-plugin", *arguments], environment
 
     @property
@@ -128,7 +138,11 @@ def test_names_are_listed_without_an_engine(host: Host) -> None:
     ("arguments", "exit_code", "said"),
     [
         (("b.tar", NAME), 2, "fix: name the key of the sender with --key F.pub, or --unsigned"),
-        (("b.tar", NAME, "--key", "other.pub"), 1, "not signed with other.pub: others have signed it"),
+        (
+            ("b.tar", NAME, "--key", "other.pub"),
+            1,
+            "not signed with other.pub: 0 of these keys have signed it, 1 must, and it has 1 signatures",
+        ),
         (("b.tar", NAME, "--key", "b.tar"), 2, "not a public key"),
         (("b.tar", NAME, "--key", "no.pub"), 2, "no.pub cannot be read"),
         (("no.tar", NAME, *SIGNED), 2, "does not exist"),
@@ -149,10 +163,54 @@ def test_what_is_wrong_is_said_and_nothing_is_created(
     assert not host.plugin.exists()
 
 
+def test_one_of_two_signatures_is_too_few(host: Host) -> None:
+    both = (*SIGNED, "--key", "other.pub", "--threshold", "2")
+    done = host.run("b.tar", NAME, *both)
+    assert (done.returncode, "1 of these keys have signed it, 2 must" in done.stderr) == (1, True)
+    shutil.copy(host.folder / "k.pub", host.folder / "again.pub")
+    assert host.run("b.tar", NAME, *SIGNED, "--key", "again.pub", "--threshold", "2").returncode == 1
+    manifest, blobs = small_plugin()
+    build_bundle(host.folder / "two.tar", {NAME: manifest}, blobs, keys=[KEY, OTHER_KEY])
+    assert host.run("two.tar", NAME, *both).returncode == 0
+
+
+def test_content_without_a_tag_is_not_listed_and_needs_a_name(host: Host) -> None:
+    manifest, blobs = small_plugin()
+    name = f"acme/driver@{manifest.digest}"
+    build_bundle(host.folder / "s.tar", {name: manifest}, blobs)
+    assert host.run("s.tar").stdout == ""
+    assert "fix: --alias NAME" in host.run("s.tar", name, *SIGNED).stderr
+    assert host.run("s.tar", name, *SIGNED, "--alias", "driver").returncode == 0
+
+
+def test_a_bundle_cannot_control_the_terminal(host: Host) -> None:
+    bare = build({}, [], keys=[])
+    payload = bare.envelope.payload.replace(b'"stream":"test"', b'"stream":"\\u001b["')
+    assert payload != bare.envelope.payload
+    statement = Envelope(bare.envelope.payload_type, payload).to_bytes(bare.envelope.padded_size_bytes)
+    (host.folder / "t.tar").write_bytes(bare.with_content(STATEMENT, statement))
+    done = host.run("t.tar")
+    assert (done.returncode, "stream ?[" in done.stderr) == (0, True)
+
+
+def test_names_of_files_do_not_depend_on_the_locale(host: Host) -> None:
+    layer = zipped(
+        tar(
+            entry("bin/dr\u00fc", b"x"),
+            entry("to", kind=tarfile.SYMTYPE, form=tarfile.PAX_FORMAT, pax={"linkpath": "\u00fc"}),
+        )
+    )
+    manifest, blobs = small_plugin(layer)
+    build_bundle(host.folder / "n.tar", {NAME: manifest}, blobs)
+    assert host.run("n.tar", NAME, *SIGNED).returncode == 0
+    assert [path.name for path in (host.plugin / "rootfs/bin").iterdir()] == ["dr\u00fc"]
+    assert (host.plugin / "rootfs/to").readlink() == Path("\u00fc")
+
+
 def test_an_unsigned_bundle_is_used_only_by_name(host: Host) -> None:
     manifest, blobs = small_plugin()
     build_bundle(host.folder / "u.tar", {NAME: manifest}, blobs, keys=[])
-    assert "nobody has signed" in host.run("u.tar", NAME, *SIGNED).stderr
+    assert "it has 0 signatures" in host.run("u.tar", NAME, *SIGNED).stderr
     assert host.run("u.tar", NAME, "--unsigned").returncode == 0
 
 
@@ -179,6 +237,13 @@ def test_an_engine_that_does_not_answer_is_the_other_side(host: Host) -> None:
     (host.folder / "log.dead").touch()
     done = host.run("b.tar", NAME, *SIGNED, "--grant-all-permissions")
     assert (done.returncode, "Cannot connect" in done.stderr) == (3, True)
+
+
+def test_an_interruption_leaves_nothing_behind(host: Host) -> None:
+    (host.folder / "log.interrupted").touch()
+    done = host.run("b.tar", NAME, *SIGNED, "--grant-all-permissions")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (4, "interrupted")
+    assert not host.plugin.exists()
 
 
 def test_no_docker_is_trouble_of_this_machine(host: Host) -> None:
@@ -260,6 +325,7 @@ def test_other_versions_of_python_install_too(host: Host, version: str) -> None:
     known = subprocess.run([python, "-V"], capture_output=True, check=False) if python else None
     if python is None or known is None or known.returncode:
         pytest.skip(f"python{version} is not installed")
-    done = Host(host.folder, (python, "-I", "-S")).run("b.tar", NAME, *SIGNED, "--grant-all-permissions")
+    manifest, blobs = small_plugin(zipped(tar(entry("bin/dr\u00fc", b"x"))))
+    build_bundle(host.folder / "n.tar", {NAME: manifest}, blobs)
+    done = Host(host.folder, (python, "-I", "-S")).run("n.tar", NAME, *SIGNED)
     assert done.returncode == 0, done.stderr
-    assert os.access(host.plugin / "rootfs/bin/driver", os.X_OK)
