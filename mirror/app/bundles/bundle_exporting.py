@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mirror.app.services import Services, open_services
+from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.delta.delta_base import DeltaBase
 from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
 from mirror.bundle.export.export_request import Exported, ExportRequest, ExportSource, unsigned
@@ -120,7 +121,11 @@ async def read_key_sets(paths: Sequence[Path]) -> dict[int, bytes]:
 
 async def read_receipt(path: Path) -> Receipt:
     """Return the receipt in a file. Raises BundleInvalid, and ConfigurationFault if the file cannot be read."""
-    return Receipt.parse(await read_small_file(path, MOST_RECEIPT_BYTES))
+    content = await read_small_file(path, MOST_RECEIPT_BYTES)
+    try:
+        return Receipt.parse(content)
+    except BundleInvalid as error:
+        raise BundleInvalid(f"{path}: {error}") from error
 
 
 def check_stream(stream: str) -> str:

@@ -23,6 +23,7 @@ from mirror.oci.timestamps import machine_time
 from mirror.plugin.build.assembly import canonical_json
 
 _KIND: Final = "docker-plugin-mirror receipt"
+_FIX: Final = "fix: name a file that 'plugin-mirror bundle receipt -o F' wrote at the receiver, or a serial"
 FORMAT: Final = 1
 #: Largest receipt, compressed and not. A million blobs with their names fit.
 MOST_RECEIPT_BYTES: Final = 64 * 1024 * 1024
@@ -70,12 +71,14 @@ class Receipt:
         document = _decompressed(content)
         line, newline, digests = document.partition(b"\n")
         if not newline:
-            raise BundleInvalid("the file is not a receipt: it has no digests")
+            raise BundleInvalid(f"it is not a receipt; {_FIX}")
         try:
             receipt = _parse(parse_json_object(line, "receipt"), digests)
             # One receipt has one document, and so one digest.
             if receipt._document() != document:
-                raise BundleInvalid("the receipt was changed; fix: use the file as 'bundle receipt' wrote it")
+                raise BundleInvalid(
+                    "the receipt was changed; fix: use the file as 'plugin-mirror bundle receipt' wrote it"
+                )
         except (ClientFault, OverflowError) as error:  # names and digests; a time before the year 1
             raise BundleInvalid(f"the receipt is invalid: {error}") from error
         return receipt
@@ -115,9 +118,9 @@ def _decompressed(content: bytes) -> bytes:
             raise BundleInvalid(f"the receipt is larger than {MOST_RECEIPT_BYTES} bytes")
         document = unpacker.decompress(content, _MOST_DOCUMENT_BYTES)
     except zlib.error as error:
-        raise BundleInvalid(f"the file is not a receipt: {error}") from error
+        raise BundleInvalid(f"it is not a receipt ({error}); {_FIX}") from error
     if not unpacker.eof or unpacker.unused_data:
-        raise BundleInvalid("the receipt is cut off, too large, or followed by other bytes")
+        raise BundleInvalid(f"it is not a whole receipt: it is cut off, too large, or followed by other bytes; {_FIX}")
     return document
 
 

@@ -34,7 +34,8 @@ class BundleDocuments:
 
     Args:
         source: the bytes of the bundle.
-        keys: public keys by their names in messages, of which one must have signed the statement; empty for no check.
+        keys: public keys by their names in messages.
+        threshold: number of these keys that must have signed the statement; 0 for no check.
 
     Attributes:
         stream: stream of the statement.
@@ -43,10 +44,10 @@ class BundleDocuments:
         names: descriptors of manifests by ``NAME:TAG`` or ``NAME@DIGEST``.
 
     Raises:
-        InstallerFault: the file is not a bundle, differs from its statement, or is not signed with any of the keys.
+        InstallerFault: the file is not a bundle, differs from its statement, or too few of the keys have signed it.
     """
 
-    def __init__(self, source: BundleBytes, keys: Mapping[str, bytes]) -> None:
+    def __init__(self, source: BundleBytes, keys: Mapping[str, bytes], threshold: int) -> None:
         self._source = source
         layout, next_bytes = self._document(0, _LAYOUT, _BLOCK_BYTES)
         if layout != _LAYOUT_CONTENT:
@@ -54,7 +55,7 @@ class BundleDocuments:
         index, next_bytes = self._document(next_bytes, _INDEX, _MOST_DOCUMENT_BYTES)
         content, next_bytes = self._document(next_bytes, _STATEMENT, _MOST_DOCUMENT_BYTES)
         # Of the envelope, only the payload is read on, after its signatures were checked.
-        payload = _payload_in(content, keys)
+        payload = _payload_in(content, keys, threshold)
         predicate = _predicate_in(payload)
         self.stream, self.serial = str(predicate.get("stream")), predicate.get("serial")
         self.created = str(predicate.get("created"))
@@ -224,11 +225,11 @@ def _list(value: Dict[str, Any], key: str) -> List[Any]:
     return found
 
 
-def _payload_in(content: bytes, keys: Mapping[str, bytes]) -> bytes:
-    """Return the payload of an envelope, which one of the keys has signed.
+def _payload_in(content: bytes, keys: Mapping[str, bytes], threshold: int) -> bytes:
+    """Return the payload of an envelope, which enough keys have signed.
 
     Raises:
-        InstallerFault: the bytes are not an envelope, or none of the keys has signed it.
+        InstallerFault: the bytes are not an envelope, or too few keys have signed it.
     """
     envelope = _object(json_in(content, "the statement"), "the statement")
     if envelope.get("payloadType") != _PAYLOAD_TYPE:
@@ -237,13 +238,16 @@ def _payload_in(content: bytes, keys: Mapping[str, bytes]) -> bytes:
     signatures = [_decoded(_object(each, "a signature").get("sig")) for each in _list(envelope, "signatures")]
     kind = _PAYLOAD_TYPE.encode("ascii")
     signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-    pairs = ((key, each) for key in keys.values() for each in signatures[:_MOST_SIGNATURES])
-    if keys and not any(is_signed_by(key, signed, each) for key, each in pairs):
-        raise InstallerFault(
-            "the bundle is not signed with {}: {}".format(
-                " or ".join(keys), "others have signed it" if signatures else "nobody has signed it"
-            )
-        )
+    # Two files may have the same key, which counts once.
+    signers = [
+        key
+        for key in set(keys.values())
+        if threshold and any(is_signed_by(key, signed, each) for each in signatures[:_MOST_SIGNATURES])
+    ]
+    if len(signers) < threshold:
+        told = "{} of these keys have signed it, {} must, and it has {} signatures"
+        counts = told.format(len(signers), threshold, len(signatures))
+        raise InstallerFault("the bundle is not signed with {}: {}".format(" or ".join(keys), counts))
     return payload
 
 

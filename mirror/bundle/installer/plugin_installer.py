@@ -54,7 +54,7 @@ def run(arguments: List[str]) -> int:
 
 def _run(options: Any) -> None:
     keys = {path: _public_key(path) for path in options.key}
-    bundle = BundleDocuments(BundleBytes.open(options.bundle, options.parts), keys)
+    bundle = BundleDocuments(BundleBytes.open(options.bundle, options.parts), keys, options.threshold if keys else 0)
     signed = "signature valid" if keys else "signature not checked"
     _say("bundle {} of stream {}, created {}: {}".format(bundle.serial, bundle.stream, bundle.created, signed))
     if options.list or options.name is None:
@@ -78,6 +78,7 @@ def _options(arguments: List[str]) -> Any:
     add("bundle", metavar="BUNDLE", help="the bundle: F.tar, F.tar.parts.json, or one of its parts")
     add("name", metavar="NAME:TAG", nargs="?", help="the plugin to install; without it, the names are listed")
     add("--key", metavar="F.pub", action="append", default=[], help="trust bundles signed with this key. Repeatable")
+    add("--threshold", metavar="N", type=int, default=1, help="number of these keys that must have signed (default: 1)")
     add("--unsigned", action="store_true", help="accept a bundle whose signature is not checked")
     add("--parts", metavar="DIR", action="append", default=[], help="look for parts in this folder too. Repeatable")
     add("--list", action="store_true", help="list the names in the bundle, and install nothing")
@@ -96,6 +97,8 @@ def _options(arguments: List[str]) -> Any:
         options.name, rest = rest[0], []  # Python up to 3.11 does not find a name behind options
     if rest:
         parser.error("unrecognized arguments: {}".format(" ".join(rest)))
+    if options.threshold < 1:
+        parser.error("--threshold must be at least 1")
     wrong = [setting for setting in options.set if "=" not in setting.lstrip("=")]
     if wrong:
         parser.error("{} is not KEY=VALUE".format(wrong[0]))

@@ -21,7 +21,8 @@ async def join_bundle(source: PartsSource, path: Path, progress: Progress) -> No
     """Write the whole bundle. Each part is compared with its digest in the table.
 
     The parts may come in several runs, in any order: parts that are here are written to their places in
-    ``PATH.joining``, and the last run gives the file its name. A cancellation leaves ``PATH.joining`` for the next run.
+    ``PATH.joining``, and the last run gives the file its name. A file that was joined before stays.
+    A cancellation leaves ``PATH.joining`` for the next run.
 
     Args:
         source: the parts.
@@ -31,12 +32,14 @@ async def join_bundle(source: PartsSource, path: Path, progress: Progress) -> No
     Raises:
         BundleIncomplete: a part is missing.
         BundleInvalid: a part is damaged.
-        ConfigurationFault: the file exists.
+        ConfigurationFault: the file exists, with other bytes.
         StorageFull: the file does not fit.
         StorageFault: a part cannot be read, or the file cannot be written.
     """
     if await aiofiles.os.path.exists(path):
-        raise ConfigurationFault(f"{path} exists; fix: remove it, or choose another file with -o")
+        if await _is_joined(source, await FileSource.open(path), progress):
+            return
+        raise ConfigurationFault(f"{path} exists, with other bytes; fix: remove it, or choose another file with -o")
     partial = path.with_name(f"{path.name}.joining")
     progress.expect(source.size_bytes)
     with writing_file(path):
@@ -56,6 +59,17 @@ async def join_bundle(source: PartsSource, path: Path, progress: Progress) -> No
     if damaged:
         raise BundleInvalid(f"{told}; fix: copy the damaged parts again, and run the same command")
     raise BundleIncomplete(f"{told}; fix: name the folders of the others with --parts, and run the same command")
+
+
+async def _is_joined(source: PartsSource, file: FileSource, progress: Progress) -> bool:
+    """Return True if a file has the bytes that the table of the parts says."""
+    if file.size_bytes != source.size_bytes:
+        return False
+    progress.expect(file.size_bytes)
+    for part in source.table.parts:
+        if await digest_of_range(file, part.start_bytes, part.size_bytes, progress) != part.digest:
+            return False
+    return True
 
 
 async def _fill(

@@ -92,7 +92,7 @@ class KnownFacts:
                 continue
             if facts.privileges is None:
                 return None
-            known |= not facts.members
+            known |= facts.kind != "index"
             found |= dict.fromkeys(facts.privileges)
             waiting += facts.members
         return tuple(found) if known else None

@@ -32,7 +32,7 @@ class ContentFacts:
         kind: ``plugin``, ``image``, ``artifact`` or ``index``.
         size_bytes: size of all content that the manifest names, and of the manifest itself.
         platforms: platforms of an index.
-        members: digests of the members of an index.
+        members: digests of the members of an index, as far as they are known.
         privileges: access of a plugin to its host, reading apart from writing; None if its config cannot be read.
         asked: privileges that engines ask for, the same in all versions of the program; empty if none are known.
         settings: key and default of each setting of a plugin, without secrets.

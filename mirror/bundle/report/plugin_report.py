@@ -7,6 +7,7 @@ makes the report again from the content and compares.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid
@@ -54,7 +55,7 @@ async def add_facts(found: dict[Digest, ContentFacts], reader: Reader, repositor
     Raises:
         MirrorError: any error of the registry, except for missing content.
     """
-    waiting = [digest]
+    waiting, indexes = [digest], list[Digest]()
     while waiting:
         digest = waiting.pop()
         if digest in found:
@@ -66,6 +67,12 @@ async def add_facts(found: dict[Digest, ContentFacts], reader: Reader, repositor
             continue
         found[digest] = facts
         waiting += facts.members
+        if facts.members:
+            indexes.append(digest)
+    # An index may name thousands of members that are nowhere. Those that are there are bounded by the content.
+    for digest in indexes:
+        known = found[digest]
+        found[digest] = replace(known, members=tuple(member for member in known.members if member in found))
 
 
 def write_report(facts: Mapping[Digest, ContentFacts]) -> bytes:
@@ -119,7 +126,7 @@ def _counted(facts: ContentFacts, other: ContentFacts) -> dict[str, Any]:
     value = facts.to_json()
     # One version may read a config that another one does not read.
     are_read = None not in {facts.privileges, other.privileges}
-    return {key: value[key] for key in ("kind", "size_bytes", "members", *(["asked"] if are_read else []))}
+    return {key: value[key] for key in ("kind", "size_bytes", *(["asked"] if are_read else []))}
 
 
 def _fitting(facts: Mapping[Digest, ContentFacts]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -105,10 +105,13 @@ def run(
     from mirror.app.bundles.bundle_exporting import ExportOrder, export_from_store, plan_from_store
     from mirror.app.bundles.part_exporting import PartOrder, export_part
 
+    part_bytes = None if split is None else size_in_bytes("--split", split)
     if part is not None:
         if references or rules or everything or keys or since or dry_run:
-            raise ConfigurationFault("--part makes a part again as it was; fix: give only -o F, --stream and --serial")
-        order_part = PartOrder(output=output, part=part, stream=stream, serial=serial)
+            raise ConfigurationFault(
+                "--part makes a part again as it was; fix: give only -o F, --stream, --serial and --split"
+            )
+        order_part = PartOrder(output=output, part=part, stream=stream, serial=serial, part_bytes=part_bytes)
         with ByteBar(MESSAGES, f"writing part {part} of {output}") as bar:
             print_part(run_to_the_end(export_part(settings_of(config, data), order_part, bar)), as_json=json)
         return
@@ -126,7 +129,7 @@ def run(
         serial=serial,
         keys=keys or (),
         key_sets=key_sets or (),
-        part_bytes=None if split is None else size_in_bytes("--split", split),
+        part_bytes=part_bytes,
         verify_written=verify_written,
     )
     settings = settings_of(config, data)

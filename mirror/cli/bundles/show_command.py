@@ -93,8 +93,13 @@ def _print(file: Path, shown: ShownBundle) -> None:
     grown = [change for change in shown.changes if change.added]
     other = [change for change in shown.changes if not change.added and change.status != "same"]
     same = len(shown.changes) - len(grown) - len(other)
-    _print_changes("New and grown privileges", grown)
-    _print_changes("Other changes" if shown.is_compared else "Contents", other)
+    if shown.is_compared:
+        _print_changes("New and grown privileges", grown)
+        _print_changes("Other changes", other)
+    else:
+        _print_changes("Contents, those with privileges first", [*grown, *other], with_status=False)
+    if not shown.changes:
+        heading("No names: everything is as the receiver has it")
     if same:
         heading(f"Unchanged: {same} {'name' if same == 1 else 'names'}")
     for warning in shown.warnings:
@@ -138,16 +143,15 @@ def _here(shown: ShownBundle) -> str:
     return last if note is None else f"{last}; {note}"
 
 
-def _print_changes(title: str, changes: list[NameChange]) -> None:
+def _print_changes(title: str, changes: list[NameChange], *, with_status: bool = True) -> None:
     if not changes:
         return
     heading(title)
     for change in changes[:_MOST_NAMES]:
         facts = change.facts
-        about = ", ".join(
-            part for part in (change.status.value, facts and facts.kind, facts and size(facts.size_bytes)) if part
-        )
-        RESULTS.out(f"  {change.named}  ({about})", highlight=False)
+        known = [change.status.value] if with_status else []
+        known += [] if facts is None else [facts.kind, size(facts.size_bytes)]
+        RESULTS.out(f"  {change.named}  ({', '.join(known)})", highlight=False)
         for line, style in _lines(change):
             RESULTS.out(f"    {printable(line)}", style=style, highlight=False)
     if len(changes) > _MOST_NAMES:

@@ -12,7 +12,7 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, print_list
 from mirror.cli.questions import confirmed
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
@@ -129,18 +129,20 @@ def _list(settings: Settings, *, json: bool) -> None:
 
 
 def _print(chains: Sequence[RecordedChain], streams: Sequence[StreamState]) -> None:
+    # Lines instead of a table: people compare fingerprints, so none may be broken or cut.
     now = SystemClock().now()
-    table = new_table("TRUSTED", "SET", "NEEDS")
-    table.add_column("FINGERPRINT", overflow="fold")
-    table.add_column("STREAMS", overflow="fold")
     for chain in chains:
-        signed = ", ".join(f"{state.stream} at {state.serial}" for state in streams if state.root == chain.root)
-        key_set = chain.newest
-        needs = f"{key_set.threshold} of {len(key_set.keys)}"
-        table.add_row(
-            time_ago(chain.records[0].trusted_at, now), str(key_set.version), needs, _fingerprint(key_set), signed
-        )
-    RESULTS.print(table)
+        key_set, trusted = chain.newest, time_ago(chain.records[0].trusted_at, now)
+        needs = f"{key_set.threshold} of {len(key_set.keys)} keys sign a bundle"
+        RESULTS.out(_fingerprint(key_set), highlight=False)
+        RESULTS.out(f"  key set {key_set.version}, {needs}, trusted {trusted}", highlight=False)
+        if not _is_single_key(key_set):
+            for key in key_set.keys:
+                RESULTS.out(f"  key {key.key_id}", highlight=False)
+        for state in streams:
+            if state.root == chain.root:
+                imported = time_ago(state.imported_at, now)
+                RESULTS.out(f"  stream {state.stream}: bundle {state.serial}, imported {imported}", highlight=False)
 
 
 def _describe(key_set: KeySet) -> None:

@@ -177,6 +177,18 @@ def test_a_new_receipt_helps_after_a_loss():
     assert SHIP.contents() == HQ.contents()
 
 
+def test_another_file_is_not_taken_for_a_receipt(capsys: pytest.CaptureFixture[str]):
+    HQ.push(a=plugin("a1"))
+    HQ.export("1.tar")
+    for file in ("1.tar", "absent.receipt"):
+        assert run(["bundle", "export", "-o", "2.tar", "--all", "--unsigned", "--data", "hq", "--since", file]) in {
+            1,
+            2,
+        }
+        assert file in capsys.readouterr().err
+    assert not Path("2.tar").exists()
+
+
 def test_deltas_go_in_both_directions(capsys: pytest.CaptureFixture[str]):
     HQ.push(a=plugin("a1"))
     HQ.export("down1.tar")

@@ -98,6 +98,7 @@ def test_a_bundle_is_shown_without_a_data_folder(capsys: pytest.CaptureFixture[s
     assert [each["name"] for each in found["names"]] == ["acme/net:1", "acme/quiet:1"]
     assert by_name(found)["acme/net:1"]["privileges"] == [{"name": "network", "value": "host"}]
     assert not Path("data").exists()
+    assert "(new" not in printed(capsys)
 
 
 def test_grown_privileges_come_first_then_changes_and_what_is_the_same_is_only_counted(

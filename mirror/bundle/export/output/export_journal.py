@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from mirror.bundle.format.statement import MOST_MEMBERS
 from mirror.oci import Digest
 from mirror.oci.errors import ClientFault
 from mirror.oci.manifest import parse_json_object
@@ -94,4 +95,9 @@ def _ranges(numbers: Collection[int]) -> list[list[int]]:
 
 
 def _numbers(ranges: Iterable[Any]) -> frozenset[int]:
-    return frozenset(number for first, last in ranges for number in range(first, last + 1))
+    numbers: set[int] = set()
+    for first, last in ranges:
+        if not 0 <= first <= last < MOST_MEMBERS:
+            raise ValueError("no bundle has so many blobs")
+        numbers.update(range(first, last + 1))
+    return frozenset(numbers)

@@ -39,12 +39,13 @@ async def read_journal(output: BundleOutput) -> ExportJournal | None:
 
 @asynccontextmanager
 async def kept_journal(output: BundleOutput, writer: ContentWriter) -> AsyncIterator[None]:
-    """Keep the journal up to date inside the ``async with``, and leave it right when the block raises."""
+    """Keep the journal up to date inside the ``async with``, and leave it right at the end."""
     await _begin(output, writer)
     try:
         async with BackgroundTasks() as tasks:
             tasks.create_task(_keep(output, writer))
             yield
+        await _add(output, writer)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None  # callers catch MirrorError
     except BaseException:

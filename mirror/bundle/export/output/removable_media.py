@@ -22,7 +22,7 @@ def is_removable(folder: Path, devices: Path = _DEVICES) -> bool:
         device = (devices / f"{os.major(number)}:{os.minor(number)}").resolve(strict=True)
         # A disk at the USB says "not removable", and a partition has the file in the folder of its disk.
         flags = [each / "removable" for each in (device, device.parent)]
-        return "usb" in "".join(part[:3] for part in device.parts) or any(_is_set(flag) for flag in flags)
+        return any(part.startswith("usb") for part in device.parts) or any(_is_set(flag) for flag in flags)
     return False
 
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirror.bundle.export import exporting
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
@@ -18,6 +20,7 @@ from mirror.bundle.export.output import journal_keeping
 from mirror.bundle.export.output.bundle_output import BundleOutput, partial_of
 from mirror.bundle.export.output.content_writer import ContentWriter
 from mirror.bundle.export.output.export_journal import ExportJournal
+from mirror.bundle.format.statement import MOST_MEMBERS
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Busy, StorageDamaged, StorageFault, StorageFull, UpstreamUnreachable
 from mirror.registry.delegate import DelegatingRegistry
@@ -306,3 +309,26 @@ async def test_half_a_line_of_the_journal_does_not_count(tmp_path: Path, source:
     await export_bundle(wanted, SilentProgress())
 
     assert source.begun_at() == {BLOBS[last_layer()]: [MEBIBYTE]}
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
+)
+def test_any_bytes_are_a_journal_or_none(content: bytes) -> None:
+    ExportJournal.parse(content)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["format", "places", "stream", "serial", "created", "previous", "synced", "written", "begun"]),
+        st.none() | st.integers() | st.text(max_size=8) | st.lists(st.lists(st.integers(), max_size=3), max_size=3),
+    )
+)
+def test_a_journal_with_wrong_values_is_none(changes: dict[str, object]) -> None:
+    journal = ExportJournal(Digest.of(b"places"), "test", 7, CREATED, synced=frozenset({1}), begun={4: 1024})
+    value = json.loads(journal.to_bytes()) | changes
+
+    found = ExportJournal.parse(json.dumps(value).encode())
+
+    assert found is None or len(found.synced) <= MOST_MEMBERS

@@ -30,7 +30,7 @@ PUBLIC, OTHER = (public_key_in(public_pem(key).decode(), "k.pub") for key in (KE
 
 def opened(content: bytes, folder: Path, keys: dict[str, bytes] | None = None) -> BundleDocuments:
     (folder / "b.tar").write_bytes(content)
-    return BundleDocuments(BundleBytes.open(str(folder / "b.tar"), []), keys or {})
+    return BundleDocuments(BundleBytes.open(str(folder / "b.tar"), []), keys or {}, 1 if keys else 0)
 
 
 def split(built: BuiltBundle, folder: Path, part_bytes: int) -> list[Path]:
@@ -95,7 +95,7 @@ def test_a_stripped_signature_is_none(tmp_path: Path) -> None:
     bare = Envelope(BUILT.envelope.payload_type, BUILT.envelope.payload)
     content = BUILT.with_content(STATEMENT, bare.to_bytes(bare.padded_size_bytes))
     assert list(opened(content, tmp_path).names) == [NAME]
-    with pytest.raises(InstallerFault, match=r"not signed with k\.pub: nobody has signed it"):
+    with pytest.raises(InstallerFault, match=r"not signed with k\.pub: 0 of .* and it has 0 signatures"):
         opened(content, tmp_path, {"k.pub": PUBLIC})
 
 
@@ -139,7 +139,7 @@ def test_parts_are_read_from_any_folder(tmp_path: Path, named: str) -> None:
     parts[2].rename(tmp_path / "other" / parts[2].name)
     source = BundleBytes.open(str(tmp_path / named), [str(tmp_path / "other")])
     assert source.read(0, source.size_bytes) == BUILT.content
-    assert list(BundleDocuments(source, {}).names) == [NAME]
+    assert list(BundleDocuments(source, {}, 0).names) == [NAME]
 
 
 def test_a_missing_part_is_named_when_it_is_needed(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ echo "$*" >> "$LOG"
 case "$1 $2" in
   "version --format") [ -e "$LOG.dead" ] && { echo "Cannot connect" >&2; exit 1; }; echo linux/amd64;;
   "plugin ls") echo held/driver:1.0;;
-  "plugin create") cp -a "$4" "$LOG.plugin"; echo "$3";;
+  "plugin create")
+    [ -e "$LOG.interrupted" ] && { kill -TERM $PPID; exec sleep 600; }
+    cp -a "$4" "$LOG.plugin"; echo "$3";;
   "plugin enable") [ -e "$LOG.broken" ] && { echo "no such socket" >&2; exit 1; }; echo "$3";;
 esac
 """
@@ -136,7 +138,11 @@ def test_names_are_listed_without_an_engine(host: Host) -> None:
     ("arguments", "exit_code", "said"),
     [
         (("b.tar", NAME), 2, "fix: name the key of the sender with --key F.pub, or --unsigned"),
-        (("b.tar", NAME, "--key", "other.pub"), 1, "not signed with other.pub: others have signed it"),
+        (
+            ("b.tar", NAME, "--key", "other.pub"),
+            1,
+            "not signed with other.pub: 0 of these keys have signed it, 1 must, and it has 1 signatures",
+        ),
         (("b.tar", NAME, "--key", "b.tar"), 2, "not a public key"),
         (("b.tar", NAME, "--key", "no.pub"), 2, "no.pub cannot be read"),
         (("no.tar", NAME, *SIGNED), 2, "does not exist"),
@@ -155,6 +161,17 @@ def test_what_is_wrong_is_said_and_nothing_is_created(
     assert done.returncode == exit_code
     assert said in done.stderr
     assert not host.plugin.exists()
+
+
+def test_one_of_two_signatures_is_too_few(host: Host) -> None:
+    both = (*SIGNED, "--key", "other.pub", "--threshold", "2")
+    done = host.run("b.tar", NAME, *both)
+    assert (done.returncode, "1 of these keys have signed it, 2 must" in done.stderr) == (1, True)
+    shutil.copy(host.folder / "k.pub", host.folder / "again.pub")
+    assert host.run("b.tar", NAME, *SIGNED, "--key", "again.pub", "--threshold", "2").returncode == 1
+    manifest, blobs = small_plugin()
+    build_bundle(host.folder / "two.tar", {NAME: manifest}, blobs, keys=[KEY, OTHER_KEY])
+    assert host.run("two.tar", NAME, *both).returncode == 0
 
 
 def test_content_without_a_tag_is_not_listed_and_needs_a_name(host: Host) -> None:
@@ -193,7 +210,7 @@ def test_names_of_files_do_not_depend_on_the_locale(host: Host) -> None:
 def test_an_unsigned_bundle_is_used_only_by_name(host: Host) -> None:
     manifest, blobs = small_plugin()
     build_bundle(host.folder / "u.tar", {NAME: manifest}, blobs, keys=[])
-    assert "nobody has signed" in host.run("u.tar", NAME, *SIGNED).stderr
+    assert "it has 0 signatures" in host.run("u.tar", NAME, *SIGNED).stderr
     assert host.run("u.tar", NAME, "--unsigned").returncode == 0
 
 
@@ -220,6 +237,13 @@ def test_an_engine_that_does_not_answer_is_the_other_side(host: Host) -> None:
     (host.folder / "log.dead").touch()
     done = host.run("b.tar", NAME, *SIGNED, "--grant-all-permissions")
     assert (done.returncode, "Cannot connect" in done.stderr) == (3, True)
+
+
+def test_an_interruption_leaves_nothing_behind(host: Host) -> None:
+    (host.folder / "log.interrupted").touch()
+    done = host.run("b.tar", NAME, *SIGNED, "--grant-all-permissions")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (4, "interrupted")
+    assert not host.plugin.exists()
 
 
 def test_no_docker_is_trouble_of_this_machine(host: Host) -> None:

@@ -161,9 +161,11 @@ async def test_a_damaged_part_is_named_and_joined_when_it_was_copied_again(tmp_p
 async def test_join_replaces_no_file(tmp_path: Path):
     table_file, _ = await split(tmp_path / "site.tar", tmp_path / "stick")
     (tmp_path / "other.tar").write_bytes(b"precious")
-    with pytest.raises(ConfigurationFault, match=r"other.tar exists; fix:"):
+    with pytest.raises(ConfigurationFault, match=r"other.tar exists, with other bytes; fix:"):
         await join_bundle(await parts_of(table_file), tmp_path / "other.tar", SilentProgress())
     assert (tmp_path / "other.tar").read_bytes() == b"precious"
+    await join_bundle(await parts_of(table_file), tmp_path / "site.tar", SilentProgress())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.tar", "site.tar", "stick"]
 
 
 @pytest.mark.parametrize("part_bytes", [1000, PART_BYTES])
