@@ -169,7 +169,7 @@ async def _plan(source: ImportSource, request: ImportRequest, settings: Settings
         holder = RuleOrder.of(rules, own, coming.source, coming.repository).holder(brought)
         return "" if holder is None else holder.name
 
-    receiver = Receiver(store, store.records.sync_runs, holding)
+    receiver = Receiver(store, store.records.sync_runs, store.records.absent, holding)
     plan = await plan_import(source, request.mappings, receiver, _CLOCK.now())
     return replace(plan, privileges=await review_content(source, plan, store))
 
