@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from mirror.bundle.bundled_repository import BundledRepository, read_manifest, read_repository
+from mirror.bundle.bundled_repository import BundledRepository, held_manifest, read_manifest, read_repository
 from mirror.bundle.format.bundle_head import BundleHead
 from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.bundle.format.bundle_layout import PlacedMember
@@ -16,6 +16,7 @@ from mirror.bundle.format.byte_source import ByteSource
 from mirror.bundle.member_content import MemberContent
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, RepositoryUnknown
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.port import Blob, Entry, Page
 from mirror.runtime.lru_cache import LruCache
@@ -60,14 +61,15 @@ class BundleReader:
             found = None
         if found is None:
             raise self._no_manifest(repository, target)
-        if self.head.layout.blob(found.digest) is None:
+        held = held_manifest(self.head.layout, found)
+        if held is None:
             raise ManifestUnknown(
                 f"{self.source.name} names {repository}:{target}, but {self._left_out(found.digest)}",
                 name=repository,
                 reference=target,
                 digest=found.digest,
             )
-        return found
+        return held
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         return await read_manifest(self.head.layout, self.source, await self.resolve(repository, target))
@@ -101,15 +103,22 @@ class BundleReader:
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
-        if repository not in self._names:
+        if repository not in self._names or not page.size:
             return Page(())
-        found = {
-            referrer.digest: referrer
-            for referrer in (await self._content(repository)).referrers.get(subject, ())
-            if artifact_type is None or referrer.artifact_type == artifact_type
-        }
-        digests = _page(list(found), page)
-        return Page(tuple(found[digest] for digest in digests.entries), digests.more)
+        listed = (await self._content(repository)).referrers.get(subject, ())
+        found: list[Descriptor] = []
+        left = MAX_MANIFEST_BYTES
+        for referrer in listed:
+            after = page.last is None or str(referrer.manifest.digest) > page.last
+            if not after or artifact_type not in {None, referrer.artifact_type}:
+                continue
+            # Checked before adding: a page has at least one entry, however large its annotations.
+            if len(found) == page.size or left < 0:
+                return Page(tuple(found), more=True)
+            manifest = await read_manifest(self.head.layout, self.source, referrer.manifest)
+            found.append(manifest.as_referrer())
+            left -= manifest.size_bytes
+        return Page(tuple(found))
 
     def _named(self, repository: Repository) -> dict[Tag | Digest, NamedManifest]:
         names = self._names.get(repository)
