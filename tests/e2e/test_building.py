@@ -19,7 +19,7 @@ from tests.harness.mirror import Mirror
 from tests.harness.requirement import require
 from tests.harness.saved_image import save_docker
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine]
 
 SETTINGS = ("plugin_name=site/contiv:1.0", "cluster_store=etcd://10.0.0.5:2379", "plugin_role=worker")
 
@@ -65,7 +65,6 @@ def test_a_packed_plugin_is_installed_and_works(engine: Engine, mirror: Mirror, 
         assert ((installed / names[1]).stat().st_uid, (installed / names[1]).stat().st_gid) == (1000, 70_000)
 
 
-@pytest.mark.newest_engine
 def test_a_plugin_is_pushed_while_it_is_packed(engine: Engine, mirror: Mirror, driver: Path) -> None:
     name = f"{mirror.host}/built/pushed:1"
     packed = json.loads(mirror.command("pack", str(driver), "-t", name, "--json").stdout)
@@ -75,7 +74,6 @@ def test_a_plugin_is_pushed_while_it_is_packed(engine: Engine, mirror: Mirror, d
         pass
 
 
-@pytest.mark.newest_engine
 def test_an_unpacked_plugin_can_be_created_again(engine: Engine, mirror: Mirror, driver: Path, tmp_path: Path) -> None:
     mirror.command("pack", str(driver), "-t", "built/again:1")
     folder = tmp_path / "unpacked"
@@ -125,7 +123,6 @@ def test_a_plugin_whose_blobs_are_gone_is_captured_from_its_files(
         pass
 
 
-@pytest.mark.newest_engine
 def test_the_story_of_contiv(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
     """Pack contiv's plugin from its template and an image, then push, install under our name, and set it."""
     plain = plugins.contiv_plugin(tmp_path / "plain")

@@ -19,7 +19,7 @@ from tests.harness.packing import pack
 from tests.harness.pushing import push
 from tests.harness.requirement import require
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
 
 SETTABLE = {"Description": "", "Settable": ["value"]}
 

@@ -15,7 +15,7 @@ from tests.harness.image_clients import Containers, Ctr, Docker, ImageClient, Or
 from tests.harness.mirror import Mirror
 from tests.harness.requirement import require
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
 
 
 @dataclass(frozen=True, slots=True)

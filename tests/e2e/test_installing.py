@@ -25,7 +25,7 @@ from tests.harness.pushing import push
 from tests.harness.requirement import require
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine]
 
 OWN_NAME = "CONTIV_NETMASTER_PLUGIN_NAME"
 SOCKET = {"Socket": "volumes.sock"}
@@ -62,7 +62,6 @@ def own_name(engine: Engine, name: str) -> str:
     return str(env[OWN_NAME])
 
 
-@pytest.mark.newest_engine
 @pytest.mark.parametrize("changes", [[], ["--env", f"{OWN_NAME}=site/network:2.0"]], ids=["renamed", "derived"])
 def test_a_renamed_network_driver_is_found_by_its_own_name(
     changes: list[str], engine: Engine, mirror: Mirror, tmp_path: Path
@@ -86,7 +85,6 @@ def test_a_renamed_network_driver_is_found_by_its_own_name(
     engine.docker("plugin", "rm", "-f", "site/network:2.0")
 
 
-@pytest.mark.newest_engine
 def test_engines_find_the_driver_of_a_network_only_by_a_name_with_its_tag(
     engine: Engine, mirror: Mirror, tmp_path: Path
 ) -> None:
@@ -103,7 +101,6 @@ def test_engines_find_the_driver_of_a_network_only_by_a_name_with_its_tag(
     engine.docker("plugin", "rm", "-f", "acme")
 
 
-@pytest.mark.newest_engine
 def test_each_line_installs_a_volume_driver_that_its_name_finds(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
     push(packed(tmp_path), mirror.url, "grafana/loki-docker-driver", "3.2")
     lines = lines_of(mirror, "grafana/loki-docker-driver:3.2")
@@ -204,7 +201,6 @@ def swarm(engine: Engine) -> Iterator[Engine]:
         wait(lambda: not Path("/sys/class/net/docker_gwbridge").exists())
 
 
-@pytest.mark.newest_engine
 def test_a_swarm_and_the_python_client_install_it(swarm: Engine, mirror: Mirror, tmp_path: Path) -> None:
     env = {"Name": OWN_NAME, "Value": "netplugin", "Settable": ["value"]}
     more = {"Env": [env, {"Name": "DEBUG", "Value": "0"}], "Network": {"Type": "host"}}

@@ -34,7 +34,7 @@ from tests.harness.mirror import Mirror, plugin_mirror
 from tests.harness.requirement import require
 from tests.support.rootfs import elf
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
 
 TINI = "/usr/bin/tini-static"
 TYPE = "docker.volumedriver/1.0"

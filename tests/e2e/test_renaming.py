@@ -18,7 +18,7 @@ from tests.harness.packing import CONFIG_TYPE, LAYER_TYPE, PackedPlugin, digest_
 from tests.harness.pushing import push
 from tests.harness.requirement import require
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine]
 
 SOCKET = "/run/docker/plugins/volumes.sock"
 WORKING = ("--mount", "state=/tmp", "--args", SOCKET)
@@ -57,7 +57,6 @@ def remove(engine: Engine, name: str) -> None:
     engine.docker("plugin", "rm", "-f", name)
 
 
-@pytest.mark.newest_engine
 def test_a_copy_with_other_defaults_installs_and_enables_with_them(
     engine: Engine, mirror: Mirror, tmp_path: Path
 ) -> None:
@@ -92,7 +91,6 @@ def test_a_copy_with_other_defaults_installs_and_enables_with_them(
     remove(engine, f"{mirror.host}/store/contiv/v2plugin:1.0")
 
 
-@pytest.mark.newest_engine
 def test_another_name_installs_with_the_same_digest(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
     packed = pack(plugins.volume_plugin(tmp_path / "plugin"))
     push(packed, mirror.url, "store/acme/volumes", "1.0")
@@ -172,7 +170,6 @@ def rule(url: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.newest_engine
 def test_a_rule_with_changes_follows_a_moved_tag(engine: Engine, upstream: DockerRegistry, tmp_path: Path) -> None:
     first, second = contiv(tmp_path / "1"), pack(plugins.volume_plugin(tmp_path / "2", version="2"))
     push(first, upstream.url, "store/contiv/v2plugin", "1.0")

@@ -17,7 +17,7 @@ from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror
 from tests.harness.requirement import require
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine]
 
 SOCKET = "/run/docker/plugins/volumes.sock"
 
@@ -182,7 +182,6 @@ def growing(file: Path) -> Iterator[None]:
         writer.join()
 
 
-@pytest.mark.newest_engine
 def test_a_plugin_with_settings_is_captured_with_its_defaults(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
     folder = driver(tmp_path / "set", ONE)
     # Folders that the plugin ships empty. Enabling adds to dev and work, and nothing to the others.

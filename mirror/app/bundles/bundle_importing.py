@@ -187,7 +187,8 @@ async def _why_withheld(services: Services, repository: Repository, digest: Dige
 
 def _serial_warnings(head: BundleHead, verdict: SerialVerdict, known: StreamState | None) -> tuple[str, ...]:
     statement = head.statement
-    if verdict is not SerialVerdict.GAP or known is None:
+    # A sender without a store does not count its bundles, and names none before.
+    if verdict is not SerialVerdict.GAP or known is None or statement.previous is None:
         return ()
     return (
         f"bundle {statement.serial} of stream {statement.stream} follows bundle {known.serial} here: the bundles "

@@ -119,7 +119,7 @@ async def plan_import(
     head = source.bundle.head
     notes = ReceivedNotes.parse(head.statement.notes)
     by_repository: dict[Repository, list[LocalName]] = defaultdict(list)
-    for local in local_names(head.names, mappings):
+    for local in local_names(head.names, mappings, is_delta=head.statement.since is not None):
         by_repository[local.repository].append(local)
     planned: list[PlannedName] = []
     for repository, names in sorted(by_repository.items(), key=lambda item: item[0].name):

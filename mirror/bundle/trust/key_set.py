@@ -96,6 +96,16 @@ class KeySet:
         """Fingerprints of the keys."""
         return tuple(key.key_id for key in self.keys)
 
+    @property
+    def is_single_key(self) -> bool:
+        """True for the key set that is a single public key."""
+        return self.version == 1 and len(self.keys) == 1 and not self.resets
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint that people compare: that of a single public key, or the digest of the set, in hexadecimal."""
+        return self.keys[0].key_id if self.is_single_key else self.digest.hex
+
     def signers(self, envelope: Envelope) -> tuple[VerifyingKey, ...]:
         """Return the keys of the set that have signed a document, each once."""
         signed = envelope.signed_bytes
@@ -154,7 +164,7 @@ class SignedKeySet:
         Raises:
             BundleUntrusted: too few keys have signed. A key set of version 1 with one key needs no signature.
         """
-        if self.key_set != KeySet.of_key(self.key_set.keys[0]):
+        if not self.key_set.is_single_key:
             _require(self, self.key_set, f"key set {self.key_set.version}")
 
     def require_successor_of(self, former: KeySet) -> None:

@@ -192,7 +192,7 @@ class TestTrust:
 
     async def test_a_gap_is_told(self, site: Site):
         await site.bring(site.bundle(NAMES, CONTENTS, serial=1)[0])
-        result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3)[0])
+        result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3, previous=Digest.of(b"bundle 2"))[0])
         assert "follows bundle 1" in result.warnings[-1]
 
     async def test_a_later_bundle_at_the_same_time_wins(self, site: Site, monkeypatch: pytest.MonkeyPatch):
