@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.mirroring import existing_store
-from mirror.app.services import Services, open_services
+from mirror.app.services import Services, has_data_folder, open_services
 from mirror.bundle.bundle_age import judge_age
 from mirror.bundle.format.bundle_head import BundleHead, read_head
 from mirror.bundle.format.byte_source import ByteSource
@@ -77,6 +77,8 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         StorageFault: the store failed.
     """
     file = await open_source(request.path, request.folders)
+    if not has_data_folder(settings.storage.path.expanduser()):
+        await _trust(await read_head(file), request, settings, None)  # a refused bundle makes no data folder
     async with open_services(settings) as services:
         store = services.store
         records, source = store.records, await _import_source(file, settings, store)
@@ -139,8 +141,9 @@ async def _keep_ranges(source: ImportSource, plan: ImportPlan) -> None:
             await bundle.source.keep(placed.start_bytes, placed.end_bytes - placed.start_bytes)
 
 
-async def _trust(head: BundleHead, request: ImportRequest, settings: Settings, store: Store) -> Trust:
-    trusted = (*await recorded_keys(store.records.bundle_trust), *await named_keys(request.public_keys))
+async def _trust(head: BundleHead, request: ImportRequest, settings: Settings, store: Store | None) -> Trust:
+    recorded = () if store is None else await recorded_keys(store.records.bundle_trust)
+    trusted = (*recorded, *await named_keys(request.public_keys))
     trust = judge_signatures(head.envelope, head.key_sets, trusted, unsigned=request.unsigned)
     age = judge_age(head.statement.created, _CLOCK.now(), settings.bundles.limits())
     return trust if age is None else replace(trust, warnings=(*trust.warnings, age))

@@ -14,18 +14,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.format.bounded_json import read_bounded
 from mirror.bundle.format.statement import MOST_SERIAL, is_stream
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import ClientFault
-from mirror.oci.manifest import parse_json_object
 from mirror.oci.timestamps import machine_time
 from mirror.plugin.build.assembly import canonical_json
 
 _KIND: Final = "docker-plugin-mirror receipt"
 _FIX: Final = "fix: name a file that 'plugin-mirror bundle receipt -o F' wrote at the receiver, or a serial"
 FORMAT: Final = 1
-#: Largest receipt, compressed and not. A million blobs with their names fit.
+#: Largest receipt. A million blobs with half a million names fit.
 MOST_RECEIPT_BYTES: Final = 64 * 1024 * 1024
 _MOST_DOCUMENT_BYTES: Final = 128 * 1024 * 1024
 _WIDTHS: Final = {algorithm: len(Digest.of(b"", algorithm).hex) // 2 for algorithm in ALGORITHMS}
@@ -73,7 +73,7 @@ class Receipt:
         if not newline:
             raise BundleInvalid(f"it is not a receipt; {_FIX}")
         try:
-            receipt = _parse(parse_json_object(line, "receipt"), digests)
+            receipt = _parse(read_bounded(line, "the receipt", MOST_RECEIPT_BYTES), digests)
             # One receipt has one document, and so one digest.
             if receipt._document() != document:
                 raise BundleInvalid(

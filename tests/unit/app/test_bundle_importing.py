@@ -170,7 +170,11 @@ class TestTrust:
             path, _ = site.bundle(NAMES, CONTENTS, keys=keys)
             with pytest.raises(BundleUntrusted):
                 await site.bring(path)
-        await _require_nothing(site)
+        assert not site.data.exists()
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1, stream="first")[0])
+        with pytest.raises(BundleUntrusted):
+            await site.bring(path)
+        assert await site.tags(*NAMES) == {"acme/driver:1": DRIVER_1.digest}
 
     async def test_an_unsigned_bundle_is_imported_by_name(self, site: Site):
         path, _ = site.bundle(NAMES, CONTENTS, keys=())
