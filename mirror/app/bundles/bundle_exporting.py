@@ -24,10 +24,11 @@ from mirror.bundle.trust.key_set import SignedKeySet, require_chain
 from mirror.bundle.trust.key_set_files import load_key_set
 from mirror.bundle.trust.signing_key_files import load_signing_key, read_small_file
 from mirror.bundle.trust.signing_keys import SigningKey, sign
-from mirror.oci import Reference, Repository, Tag
+from mirror.oci import Digest, Manifest, Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.platform_selection import PlatformSelection
 from mirror.records.bundle_exports import BundleExports, ExportRecord, TagSource
+from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
@@ -137,6 +138,24 @@ def check_stream(stream: str) -> str:
     return stream
 
 
+class ServedContent(DelegatingRegistry):
+    """Content of a store whose plugins are judged when their manifests are read.
+
+    The blobs of a plugin that is served are served too, so they are read without further questions.
+
+    Args:
+        store: the store.
+        withheld: the store as clients see it.
+    """
+
+    def __init__(self, store: Registry, withheld: Registry) -> None:
+        super().__init__(store)
+        self._withheld = withheld
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        return await self._withheld.get_manifest(repository, target)
+
+
 @asynccontextmanager
 async def _request(settings: Settings, order: ExportOrder) -> AsyncIterator[ExportRequest]:
     if order.stream is not None:
@@ -214,7 +233,7 @@ async def _base_of_exports(stream: str, serial: int, earlier: Sequence[ExportRec
 async def _sources(services: Services, order: ExportOrder) -> tuple[ExportSource, ...]:
     store = services.store
     known = await store.records.bundle_exports.tag_sources()
-    registry = services.withheld(store)
+    registry = ServedContent(store, services.withheld(store))
 
     def source(name: Repository, tag: Tag, *, required: bool) -> ExportSource:
         origin = _origin(known.get((name, tag)))

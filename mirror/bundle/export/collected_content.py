@@ -53,14 +53,15 @@ class CollectedContent:
 
     def __init__(self) -> None:
         self.places: dict[Digest, ContentPlace] = {}
-        self._remembered: LruCache[Digest, Manifest] = LruCache(_MOST_REMEMBERED_BYTES)
+        # The bytes alone: a parsed manifest takes ten times as much.
+        self._remembered: LruCache[Digest, bytes] = LruCache(_MOST_REMEMBERED_BYTES)
 
     def add_manifest(self, registry: Reader, repository: Repository, manifest: Manifest) -> None:
         """Add a manifest with its config and layers, except for foreign layers."""
         place = ContentPlace(registry, repository, manifest.media_type, manifest.size_bytes)
         # A digest may be a manifest for one manifest and a layer for another one. Then it stands early.
         self.places[manifest.digest] = place
-        self._remembered.put(manifest.digest, manifest, manifest.size_bytes)
+        self._remembered.put(manifest.digest, manifest.content, manifest.size_bytes)
         self.add_blobs(registry, repository, manifest.blobs, manifest.config)
 
     def add_blobs(
@@ -91,7 +92,7 @@ class CollectedContent:
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         found = await self.resolve(repository, target)
         if (remembered := self._remembered.get(found.digest)) is not None:
-            return remembered
+            return Manifest.parse_stored(remembered, found.media_type, found.digest)
         place = self.places[found.digest]
         return await place.registry.get_manifest(place.repository, found.digest)
 

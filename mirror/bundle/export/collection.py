@@ -26,6 +26,7 @@ from mirror.transfer.graph.graph_reading import read_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.referrer_copies import concerns_one_content, find_referrers
 from mirror.transfer.tags.tag_selection import companions
+from mirror.wire.referrers_fallback import is_digest_tag
 
 _NAMES_AT_ONCE: Final = 8
 
@@ -191,7 +192,7 @@ class _Collecting:
             self.absent[name, each.manifest, each.digest] = value
 
     async def _tags(self, source: ExportSource) -> tuple[Tag, ...]:
-        """Return the tags of a repository, among which signatures are found. List them once."""
+        """Return the tags of a repository that are made of digests, as those of signatures. List them once."""
         key = (id(source.registry), source.repository)
         if key not in self.listed:
             self.listed[key] = await self._listed(source.registry, source.repository)
@@ -199,7 +200,7 @@ class _Collecting:
 
     async def _listed(self, registry: ReadLister, repository: Repository) -> tuple[Tag, ...]:
         try:
-            return tuple([tag async for tag in all_tags(registry, repository)])
+            return tuple([tag async for tag in all_tags(registry, repository) if is_digest_tag(tag)])
         except NotFound:
             return ()
         except MirrorError as error:

@@ -108,17 +108,17 @@ class ContentWriter:
         """Write the rest of a blob. Return True if the blob has its digest."""
         placed = self._blobs[number]
         self._begun[number] = writing
-        place = self._content.places[placed.member.digest]
-        if place.media_type:
-            if writing.left_bytes:
-                manifest = await self._content.get_manifest(_ANY, placed.member.digest)
-                self._progress.advance(writing.left_bytes)
-                await in_thread(writing.append, manifest.content[writing.done_bytes :])
-        elif writing.left_bytes:
+        if not writing.left_bytes:  # empty, or written before; what surrounds it may not be
+            await in_thread(writing.append, b"")
+        elif self._content.places[placed.member.digest].media_type:
+            manifest = await self._content.get_manifest(_ANY, placed.member.digest)
+            self._progress.advance(writing.left_bytes)
+            await in_thread(writing.append, manifest.content[writing.done_bytes :])
+        else:
             part = RangeRequest(writing.done_bytes, None) if writing.done_bytes else None
             async with self._content.open_blob(_ANY, placed.member.digest, part) as blob:
                 await self._copy(blob, writing)
-        is_right = await in_thread(writing.end)
+        is_right = writing.is_whole()
         del self._begun[number]
         if is_right:
             self._written.add(number)

@@ -38,16 +38,20 @@ class PlacedWriting:
         return self._placed.member.size_bytes - self.done_bytes
 
     def append(self, content: bytes | memoryview) -> None:
-        """Write the next bytes.
+        """Write the next bytes, and after the last ones what surrounds the content.
 
         Raises:
             StorageDamaged: the content is longer than the manifest says.
         """
+        placed = self._placed
         if len(content) > self.left_bytes:
-            raise StorageDamaged(f"{self._placed.member.digest} is longer than {self._placed.member.size_bytes} bytes")
-        self._output.write(content, self._placed.content_bytes + self.done_bytes)
+            raise StorageDamaged(f"{placed.member.digest} is longer than {placed.member.size_bytes} bytes")
+        self._output.write(content, placed.content_bytes + self.done_bytes)
         self._hasher.update(content)
         self.done_bytes += len(content)
+        if not self.left_bytes:
+            self._output.write(placed.header, placed.start_bytes)
+            self._output.write(placed.padding, placed.content_bytes + placed.member.size_bytes)
 
     def copy_from(self, descriptor: int, most_bytes: int) -> int:
         """Write the next bytes of a file that has the content from its start on. Return their number.
@@ -77,13 +81,6 @@ class PlacedWriting:
                 return
             self._hasher.update(view[:count])
             self.done_bytes += count
-
-    def end(self) -> bool:
-        """Write what surrounds the content. Return True if the content has its digest."""
-        # The header again: an interrupted export may have written the content of a blob and not its header.
-        self._output.write(self._placed.header, self._placed.start_bytes)
-        self._output.write(self._placed.padding, self._placed.content_bytes + self._placed.member.size_bytes)
-        return self.is_whole()
 
     def is_whole(self) -> bool:
         """Return True if the content has its size and digest."""
