@@ -21,18 +21,31 @@ _PARSING: Final = CpuOffload()
 
 
 @dataclass(frozen=True, slots=True)
+class BundledReferrer:
+    """A manifest with a subject. Its annotations may be large, so they are read when they are asked for.
+
+    Attributes:
+        manifest: the manifest.
+        artifact_type: type under which the manifest is listed.
+    """
+
+    manifest: Descriptor
+    artifact_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class BundledRepository:
     """Content of one repository in a bundle.
 
     Attributes:
         manifests: the manifests that the bundle holds of the repository.
         blobs: the blobs that the bundle holds of the repository.
-        referrers: descriptors of manifests by the digest of their subject, each list in the order of the digests.
+        referrers: manifests by the digest of their subject, each list in the order of the digests.
     """
 
     manifests: Mapping[Digest, Descriptor] = field(default_factory=dict)
     blobs: frozenset[Digest] = frozenset()
-    referrers: Mapping[Digest, tuple[Descriptor, ...]] = field(default_factory=dict)
+    referrers: Mapping[Digest, tuple[BundledReferrer, ...]] = field(default_factory=dict)
 
     @property
     def weight(self) -> int:
@@ -43,7 +56,7 @@ class BundledRepository:
 async def read_repository(
     layout: BundleLayout, source: ByteSource, names: Iterable[NamedManifest]
 ) -> BundledRepository:
-    """Return the content that is reachable from the names of one repository.
+    """Return the content that is reachable from the names of one repository. Memory is bounded by the statement's.
 
     A manifest that cannot be parsed leads nowhere. Whoever asks for it gets the error.
 
@@ -52,28 +65,41 @@ async def read_repository(
         StorageFault: the file cannot be read.
     """
     held: dict[Digest, Descriptor] = {}
+    waiting: list[Descriptor] = []
     blobs: set[Digest] = set()
-    referrers: dict[Digest, dict[Digest, Descriptor]] = {}
-    waiting = [named.descriptor for named in names]
+    referrers: dict[Digest, list[BundledReferrer]] = {}
+
+    def reach(found: Iterable[Descriptor]) -> None:
+        # Only what the bundle holds, and each once: a manifest of 4 MiB may name another one 40 000 times.
+        for descriptor in found:
+            if descriptor.digest not in held and (known := held_manifest(layout, descriptor)) is not None:
+                held[descriptor.digest] = known
+                waiting.append(known)
+
+    reach(named.descriptor for named in names)
     while waiting:
         descriptor = waiting.pop()
-        if descriptor.digest in held or layout.blob(descriptor.digest) is None:
-            continue
-        held[descriptor.digest] = descriptor
         try:
             manifest = await read_manifest(layout, source, descriptor)
         except (ClientFault, BundleInvalid):
             continue
-        waiting += manifest.manifests
+        reach(manifest.manifests)
         wanted = (*manifest.blobs, *manifest.foreign_layers)
         blobs.update(blob.digest for blob in wanted if layout.blob(blob.digest) is not None)
         if manifest.subject is not None:
-            referrers.setdefault(manifest.subject.digest, {})[manifest.digest] = manifest.as_referrer()
+            referrer = BundledReferrer(descriptor, manifest.as_referrer().artifact_type)
+            referrers.setdefault(manifest.subject.digest, []).append(referrer)
     ordered = {
-        subject: tuple(sorted(found.values(), key=lambda each: str(each.digest)))
+        subject: tuple(sorted(found, key=lambda each: str(each.manifest.digest)))
         for subject, found in referrers.items()
     }
     return BundledRepository(held, frozenset(blobs), ordered)
+
+
+def held_manifest(layout: BundleLayout, described: Descriptor) -> Descriptor | None:
+    """Return media type, digest and true size of a manifest that somebody describes; None if the bundle lacks it."""
+    placed = layout.blob(described.digest)
+    return None if placed is None else Descriptor(described.media_type, described.digest, placed.member.size_bytes)
 
 
 async def read_manifest(layout: BundleLayout, source: ByteSource, descriptor: Descriptor) -> Manifest:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from mirror.bundle.bundled_repository import BundledRepository, read_manifest, read_repository
+from mirror.bundle.bundled_repository import BundledRepository, held_manifest, read_manifest, read_repository
 from mirror.bundle.format.bundle_head import BundleHead
 from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.bundle.format.bundle_layout import PlacedMember
@@ -16,6 +16,7 @@ from mirror.bundle.format.byte_source import ByteSource
 from mirror.bundle.member_content import MemberContent
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, RepositoryUnknown
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.port import Blob, Entry, Page
 from mirror.runtime.lru_cache import LruCache
@@ -44,7 +45,8 @@ class BundleReader:
         self.head = head
         self.source = source
         self._names: dict[Repository, dict[Tag | Digest, NamedManifest]] = {}
-        for named in head.names:
+        # In the order of the lists, which follow the order of a dict.
+        for named in sorted(head.names, key=lambda each: (str(each.repository), str(each.target))):
             self._names.setdefault(named.repository, {})[named.target] = named
         self._contents: LruCache[Repository, BundledRepository] = LruCache(_MOST_ENTRIES)
         self._reading = asyncio.Lock()
@@ -59,14 +61,15 @@ class BundleReader:
             found = None
         if found is None:
             raise self._no_manifest(repository, target)
-        if self.head.layout.blob(found.digest) is None:
+        held = held_manifest(self.head.layout, found)
+        if held is None:
             raise ManifestUnknown(
                 f"{self.source.name} names {repository}:{target}, but {self._left_out(found.digest)}",
                 name=repository,
                 reference=target,
                 digest=found.digest,
             )
-        return found
+        return held
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         return await read_manifest(self.head.layout, self.source, await self.resolve(repository, target))
@@ -85,7 +88,7 @@ class BundleReader:
         yield MemberContent(self.source, placed, None if part is None else part.resolve(placed.member.size_bytes))
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        listed = [repository for repository in sorted(self._names, key=str) if await self._is_listed(repository)]
+        listed = [repository for repository in self._names if await self._is_listed(repository)]
         return _page(listed, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
@@ -95,20 +98,27 @@ class BundleReader:
             for named in self._named(repository).values()
             if isinstance(named.target, Tag) and holds(named.descriptor.digest) is not None
         ]
-        return _page(sorted(tags, key=str), page)
+        return _page(tags, page)
 
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
-        if repository not in self._names:
+        if repository not in self._names or not page.size:
             return Page(())
-        found = {
-            referrer.digest: referrer
-            for referrer in (await self._content(repository)).referrers.get(subject, ())
-            if artifact_type is None or referrer.artifact_type == artifact_type
-        }
-        digests = _page(list(found), page)
-        return Page(tuple(found[digest] for digest in digests.entries), digests.more)
+        listed = (await self._content(repository)).referrers.get(subject, ())
+        found: list[Descriptor] = []
+        left = MAX_MANIFEST_BYTES
+        for referrer in listed:
+            after = page.last is None or str(referrer.manifest.digest) > page.last
+            if not after or artifact_type not in {None, referrer.artifact_type}:
+                continue
+            # Checked before adding: a page has at least one entry, however large its annotations.
+            if len(found) == page.size or left < 0:
+                return Page(tuple(found), more=True)
+            manifest = await read_manifest(self.head.layout, self.source, referrer.manifest)
+            found.append(manifest.as_referrer())
+            left -= manifest.size_bytes
+        return Page(tuple(found))
 
     def _named(self, repository: Repository) -> dict[Tag | Digest, NamedManifest]:
         names = self._names.get(repository)
@@ -142,7 +152,7 @@ class BundleReader:
         raise BlobUnknown(message, name=repository, digest=digest)
 
     def _no_manifest(self, repository: Repository, target: Tag | Digest) -> ManifestUnknown:
-        names = sorted(str(named) for named in self._names[repository].values() if named.tag)
+        names = [str(named) for named in self._names[repository].values() if named.tag]
         known = f" (it has {', '.join(names[:10])}{', …' if len(names) > 10 else ''})" if names else ""
         return ManifestUnknown(
             f"{self.source.name} has no manifest {target} of {repository}{known}", name=repository, reference=target

@@ -14,7 +14,8 @@ from mirror.records.sync_runs import MirroredTag
 
 #: Size of the columns for the rule and the upstream of a mirrored tag.
 _MOST_CHARACTERS: Final = 64
-_OWNER: Final = "bundle:"
+#: Beginning of the names under which bundles own tags. No rule has such a name.
+BUNDLE_OWNER: Final = "bundle:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class BundleImports(Protocol):
 
 def owner_of_stream(stream: str) -> str:
     """Return the name of the owner of tags that bundles of a stream brought."""
-    return _shortened(_OWNER + stream)
+    return _shortened(BUNDLE_OWNER + stream)
 
 
 def upstream_of_stream(stream: str) -> str:

@@ -152,8 +152,6 @@ def test_drives_are_imported_one_after_the_other(tmp_path: Path, data: Path, ord
     for number, name in enumerate(NAMES):
         shown = json.loads(plugin_mirror("inspect", f"{name}:1.0", "--data", str(store), "--json").stdout)
         assert shown["digest"] == str(contents(number)[0].digest)
-    # Nothing is kept for further drives.
-    assert [path for path in store.rglob("*") if "-" in path.name and path.parent.name == "kept"] == []
 
 
 def test_kills_of_a_fetch(tmp_path: Path, registry: DockerRegistry, kills: int) -> None:
@@ -185,4 +183,6 @@ def test_kills_of_a_fetch(tmp_path: Path, registry: DockerRegistry, kills: int) 
     assert delta.stat().st_size <= 64 * 1024
     argv = ["bundle", "import", str(delta), "--key", f"{key}.pub", "--data", str(store), "--map", "acme/*=site/*"]
     done = plugin_mirror(*argv, check=False)
+    # An unchanged delta has no name that the mapping could cover. It follows no counted bundle, so none is lost.
     assert done.exit_code == 0, done.stderr
+    assert "warning" not in done.stderr

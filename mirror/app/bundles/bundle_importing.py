@@ -169,7 +169,7 @@ async def _plan(source: ImportSource, request: ImportRequest, settings: Settings
         holder = RuleOrder.of(rules, own, coming.source, coming.repository).holder(brought)
         return "" if holder is None else holder.name
 
-    receiver = Receiver(store, store.records.sync_runs, holding)
+    receiver = Receiver(store, store.records.sync_runs, store.records.absent, holding)
     plan = await plan_import(source, request.mappings, receiver, _CLOCK.now())
     return replace(plan, privileges=await review_content(source, plan, store))
 
@@ -184,7 +184,8 @@ async def _why_withheld(services: Services, repository: Repository, digest: Dige
 
 def _serial_warnings(head: BundleHead, verdict: SerialVerdict, known: StreamState | None) -> tuple[str, ...]:
     statement = head.statement
-    if verdict is not SerialVerdict.GAP or known is None:
+    # A sender without a store does not count its bundles, and names none before.
+    if verdict is not SerialVerdict.GAP or known is None or statement.previous is None:
         return ()
     return (
         f"bundle {statement.serial} of stream {statement.stream} follows bundle {known.serial} here: the bundles "

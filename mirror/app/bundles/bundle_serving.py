@@ -21,7 +21,7 @@ from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.stream_status import StreamStatus
 from mirror.bundle.trust.trust_decision import judge_serial, judge_signatures
-from mirror.oci.errors import StorageDamaged, StorageFault
+from mirror.oci.errors import StorageDamaged
 from mirror.oci.timestamps import machine_time
 from mirror.records.bundle_trust import StreamState
 from mirror.registry.port import Registry
@@ -116,6 +116,7 @@ async def open_served(settings: Settings, wanted: BundleToServe) -> ServedBundle
         BundleIncomplete: the part with the documents is missing.
         BundleUntrusted: no trusted key has signed the bundle, it is too old, or the data folder knows a later one.
         ConfigurationFault: a file cannot be read.
+        StorageFault: the data folder cannot be read, so that nobody knows which plugins it rejects.
     """
     source = await open_source(wanted.path, wanted.folders)
     reader = BundleReader(await read_head(source), source)
@@ -151,11 +152,8 @@ def settings_for_bundle(settings: Settings) -> Iterator[Settings]:
 
 
 async def _known(settings: Settings, stream: str) -> StreamState | None:
-    """Return the state of a stream in the data folder; None if there is no folder, or none that this user may read."""
-    try:
-        if not has_data_folder(settings.storage.path.expanduser()):
-            return None
-        async with open_store(settings, only_reads=True) as store:
-            return await store.records.bundle_trust.find_stream(stream)
-    except StorageFault:
+    """Return the state of a stream in the data folder; None if there is no folder, or no such stream."""
+    if not has_data_folder(settings.storage.path.expanduser()):
         return None
+    async with open_store(settings, only_reads=True) as store:
+        return await store.records.bundle_trust.find_stream(stream)

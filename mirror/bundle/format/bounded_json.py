@@ -28,8 +28,13 @@ def require_bounded(content: bytes, what: str, most_bytes: int) -> None:
     """
     if len(content) > most_bytes:
         raise BundleInvalid(f"{what} is larger than {most_bytes} bytes, so no reader accepts it; fix: bundle less")
-    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+    if count_values(content) > MOST_VALUES:
         raise BundleInvalid(f"{what} has more than {MOST_VALUES} values, so no reader accepts it; fix: bundle less")
+
+
+def count_values(content: bytes) -> int:
+    """Return the approximate number of values in JSON, or more."""
+    return sum(map(content.count, (b",", b"[", b"{")))
 
 
 def read_bounded(content: bytes, what: str, most_bytes: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mirror.bundle.format.bundle_index import MOST_INDEX_BYTES, NamedManifest, r
 from mirror.bundle.format.bundle_layout import BundleLayout, PlacedMember
 from mirror.bundle.format.byte_source import ByteSource, BytesSource, read_range
 from mirror.bundle.format.envelope import MOST_ENVELOPE_BYTES, Envelope
-from mirror.bundle.format.member import INDEX, MOST_KEY_SET_BYTES, MOST_KEY_SETS, OCI_LAYOUT, REPORT, STATEMENT
+from mirror.bundle.format.member import INDEX, OCI_LAYOUT, REPORT, STATEMENT
 from mirror.bundle.format.member_header import BLOCK_BYTES, member_header, padding
 from mirror.bundle.format.statement import PAYLOAD_TYPE, Statement
 from mirror.oci import Digest
@@ -78,11 +78,6 @@ async def _read_documents(source: ByteSource, size_bytes: int | None) -> BundleH
         )
     if sum(placed.member.size_bytes for placed in layout.documents()) > _MOST_DOCUMENTS_BYTES:
         raise BundleInvalid(f"{source.name}: the documents are larger than {_MOST_DOCUMENTS_BYTES} bytes")
-    key_set_sizes = [placed.member.size_bytes for placed in layout.documents() if placed.member.is_key_set]
-    if len(key_set_sizes) > MOST_KEY_SETS or max(key_set_sizes, default=0) > MOST_KEY_SET_BYTES:
-        raise BundleInvalid(
-            f"{source.name} has more than {MOST_KEY_SETS} key sets, or one of more than {MOST_KEY_SET_BYTES} bytes"
-        )
     documents = {placed.member.path: await _verified(source, placed) for placed in layout.documents()}
     key_sets = tuple(documents[placed.member.path] for placed in layout.documents() if placed.member.is_key_set)
     names = read_index(documents[INDEX])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import stat
 from collections.abc import AsyncIterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Final, Protocol
 
 import aiofiles
 import aiofiles.os
+from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.oci.errors import ConfigurationFault, StorageFault
+from mirror.runtime.concurrency.threads import await_or_release, begin_in_thread, in_thread
 
 #: Bytes read by one call into a thread.
 HOP_BYTES: Final = 1024 * 1024
@@ -89,11 +92,20 @@ class FileSource:
         # Each reader has a position of its own.
         position = start_bytes
         try:
-            async with aiofiles.open(self._path, "rb") as file:
+            if 0 < size_bytes <= HOP_BYTES:
+                # One call for a manifest or config, not one each to open, seek, read and close.
+                yield await in_thread(_read_at, self._path, start_bytes, size_bytes)
+                return
+            # A file that is opened while the reader is cancelled must be closed too.
+            opened = await await_or_release(begin_in_thread(self._path.open, "rb"), release=BufferedReader.close)
+            file = wrap(opened)
+            try:
                 await file.seek(start_bytes)
                 async for chunk in _read(file, size_bytes, self.name):
                     yield chunk
                     position += len(chunk)
+            finally:
+                await in_thread(opened.close)  # a second cancellation does not withdraw this call
         except OSError as error:
             raise StorageFault(f"{self.name} cannot be read at byte {position}: {error.strerror}") from error
 
@@ -135,11 +147,24 @@ async def read_range(source: ByteSource, start_bytes: int, size_bytes: int) -> b
     return b"".join([chunk async for chunk in source.chunks(start_bytes, size_bytes)])
 
 
+def _read_at(path: Path, start_bytes: int, size_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start_bytes)
+        content = file.read(size_bytes)
+    if len(content) < size_bytes:
+        raise _too_short(str(path), size_bytes - len(content))
+    return content
+
+
 async def _read(file: AsyncBufferedReader, size_bytes: int, name: str) -> AsyncIterator[bytes]:
     left = size_bytes
     while left:
         chunk = await file.read(min(left, HOP_BYTES))
         if not chunk:
-            raise BundleInvalid(f"{name} ends {left} bytes too early", missing_bytes=left)
+            raise _too_short(name, left)
         left -= len(chunk)
         yield chunk
+
+
+def _too_short(name: str, missing_bytes: int) -> BundleInvalid:
+    return BundleInvalid(f"{name} ends {missing_bytes} bytes too early", missing_bytes=missing_bytes)

@@ -16,9 +16,6 @@ OCI_LAYOUT_CONTENT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 INDEX: Final = "index.json"
 STATEMENT: Final = "plugin-mirror/statement.json"
 REPORT: Final = "plugin-mirror/report.json"
-#: Limits for key sets, which are read before anything is trusted.
-MOST_KEY_SETS: Final = 256
-MOST_KEY_SET_BYTES: Final = 256 * 1024
 _KEY_SET: Final = re.compile(r"plugin-mirror/keys/([1-9][0-9]{0,8})\.json")
 _ORDER: Final = (OCI_LAYOUT, INDEX, STATEMENT, "keys", REPORT)
 _BLOB: Final = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]+)")

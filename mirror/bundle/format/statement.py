@@ -113,7 +113,6 @@ class Statement:
         index = self.member(INDEX)
         if index is None or len(self.members) > MOST_MEMBERS:
             raise BundleInvalid(f"a bundle needs an {INDEX}, and has at most {MOST_MEMBERS} members")
-        since = None if self.since is None else _since_to_json(self.since)
         content = canonical_json(
             {
                 "_type": _STATEMENT_TYPE,
@@ -125,7 +124,7 @@ class Statement:
                     "serial": self.serial,
                     "created": machine_time(self.created),
                     "previous": self.previous and str(self.previous),
-                    "since": since,
+                    "since": self.since and _since_to_json(self.since),
                     "members": [_member_to_json(member) for member in self.members],
                     "notes": _notes_to_json(self.notes),
                 },
@@ -188,8 +187,7 @@ def _parse(value: Mapping[str, Any]) -> Statement:
     if not isinstance(stream, str) or not is_stream(stream) or serial == 0:
         raise BundleInvalid("the statement has no valid stream and serial")
     members = _members(predicate.get("members"))
-    index = next((member for member in members if member.path == INDEX), None)
-    if index is None or value.get("subject") != [{"name": INDEX, "digest": {"sha256": index.digest.hex}}]:
+    if value.get("subject") != [{"name": INDEX, "digest": {"sha256": members[1].digest.hex}}]:
         raise BundleInvalid(f"the subject of the statement is not the {INDEX} among its members")
     previous = predicate.get("previous")
     return Statement(
@@ -213,9 +211,8 @@ def _members(value: object) -> tuple[Member, ...]:
         raise BundleInvalid("the statement lists a member twice")
     if members[:1] != (_FIRST,) or [member.path for member in members[1:2]] != [INDEX]:
         raise BundleInvalid(f"the members do not begin with {OCI_LAYOUT} and {INDEX}")
-    kinds = [member.is_blob for member in members]
-    documents = [member.path for member in members if not member.is_blob]
-    if kinds != sorted(kinds) or documents != in_order(documents):
+    documents = in_order(member.path for member in members if not member.is_blob)
+    if [member.path for member in members[: len(documents)]] != documents:
         raise BundleInvalid("the members of the statement are not in the order of the format")
     return members
 
@@ -251,7 +248,9 @@ def _notes(value: Any) -> Notes:
         raise BundleInvalid("the notes of the statement are invalid: absent")
     return Notes(
         {name: _origin(item) for name, item in _object(value, "origins").items()},
-        _by_digest(_object(value, "derivations"), _derivation),
+        _by_digest(
+            _object(value, "derivations"), lambda item: item if isinstance(item, dict) else _refuse("derivations")
+        ),
         _by_digest(_object(value, "first_seen"), lambda item: _time(item, "first_seen")),
         tuple(absent),
     )
@@ -264,10 +263,6 @@ def _origin(value: Any) -> NameOrigin:
         case [str(source), str(brought_at)]:
             return NameOrigin(source, _time(brought_at, "origins"))
     raise BundleInvalid("the notes of the statement are invalid: origins")
-
-
-def _derivation(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else _refuse("derivations")
 
 
 def _refuse(what: str) -> Any:

@@ -57,11 +57,18 @@ class RepositoryState:
     others: OtherTags = field(default_factory=OtherTags)
 
 
-def local_names(names: Iterable[NamedManifest], mappings: Sequence[NameMapping]) -> tuple[LocalName, ...]:
+def local_names(
+    names: Iterable[NamedManifest], mappings: Sequence[NameMapping], *, is_delta: bool = False
+) -> tuple[LocalName, ...]:
     """Return the names at the receiver. The first mapping that covers a name changes it. Other names stay.
 
+    Args:
+        names: names of the bundle.
+        mappings: the mappings.
+        is_delta: True for a bundle that leaves out names. A mapping may then cover none.
+
     Raises:
-        ConfigurationFault: two names of the bundle become one, or a mapping covers no name.
+        ConfigurationFault: two names of the bundle become one, or a mapping covers no name of a full bundle.
         NameInvalid: a name would be too long.
     """
     found: dict[tuple[Repository, Tag | Digest], LocalName] = {}
@@ -75,7 +82,7 @@ def local_names(names: Iterable[NamedManifest], mappings: Sequence[NameMapping])
             raise ConfigurationFault(
                 f"{other.named} and {named} of the bundle would both become {local}; fix: change --map"
             )
-    if mapping := next((each for each in mappings if each in unused), None):
+    if not is_delta and (mapping := next((each for each in mappings if each in unused), None)):
         raise ConfigurationFault(
             f"--map {mapping.source}={mapping.target}: no name of the bundle matches {mapping.source}; "
             "fix: see 'bundle show' for the names"

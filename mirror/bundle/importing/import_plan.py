@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mirror.bundle.importing.import_names import (
@@ -22,6 +22,7 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import NotFound
 from mirror.oci.media_types import INDEXES
 from mirror.oci.name_mapping import NameMapping
+from mirror.records.absent_content import AbsentContents
 from mirror.records.run_journal import RunRecorder
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.port import Reader
@@ -35,11 +36,13 @@ class Receiver:
     Attributes:
         registry: registry of the receiver.
         journal: owners of tags.
+        absent: content that repositories lack.
         holding: order of the mirror rules.
     """
 
     registry: Reader
     journal: RunRecorder
+    absent: AbsentContents
     holding: RuleHolding
 
 
@@ -116,7 +119,7 @@ async def plan_import(
     head = source.bundle.head
     notes = ReceivedNotes.parse(head.statement.notes)
     by_repository: dict[Repository, list[LocalName]] = defaultdict(list)
-    for local in local_names(head.names, mappings):
+    for local in local_names(head.names, mappings, is_delta=head.statement.since is not None):
         by_repository[local.repository].append(local)
     planned: list[PlannedName] = []
     for repository, names in sorted(by_repository.items(), key=lambda item: item[0].name):
@@ -170,6 +173,19 @@ async def _lacks_members(local: LocalName, source: ImportSource, receiver: Recei
                 return True
         waiting += members
     return False
+
+
+async def _has_returned(source: ImportSource, repository: Repository, receiver: Receiver) -> bool:
+    """Return True if the bundle has content that a repository lacks, such as the members for another platform."""
+    return any(source.holds(each.digest) for each in await receiver.absent.absent_content(repository))
+
+
+def _with_returned(names: Sequence[PlannedName]) -> list[PlannedName]:
+    """Return the plans with a copy of each name that is as in the bundle. A copy moves only what is lacking."""
+    return [
+        replace(name, copies=True) if name.decision is None or name.decision.action is TagAction.LEAVE else name
+        for name in names
+    ]
 
 
 async def _is_held(receiver: Receiver, local: LocalName, digest: Digest) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.bundle.bundle_errors import BundleIncomplete
+from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
 from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.bundle.importing.import_source import ImportSource
 from mirror.oci import Descriptor, Digest
@@ -91,7 +91,7 @@ async def find_needed(
         absent: content that the sender lacked for a known reason.
 
     Raises:
-        BundleInvalid: a manifest differs from the statement.
+        BundleInvalid: a manifest differs from the statement, or states another size than the statement.
         ManifestInvalid: a manifest cannot be parsed.
         BundleIncomplete: the part with a manifest is missing.
     """
@@ -120,6 +120,7 @@ async def find_needed(
             blobs = [*manifest.blobs, *(each for each in manifest.foreign_layers if source.holds(each.digest))]
             of_name.update(blob.digest for blob in blobs)
             for blob in blobs:
+                _require_size(source, blob, named)
                 wanted.setdefault(blob.digest, (blob, named))
     held = await source.contents.holders(wanted)
     new = {digest: blob for digest, (blob, _) in wanted.items() if digest not in held}
@@ -136,3 +137,13 @@ async def find_needed(
             placed.end_bytes for placed in layout.members if not placed.member.is_blob or placed.member.digest in small
         ),
     )
+
+
+def _require_size(source: ImportSource, blob: Descriptor, named: NamedManifest) -> None:
+    placed = source.bundle.head.layout.blob(blob.digest)
+    if placed is not None and placed.member.size_bytes != blob.size_bytes:
+        raise BundleInvalid(
+            f"{source.bundle.source.name}: {named} gives {blob.digest} a size of {blob.size_bytes} bytes, but the "
+            f"bundle has {placed.member.size_bytes} bytes of it",
+            digest=blob.digest,
+        )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +27,8 @@ from mirror.runtime import private_files
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.progress_reporting import SilentProgress
 
+#: Time after the last run of an import until the bytes that it kept are removed by the import of another bundle.
+_KEPT_SECONDS: Final = 30 * 24 * 3600
 _NAME: Final = re.compile(r"([0-9]{1,16})-([0-9]{1,16})")
 
 
@@ -46,7 +50,8 @@ class KeptSource:
     """Parts of a bundle, together with kept ranges. Created by :meth:`open`.
 
     Implements :class:`mirror.bundle.format.byte_source.ByteSource`.
-    Kept bytes were not verified. The reader verifies them with the rest of the content.
+    Kept bytes were not verified. The reader verifies them with the rest of the content. A part that is here is read in
+    place of kept bytes, because a person may have copied the part again.
 
     Attributes:
         name: name of the parts.
@@ -82,7 +87,7 @@ class KeptSource:
         if start_bytes + size_bytes > self.size_bytes:
             missing = start_bytes + size_bytes - self.size_bytes
             raise BundleInvalid(f"{self.name} ends {missing} bytes too early", missing_bytes=missing)
-        for piece in self._pieces(start_bytes, size_bytes):
+        for piece in self._places(start_bytes, size_bytes):
             if piece.kept is None:
                 chunks = self.parts.chunks(piece.start_bytes, piece.size_bytes)
             else:
@@ -92,16 +97,22 @@ class KeptSource:
                 yield chunk
 
     def missing(self, start_bytes: int, size_bytes: int) -> tuple[str, ...]:
-        gaps = (piece for piece in self._pieces(start_bytes, size_bytes) if piece.kept is None)
+        gaps = (piece for piece in self._places(start_bytes, size_bytes) if piece.kept is None)
         return tuple(
             dict.fromkeys(told for gap in gaps for told in self.parts.missing(gap.start_bytes, gap.size_bytes))
         )
 
     async def damage(self, start_bytes: int, size_bytes: int) -> str:
-        told = await self.parts.damage(start_bytes, size_bytes)
-        if any(piece.kept is not None for piece in self._pieces(start_bytes, size_bytes)):
-            told += f"; or bytes of an earlier run are damaged; fix: remove {self._folder}, and bring all drives again"
-        return told
+        """Return the place of damaged bytes, as text for messages. Kept bytes among them are removed."""
+        damaged = await self.parts.damaged_parts(start_bytes, size_bytes)
+        used = {piece.kept for piece in self._places(start_bytes, size_bytes)} - {None}
+        if damaged or not used:
+            return await self.parts.damage(start_bytes, size_bytes)
+        for kept in list(self._kept):
+            if kept in used:
+                await self._remove(kept.file)
+                self._kept.remove(kept)
+        return "the bytes that an earlier run kept are damaged, and are removed; fix: bring the earlier drives again"
 
     async def keep(self, start_bytes: int, size_bytes: int) -> None:
         """Keep the bytes of a range that are in the parts here, durably. Kept bytes are not written again.
@@ -119,14 +130,27 @@ class KeptSource:
 
     async def forget(self) -> None:
         """Remove all kept ranges of the bundle. Raises StorageFault."""
-        with writing_file(self._folder):
-            for kept in self._kept:
-                await aiofiles.os.unlink(kept.file)
-            self._kept.clear()
-            if await aiofiles.os.path.isdir(self._folder):
-                for name in await aiofiles.os.listdir(self._folder):  # of runs that were interrupted
-                    await aiofiles.os.unlink(self._folder / name)
-                await aiofiles.os.rmdir(self._folder)
+        self._kept.clear()
+        await self._remove(self._folder)
+
+    async def _remove(self, path: Path) -> None:
+        """Remove a file, or a folder of kept ranges. Another import may do the same."""
+        with writing_file(path), suppress(FileNotFoundError):
+            if await aiofiles.os.path.isdir(path):
+                for name in await aiofiles.os.listdir(path):
+                    await self._remove(path / name)
+                await aiofiles.os.rmdir(path)
+            else:
+                await aiofiles.os.unlink(path)
+
+    async def _expire(self) -> None:
+        """Remove the ranges of bundles that nobody goes on to import."""
+        for name in await aiofiles.os.listdir(self._folder.parent):
+            other = self._folder.with_name(name)
+            with suppress(FileNotFoundError):
+                age_seconds = time.time() - (await aiofiles.os.stat(other)).st_mtime
+                if other != self._folder and age_seconds > _KEPT_SECONDS:
+                    await self._remove(other)
 
     async def _write(self, start_bytes: int, size_bytes: int) -> None:
         file_name = self._folder / f"{start_bytes}-{size_bytes}"
@@ -134,12 +158,22 @@ class KeptSource:
         partial = file_name.with_suffix(f".{secrets.token_hex(4)}.partial")
         with writing_file(file_name):
             await in_thread(private_files.make_folder, self._folder.parent)
+            await self._expire()
             await in_thread(private_files.make_folder, self._folder)
             async with aiofiles.open(partial, "wb") as file:
                 await copy_range(self.parts, start_bytes, size_bytes, file, SilentProgress())
                 await sync_file(file)
             await put_in_place(partial, file_name)
         self._kept.append(_KeptRange(file_name, start_bytes, start_bytes + size_bytes))
+
+    def _places(self, start_bytes: int, size_bytes: int) -> Iterator[_Piece]:
+        """Iterate over a range, each piece in a part that is here, in one kept range, or nowhere."""
+        for piece in self.parts.table.ranges(start_bytes, size_bytes):
+            start = piece.part.start_bytes + piece.start_bytes
+            if piece.number in self.parts.files:
+                yield _Piece(None, start, piece.size_bytes)
+            else:
+                yield from self._pieces(start, piece.size_bytes)
 
     def _pieces(self, start_bytes: int, size_bytes: int) -> Iterator[_Piece]:
         """Iterate over a range, each piece in one kept range or in none."""

@@ -81,15 +81,18 @@ class PartsSource:
         )
 
     async def damage(self, start_bytes: int, size_bytes: int) -> str:
-        damaged = [
+        if damaged := await self.damaged_parts(start_bytes, size_bytes):
+            return "; ".join(damaged)
+        return f"bytes {start_bytes} to {start_bytes + size_bytes - 1} of the bundle are damaged since before its split"
+
+    async def damaged_parts(self, start_bytes: int, size_bytes: int) -> list[str]:
+        """Return the parts with bytes of a range that differ from the table, each as text for messages."""
+        return [
             f"{self.table.label(piece.number)} is damaged, in its bytes {piece.start_bytes} to "
             f"{piece.start_bytes + piece.size_bytes - 1}; fix: copy {piece.part.name} again"
             for piece in self.table.ranges(start_bytes, size_bytes)
             if piece.number in self.files and await self.digest_of_part(piece.number) != piece.part.digest
         ]
-        if damaged:
-            return "; ".join(damaged)
-        return f"bytes {start_bytes} to {start_bytes + size_bytes - 1} of the bundle are damaged since before its split"
 
     async def digest_of_part(self, number: int) -> Digest:
         """Read a part to its end and return its digest. Raises the errors of :meth:`chunks`."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid
-from mirror.bundle.format.bounded_json import read_bounded
+from mirror.bundle.format.bounded_json import MOST_VALUES, count_values, read_bounded
 from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.bundle.report.content_facts import ContentFacts, content_facts
 from mirror.oci import Digest, Repository
@@ -22,6 +22,8 @@ from mirror.registry.port import Reader
 FORMAT: Final = 1
 #: Largest report. A bundle may hold more content than fits; then the report lacks the rest.
 MOST_REPORT_BYTES: Final = 32 * 1024 * 1024
+#: More than the bytes, and so the values, of a report without facts.
+_AROUND_BYTES: Final = 100
 
 
 async def plugin_report(reader: Reader, names: Iterable[NamedManifest]) -> bytes:
@@ -76,7 +78,7 @@ async def add_facts(found: dict[Digest, ContentFacts], reader: Reader, repositor
 
 
 def write_report(facts: Mapping[Digest, ContentFacts]) -> bytes:
-    """Return the report with facts, the smallest digests first, as far as they fit."""
+    """Return the report with facts, the smallest digests first, as far as every reader accepts it."""
     return canonical_json({"format": FORMAT, "manifests": dict(_fitting(facts))}, "report")
 
 
@@ -130,10 +132,12 @@ def _counted(facts: ContentFacts, other: ContentFacts) -> dict[str, Any]:
 
 
 def _fitting(facts: Mapping[Digest, ContentFacts]) -> Iterator[tuple[str, dict[str, Any]]]:
-    left_bytes = MOST_REPORT_BYTES
+    left_bytes, left_values = MOST_REPORT_BYTES - _AROUND_BYTES, MOST_VALUES - _AROUND_BYTES
     for digest, one in sorted(facts.items()):
         value = one.to_json()
-        left_bytes -= len(canonical_json(value, "report")) + len(str(digest)) + len('"":,')
-        if left_bytes < 0:
-            return
-        yield str(digest), value
+        content = canonical_json({str(digest): value}, "report")
+        size_bytes, values = len(content), count_values(content)
+        if size_bytes <= left_bytes and values <= left_values:
+            left_bytes -= size_bytes
+            left_values -= values
+            yield str(digest), value

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
 from mirror.bundle.format.envelope import Envelope
-from mirror.bundle.format.member import MOST_KEY_SET_BYTES, MOST_KEY_SETS
 from mirror.bundle.format.statement import MOST_SERIAL, is_stream
 from mirror.bundle.trust.signing_keys import PUBLIC_KEY_BYTES, VerifyingKey
 from mirror.oci import Digest
@@ -21,6 +20,9 @@ from mirror.oci.manifest import parse_json_object
 from mirror.plugin.build.assembly import canonical_json
 
 KEY_SET_TYPE: Final = "application/vnd.docker-plugin-mirror.keys.v1+json"
+#: Largest file with a key set, and largest number of key sets in a bundle. They are read before anything is trusted.
+MOST_KEY_SET_BYTES: Final = 256 * 1024
+MOST_KEY_SETS: Final = 256
 MOST_VERSION: Final = 999_999_999
 _MOST_KEYS: Final = 16
 _MOST_RESETS: Final = 256
@@ -94,6 +96,16 @@ class KeySet:
         """Fingerprints of the keys."""
         return tuple(key.key_id for key in self.keys)
 
+    @property
+    def is_single_key(self) -> bool:
+        """True for the key set that is a single public key."""
+        return self.version == 1 and len(self.keys) == 1 and not self.resets
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint that people compare: that of a single public key, or the digest of the set, in hexadecimal."""
+        return self.keys[0].key_id if self.is_single_key else self.digest.hex
+
     def signers(self, envelope: Envelope) -> tuple[VerifyingKey, ...]:
         """Return the keys of the set that have signed a document, each once."""
         signed = envelope.signed_bytes
@@ -110,8 +122,8 @@ class KeySet:
         Raises:
             BundleInvalid: the document is not a key set.
         """
-        if envelope.payload_type != KEY_SET_TYPE or len(envelope.payload) > MOST_KEY_SET_BYTES:
-            raise BundleInvalid(f"{what} is not a key set of at most {MOST_KEY_SET_BYTES} bytes")
+        if envelope.payload_type != KEY_SET_TYPE:
+            raise BundleInvalid(f"{what} is not a key set")
         try:
             found = _checked(_parse(parse_json_object(envelope.payload, what)))
         except (ClientFault, BundleInvalid, ValueError) as error:
@@ -137,6 +149,8 @@ class SignedKeySet:
     @classmethod
     def parse(cls, content: bytes, what: str) -> SignedKeySet:
         """Return the key set in a file. Raises BundleInvalid if the bytes are not a key set."""
+        if len(content) > MOST_KEY_SET_BYTES:
+            raise BundleInvalid(f"{what} is larger than {MOST_KEY_SET_BYTES} bytes")
         envelope = Envelope.parse(content, what)
         return cls(KeySet.parse(envelope, what), envelope)
 
@@ -150,7 +164,7 @@ class SignedKeySet:
         Raises:
             BundleUntrusted: too few keys have signed. A key set of version 1 with one key needs no signature.
         """
-        if self.key_set != KeySet.of_key(self.key_set.keys[0]):
+        if not self.key_set.is_single_key:
             _require(self, self.key_set, f"key set {self.key_set.version}")
 
     def require_successor_of(self, former: KeySet) -> None:

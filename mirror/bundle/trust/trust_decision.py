@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from mirror.bundle.bundle_errors import BundleUntrusted
+from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
 from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.statement import Statement
-from mirror.bundle.trust.key_set import KeySet, SignedKeySet
+from mirror.bundle.trust.key_set import MOST_KEY_SETS, KeySet, SignedKeySet
 from mirror.bundle.trust.signing_keys import VerifyingKey
 from mirror.oci import Digest
 from mirror.oci.printable_text import quoted
@@ -103,9 +103,11 @@ def judge_signatures(
         unsigned: True to use the bundle also if no trusted key has signed it.
 
     Raises:
-        BundleInvalid: the bundle carries something else as a key set.
+        BundleInvalid: the bundle carries something else as a key set, or too many of them.
         BundleUntrusted: too few trusted keys have signed the bundle, and ``unsigned`` is False.
     """
+    if len(carried) > MOST_KEY_SETS:
+        raise BundleInvalid(f"the bundle has more than {MOST_KEY_SETS} key sets")
     sets = [SignedKeySet.parse(content, f"key set {place + 1} of the bundle") for place, content in enumerate(carried)]
     roots: list[Digest] = []
     successors: list[TrustedKeySet] = []

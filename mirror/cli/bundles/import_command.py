@@ -9,12 +9,10 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.bundles.bundle_options import FoldersOption, PublicKeysOption, UnsignedOption
+from mirror.cli.bundles.bundle_options import FoldersOption, PublicKeysOption, UnsignedOption, name_mappings
 from mirror.cli.byte_bar import ByteBar
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
-from mirror.oci.errors import ConfigurationFault
-from mirror.oci.name_mapping import NameMapping
 from mirror.records.sync_runs import TagOutcome
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def run(
     from mirror.app.bundles.bundle_importing import ImportRequest, dry_run_import, import_into_store
 
     settings = settings_of(config, data)
-    mappings = [_mapping(text) for text in maps or []]
+    mappings = name_mappings(maps or ())
     request = ImportRequest(bundle, folders or [], keys or [], unsigned, mappings, allow_rollback)
     if dry_run:
         result = run_to_the_end(dry_run_import(settings, request))
@@ -74,13 +72,6 @@ def run(
     else:
         _print(result, dry_run=dry_run)
     raise typer.Exit(max(map(exit_codes.of, result.errors), default=exit_codes.DONE))
-
-
-def _mapping(text: str) -> NameMapping:
-    source, equals, target = text.partition("=")
-    if not source or not equals or not target:
-        raise ConfigurationFault(f"--map {text!r} is not FROM=TO; fix: write for example 'store/*/*=*/*'")
-    return NameMapping(source, target)
 
 
 def _print(result: ImportResult, *, dry_run: bool) -> None:

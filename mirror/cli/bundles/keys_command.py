@@ -99,7 +99,7 @@ def keyset(
         f"{output}: key set {key_set.version}, {key_set.threshold} of {len(key_set.keys)} keys sign a bundle",
         highlight=False,
     )
-    RESULTS.out(f"fingerprint {key_set.digest.hex}", highlight=False)
+    RESULTS.out(f"fingerprint {key_set.fingerprint}", highlight=False)
     for line in missing:
         MESSAGES.out(f"note: {line}; fix: 'plugin-mirror bundle sign {output} --key F'", highlight=False)
     return None

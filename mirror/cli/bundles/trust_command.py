@@ -12,7 +12,7 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, print_list
 from mirror.cli.questions import confirmed
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
@@ -68,7 +68,7 @@ def _trust(settings: Settings, path: Path, fingerprint: str | None, *, json: boo
     from mirror.bundle.trust.trust_step import TrustStep
 
     signed, step, record = run_to_the_end(judge_file(settings, path))
-    expected = _fingerprint(signed.key_set)
+    expected = signed.key_set.fingerprint
     if fingerprint is not None and fingerprint.lower().removeprefix("sha256:").replace(":", "") != expected:
         MESSAGES.out(f"{path} has another fingerprint: {expected}; nothing is recorded", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
@@ -129,22 +129,24 @@ def _list(settings: Settings, *, json: bool) -> None:
 
 
 def _print(chains: Sequence[RecordedChain], streams: Sequence[StreamState]) -> None:
+    # Lines instead of a table: people compare fingerprints, so none may be broken or cut.
     now = SystemClock().now()
-    table = new_table("TRUSTED", "SET", "NEEDS")
-    table.add_column("FINGERPRINT", overflow="fold")
-    table.add_column("STREAMS", overflow="fold")
     for chain in chains:
-        signed = ", ".join(f"{state.stream} at {state.serial}" for state in streams if state.root == chain.root)
-        key_set = chain.newest
-        needs = f"{key_set.threshold} of {len(key_set.keys)}"
-        table.add_row(
-            time_ago(chain.records[0].trusted_at, now), str(key_set.version), needs, _fingerprint(key_set), signed
-        )
-    RESULTS.print(table)
+        key_set, trusted = chain.newest, time_ago(chain.records[0].trusted_at, now)
+        needs = f"{key_set.threshold} of {len(key_set.keys)} keys sign a bundle"
+        RESULTS.out(key_set.fingerprint, highlight=False)
+        RESULTS.out(f"  key set {key_set.version}, {needs}, trusted {trusted}", highlight=False)
+        if not key_set.is_single_key:
+            for key in key_set.keys:
+                RESULTS.out(f"  key {key.key_id}", highlight=False)
+        for state in streams:
+            if state.root == chain.root:
+                imported = time_ago(state.imported_at, now)
+                RESULTS.out(f"  stream {state.stream}: bundle {state.serial}, imported {imported}", highlight=False)
 
 
 def _describe(key_set: KeySet) -> None:
-    if _is_single_key(key_set):
+    if key_set.is_single_key:
         MESSAGES.out(f"public key with the fingerprint {key_set.keys[0].key_id}", highlight=False)
         return
     needs = f"{key_set.threshold} of {len(key_set.keys)} keys sign a bundle"
@@ -155,18 +157,9 @@ def _describe(key_set: KeySet) -> None:
         MESSAGES.out(f"  stream {stream} goes on after bundle {serial}", highlight=False)
 
 
-def _fingerprint(key_set: KeySet) -> str:
-    """Return the fingerprint that people compare: that of a single key, or of the set."""
-    return key_set.keys[0].key_id if _is_single_key(key_set) else key_set.digest.hex
-
-
-def _is_single_key(key_set: KeySet) -> bool:
-    return key_set.version == 1 and len(key_set.keys) == 1
-
-
 def _as_json(key_set: KeySet) -> dict[str, Any]:
     return {
-        "fingerprint": _fingerprint(key_set),
+        "fingerprint": key_set.fingerprint,
         "version": key_set.version,
         "threshold": key_set.threshold,
         "keys": list(key_set.key_ids),

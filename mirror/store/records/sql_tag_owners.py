@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, exists, select
 
 from mirror.oci import Digest, Repository, Tag
+from mirror.records.bundle_imports import BUNDLE_OWNER
 from mirror.records.origins import Origin, OtherTags
 from mirror.records.sync_runs import MirroredTag
 from mirror.store.catalog.tables.content_tables import origins, repositories, tags
@@ -39,6 +40,8 @@ _BROUGHT_HERE: Final = (
     )
     .where(
         ~tags.c.pushed,
+        # A bundle is no rule that could be gone: what it brought never follows an upstream.
+        ~mirrored_tags.c.rule.startswith(BUNDLE_OWNER, autoescape=True),
         ~exists().where(origins.c.repository == mirrored_tags.c.repository, origins.c.target == mirrored_tags.c.tag),
     )
 )

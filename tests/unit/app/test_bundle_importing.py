@@ -27,7 +27,7 @@ from mirror.store.catalog.tables.bundle_tables import bundle_notes
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.pagination import PageRequest
-from tests.support.builders import manifest_of, push_image
+from tests.support.builders import manifest_of, plugin, push_image
 from tests.support.bundles import OTHER_KEY, small_plugin
 from tests.support.importing_site import Site
 from tests.support.layers import entry, tar, zipped
@@ -98,6 +98,24 @@ class TestContent:
         async with site.store() as store:
             assert (await store.get_manifest(DRIVER, Tag("1"))).digest == INDEX.digest
             assert [*await store.records.absent.absent_content(DRIVER)] == sorted(absent, key=lambda each: each.digest)
+
+    async def test_members_that_were_absent_come_with_a_later_bundle(self, site: Site):
+        everything = [*IMAGES.values(), *PROOFS.values()]
+        held = [IMAGES[AMD64], PROOFS[AMD64]]
+        absent = [
+            AbsentContent(INDEX.digest, each.digest, AbsenceReason.PLATFORM, ARM64).to_json()
+            for each in everything
+            if each not in held
+        ]
+        blobs = [blob for blob in BLOBS if AMD64.encode() in blob]
+        await site.bring(site.bundle({"acme/driver:1": INDEX}, [*held, *blobs], notes=Notes(absent=tuple(absent)))[0])
+        path, _ = site.bundle({"acme/driver:1": INDEX}, [*everything, *BLOBS], serial=2)
+        assert outcomes(await site.bring(path)) == {"acme/driver:1": TagOutcome.COPIED}
+        async with site.store() as store:
+            for each in everything:
+                assert (await store.get_manifest(DRIVER, each.digest)).digest == each.digest
+            assert await store.records.absent.absent_content(DRIVER) == []
+        assert outcomes(await site.bring(path)) == {"acme/driver:1": TagOutcome.UNCHANGED}
 
     async def test_a_plugin_that_is_refused_does_not_stop_the_others(self, site: Site):
         rule = {"name": "no-root", "action": "deny", "privileges": ["network=host"]}
@@ -170,7 +188,7 @@ class TestTrust:
 
     async def test_a_gap_is_told(self, site: Site):
         await site.bring(site.bundle(NAMES, CONTENTS, serial=1)[0])
-        result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3)[0])
+        result = await site.bring(site.bundle(NAMES, CONTENTS, serial=3, previous=Digest.of(b"bundle 2"))[0])
         assert "follows bundle 1" in result.warnings[-1]
 
     async def test_a_later_bundle_at_the_same_time_wins(self, site: Site, monkeypatch: pytest.MonkeyPatch):
@@ -212,6 +230,14 @@ class TestTrust:
         await _require_nothing(strict)
         (warning,) = (await attempt(site, path)).warnings
         assert "the bundle is 40 d old" in warning
+
+    async def test_a_manifest_with_a_wrong_size_is_refused_before_anything_is_written(self, site: Site):
+        config, layer = BLOBS_1
+        manifest = plugin(config, layer, layer_size_bytes=len(layer) + 1)
+        path, _ = site.bundle({"acme/driver:1": manifest}, BLOBS_1)
+        with pytest.raises(BundleInvalid, match=r"gives sha256:.* a size of"):
+            await site.bring(path)
+        await _require_nothing(site)
 
 
 class TestDelta:
@@ -264,6 +290,8 @@ class TestNames:
             (row,) = (await store.records.sync_runs.mirrored(here)).values()
             history = await store.records.sync_runs.history(here, Tag("1"), 10)
             assert not (await store.records.sync_runs.other_tags(here)).pushed
+            # Pull-through takes tags whose rule is gone. A bundle is no rule.
+            assert await store.records.tag_owners.brought_here() == []
         assert (row.rule, row.upstream, row.source, row.digest) == ("bundle:test", "test", DRIVER, DRIVER_2.digest)
         assert [(event.change, event.before, event.after) for event in history] == [
             (TagChange.MOVED, DRIVER_1.digest, DRIVER_2.digest),
@@ -389,7 +417,7 @@ async def test_a_cancelled_import_goes_on(site: Site):
 
         def advance(self, size_bytes: int) -> None:
             self.moved_bytes += size_bytes
-            if self.moved_bytes > built.layout.size_bytes / 8:
+            if self.moved_bytes > built.layout.size_bytes / 8 and not self.task.cancelling():
                 self.task.cancel()
 
     progress = Stopping()

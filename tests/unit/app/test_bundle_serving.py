@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientError
 from aiohttp.test_utils import RawTestServer, TestClient
 
+from mirror.app import worker
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
 from mirror.app.services import open_store
 from mirror.app.worker import Worker, allocate_shared_metrics, build_service
@@ -24,7 +25,9 @@ from mirror.bundle.trust.key_set import KeySet, SignedKeySet
 from mirror.bundle.trust.signing_keys import VerifyingKey
 from mirror.oci import Digest
 from mirror.records.bundle_trust import StreamState, TrustedKeySet
+from mirror.registry.port import Registry
 from mirror.runtime.logs import LogLines
+from mirror.server.http_application import Application, build
 from mirror.server.http_server import listen
 from mirror.settings import Settings, load
 from mirror.store.private_state import private_state
@@ -64,9 +67,9 @@ async def serving(settings: Settings, served: ServedBundle) -> AsyncIterator[Tes
     with settings_for_bundle(settings) as of_bundle, private_state(of_bundle.storage.path) as state:
         lines = LogLines(io.StringIO())
         with listen("127.0.0.1", 0) as listener:
-            worker = Worker(listener, allocate_shared_metrics(of_bundle), private_state=state, bundle=served)
+            process = Worker(listener, allocate_shared_metrics(of_bundle), private_state=state, bundle=served)
             async with (
-                build_service(of_bundle, worker, lines) as service,
+                build_service(of_bundle, process, lines) as service,
                 TestClient(RawTestServer(service.application.handle)) as client,
             ):
                 yield client
@@ -165,6 +168,26 @@ async def test_a_bundle_that_is_not_trusted_is_not_served(
     settings = settings_of(tmp_path, bundles={"max_age": "90d"})
     with pytest.raises(BundleUntrusted, match=told):
         await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key], **wanted))
+
+
+async def test_the_chain_is_the_one_that_the_architecture_names(
+    tmp_path: Path, settings: Settings, key: Path, monkeypatch: pytest.MonkeyPatch
+):
+    bundle_in(tmp_path)
+    built: list[Registry] = []
+
+    def capture(registry: Registry, **parts: Any) -> Application:
+        built.append(registry)
+        return build(registry, **parts)
+
+    monkeypatch.setattr(worker, "build", capture)
+    served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
+    async with serving(settings, served):
+        chain = [built[0]]
+        while (inner := getattr(chain[-1], "inner", None)) is not None:
+            chain.append(inner)
+    shown = "(".join(type(each).__name__ for each in chain) + ")" * (len(chain) - 1)
+    assert f"`{shown}`" in (Path(__file__).parents[3] / "docs/ARCHITECTURE.md").read_text()
 
 
 @pytest.fixture

@@ -15,18 +15,6 @@ from tests.support.bundles import KEY, OTHER_KEY, build, build_bundle, small_plu
 NAME = "acme/driver:1.0"
 
 
-@pytest.mark.parametrize(
-    ("key_sets", "message"),
-    [([b"{}"] * 257, "more than 256 key sets"), ([bytes(256 * 1024 + 1)], "is larger than 262144 bytes")],
-    ids=["very many", "very large"],
-)
-async def test_key_sets_are_bounded_before_they_are_read(tmp_path: Path, key_sets: list[bytes], message: str):
-    manifest, blobs = small_plugin()
-    build_bundle(tmp_path / "b.tar", {NAME: manifest}, blobs, key_sets=key_sets)
-    with pytest.raises(BundleInvalid, match=message):
-        await read_head(await FileSource.open(tmp_path / "b.tar"))
-
-
 async def test_the_head_has_names_statement_and_signatures(tmp_path: Path) -> None:
     manifest, blobs = small_plugin()
     built = build_bundle(tmp_path / "b.tar", {NAME: manifest}, blobs, keys=[KEY, OTHER_KEY], key_sets=[b"one", b"two"])

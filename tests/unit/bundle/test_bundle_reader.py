@@ -9,12 +9,15 @@ import pytest
 
 from mirror.bundle import member_content
 from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.bundled_repository import read_repository
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.statement import Since
 from mirror.bundle.reader import BundleReader
-from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import BlobUnknown, ManifestUnknown
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
+from mirror.oci.media_types import OCI_MANIFEST
 from mirror.registry.port import Unverified
 from mirror.store.registry import Store
 from mirror.transfer.blob_locks import BlobLocks
@@ -23,7 +26,7 @@ from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
-from tests.support.builders import index
+from tests.support.builders import described, index, manifest_of
 from tests.support.bundles import BuiltBundle, build, small_plugin
 
 DRIVER, OTHER = Repository("acme/driver"), Repository("acme/other")
@@ -194,3 +197,44 @@ async def test_a_blob_of_a_bundle_may_be_read_unverified(tmp_path: Path) -> None
     async with bundle.open_blob(DRIVER, one.layers[0].digest, RangeRequest(100, 199)) as blob:
         assert isinstance(blob, Unverified)
         assert b"".join([chunk async for chunk in blob.unverified()]) == LAYER[100:200]
+
+
+async def test_a_page_of_heavy_referrers_is_short(tmp_path: Path) -> None:
+    # Their annotations may be larger than all memory, so they are read for each page.
+    subject, blobs = small_plugin()
+    config = described(media_types.DOCKER_IMAGE_CONFIG, b"{}").to_json()
+    heavy = [
+        manifest_of(
+            {
+                "config": config,
+                "layers": [],
+                "subject": subject.descriptor.to_json(),
+                "annotations": {"number": str(number), "long": "x" * (MAX_MANIFEST_BYTES // 2)},
+            }
+        )
+        for number in range(5)
+    ]
+    named = {f"acme/driver@{each.digest}": each for each in heavy}
+    built = build({"acme/driver:1.0": subject, **named}, [*blobs, b"{}"])
+    bundle = await reader_of(tmp_path, built.content)
+
+    found: list[Descriptor] = []
+    more = True
+    while more:
+        last = str(found[-1].digest) if found else None
+        page = await bundle.list_referrers(DRIVER, subject.digest, None, PageRequest(last=last))
+        assert 0 < len(page.entries) <= 2
+        found, more = [*found, *page.entries], page.more
+    expected = sorted((each.as_referrer() for each in heavy), key=lambda each: str(each.digest))
+    assert found == expected
+
+
+async def test_an_index_that_repeats_its_members_costs_nothing(tmp_path: Path) -> None:
+    one, blobs = small_plugin()
+    many = [index(*[one.descriptor] * 9_000, *[described(OCI_MANIFEST, b"%d" % number)]) for number in range(20)]
+    built = build({f"acme/driver:{number}": each for number, each in enumerate(many)}, [one, *blobs])
+    layout = built.layout
+    source = await reader_of(tmp_path, built.content)
+    content = await read_repository(layout, source.source, source.head.names)
+    assert len(content.manifests) == len(many) + 1
+    assert content.weight == 1 + len(many) + 1 + 2

@@ -29,6 +29,7 @@ def golden() -> BuiltBundle:
         since=Since(serial=2),
         notes=Notes({"acme/driver:1.0": NameOrigin("hub/acme/driver", CREATED)}, first_seen={manifest.digest: CREATED}),
         key_sets=[b"{}"],
+        report=b"{}",
     )
 
 

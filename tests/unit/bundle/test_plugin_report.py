@@ -101,11 +101,12 @@ async def test_findings_of_another_version_and_content_of_one_side_are_no_differ
     assert report_differences({}, found) == report_differences(found, {}) == ()
 
 
-def test_a_report_has_as_much_as_fits(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "MOST_REPORT_BYTES", 1000)
+@pytest.mark.parametrize(("limit", "most"), [("MOST_REPORT_BYTES", 1000), ("MOST_VALUES", 150)])
+def test_a_report_has_as_much_as_readers_accept(monkeypatch: pytest.MonkeyPatch, limit: str, most: int):
+    monkeypatch.setattr(module, limit, most)
     facts = {Digest.of(b"%d" % number): ContentFacts("plugin", number) for number in range(100)}
     report = write_report(facts)
-    assert 500 < len(report) < 1100
+    assert 500 < len(report) <= 1000
     assert read_report(report).keys() == set(sorted(facts)[: len(read_report(report))])
 
 

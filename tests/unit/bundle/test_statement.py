@@ -15,7 +15,7 @@ from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format import bounded_json
 from mirror.bundle.format.bounded_json import MOST_VALUES
 from mirror.bundle.format.bundle_index import MOST_INDEX_BYTES, NamedManifest, read_index, write_index
-from mirror.bundle.format.envelope import DsseSignature, Envelope
+from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, REPORT, Member, key_set_path
 from mirror.bundle.format.statement import MOST_SERIAL, NameOrigin, Notes, Since, Statement
 from mirror.oci import Descriptor, Digest, Repository, Tag
@@ -74,10 +74,10 @@ def test_a_statement_is_read_back(statement: Statement) -> None:
 @given(
     st.text(st.characters(codec="ascii", exclude_categories=["Cs"]), max_size=9),
     st.binary(max_size=99),
-    st.lists(st.builds(DsseSignature, TEXTS, st.binary(max_size=64)), max_size=3).map(tuple),
+    st.lists(st.builds(Signature, TEXTS, st.binary(max_size=64)), max_size=3).map(tuple),
     st.integers(0, 600),
 )
-def test_an_envelope_is_read_back(kind: str, payload: bytes, signatures: tuple[DsseSignature, ...], room: int) -> None:
+def test_an_envelope_is_read_back(kind: str, payload: bytes, signatures: tuple[Signature, ...], room: int) -> None:
     envelope = Envelope(kind, payload, signatures)
     exact = envelope.to_bytes()
     padded = envelope.to_bytes(len(exact) + room)
@@ -280,9 +280,9 @@ def test_a_signature_that_does_not_fit_is_not_written() -> None:
     envelope = Envelope("a", b"payload")
     room = envelope.padded_size_bytes
     for number in range(16):
-        envelope = envelope.with_signature(DsseSignature(f"{number:064}", bytes(64)))
+        envelope = envelope.with_signature(Signature(f"{number:064}", bytes(64)))
     assert len(envelope.to_bytes(room)) == room  # sixteen signatures fit
-    assert len(envelope.with_signature(DsseSignature(f"{3:064}", bytes(64))).signatures) == 16
+    assert len(envelope.with_signature(Signature(f"{3:064}", bytes(64))).signatures) == 16
     with pytest.raises(BundleInvalid, match="do not fit"):
         Envelope("a", b"payload", envelope.signatures * 2).to_bytes(room)
 

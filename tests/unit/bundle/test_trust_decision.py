@@ -179,6 +179,12 @@ def test_a_document_that_is_not_a_key_set_is_refused():
         judge_signatures(envelope(A), [b"{}"], [TrustedKeys.of_key(A.public)], unsigned=False)
 
 
+@pytest.mark.parametrize("carried", [[b"{}"] * 257, [bytes(256 * 1024 + 1)]], ids=["very many", "very large"])
+def test_key_sets_are_bounded_before_they_are_parsed(carried: list[bytes]):
+    with pytest.raises(BundleInvalid, match=r"more than 256 key sets|larger than 262144 bytes"):
+        judge_signatures(envelope(A), carried, [TrustedKeys.of_key(A.public)], unsigned=False)
+
+
 # Serials
 
 KNOWN = StreamState("depot", 5, statement(5).to_bytes() and Digest.of(statement(5).to_bytes()), NOON, NOON, ROOT)

@@ -98,6 +98,16 @@ def test_a_plugin_is_read_out_of_a_bundle(
     assert UNCHECKED in capsys.readouterr().err
 
 
+def test_a_plugin_is_read_out_of_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bundle", "split", "site.tar", "--size", "5000"]) == 0
+    Path("site.tar").unlink()
+    for arguments in (["lint", INSIDE], ["bundle", "verify", "site.tar"], ["bundle", "verify", "site.tar.parts.json"]):
+        assert run([*arguments, "--key", "site.pub"]) == 0
+    Path("site.tar.part-002").unlink()
+    assert run(["bundle", "verify", "site.tar", "--key", "site.pub"]) == 1
+    assert "part 2 of " in capsys.readouterr().err
+
+
 def test_an_unsigned_bundle_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["lint", "plain.tar:acme/driver:1.0"]) == 0
     assert "note: plain.tar is not signed" in capsys.readouterr().err

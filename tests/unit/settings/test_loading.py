@@ -41,6 +41,15 @@ def test_flags_win_over_the_environment_which_wins_over_the_file(written, monkey
     assert (str(server.listen), server.workers, server.shutdown_seconds) == ("127.0.0.1:3", 4, 3)
 
 
+def test_defaults_of_a_command_are_below_everything_else(written, monkeypatch):
+    defaults = {"server": {"workers": 7}, "log": {"level": "error"}}
+    file = written("server:\n  workers: 3\n")
+    assert (load(None, None, defaults).server.workers, load(file, None, defaults).server.workers) == (7, 3)
+    assert load(file, None, defaults).log.level == "error"
+    monkeypatch.setenv("PLUGIN_MIRROR_SERVER__WORKERS", "4")
+    assert load(None, None, defaults).server.workers == 4
+
+
 def test_actions_can_be_given_by_the_environment_in_words(monkeypatch):
     monkeypatch.setenv("PLUGIN_MIRROR_SERVER__ANONYMOUS", "pull, delete")
     assert load().server.anonymous_actions == {AccessAction.PULL, AccessAction.DELETE}

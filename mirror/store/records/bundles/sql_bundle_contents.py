@@ -9,13 +9,12 @@ from sqlalchemy import Connection, bindparam, func, select, union, union_all
 
 from mirror.oci import Digest, Repository
 from mirror.records.bundle_contents import HeldContent
+from mirror.records.bundle_imports import BUNDLE_OWNER
 from mirror.store.catalog.tables.bundle_tables import bundle_streams
 from mirror.store.catalog.tables.content_tables import manifests, repositories, repository_blobs, tags
 from mirror.store.catalog.tables.sync_tables import mirrored_tags
 from mirror.store.store_services import StoreServices
 
-#: Begin of the names under which bundles own tags (``bundle:STREAM``).
-BUNDLE_OWNER: Final = "bundle:"
 #: Digests named in one statement. SQLite accepts some tens of thousands of parameters.
 _DIGESTS_AT_ONCE: Final = 1000
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -79,11 +81,35 @@ async def test_an_unfinished_range_is_not_used(tmp_path: Path, drives: list[Path
     assert (await plug_in(drives[1], tmp_path)).missing(0, 40) != ()
 
 
-async def test_damage_may_be_in_the_kept_bytes(tmp_path: Path, drives: list[Path]):
+async def test_a_part_that_is_here_is_read_in_place_of_kept_bytes(tmp_path: Path, drives: list[Path]):
+    await (await plug_in(drives[0], tmp_path)).keep(0, 40)
+    (kept,) = (tmp_path / "bundles").glob("*/0-40")
+    kept.write_bytes(b"x" * 40)
+    assert await read_range(await plug_in(drives[0], tmp_path), 0, 40) == CONTENT[:40]
+    assert await read_range(await plug_in(drives[1], tmp_path), 0, 40) == b"x" * 40
+
+
+async def test_damaged_kept_bytes_are_removed(tmp_path: Path, drives: list[Path]):
     first = await plug_in(drives[0], tmp_path)
-    assert "earlier run" not in await first.damage(0, 40)
     await first.keep(0, 40)
-    assert "bytes of an earlier run are damaged; fix: remove" in await first.damage(30, 40)
+    await first.keep(90, 10)
+    assert "since before its split" in await first.damage(30, 40)
+    second = await plug_in(drives[1], tmp_path)
+    assert "bytes that an earlier run kept are damaged, and are removed; fix:" in await second.damage(90, 20)
+    assert [path.name for path in (tmp_path / "bundles").glob("*/*")] == ["0-40"]
+    assert second.missing(90, 10) != ()
+
+
+async def test_ranges_of_a_bundle_that_nobody_goes_on_with_expire(tmp_path: Path, drives: list[Path]):
+    for name, age_seconds in (("old", 31 * 24 * 3600), ("new", 0)):
+        (tmp_path / "bundles" / name).mkdir(parents=True)
+        (tmp_path / "bundles" / name / "0-10").write_bytes(b"0123456789")
+        moment = time.time() - age_seconds
+        os.utime(tmp_path / "bundles" / name, (moment, moment))
+    source = await plug_in(drives[0], tmp_path)
+    await source.keep(0, 40)
+    await source.forget()
+    assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["new"]
 
 
 async def test_a_range_beyond_the_end_of_the_bundle_is_refused(tmp_path: Path, drives: list[Path]):
