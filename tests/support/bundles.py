@@ -140,8 +140,8 @@ def build(
     statement = Statement(stream, serial, created, tuple(members), previous, since, notes or Notes())
     unsigned = Envelope(PAYLOAD_TYPE, statement.to_bytes())
     envelope = signed(unsigned, *keys)
-    layout = BundleLayout.of_envelope(statement, unsigned)
     documents[STATEMENT] = envelope.to_bytes(unsigned.padded_size_bytes)
+    layout = BundleLayout.of(statement, documents[STATEMENT])
     parts = []
     for placed in layout.members:
         member = placed.member

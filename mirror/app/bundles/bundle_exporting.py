@@ -5,25 +5,21 @@ from __future__ import annotations
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mirror.app.bundles.bundle_receipts import load_receipt
 from mirror.app.services import Services, open_services
-from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.delta.delta_base import DeltaBase
-from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
-from mirror.bundle.export.export_request import Exported, ExportRequest, ExportSource, unsigned
+from mirror.bundle.export.export_request import Exported, ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.format.bundle_head import read_recorded_head
-from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.statement import MOST_SERIAL, NameOrigin, is_stream
-from mirror.bundle.trust.key_set import SignedKeySet, require_chain
-from mirror.bundle.trust.key_set_files import load_key_set
-from mirror.bundle.trust.signing_key_files import load_signing_key, read_small_file
-from mirror.bundle.trust.signing_keys import SigningKey, sign
+from mirror.bundle.trust.key_set_files import load_key_sets
+from mirror.bundle.trust.signing_key_files import load_signing_key
 from mirror.oci import Digest, Manifest, Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.platform_selection import PlatformSelection
@@ -90,45 +86,6 @@ async def plan_from_store(settings: Settings, order: ExportOrder) -> Exported:
         return await plan_export(request)
 
 
-def signer_of(keys: Sequence[SigningKey]) -> Callable[[Envelope], Envelope]:
-    """Return the function that signs an envelope with keys; without keys, the envelope stays unsigned."""
-
-    def signed(envelope: Envelope) -> Envelope:
-        for key in keys:
-            envelope = sign(envelope, key)
-        return envelope
-
-    return signed if keys else unsigned
-
-
-async def read_key_sets(paths: Sequence[Path]) -> dict[int, bytes]:
-    """Return the key sets in files by version.
-
-    Raises:
-        BundleInvalid: a file is not a key set.
-        BundleUntrusted: receivers could not follow the key sets: one is missing, or lacks signatures.
-        ConfigurationFault: a file cannot be read, or two files have the same version.
-    """
-    found: dict[int, SignedKeySet] = {}
-    for path in paths:
-        signed = await load_key_set(path)
-        version = signed.key_set.version
-        if version in found:
-            raise ConfigurationFault(f"{path} is a second key set of version {version}; fix: name one of them")
-        found[version] = signed
-    require_chain([found[version] for version in sorted(found)])
-    return {version: signed.to_bytes() for version, signed in sorted(found.items())}
-
-
-async def read_receipt(path: Path) -> Receipt:
-    """Return the receipt in a file. Raises BundleInvalid, and ConfigurationFault if the file cannot be read."""
-    content = await read_small_file(path, MOST_RECEIPT_BYTES)
-    try:
-        return Receipt.parse(content)
-    except BundleInvalid as error:
-        raise BundleInvalid(f"{path}: {error}") from error
-
-
 def check_stream(stream: str) -> str:
     """Return the name of a stream that a user gave. Raises ConfigurationFault if it is outside the grammar."""
     if not is_stream(stream):
@@ -162,7 +119,7 @@ async def _request(settings: Settings, order: ExportOrder) -> AsyncIterator[Expo
         check_stream(order.stream)
     choice = ContentChoice(PlatformSelection.parse(order.platforms))
     keys = [await load_signing_key(path) for path in order.keys]
-    key_sets = await read_key_sets(order.key_sets)
+    key_sets = await load_key_sets(order.key_sets)
     async with open_services(settings, must_exist=True) as services:
         exports = services.store.records.bundle_exports
         stream = order.stream or await _last_stream(exports)
@@ -175,7 +132,7 @@ async def _request(settings: Settings, order: ExportOrder) -> AsyncIterator[Expo
             created=SystemClock().now(),
             serial=_checked_serial(order.serial, last),
             previous=None if last is None else last.statement,
-            sign=signer_of(keys),
+            keys=keys,
             key_sets=key_sets,
             base=None if order.since is None else await _base(exports, stream, order.since),
             choice=choice,
@@ -212,7 +169,7 @@ async def _base(exports: BundleExports, stream: str, since: str) -> DeltaBase:
         serial = int(since)
         base = await _base_of_exports(stream, serial, [record for record in records if record.serial <= serial])
     else:
-        receipt = await read_receipt(Path(since))
+        receipt = await load_receipt(Path(since))
         serial, base = receipt.serial_of(stream) or 0, DeltaBase.from_receipt(receipt)
     heads = [await read_recorded_head(record.head) for record in records if record.serial > serial]
     return base.unsure_of(named for head in heads for named in head.names)

@@ -8,12 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.app.bundles.bundle_exporting import check_stream, read_key_sets, read_receipt, signer_of
+from mirror.app.bundles.bundle_exporting import check_stream
+from mirror.app.bundles.bundle_receipts import load_receipt
 from mirror.app.upstream_registries import open_remote
 from mirror.bundle.delta.delta_base import DeltaBase
 from mirror.bundle.export.export_request import Exported, ExportRequest
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial, registry_host
+from mirror.bundle.trust.key_set_files import load_key_sets
 from mirror.bundle.trust.signing_key_files import load_signing_key
 from mirror.oci import Reference
 from mirror.oci.name_mapping import NameMapping
@@ -87,7 +89,7 @@ async def plan_fetch(settings: Settings, request: FetchRequest) -> Exported:
 @asynccontextmanager
 async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _CLOCK) -> AsyncIterator[ExportRequest]:
     keys = [await load_signing_key(path) for path in request.keys]
-    receipt = None if request.since is None else await read_receipt(request.since)
+    receipt = None if request.since is None else await load_receipt(request.since)
     if request.stream is not None:
         check_stream(request.stream)
     stream = request.stream or default_stream(keys[0].public.key_id if keys else None)
@@ -107,8 +109,8 @@ async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _C
             serial=request.serial,
             next_serial=next_serial(now, receipt, stream),
             created=now,
-            sign=signer_of(keys),
-            key_sets=await read_key_sets(request.key_sets),
+            keys=keys,
+            key_sets=await load_key_sets(request.key_sets),
             base=None if receipt is None else DeltaBase.from_receipt(receipt),
             choice=request.choice,
             part_bytes=request.part_bytes,

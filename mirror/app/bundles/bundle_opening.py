@@ -48,9 +48,8 @@ class SignatureCheck:
             self.note(f"{path} is not signed")
 
 
-@asynccontextmanager
-async def open_bundle(path: Path, folders: Sequence[Path] = ()) -> AsyncIterator[BundleReader]:
-    """Open a bundle. Only its documents are read, and nothing is said about its signatures.
+async def open_bundle(path: Path, folders: Sequence[Path] = ()) -> BundleReader:
+    """Return the reader of a bundle. Only its documents are read, and nothing is said about its signatures.
 
     Args:
         path: the bundle, the table of its parts, or a part.
@@ -62,7 +61,7 @@ async def open_bundle(path: Path, folders: Sequence[Path] = ()) -> AsyncIterator
         ConfigurationFault: there is no such file, or the file cannot be opened.
     """
     source = await open_source(path, folders)
-    yield BundleReader(await read_head(source), source)
+    return BundleReader(await read_head(source), source)
 
 
 @asynccontextmanager

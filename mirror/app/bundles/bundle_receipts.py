@@ -1,12 +1,14 @@
-"""The command ``bundle receipt``."""
+"""Receipts: written for a store, and read for a delta."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mirror.app.services import open_store
-from mirror.bundle.delta.receipt import Receipt
+from mirror.bundle.bundle_errors import BundleInvalid
+from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
 from mirror.bundle.format.output_file import write_document
+from mirror.bundle.trust.signing_key_files import read_small_file
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.settings import Settings
 
@@ -32,3 +34,12 @@ async def write_receipt(settings: Settings, output: Path) -> tuple[Receipt, int]
     content = await in_thread(receipt.to_bytes)
     await write_document(output, content)
     return receipt, len(content)
+
+
+async def load_receipt(path: Path) -> Receipt:
+    """Return the receipt in a file. Raises BundleInvalid, and ConfigurationFault if the file cannot be read."""
+    content = await read_small_file(path, MOST_RECEIPT_BYTES)
+    try:
+        return Receipt.parse(content)
+    except BundleInvalid as error:
+        raise BundleInvalid(f"{path}: {error}") from error

@@ -10,14 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
+from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.bundles.bundle_trusting import trusted_keys
 from mirror.app.services import has_data_folder, open_store
 from mirror.bundle.bundle_age import AgeLimits, judge_age
 from mirror.bundle.bundle_errors import BundleIncomplete
-from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import read_range
 from mirror.bundle.format.member_header import END
-from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.stream_status import StreamStatus
 from mirror.bundle.trust.trust_decision import judge_serial, judge_signatures
@@ -118,9 +117,8 @@ async def open_served(settings: Settings, wanted: BundleToServe) -> ServedBundle
         ConfigurationFault: a file cannot be read.
         StorageFault: the data folder cannot be read, so that nobody knows which plugins it rejects.
     """
-    source = await open_source(wanted.path, wanted.folders)
-    reader = BundleReader(await read_head(source), source)
-    head, statement = reader.head, reader.head.statement
+    reader = await open_bundle(wanted.path, wanted.folders)
+    head, statement, source = reader.head, reader.head.statement, reader.source
     trusted = await trusted_keys(settings, wanted.public_keys)
     trust = judge_signatures(head.envelope, head.key_sets, trusted, unsigned=wanted.unsigned)
     known = trust.after_resets(await _known(settings, statement.stream))

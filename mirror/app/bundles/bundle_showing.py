@@ -77,7 +77,7 @@ async def show_bundle(
         StorageFault: the store cannot be read.
     """
     async with AsyncExitStack() as stack:
-        reader = await stack.enter_async_context(open_bundle(path, folders))
+        reader = await open_bundle(path, folders)
         store: Store | None = None
         if has_data_folder(settings.storage.path.expanduser()):
             store = await stack.enter_async_context(open_store(settings, only_reads=True))

@@ -53,9 +53,9 @@ async def verify_bundle(
         BundleIncomplete: parts are missing.
         ConfigurationFault: the file or a key cannot be opened.
     """
-    async with open_bundle(path, folders) as bundle:
-        # The signatures come first: they take a moment, and the bytes may take an hour.
-        trusted = await trusted_keys(settings, public_keys)
-        trust = judge_signatures(bundle.head.envelope, bundle.head.key_sets, trusted, unsigned=unsigned)
-        await verify_bytes(bundle.head, bundle.source, progress)
-        return VerifiedBundle(bundle.head, trust)
+    bundle = await open_bundle(path, folders)
+    # The signatures come first: they take a moment, and the bytes may take an hour.
+    trusted = await trusted_keys(settings, public_keys)
+    trust = judge_signatures(bundle.head.envelope, bundle.head.key_sets, trusted, unsigned=unsigned)
+    await verify_bytes(bundle.head, bundle.source, progress)
+    return VerifiedBundle(bundle.head, trust)

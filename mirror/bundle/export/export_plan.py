@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,7 @@ from mirror.bundle.format.member import (
     key_set_path,
 )
 from mirror.bundle.format.statement import PAYLOAD_TYPE, Statement
+from mirror.bundle.trust.signing_keys import SigningKey, sign
 from mirror.oci import Digest
 
 
@@ -39,21 +40,21 @@ class ExportPlan:
     documents: Mapping[str, bytes]
 
     @classmethod
-    def of(
-        cls, statement: Statement, documents: Mapping[str, bytes], sign: Callable[[Envelope], Envelope]
-    ) -> ExportPlan:
+    def of(cls, statement: Statement, documents: Mapping[str, bytes], keys: Iterable[SigningKey]) -> ExportPlan:
         """Return the plan of a bundle.
 
         Args:
             statement: the statement.
             documents: content of the members before the first blob, except for the statement.
-            sign: signs the envelope of the statement.
+            keys: keys that sign the statement.
 
         Raises:
             BundleInvalid: the bundle has too many members.
         """
         unsigned = Envelope(PAYLOAD_TYPE, statement.to_bytes())
-        signed = sign(unsigned)
+        signed = unsigned
+        for key in keys:
+            signed = sign(signed, key)
         content = signed.to_bytes(unsigned.padded_size_bytes)
         return cls(statement, signed, BundleLayout.of(statement, content), {**documents, STATEMENT: content})
 

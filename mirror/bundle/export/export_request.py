@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from mirror.bundle.delta.delta_base import DeltaBase
 from mirror.bundle.format.bundle_index import NamedManifest
-from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.statement import NameOrigin
+from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Repository, Tag
 from mirror.records.absent_content import AbsentContents
 from mirror.records.bundle_exports import BundleExports
@@ -46,11 +46,6 @@ class ExportSource:
         return f"{self.name}:{self.tag}" if self.tag else f"{self.name}@{self.target}"
 
 
-def unsigned(envelope: Envelope) -> Envelope:
-    """Return the envelope as it is."""
-    return envelope
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
     """Bundle to write.
@@ -64,7 +59,7 @@ class ExportRequest:
         next_serial: serial of a new bundle.
         created: time of creation, in UTC, whole seconds.
         previous: digest of the statement before this one in the stream; None for the first.
-        sign: signs the envelope of the statement.
+        keys: keys that sign the statement; empty for an unsigned bundle.
         key_sets: key sets by version, each an envelope as JSON.
         base: content that the receiver has; None for a full bundle.
         choice: choice of the members of indexes.
@@ -80,7 +75,7 @@ class ExportRequest:
     created: datetime
     serial: int | None = None
     previous: Digest | None = None
-    sign: Callable[[Envelope], Envelope] = unsigned
+    keys: Sequence[SigningKey] = ()
     key_sets: Mapping[int, bytes] = field(default_factory=dict)
     base: DeltaBase | None = None
     choice: ContentChoice = EVERYTHING

@@ -181,7 +181,7 @@ def _placed(request: ExportRequest, draft: _Draft, place: _StreamPlace) -> Expor
     statement = replace(
         draft.statement, serial=place.serial, created=place.created.replace(microsecond=0), previous=place.previous
     )
-    return ExportPlan.of(statement, draft.documents, request.sign)
+    return ExportPlan.of(statement, draft.documents, request.keys)
 
 
 async def _plan(request: ExportRequest, draft: _Draft, journal: ExportJournal | None) -> ExportPlan:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiofiles
-
 from mirror.bundle.bundle_errors import BundleIncomplete
 from mirror.bundle.export.recorded_source import RecordedSource
-from mirror.bundle.format.output_file import put_in_place, sync_file, writing_file
 from mirror.bundle.parts.parts_table import PartsTable, planned_parts
-from mirror.bundle.parts.range_copy import copy_range
+from mirror.bundle.parts.range_copy import write_range
 from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.transfer.progress_reporting import Progress
@@ -71,12 +68,7 @@ async def make_part(
     if missing:
         raise BundleIncomplete(f"part {number} cannot be made again: {'; '.join(missing[:4])}", missing=len(missing))
     path = bundle.with_name(name)
-    partial = path.with_name(f"{name}.partial")
     progress.expect(size_bytes)
-    with writing_file(path):
-        async with aiofiles.open(partial, "wb") as file:
-            digest = await copy_range(source, start, size_bytes, file, progress)
-            await sync_file(file)
-        await put_in_place(partial, path)
+    digest = await write_range(source, start, size_bytes, path, progress)
     as_before = None if table is None else table.parts[number - 1].digest == digest
     return PartAgain(path, number, len(planned), size_bytes, digest, as_before)

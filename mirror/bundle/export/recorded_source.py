@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
-from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
+from mirror.bundle.bundle_errors import BundleIncomplete
 from mirror.bundle.format.bundle_layout import BundleLayout, PlacedMember
-from mirror.bundle.format.byte_source import HOP_BYTES
+from mirror.bundle.format.byte_source import HOP_BYTES, require_range
 from mirror.bundle.format.member_header import END
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown
@@ -36,9 +36,8 @@ class RecordedSource:
         self._holders = holders
 
     async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
+        require_range(self, start_bytes, size_bytes)
         end = start_bytes + size_bytes
-        if end > self.size_bytes:
-            raise BundleInvalid(f"{self.name} ends {end - self.size_bytes} bytes too early")
         async with aclosing(self._pieces(start_bytes, end)) as pieces:
             async for offset, piece in pieces:
                 wanted = memoryview(piece)[max(start_bytes - offset, 0) : max(end - offset, 0)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.member import INDEX, STATEMENT, Member
 from mirror.bundle.format.member_header import BLOCK_BYTES, END, header_size_bytes, member_header, padding
 from mirror.bundle.format.statement import Statement
@@ -73,11 +72,6 @@ class BundleLayout:
             envelope: bytes of the envelope of the statement, with padding.
         """
         return cls(tuple(_placed(_with_statement(statement.members, Member.of_content(STATEMENT, envelope)))))
-
-    @classmethod
-    def of_envelope(cls, statement: Statement, envelope: Envelope) -> BundleLayout:
-        """Return the layout of a new bundle, with room for further signatures."""
-        return cls.of(statement, envelope.to_bytes(envelope.padded_size_bytes))
 
     @property
     def size_bytes(self) -> int:

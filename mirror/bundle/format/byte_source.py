@@ -130,9 +130,7 @@ class BytesSource:
         self._content = content
 
     async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
-        if start_bytes + size_bytes > self.size_bytes:
-            missing = start_bytes + size_bytes - self.size_bytes
-            raise BundleInvalid(f"{self.name} ends {missing} bytes too early", missing_bytes=missing)
+        require_range(self, start_bytes, size_bytes)
         yield self._content[start_bytes : start_bytes + size_bytes]
 
     def missing(self, start_bytes: int, size_bytes: int) -> tuple[str, ...]:
@@ -140,6 +138,13 @@ class BytesSource:
 
     async def damage(self, start_bytes: int, size_bytes: int) -> str:
         return f"bytes {start_bytes} to {start_bytes + size_bytes - 1} are damaged"
+
+
+def require_range(source: ByteSource, start_bytes: int, size_bytes: int) -> None:
+    """Raise BundleInvalid if a source ends before a range does."""
+    missing_bytes = start_bytes + size_bytes - source.size_bytes
+    if missing_bytes > 0:
+        raise _too_short(source.name, missing_bytes)
 
 
 async def read_range(source: ByteSource, start_bytes: int, size_bytes: int) -> bytes:

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import aiofiles
 import aiofiles.os
 
-from mirror.bundle.bundle_errors import BundleInvalid
-from mirror.bundle.format.byte_source import FileSource
-from mirror.bundle.format.output_file import put_in_place, sync_file, writing_file
+from mirror.bundle.format.byte_source import FileSource, require_range
+from mirror.bundle.format.output_file import writing_file
 from mirror.bundle.parts.parts_source import PartsSource
-from mirror.bundle.parts.range_copy import copy_range
+from mirror.bundle.parts.range_copy import write_range
 from mirror.runtime import private_files
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.progress_reporting import SilentProgress
@@ -84,9 +82,7 @@ class KeptSource:
         return cls(parts, own, kept)
 
     async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
-        if start_bytes + size_bytes > self.size_bytes:
-            missing = start_bytes + size_bytes - self.size_bytes
-            raise BundleInvalid(f"{self.name} ends {missing} bytes too early", missing_bytes=missing)
+        require_range(self, start_bytes, size_bytes)
         for piece in self._places(start_bytes, size_bytes):
             if piece.kept is None:
                 chunks = self.parts.chunks(piece.start_bytes, piece.size_bytes)
@@ -160,10 +156,7 @@ class KeptSource:
             await in_thread(private_files.make_folder, self._folder.parent)
             await self._expire()
             await in_thread(private_files.make_folder, self._folder)
-            async with aiofiles.open(partial, "wb") as file:
-                await copy_range(self.parts, start_bytes, size_bytes, file, SilentProgress())
-                await sync_file(file)
-            await put_in_place(partial, file_name)
+        await write_range(self.parts, start_bytes, size_bytes, file_name, SilentProgress(), partial=partial)
         self._kept.append(_KeptRange(file_name, start_bytes, start_bytes + size_bytes))
 
     def _places(self, start_bytes: int, size_bytes: int) -> Iterator[_Piece]:

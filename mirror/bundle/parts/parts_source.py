@@ -8,8 +8,8 @@ from pathlib import Path
 
 import aiofiles.os
 
-from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
-from mirror.bundle.format.byte_source import FileSource
+from mirror.bundle.bundle_errors import BundleIncomplete
+from mirror.bundle.format.byte_source import FileSource, require_range
 from mirror.bundle.parts.parts_table import PartsTable
 from mirror.bundle.parts.range_copy import digest_of_range
 from mirror.oci import Digest
@@ -67,9 +67,7 @@ class PartsSource:
         return cls(table_file, table, folders, files, faults)
 
     async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
-        if start_bytes + size_bytes > self.size_bytes:
-            missing = start_bytes + size_bytes - self.size_bytes
-            raise BundleInvalid(f"{self.name} ends {missing} bytes too early", missing_bytes=missing)
+        require_range(self, start_bytes, size_bytes)
         for piece in self.table.ranges(start_bytes, size_bytes):
             async for chunk in self._part(piece.number).chunks(piece.start_bytes, piece.size_bytes):
                 yield chunk

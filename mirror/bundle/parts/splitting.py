@@ -6,14 +6,13 @@ import asyncio
 import shutil
 from pathlib import Path
 
-import aiofiles
 import aiofiles.os
 
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import ByteSource, FileSource
-from mirror.bundle.format.output_file import put_in_place, sync_file, write_document, writing_file
+from mirror.bundle.format.output_file import write_document, writing_file
 from mirror.bundle.parts.parts_table import Part, PartsTable, bundle_of_part, planned_parts, table_name
-from mirror.bundle.parts.range_copy import copy_range, digest_of_range
+from mirror.bundle.parts.range_copy import digest_of_range, write_range
 from mirror.oci import Digest
 from mirror.oci.byte_sizes import shown_size
 from mirror.oci.errors import ConfigurationFault, StorageFull
@@ -59,22 +58,12 @@ async def split_bundle(
     progress.expect(source.size_bytes)
     parts = []
     for name, start, size in planned:
-        copy = _compared if name in held else _copied
+        copy = _compared if name in held else write_range
         parts.append(Part(name, start, size, await copy(source, start, size, folder / name, progress)))
     table = PartsTable(head.envelope.digest, part_bytes, tuple(parts))
     table_file = folder / table_name(bundle)
     await write_document(table_file, table.to_bytes())
     return table_file, table
-
-
-async def _copied(source: ByteSource, start: int, size: int, path: Path, progress: Progress) -> Digest:
-    partial = path.with_name(f"{path.name}.partial")
-    with writing_file(path):
-        async with aiofiles.open(partial, "wb") as file:
-            digest = await copy_range(source, start, size, file, progress)
-            await sync_file(file)
-        await put_in_place(partial, path)
-    return digest
 
 
 async def _compared(source: ByteSource, start: int, size: int, path: Path, progress: Progress) -> Digest:

@@ -47,18 +47,16 @@ async def test_content_of_a_registry_becomes_a_signed_bundle(tmp_path: Path):
         manifest = await put_plugin(hub.registry)
         exported = await fetch(hub.port, tmp_path / "site.tar", keys=(tmp_path / "site.key",))
     assert exported.stream == f"key-{key.key_id[:12]}"
-    async with open_bundle(tmp_path / "site.tar") as reader:
-        assert await reader.get_manifest(REPOSITORY, TAG) == manifest
-        for content in (CONFIG, LAYER):
-            assert await read_blob(reader, REPOSITORY, content) == content
-        head = reader.head
-        (signature,) = head.envelope.signatures
-        assert (await load_verifying_key(tmp_path / "site.key.pub")).verifies(
-            signature.value, head.envelope.signed_bytes
-        )
-        origin = head.statement.notes.origins[f"{REPOSITORY}:{TAG}"]
-        assert origin.source == f"127.0.0.1:{hub.port}/{REPOSITORY}"
-        assert head.statement.serial == int(head.statement.created.timestamp())
+    reader = await open_bundle(tmp_path / "site.tar")
+    assert await reader.get_manifest(REPOSITORY, TAG) == manifest
+    for content in (CONFIG, LAYER):
+        assert await read_blob(reader, REPOSITORY, content) == content
+    head = reader.head
+    (signature,) = head.envelope.signatures
+    assert (await load_verifying_key(tmp_path / "site.key.pub")).verifies(signature.value, head.envelope.signed_bytes)
+    origin = head.statement.notes.origins[f"{REPOSITORY}:{TAG}"]
+    assert origin.source == f"127.0.0.1:{hub.port}/{REPOSITORY}"
+    assert head.statement.serial == int(head.statement.created.timestamp())
 
 
 async def test_names_are_mapped(tmp_path: Path):
@@ -66,8 +64,8 @@ async def test_names_are_mapped(tmp_path: Path):
         await put_plugin(hub.registry, Repository("store/contiv/v2plugin"))
         mappings = (NameMapping("store/*/*", "*/*"),)
         await fetch(hub.port, tmp_path / "site.tar", repository="store/contiv/v2plugin", mappings=mappings)
-    async with open_bundle(tmp_path / "site.tar") as reader:
-        assert [str(named) for named in reader.head.names] == ["contiv/v2plugin:1.0"]
+    reader = await open_bundle(tmp_path / "site.tar")
+    assert [str(named) for named in reader.head.names] == ["contiv/v2plugin:1.0"]
 
 
 async def test_what_the_receipt_lists_is_left_out(tmp_path: Path):
@@ -77,12 +75,12 @@ async def test_what_the_receipt_lists_is_left_out(tmp_path: Path):
         (tmp_path / "receipt").write_bytes(receipt.to_bytes())
         exported = await fetch(hub.port, tmp_path / "site.tar", since=tmp_path / "receipt")
     assert exported.serial == 2**40 + 1
-    async with open_bundle(tmp_path / "site.tar") as reader:
-        statement = reader.head.statement
-        assert statement.since is not None
-        assert statement.since.receipt == receipt.digest
-        held = {member.digest for member in statement.members if member.is_blob}
-        assert held == {manifest.digest, Digest.of(CONFIG)}
+    reader = await open_bundle(tmp_path / "site.tar")
+    statement = reader.head.statement
+    assert statement.since is not None
+    assert statement.since.receipt == receipt.digest
+    held = {member.digest for member in statement.members if member.is_blob}
+    assert held == {manifest.digest, Digest.of(CONFIG)}
 
 
 async def test_a_name_that_the_registry_lacks_fails_and_leaves_no_bundle(tmp_path: Path):
@@ -112,8 +110,8 @@ async def test_a_fetch_goes_on_after_a_failure(tmp_path: Path):
         exported = await fetch(hub.port, tmp_path / "site.tar")
     # The manifest and the config were there.
     assert exported.continued_bytes == len(MANIFEST) + len(CONFIG)
-    async with open_bundle(tmp_path / "site.tar") as reader:
-        assert await read_blob(reader, REPOSITORY, LAYER) == LAYER
+    reader = await open_bundle(tmp_path / "site.tar")
+    assert await read_blob(reader, REPOSITORY, LAYER) == LAYER
 
 
 @pytest.mark.parametrize("options", [[], ["--unsigned", "--key", "site.key"]])

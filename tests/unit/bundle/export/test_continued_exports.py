@@ -21,6 +21,7 @@ from mirror.bundle.export.output.bundle_output import BundleOutput, partial_of
 from mirror.bundle.export.output.content_writer import ContentWriter
 from mirror.bundle.export.output.export_journal import ExportJournal
 from mirror.bundle.format.statement import MOST_MEMBERS
+from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Busy, StorageDamaged, StorageFault, StorageFull, UpstreamUnreachable
 from mirror.registry.delegate import DelegatingRegistry
@@ -29,7 +30,7 @@ from mirror.registry.port import Blob
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.ranges import RangeRequest
 from tests.support.builders import push_blob
-from tests.support.bundles import CREATED, KEY, signed, small_plugin
+from tests.support.bundles import CREATED, KEY, small_plugin
 
 HERE = Repository("contiv/v2plugin")
 LAYERS = [bytes([number]) * (3 * 1024 * 1024 + number) for number in range(1, 4)]
@@ -107,7 +108,7 @@ def request(output: Path, registry: Source, **more: object) -> ExportRequest:
         stream="test",
         next_serial=1,
         created=CREATED,
-        sign=lambda envelope: signed(envelope, KEY),
+        keys=[SigningKey(KEY)],
     )
     return replace(made, **more)  # type: ignore[arg-type]  # attributes of a request
 

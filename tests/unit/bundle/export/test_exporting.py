@@ -15,6 +15,7 @@ from mirror.bundle.format import bundle_head
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.statement import NameOrigin, Notes, Since
+from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestUnknown, StorageDamaged
 from mirror.oci.platform_selection import PlatformSelection
@@ -22,7 +23,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.graph.content_choice import ContentChoice
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import manifest_of, push_blob
-from tests.support.bundles import CREATED, KEY, build, named, signed, small_plugin
+from tests.support.bundles import CREATED, KEY, build, named, small_plugin
 
 HERE = Repository("contiv/v2plugin")
 LARGE = bytes(range(256)) * 4096 * 3  # three hops
@@ -53,7 +54,7 @@ def request(output: Path, *sources: ExportSource, **more: object) -> ExportReque
         stream="test",
         next_serial=1,
         created=CREATED,
-        sign=lambda envelope: signed(envelope, KEY),
+        keys=[SigningKey(KEY)],
     )
     return replace(made, **more)  # type: ignore[arg-type]  # attributes of a request
 

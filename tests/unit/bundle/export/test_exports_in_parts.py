@@ -14,6 +14,7 @@ from mirror.bundle.export.exporting import export_bundle
 from mirror.bundle.format.byte_source import read_range
 from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.source_opening import open_source
+from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, StorageFull, UpstreamUnreachable
 from mirror.registry.delegate import DelegatingRegistry
@@ -22,7 +23,7 @@ from mirror.registry.port import Blob
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.ranges import RangeRequest
 from tests.support.builders import push_blob
-from tests.support.bundles import CREATED, KEY, signed, small_plugin
+from tests.support.bundles import CREATED, KEY, small_plugin
 
 HERE = Repository("contiv/v2plugin")
 LAYERS = [bytes([number]) * (300_000 + number) for number in range(1, 6)]
@@ -63,7 +64,7 @@ def request(output: Path, registry: Source, **more: object) -> ExportRequest:
         stream="test",
         next_serial=1,
         created=CREATED,
-        sign=lambda envelope: signed(envelope, KEY),
+        keys=[SigningKey(KEY)],
         part_bytes=PART_BYTES,
     )
     return replace(made, **more)  # type: ignore[arg-type]  # attributes of a request

@@ -15,13 +15,14 @@ from mirror.bundle.export.exporting import export_bundle
 from mirror.bundle.export.output.bundle_output import BundleOutput
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import FileSource
+from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.bundle.verification import verify_bytes
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import Busy, StorageFault
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import hold
-from tests.support.bundles import CREATED, KEY, signed, small_plugin
+from tests.support.bundles import CREATED, KEY, small_plugin
 
 HERE = Repository("contiv/v2plugin")
 
@@ -41,7 +42,7 @@ def request(store: Store, output: Path, next_serial: int = 1, seconds: int = 0) 
         stream="site",
         next_serial=next_serial,
         created=CREATED + timedelta(seconds=seconds),
-        sign=lambda envelope: signed(envelope, KEY),
+        keys=[SigningKey(KEY)],
         exports=store.records.bundle_exports,
     )
 
