@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,12 @@ from mirror.bundle.format.bundle_head import BundleHead, read_head
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.verification import verify_bytes
 from mirror.oci import Repository, Tag
+from mirror.oci.media_types import OCI_IMAGE_CONFIG, OCI_INDEX
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.command import run
 from tests.harness.mirror import PROGRAM, plugin_mirror
-from tests.support.builders import push_blob
+from tests.support.builders import hold, manifest_of, push_blob
 from tests.support.bundles import small_plugin
 from tests.support.killing import kill_at_random_points
 
@@ -95,3 +97,51 @@ def test_a_signed_bundle_is_read_by_tar_and_sha256sum(tmp_path: Path) -> None:
     for blob in (folder / "blobs" / "sha256").iterdir():
         assert run(["sha256sum", str(blob)]).stdout.partition(" ")[0] == blob.name
     plugin_mirror("bundle", "verify", str(bundle), "--key", f"{key}.pub")
+
+
+async def fill_with_everything(data: Path) -> None:
+    """Store two plugins, a signature of one of them, and an index that names a plugin which is not here."""
+    driver = Repository("acme/driver")
+    first, blobs = small_plugin(Description="first")
+    second, more = small_plugin(Description="second")
+    signed = {"layers": [], "subject": first.descriptor.to_json(), "artifactType": "application/vnd.acme.sig"}
+    signature = manifest_of(
+        {"config": json.loads(second.content)["config"] | {"mediaType": OCI_IMAGE_CONFIG}, **signed}
+    )
+    async with Store.open(data) as store:
+        await hold(store, driver, blobs, [first], "1.0")
+        await hold(store, driver, more, [second], "2.0")
+        await store.put_manifest(driver, signature)
+        members = [
+            {**manifest.descriptor.to_json(), "platform": {"os": "linux", "architecture": architecture}}
+            for manifest, architecture in ((first, "amd64"), (second, "arm64"))
+        ]
+        index = manifest_of({"manifests": members}, OCI_INDEX)
+        await store.put_manifest(driver, index, [Tag("multi")])
+
+
+def test_there_and_back_again(tmp_path: Path) -> None:
+    """What was imported is exported as it came, and a delta against its receipt is empty."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    asyncio.run(fill_with_everything(there))
+
+    def export(data: Path, name: str, *options: str) -> Any:
+        output = str(tmp_path / name)
+        command = ["bundle", "export", "--all", "--unsigned", "--data", str(data), "-o", output, "--json", *options]
+        return json.loads(plugin_mirror(*command).stdout)
+
+    first = export(there, "first.tar")
+    plugin_mirror("bundle", "import", str(tmp_path / "first.tar"), "--unsigned", "--data", str(here))
+    back = export(here, "back.tar")
+    receipt = tmp_path / "here.receipt"
+    plugin_mirror("bundle", "receipt", "-o", str(receipt), "--data", str(here))
+    delta = export(there, "delta.tar", "--since", str(receipt))
+
+    assert len(first["names"]) == 4  # three tags and a signature
+    assert back["names"] == first["names"]
+    sent, returned = (asyncio.run(verified(tmp_path / name)) for name in ("first.tar", "back.tar"))
+    assert sent.layout.blobs()
+    assert {placed.member for placed in sent.layout.blobs()} == {placed.member for placed in returned.layout.blobs()}
+    assert returned.statement.notes.first_seen == sent.statement.notes.first_seen
+    assert {origin.source for origin in returned.statement.notes.origins.values()} == {f"{first['stream']}/acme/driver"}
+    assert (delta["names"], delta["blobs"]) == ({}, 0)

@@ -17,7 +17,7 @@ from mirror.bundle.export.output.export_journal import ExportJournal
 from mirror.bundle.export.output.journal_keeping import kept_journal, read_journal
 from mirror.bundle.export.output.parts_output import PartsOutput
 from mirror.bundle.export.output.removable_media import is_removable
-from mirror.bundle.format.bundle_head import read_head
+from mirror.bundle.format.bundle_head import read_head, read_recorded_head
 from mirror.bundle.format.member_header import END
 from mirror.bundle.format.statement import Notes, Statement
 from mirror.bundle.report.plugin_report import plugin_report
@@ -45,12 +45,14 @@ async def plan_export(request: ExportRequest) -> Exported:
     """Return what an export would write, without writing anything.
 
     Raises:
-        BundleFault: there is nothing to export.
+        BundleFault: there is nothing to export, or more than a bundle may hold.
         MirrorError: see :func:`mirror.bundle.export.collection.collect`.
     """
     collected, draft = await _draft(request)
     place = _StreamPlace(request.serial or request.next_serial, request.created, request.previous)
-    return _exported(request, collected, _placed(request, draft, place))
+    plan = _placed(request, draft, place)
+    await read_recorded_head(plan.head)
+    return _exported(request, collected, plan)
 
 
 async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
@@ -63,7 +65,7 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
         progress: receiver of the progress in bytes.
 
     Raises:
-        BundleFault: there is nothing to export.
+        BundleFault: there is nothing to export, or more than a bundle may hold.
         Busy: another export writes the same file, or takes the serial at the same time.
         StorageFull: the disk is too small.
         StorageDamaged: content differs from its digest, or the medium has lost bytes.
@@ -73,6 +75,8 @@ async def export_bundle(request: ExportRequest, progress: Progress) -> Exported:
     async with _opened(request) as output:
         journal = await read_journal(output)
         plan = await _plan(request, draft, journal)
+        # Read as every reader does, whose limits are those of the export.
+        await read_recorded_head(plan.head)
         if journal is None or journal.places != plan.places:
             await in_thread(output.truncate, 0)
             journal = None

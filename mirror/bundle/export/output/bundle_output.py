@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from mirror.bundle.export.output.removable_media import MOST_FAT_BYTES, is_fat
 from mirror.bundle.format.byte_source import ByteSource, FileSource
 from mirror.bundle.format.output_file import put_in_place, writing_file
 from mirror.oci import Digest
@@ -94,8 +95,13 @@ class BundleOutput:
         """Check that a file of a size fits.
 
         Raises:
-            StorageFull: the disk has too little space.
+            StorageFull: the disk has too little space, or its filesystem holds no file of this size.
         """
+        if size_bytes > MOST_FAT_BYTES and is_fat(self.path.parent):
+            raise StorageFull(
+                f"{self.path} needs {size_bytes} bytes, and the FAT filesystem of {self.path.parent} holds files of at "
+                f"most {MOST_FAT_BYTES}; fix: write parts with --split 4095MiB"
+            )
         with writing_file(self.partial):
             held_bytes = os.fstat(self._descriptor).st_blocks * 512
         self.require_free(size_bytes - held_bytes)

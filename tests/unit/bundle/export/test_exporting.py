@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mirror.bundle.bundle_errors import BundleFault
+from mirror.bundle.bundle_errors import BundleFault, BundleInvalid
 from mirror.bundle.delta.delta_base import DeltaBase
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle, plan_export
+from mirror.bundle.format import bundle_head
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.statement import NameOrigin, Notes, Since
@@ -220,3 +221,14 @@ async def test_a_plan_writes_nothing(tmp_path: Path) -> None:
 
     assert not list(tmp_path.iterdir())
     assert planned == await export_bundle(wanted, SilentProgress())
+
+
+async def test_a_bundle_that_no_reader_accepts_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = MemoryRegistry()
+    await stored_plugin(registry, "1.0")
+    monkeypatch.setattr(bundle_head, "_MOST_DOCUMENTS_BYTES", 1000)
+
+    with pytest.raises(BundleInvalid, match="the documents are larger"):
+        await export_bundle(request(tmp_path / "f.tar", source(registry)), SilentProgress())
+
+    assert not list(tmp_path.iterdir())
