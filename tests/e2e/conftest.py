@@ -27,6 +27,12 @@ def mirror() -> Iterator[Mirror]:
         yield mirror
 
 
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often a command is killed: the short form in ``make test``, the long one in ``make matrix``."""
+    return 50 if request.config.getoption("--matrix") else 3
+
+
 ENGINES = (None, trixie.ENGINE_BINARIES)
 
 

@@ -159,6 +159,7 @@ def test_from_a_registry_that_imported_the_bundle(engine: Engine, stick: Stick) 
             require_working(engine, name)
 
 
+@pytest.mark.newest_engine
 def test_from_a_server_of_the_bundle_itself(engine: Engine, stick: Stick) -> None:
     with Mirror(arguments=["--bundle", stick.bundle, *stick.trusted]) as mirror:
         name = f"{mirror.host}/{VOLUMES}"
@@ -167,6 +168,7 @@ def test_from_a_server_of_the_bundle_itself(engine: Engine, stick: Stick) -> Non
             require_working(engine, name)
 
 
+@pytest.mark.newest_engine
 def test_from_a_folder_that_was_unpacked(engine: Engine, stick: Stick, tmp_path: Path) -> None:
     plugin_mirror("unpack", f"{stick.bundle}:{VOLUMES}", str(tmp_path / "plugin"))
     with installed(engine, VOLUMES):
@@ -185,6 +187,7 @@ def test_by_the_installer_with_python_and_docker_alone(engine: Engine, stick: St
         assert (again.exit_code, "has a plugin volumes already" in again.stderr) == (1, True)
 
 
+@pytest.mark.newest_engine
 def test_by_the_installer_from_parts_on_two_drives(engine: Engine, stick: Stick, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()

@@ -23,6 +23,8 @@ from tests.support.builders import hold, manifest_of, push_blob
 from tests.support.bundles import small_plugin
 from tests.support.killing import kill_at_random_points
 
+pytestmark = pytest.mark.e2e
+
 LAYER_BYTES = 6 * 1024 * 1024
 
 
@@ -45,12 +47,6 @@ async def verified(bundle: Path) -> BundleHead:
     head = await read_head(source)
     await verify_bytes(head, source, SilentProgress())
     return head
-
-
-@pytest.fixture
-def kills(request: pytest.FixtureRequest) -> int:
-    """Return the number of kills: the short form in ``make test``, the long one in ``make matrix``."""
-    return 50 if request.config.getoption("--matrix") else 6
 
 
 def test_kills_at_random_points(tmp_path: Path, kills: int) -> None:

@@ -19,6 +19,8 @@ from tests.support.killing import kill_at_random_points
 from tests.support.layers import entry, tar, zipped
 from tests.support.plugins import DRIVER
 
+pytestmark = pytest.mark.e2e
+
 NAMES = [f"acme/driver{number}:1.0" for number in range(1, 7)]
 LAYER_BYTES = 3 * 1024 * 1024
 
@@ -33,12 +35,6 @@ def release(version: int) -> tuple[dict[str, Manifest], list[bytes]]:
 
 def digests(manifests: dict[str, Manifest]) -> dict[str, Digest]:
     return {name: manifest.digest for name, manifest in manifests.items()}
-
-
-@pytest.fixture
-def kills(request: pytest.FixtureRequest) -> int:
-    """Return the number of kills: the short form in ``make test``, the long one in ``make matrix``."""
-    return 50 if request.config.getoption("--matrix") else 6
 
 
 def test_kills_at_random_points(tmp_path: Path, kills: int) -> None:
