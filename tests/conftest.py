@@ -13,6 +13,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from mirror.access import passwords
+from tests.support import quick_catalogs
 
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,6 +38,7 @@ structlog.configure(
 
 # A real hash costs a fifth of a second, on purpose. Programs that tests start keep the real cost.
 passwords.COST = 4
+quick_catalogs.make_quickly()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,7 +8,7 @@ from mirror.app.services import open_store
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.delta.receipt import MOST_RECEIPT_BYTES, Receipt
 from mirror.bundle.format.output_file import write_document
-from mirror.bundle.trust.signing_key_files import read_small_file
+from mirror.bundle.format.small_files import read_small_file
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.settings import Settings
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from mirror.bundle.format.small_files import read_small_file, write_new_file
 from mirror.bundle.trust.key_set import MOST_KEY_SET_BYTES, KeySet, SignedKeySet, require_chain
-from mirror.bundle.trust.signing_key_files import read_small_file, write_new_file
 from mirror.bundle.trust.signing_keys import SigningKey, VerifyingKey, sign
 from mirror.oci.errors import ConfigurationFault
 

@@ -231,7 +231,7 @@ async def test_a_page_of_heavy_referrers_is_short(tmp_path: Path) -> None:
 
 async def test_an_index_that_repeats_its_members_costs_nothing(tmp_path: Path) -> None:
     one, blobs = small_plugin()
-    many = [index(*[one.descriptor] * 9_000, *[described(OCI_MANIFEST, b"%d" % number)]) for number in range(20)]
+    many = [index(*[one.descriptor] * 9_000, *[described(OCI_MANIFEST, b"%d" % number)]) for number in range(4)]
     built = build({f"acme/driver:{number}": each for number, each in enumerate(many)}, [one, *blobs])
     layout = built.layout
     source = await reader_of(tmp_path, built.content)

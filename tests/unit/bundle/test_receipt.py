@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from datetime import UTC, datetime
 
 import pytest
@@ -61,12 +60,14 @@ def test_a_receipt_knows_the_serial_of_each_stream():
     assert RECEIPT.serial_of("another") is None
 
 
-def test_a_receipt_of_100_000_blobs_has_little_more_than_their_digests():
-    held = [Digest.of(b"%d" % number) for number in range(100_000)]
-    names = {f"acme/driver-{number // 50}:1.0.{number % 50}": held[number] for number in range(0, 100_000, 3)}
+def test_a_receipt_has_little_more_than_the_digests():
+    """100 000 blobs are 3.6 MB; these are a fifth of them."""
+    held = [Digest.of(b"%d" % number) for number in range(20_000)]
+    names = {f"acme/driver-{number // 50}:1.0.{number % 50}": held[number] for number in range(0, 20_000, 3)}
     receipt = Receipt(NOW, frozenset(held), names)
-    assert len(receipt.to_bytes()) < 3_600_000
-    assert Receipt.parse(receipt.to_bytes()) == receipt
+    content = receipt.to_bytes()
+    assert len(content) < 720_000
+    assert Receipt.parse(content) == receipt
 
 
 @given(st.binary(max_size=200))
@@ -113,8 +114,7 @@ def test_a_wrong_field_is_refused(before: bytes, after: bytes):
         Receipt.parse(gzip.compress(document.replace(before, after)))
 
 
-def test_a_bomb_is_refused_before_it_fills_the_memory():
-    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    bomb = b"".join([*(packer.compress(bytes(2**20)) for _ in range(200)), packer.flush()])
+def test_a_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mirror.bundle.delta.receipt._MOST_DOCUMENT_BYTES", 2**20)
     with pytest.raises(BundleInvalid, match="too large"):
-        Receipt.parse(bomb)
+        Receipt.parse(gzip.compress(bytes(2**21)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
-import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from mirror.app.bundles.bundle_trusting import trusted_keys
 from mirror.cli.command_line import run
 from mirror.oci.errors import StorageFault
 from mirror.settings import load
-from tests.harness.mirror import PROGRAM
 from tests.support.bundles import build_bundle, small_plugin
 
 
@@ -67,18 +67,20 @@ def test_a_fingerprint_that_differs_is_refused(keys: dict[str, str], capsys: pyt
 
 @pytest.mark.parametrize(("answer", "code", "trusted"), [("y", 0, 1), ("n", 1, 0), ("", 1, 0)])
 def test_a_person_is_asked_before_the_first_trust(
-    keys: dict[str, str], capsys: pytest.CaptureFixture[str], answer: str, code: int, trusted: int
+    keys: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    code: int,
+    trusted: int,
 ):
     person, terminal = pty.openpty()
-    try:
-        os.write(person, f"{answer}\n".encode())
-        done = subprocess.run(
-            [PROGRAM, "bundle", "trust", "a.pub"], stdin=terminal, capture_output=True, text=True, check=False
-        )
-    finally:
-        os.close(person)
-        os.close(terminal)
-    assert (done.returncode, keys["a"] in done.stderr, "[y/N]" in done.stderr) == (code, True, True)
+    with os.fdopen(person, "wb", buffering=0) as keyboard, os.fdopen(terminal) as screen:
+        keyboard.write(f"{answer}\n".encode())
+        monkeypatch.setattr(sys, "stdin", screen)
+        assert run(["bundle", "trust", "a.pub"]) == code
+    told = capsys.readouterr().err
+    assert (keys["a"] in told, "[y/N]" in told) == (True, True)
     assert len(as_json(capsys, "trust", "--list")) == trusted
 
 
@@ -122,14 +124,16 @@ def test_trust_does_one_thing(arguments: list[str]):
     assert run(["bundle", "trust", *arguments]) == 2
 
 
-async def test_a_command_trusts_named_and_recorded_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    settings = load(None, {})
-    assert [each.recorded for each in await trusted_keys(settings, [Path("a.pub")])] == [False]
+def test_a_command_trusts_named_and_recorded_keys():
+    def are_recorded(*named: str) -> list[bool]:
+        return [each.recorded for each in asyncio.run(trusted_keys(load(None, {}), [Path(name) for name in named]))]
+
+    assert are_recorded("a.pub") == [False]
     assert not Path("data").exists()
-    subprocess.run([PROGRAM, "bundle", "trust", "b.pub"], check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    assert [each.recorded for each in await trusted_keys(settings, [Path("a.pub")])] == [True, False]
+    assert run(["bundle", "trust", "b.pub"]) == 0
+    assert are_recorded("a.pub") == [True, False]
     # With a named key, a data folder that is closed to this user does not matter.
     Path("data/catalog.sqlite").write_bytes(b"damaged" * 1000)
-    assert [each.recorded for each in await trusted_keys(settings, [Path("a.pub")])] == [False]
+    assert are_recorded("a.pub") == [False]
     with pytest.raises(StorageFault):
-        await trusted_keys(settings, [])
+        are_recorded()
