@@ -84,7 +84,7 @@ class Receipt:
         return receipt
 
     def _document(self) -> bytes:
-        ordered = sorted(self.digests)  # by algorithm, and then by value
+        ordered = sorted(self.digests, key=str)  # by algorithm, and then by value
         places = {digest: place for place, digest in enumerate(ordered)}
         head = {
             "kind": _KIND,

@@ -148,9 +148,9 @@ async def _draft(request: ExportRequest) -> tuple[Collected, _Draft]:
     report = await plugin_report(collected.content, collected.names)
     documents = plan_documents(collected.names, request.key_sets, report)
     places = collected.content.places
-    members = sorted(collected.members)
-    early = {digest: places[digest].size_bytes for digest in members if places[digest].is_early}
-    layers = {digest: places[digest].size_bytes for digest in members if not places[digest].is_early}
+    sizes = {digest: places[digest].size_bytes for digest in collected.members}
+    early = {digest: size_bytes for digest, size_bytes in sizes.items() if places[digest].is_early}
+    layers = {digest: size_bytes for digest, size_bytes in sizes.items() if digest not in early}
     statement = Statement(
         request.stream,
         request.next_serial,
@@ -167,7 +167,7 @@ async def _notes(exports: BundleExports | None, collected: Collected) -> Notes:
     if exports is None:
         return Notes(collected.origins, absent=collected.absent)
     places = collected.content.places
-    manifests = [digest for digest in sorted(collected.members) if places[digest].media_type]
+    manifests = [digest for digest in collected.members if places[digest].media_type]
     derivations = await exports.derivations_of(manifests)
     return Notes(
         collected.origins,
