@@ -65,7 +65,7 @@ async def unpack_plugin(
 ) -> Unpacked:
     """Unpack a plugin into a folder from which it can be created again, see :func:`mirror.authoring.unpack.unpack`."""
     if isinstance(reference, LayoutReference):
-        async with open_layout(reference.file, check) as layout:
+        async with open_layout(settings, reference.file, check) as layout:
             named = reference.reference
             return await unpack(layout, named.repository, named.target, folder, progress)
     if reference.host is not None:

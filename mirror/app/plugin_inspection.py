@@ -126,7 +126,7 @@ async def _opened(
         The reader, the reference within the reader, and the services of the local store (None for other places).
     """
     if isinstance(reference, LayoutReference):
-        async with open_layout(reference.file, check) as layout:
+        async with open_layout(settings, reference.file, check) as layout:
             yield layout, reference.reference, None
     elif reference.host is not None:
         from mirror.app.upstream_registries import open_anonymously

@@ -17,7 +17,7 @@ from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.policy.admission_policy import PolicyAction
-from mirror.records.verdicts import AdmissionRecords
+from mirror.records.verdicts import AdmissionRecords, PluginBlobs
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -194,9 +194,14 @@ class Services:
         # Judged before checked: Admit is the outer registry, and refuses a plugin before its layers are checked.
         return Admit(registry if self.checker is None else PluginChecks(registry, self.checker), self.judge)
 
-    def withheld(self, registry: Registry) -> Registry:
-        """Return a registry for reading from outside, which withholds plugins that are not admitted."""
-        return Withhold(registry, self.judge)
+    def withheld(self, registry: Registry, plugins: PluginBlobs | None = None) -> Registry:
+        """Return a registry for reading from outside, which withholds plugins that are not admitted.
+
+        Args:
+            registry: the registry.
+            plugins: the plugins of the registry; None for those in the store.
+        """
+        return Withhold(registry, self.judge, plugins)
 
     async def upstreams(self, names: Iterable[str]) -> dict[str, UpstreamRegistry]:
         """Return upstreams by name, as configured. Each is opened once and stays open as long as the store."""

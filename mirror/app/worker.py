@@ -26,6 +26,7 @@ from mirror.app.mirroring import sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
+from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
 from mirror.filters.engine_gate import EngineViews
@@ -132,7 +133,10 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         content = await stack.enter_async_context(pulling) if bundle is None else bundle.registry
         # Admit wraps pull-through for pushes, and the store for mirror rules. Withhold wraps only the registry that is
         # served, because mirror rules must see the plugins that they hold, admitted or not (ADR 16).
-        served = services.withheld(content if bundle else services.checked(content))
+        if bundle is None:
+            served = services.withheld(services.checked(content))
+        else:
+            served = services.withheld(content, BundledPlugins(bundle.reader))
         pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if asks_for_pulls(settings) else None
         is_read_only = settings.server.read_only
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +18,8 @@ from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.runtime.concurrency.cpu_offload import CpuOffload
 
 _PARSING: Final = CpuOffload()
+#: Plugins that are kept for one blob.
+_MOST_NAMING: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,21 @@ class BundledRepository:
         manifests: the manifests that the bundle holds of the repository.
         blobs: the blobs that the bundle holds of the repository.
         referrers: manifests by the digest of their subject, each list in the order of the digests.
+        plugins: plugins by the blobs that they name. Everything that engines might take for a plugin is one.
+        named_otherwise: blobs that other manifests than those of plugins name.
     """
 
     manifests: Mapping[Digest, Descriptor] = field(default_factory=dict)
     blobs: frozenset[Digest] = frozenset()
     referrers: Mapping[Digest, tuple[BundledReferrer, ...]] = field(default_factory=dict)
+    plugins: Mapping[Digest, Sequence[Digest]] = field(default_factory=dict)
+    named_otherwise: frozenset[Digest] = frozenset()
 
     @property
     def weight(self) -> int:
         """Number of entries, for a cache."""
-        return 1 + len(self.manifests) + len(self.blobs) + sum(map(len, self.referrers.values()))
+        lists = (*self.referrers.values(), *self.plugins.values())
+        return 1 + len(self.manifests) + len(self.blobs) + len(self.named_otherwise) + sum(map(len, lists))
 
 
 async def read_repository(
@@ -68,6 +75,8 @@ async def read_repository(
     waiting: list[Descriptor] = []
     blobs: set[Digest] = set()
     referrers: dict[Digest, list[BundledReferrer]] = {}
+    plugins: dict[Digest, list[Digest]] = {}
+    otherwise: set[Digest] = set()
 
     def reach(found: Iterable[Descriptor]) -> None:
         # Only what the bundle holds, and each once: a manifest of 4 MiB may name another one 40 000 times.
@@ -76,7 +85,7 @@ async def read_repository(
                 held[descriptor.digest] = known
                 waiting.append(known)
 
-    reach(named.descriptor for named in names)
+    reach(each.descriptor for each in names)
     while waiting:
         descriptor = waiting.pop()
         try:
@@ -85,7 +94,14 @@ async def read_repository(
             continue
         reach(manifest.manifests)
         wanted = (*manifest.blobs, *manifest.foreign_layers)
-        blobs.update(blob.digest for blob in wanted if layout.blob(blob.digest) is not None)
+        named = {blob.digest for blob in wanted if layout.blob(blob.digest) is not None}
+        blobs.update(named)
+        if manifest.may_be_plugin:
+            for digest in named:
+                if len(naming := plugins.setdefault(digest, [])) < _MOST_NAMING:
+                    naming.append(manifest.digest)
+        else:
+            otherwise.update(named)
         if manifest.subject is not None:
             referrer = BundledReferrer(descriptor, manifest.as_referrer().artifact_type)
             referrers.setdefault(manifest.subject.digest, []).append(referrer)
@@ -93,7 +109,7 @@ async def read_repository(
         subject: tuple(sorted(found, key=lambda each: str(each.manifest.digest)))
         for subject, found in referrers.items()
     }
-    return BundledRepository(held, frozenset(blobs), ordered)
+    return BundledRepository(held, frozenset(blobs), ordered, plugins, frozenset(otherwise))
 
 
 def held_manifest(layout: BundleLayout, described: Descriptor) -> Descriptor | None:

@@ -56,7 +56,7 @@ class BundleReader:
         if named is not None:
             found: Descriptor | None = named.descriptor
         elif isinstance(target, Digest):
-            found = (await self._content(repository)).manifests.get(target)
+            found = (await self.content(repository)).manifests.get(target)
         else:
             found = None
         if found is None:
@@ -105,7 +105,7 @@ class BundleReader:
     ) -> Page[Descriptor]:
         if repository not in self._names or not page.size:
             return Page(())
-        listed = (await self._content(repository)).referrers.get(subject, ())
+        listed = (await self.content(repository)).referrers.get(subject, ())
         found: list[Descriptor] = []
         left = MAX_MANIFEST_BYTES
         for referrer in listed:
@@ -120,17 +120,8 @@ class BundleReader:
             left -= manifest.size_bytes
         return Page(tuple(found))
 
-    def _named(self, repository: Repository) -> dict[Tag | Digest, NamedManifest]:
-        names = self._names.get(repository)
-        if names is None:
-            raise RepositoryUnknown(f"{self.source.name} has no repository {repository}", name=repository)
-        return names
-
-    async def _is_listed(self, repository: Repository) -> bool:
-        has_tag = any(named.tag is not None for named in self._names[repository].values())
-        return has_tag or bool((await self._content(repository)).blobs)
-
-    async def _content(self, repository: Repository) -> BundledRepository:
+    async def content(self, repository: Repository) -> BundledRepository:
+        """Return everything that the bundle holds of a repository. Raises RepositoryUnknown if it has no such name."""
         names = self._named(repository)
         found = self._contents.get(repository)
         if found is None:
@@ -141,9 +132,19 @@ class BundleReader:
                     self._contents.put(repository, found, found.weight)
         return found
 
+    def _named(self, repository: Repository) -> dict[Tag | Digest, NamedManifest]:
+        names = self._names.get(repository)
+        if names is None:
+            raise RepositoryUnknown(f"{self.source.name} has no repository {repository}", name=repository)
+        return names
+
+    async def _is_listed(self, repository: Repository) -> bool:
+        has_tag = any(named.tag is not None for named in self._names[repository].values())
+        return has_tag or bool((await self.content(repository)).blobs)
+
     async def _blob(self, repository: Repository, digest: Digest) -> PlacedMember:
         placed = self.head.layout.blob(digest)
-        held = repository in self._names and digest in (await self._content(repository)).blobs
+        held = repository in self._names and digest in (await self.content(repository)).blobs
         if placed is not None and held:
             return placed
         message = f"{self.source.name}: {repository} has no blob {digest}"

@@ -77,19 +77,11 @@ class Rejections(Protocol):
         ...
 
 
-class HeldPlugins(Protocol):
+class PluginBlobs(Protocol):
     """Port that finds the plugins of a repository, complete or incomplete, and the manifests that name a blob.
 
     A manifest that an engine might take for a plugin counts as a plugin.
     """
-
-    async def plugins_before(self, repository: Repository, digest: Digest, limit: int) -> Sequence[Digest]:
-        """Return plugins that arrived before this one, or all plugins if this one is not held.
-
-        Returns:
-            At most ``limit`` digests: the newest plugins, oldest first.
-        """
-        ...
 
     async def plugin(self, repository: Repository, digest: Digest) -> Manifest | None:
         """Return the manifest of a complete or incomplete plugin; None if the repository does not hold the plugin."""
@@ -114,6 +106,18 @@ class HeldPlugins(Protocol):
 
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
         """Return True if a manifest of the repository that is no plugin names the blob."""
+        ...
+
+
+class HeldPlugins(PluginBlobs, Protocol):
+    """Port that finds the plugins of a repository by their blobs, and by the order of their arrival."""
+
+    async def plugins_before(self, repository: Repository, digest: Digest, limit: int) -> Sequence[Digest]:
+        """Return plugins that arrived before this one, or all plugins if this one is not held.
+
+        Returns:
+            At most ``limit`` digests: the newest plugins, oldest first.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiofiles.os
 
-from mirror.app.bundles.bundle_trusting import named_keys
+from mirror.app.bundles.bundle_trusting import trusted_keys
 from mirror.authoring.files.layout_reader import LayoutReader
 from mirror.bundle.bundle_errors import BundleUntrusted
 from mirror.bundle.format.bundle_head import BundleHead, is_bundle, read_head
@@ -17,6 +17,7 @@ from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.trust.trust_decision import judge_signatures
 from mirror.registry.port import ReadLister
+from mirror.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +25,23 @@ class SignatureCheck:
     """Check of a bundle from which one plugin is read.
 
     Attributes:
-        public_keys: files with public keys, one of which must have signed the bundle; empty for no check.
+        public_keys: files with public keys that are trusted beside those in the data folder; empty for no check.
         note: receives a sentence for the operator if nothing was checked.
     """
 
     public_keys: Sequence[Path] = ()
     note: Callable[[str], None] = lambda _: None
 
-    async def apply(self, head: BundleHead, path: Path) -> None:
+    async def apply(self, settings: Settings, head: BundleHead, path: Path) -> None:
         """Check the signatures of a bundle.
 
         Raises:
-            BundleUntrusted: no key of :attr:`public_keys` has signed the bundle.
+            BundleUntrusted: no trusted key has signed the bundle.
             ConfigurationFault: a file has no public key.
         """
         if self.public_keys:
-            judge_signatures(head.envelope, head.key_sets, await named_keys(self.public_keys), unsigned=False)
+            trusted = await trusted_keys(settings, self.public_keys)
+            judge_signatures(head.envelope, head.key_sets, trusted, unsigned=False)
         elif head.envelope.signatures:
             self.note(
                 f"the signature of {path} was not checked; fix: name the public key of its sender with --key F.pub"
@@ -65,10 +67,11 @@ async def open_bundle(path: Path, folders: Sequence[Path] = ()) -> BundleReader:
 
 
 @asynccontextmanager
-async def open_layout(path: Path, check: SignatureCheck) -> AsyncIterator[ReadLister]:
+async def open_layout(settings: Settings, path: Path, check: SignatureCheck) -> AsyncIterator[ReadLister]:
     """Open an image layout: a bundle, of which only the documents are read, or any other tar or folder.
 
     Args:
+        settings: ``storage.path`` is the data folder, whose recorded keys are trusted too. It need not exist.
         path: the file or folder.
         check: check of the signatures. The content of every layout is verified by its digest.
 
@@ -81,7 +84,7 @@ async def open_layout(path: Path, check: SignatureCheck) -> AsyncIterator[ReadLi
         source = await open_source(path)
         if await is_bundle(source):
             head = await read_head(source)
-            await check.apply(head, path)
+            await check.apply(settings, head, path)
             yield BundleReader(head, source)
             return
     if check.public_keys:

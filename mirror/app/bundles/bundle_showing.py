@@ -68,11 +68,11 @@ async def show_bundle(
         settings: location of the store.
         path: the bundle, the table of its parts, or a part.
         folders: further folders with parts.
-        public_keys: files with public keys. One of them must have signed the bundle.
+        public_keys: files with public keys that are trusted too. If there are any, a trusted key must have signed.
 
     Raises:
-        BundleFault: the file is not a bundle, is incomplete, differs from its statement, or is not signed by the named
-            keys.
+        BundleFault: the file is not a bundle, is incomplete, differs from its statement, or is not signed by a trusted
+            key although keys are named.
         ConfigurationFault: a file cannot be read.
         StorageFault: the store cannot be read.
     """
@@ -81,9 +81,8 @@ async def show_bundle(
         store: Store | None = None
         if has_data_folder(settings.storage.path.expanduser()):
             store = await stack.enter_async_context(open_store(settings, only_reads=True))
-        head, trusted = reader.head, [*await named_keys(public_keys)]
-        if store is not None and not public_keys:
-            trusted += await recorded_keys(store.records.bundle_trust)
+        head, recorded = reader.head, () if store is None else await recorded_keys(store.records.bundle_trust)
+        trusted = (*recorded, *await named_keys(public_keys))
         trust = judge_signatures(head.envelope, head.key_sets, trusted, unsigned=not public_keys)
         known = None if store is None else await store.records.bundle_trust.find_stream(head.statement.stream)
         held = _NOTHING if store is None else await store.records.bundle_contents.held_content()

@@ -112,7 +112,13 @@ class _Import:
         """Copy blobs and manifests. Raises BundleIncomplete if parts of the bundle are missing."""
         assert self.destination is not None
         needed, locks, source = self.plan.needed, self.destination.locks, self.source.bundle.source
-        names = [name for name in self.plan.names if name.copies]
+        # Of names with the same content, one is copied.
+        names: dict[tuple[Repository, Digest], PlannedName] = {}
+        others: list[tuple[PlannedName, PlannedName]] = []
+        for name in self.plan.names:
+            if name.copies:
+                first = names.setdefault((name.local.repository, name.local.digest), name)
+                others += [(name, first)] if first is not name else []
         absent = {blob.digest: parts for blob in needed.blobs if (parts := self.source.missing_parts(blob.digest))}
         readable = [blob for blob in needed.blobs if blob.digest not in absent]
         if locks.partials is not None:
@@ -120,7 +126,11 @@ class _Import:
         if readable:
             progress.expect(sum(blob.size_bytes for blob in readable))
         intake = BlobIntake(self.source, self._place, locks, progress)
-        await intake.take(names, needed, readable, self._complete)
+        await intake.take(names.values(), needed, readable, self._complete)
+        for name, first in others:
+            if (error := self.failed.get(str(first.local))) is not None:
+                self.failed[str(name.local)] = error
+            self.notes[str(name.local)] = self.notes.get(str(first.local), ())
         self.moved_bytes += intake.moved_bytes
         if absent:
             missing = dict.fromkeys(part for parts in absent.values() for part in parts)

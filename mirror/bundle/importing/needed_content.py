@@ -9,7 +9,7 @@ from typing import Final
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid
 from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.bundle.importing.import_source import ImportSource
-from mirror.oci import Descriptor, Digest
+from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.byte_sizes import shown_size
 from mirror.oci.errors import NotFound
 from mirror.records.absent_content import AbsentContent
@@ -100,8 +100,14 @@ async def find_needed(
     of_names: dict[str, set[Digest]] = {}
     missing: dict[Digest, MissingContent] = {}
     small: set[Digest] = set()
+    of_roots: dict[tuple[Repository, Digest], set[Digest]] = {}
     for named in names:
-        of_name = of_names.setdefault(str(named), set())
+        # Many tags may point to one index with many members.
+        root = (named.repository, named.descriptor.digest)
+        if root in of_roots:
+            of_names[str(named)] = of_roots[root]
+            continue
+        of_name = of_names[str(named)] = of_roots[root] = set()
         waiting, seen = [(named.descriptor, False)], set[Digest]()
         while waiting:
             descriptor, may_lack = waiting.pop()

@@ -18,6 +18,7 @@ _LARGE_BYTES = 8**11
 _LAYOUT, _LAYOUT_CONTENT = "oci-layout", b'{"imageLayoutVersion":"1.0.0"}'
 _INDEX, _STATEMENT = "index.json", "plugin-mirror/statement.json"
 _MOST_DOCUMENT_BYTES = 64 * 1024 * 1024
+_MOST_VALUES = 1500000  # parsed values take many times the memory of their text
 _MOST_SIZE_BYTES = 2**50
 _MOST_SIGNATURES = 64
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -91,11 +92,12 @@ class BundleDocuments:
         header_bytes = placed.start_bytes - len(placed.header)
         if self._source.read(header_bytes, len(placed.header)) != placed.header:
             raise InstallerFault("the bundle is damaged at {}".format(self._source.place(header_bytes)))
-        hashed = hashlib.new(digest.partition(":")[0])
+        algorithm, _, expected = placed.digest.partition(":")
+        hashed = hashlib.new(algorithm)
         for chunk in self._source.chunks(placed.start_bytes, placed.size_bytes):
             hashed.update(chunk)
             yield chunk
-        if hashed.hexdigest() != digest.partition(":")[2]:
+        if hashed.hexdigest() != expected:
             raise InstallerFault(
                 "the bundle is damaged: {} at {} has another digest; fix: copy the bundle again".format(
                     digest, self._source.place(placed.start_bytes)
@@ -165,8 +167,11 @@ def json_in(content: bytes, what: str) -> Any:
     """Return a JSON document in which no object has a member twice.
 
     Raises:
-        InstallerFault: the bytes are not JSON of this kind.
+        InstallerFault: the bytes are not JSON of this kind, or have more values than a bundle may have.
     """
+    # Counted before they are parsed: most documents are read before any signature is checked.
+    if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise InstallerFault("{} has more than {} values".format(what, _MOST_VALUES))
     try:
         return json.loads(content.decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:

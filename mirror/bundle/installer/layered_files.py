@@ -5,7 +5,7 @@ layer cannot lead out of the root filesystem.
 """
 
 import tarfile
-from typing import IO, Dict, Iterator, List, Optional, Tuple
+from typing import IO, Any, Dict, Iterator, List, Optional, Tuple
 
 from mirror.bundle.installer.installer_fault import InstallerFault
 
@@ -14,6 +14,7 @@ _XATTR = "SCHILY.xattr."
 _MOST_LINKS = 40
 _MOST_ENTRIES = 500_000
 _MOST_STEPS = 100_000_000
+_MOST_READ_BYTES = 1024 * 1024
 _LATEST_SECONDS = 2**34 - 1
 _KINDS = {
     tarfile.REGTYPE,
@@ -109,7 +110,8 @@ class LayeredFiles:
         self._layer += 1
         try:
             tar.seek(0)
-            with tarfile.open(fileobj=tar, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+            headers: Any = _Headers(tar)  # tarfile asks for less than the type of its argument says
+            with tarfile.open(fileobj=headers, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
                 for entry in iter(archive.next, None):
                     self._entries += 1
                     if self._entries > _MOST_ENTRIES:
@@ -247,6 +249,20 @@ class LayeredFiles:
         self._steps += steps
         if self._steps > _MOST_STEPS:
             raise InstallerFault("the layers lead through too many folders and links")
+
+
+class _Headers:
+    """The part of a file that tarfile needs. Names and attributes of one entry have at most 1 MiB, as in engines."""
+
+    def __init__(self, tar: IO[bytes]) -> None:
+        self._tar = tar
+        self.seek, self.tell = tar.seek, tar.tell
+
+    def read(self, size_bytes: int) -> bytes:
+        """Return the next bytes."""
+        if not 0 <= size_bytes <= _MOST_READ_BYTES:
+            raise InstallerFault("a layer has a name or attributes of {} bytes".format(size_bytes))
+        return self._tar.read(size_bytes)
 
 
 def _parts(path: str) -> List[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +23,10 @@ from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.trust.key_set import SignedKeySet
 from mirror.bundle.trust.key_set_files import load_key_set
 from mirror.bundle.trust.signing_keys import SigningKey, sign
+from mirror.runtime.concurrency.threads import in_thread
 
 _SIGNATURES: Final = b'"signatures":['
+_WAIT_SECONDS: Final = 0.05
 
 
 async def sign_bundle(path: Path, folders: Sequence[Path], key: SigningKey) -> tuple[BundleHead, Envelope]:
@@ -39,6 +45,11 @@ async def sign_bundle(path: Path, folders: Sequence[Path], key: SigningKey) -> t
         ConfigurationFault: there is no such file.
         StorageFault: the file cannot be written.
     """
+    async with _alone_in(path.parent):
+        return await _sign_bundle(path, folders, key)
+
+
+async def _sign_bundle(path: Path, folders: Sequence[Path], key: SigningKey) -> tuple[BundleHead, Envelope]:
     source = await open_source(path, folders)
     head = await read_head(source)
     signed = sign(head.envelope, key)
@@ -61,10 +72,11 @@ async def sign_key_set(path: Path, key: SigningKey) -> SignedKeySet:
         BundleInvalid: the file is not a key set.
         StorageFault: the file cannot be written. It is unchanged.
     """
-    found = await load_key_set(path)
-    signed = SignedKeySet(found.key_set, sign(found.envelope, key))
-    await write_document(path, signed.to_bytes())
-    return signed
+    async with _alone_in(path.parent):
+        found = await load_key_set(path)
+        signed = SignedKeySet(found.key_set, sign(found.envelope, key))
+        await write_document(path, signed.to_bytes())
+        return signed
 
 
 async def is_key_set_file(path: Path) -> bool:
@@ -76,3 +88,33 @@ async def is_key_set_file(path: Path) -> bool:
             return await file.read(1) == b"{"
     except OSError:
         return False  # a bundle in parts need not exist under its own name
+
+
+@asynccontextmanager
+async def _alone_in(folder: Path) -> AsyncIterator[None]:
+    """Wait until nobody else signs in a folder. Of two signatures that are added at once, one would be lost otherwise.
+
+    The folder is locked and not the file, because a key set is replaced by a new file.
+    """
+    try:
+        descriptor = await in_thread(os.open, folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield  # there is no such folder, which the reader of the file says better
+        return
+    try:
+        while not await in_thread(_is_locked, descriptor):  # noqa: ASYNC110 - the holder is another process
+            await asyncio.sleep(_WAIT_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Lock a folder if no other process has. Return False if one has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # some file systems, such as NFS, lock no folders
+    return True

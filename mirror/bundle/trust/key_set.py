@@ -26,6 +26,8 @@ MOST_KEY_SETS: Final = 256
 MOST_VERSION: Final = 999_999_999
 _MOST_KEYS: Final = 16
 _MOST_RESETS: Final = 256
+#: Signatures without a key id that are tried. Each is tried with each key, and reads the whole document once more.
+_MOST_WITHOUT_ID: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,16 @@ class KeySet:
     def signers(self, envelope: Envelope) -> tuple[VerifyingKey, ...]:
         """Return the keys of the set that have signed a document, each once."""
         signed = envelope.signed_bytes
-        return tuple(key for key in self.keys if _has_signed(key, envelope, signed))
+        without_id = [each.value for each in envelope.signatures if not each.key_id][:_MOST_WITHOUT_ID]
+        return tuple(
+            key
+            for key in self.keys
+            if any(
+                key.verifies(value, signed)
+                # The key id only selects the signatures to try.
+                for value in (*(each.value for each in envelope.signatures if each.key_id == key.key_id), *without_id)
+            )
+        )
 
     @classmethod
     def parse(cls, envelope: Envelope, what: str) -> KeySet:
@@ -210,15 +221,6 @@ def _require(signed: SignedKeySet, key_set: KeySet, whose: str) -> None:
             "that it needs; "
             "fix: have it signed with 'plugin-mirror bundle sign SET.json --key F'"
         )
-
-
-def _has_signed(key: VerifyingKey, envelope: Envelope, signed: bytes) -> bool:
-    # The key id only selects signatures to try. A signature without one is tried with each key.
-    return any(
-        key.verifies(signature.value, signed)
-        for signature in envelope.signatures
-        if signature.key_id in {"", key.key_id}
-    )
 
 
 def _parse(value: Mapping[str, Any]) -> KeySet:

@@ -170,8 +170,8 @@ def judge_serial(
         return SerialVerdict.SAME
     if root is None and known.root is not None:
         raise BundleUntrusted(
-            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle is not signed; "
-            "fix: have it signed with 'plugin-mirror bundle sign'",
+            f"the bundles of stream {stream} were signed by the chain {known.root}, and this bundle by no trusted key; "
+            "fix: have it signed with 'plugin-mirror bundle sign', or name its key with --key F.pub",
             stream=stream,
         )
     if allow_rollback == serial:
@@ -233,9 +233,10 @@ def _refusal(envelope: Envelope, nearest: str, *, any_trusted: bool) -> str:
         return "the bundle is not signed"
     if nearest:
         return f"too few trusted keys have signed the bundle: {nearest}"
-    named = ", ".join(quoted(each.key_id, 64) for each in envelope.signatures[:_MOST_NAMED])
+    named = [quoted(each.key_id, 64) for each in envelope.signatures if each.key_id][:_MOST_NAMED]
+    told = f"the keys {', '.join(named)}" if named else "no key"
     reason = "no trusted key has signed the bundle" if any_trusted else "no key is trusted here"
-    return f"{reason} (its signatures name the keys {named})"
+    return f"{reason} (its signatures name {told})"
 
 
 def _fix(envelope: Envelope, nearest: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from mirror.bundle.bundle_errors import BundleUntrusted
 from mirror.bundle.trust.key_set import KeySet, SignedKeySet
 from mirror.oci import Digest
 from mirror.records.bundle_trust import TrustedKeySet
@@ -66,7 +67,8 @@ def judge_key_set(signed: SignedKeySet, chains: Sequence[RecordedChain]) -> tupl
     """Return the step that makes a key set trusted, and the record of it.
 
     Raises:
-        BundleUntrusted: too few keys have signed the key set, or, as the next one of a chain, too few keys of both.
+        BundleUntrusted: too few keys have signed the key set, or, as the next one of a chain, too few keys of both. Or
+            the key set follows one that has another successor here.
     """
     key_set = signed.key_set
     for chain in chains:
@@ -77,6 +79,12 @@ def judge_key_set(signed: SignedKeySet, chains: Sequence[RecordedChain]) -> tupl
         if key_set.previous == chain.newest.digest:
             signed.require_successor_of(chain.newest)
             return TrustStep.NEXT, _record(chain.root, signed)
+        if key_set.previous in {each.digest for each in chain.key_sets}:
+            raise BundleUntrusted(
+                f"there are two key sets {key_set.version} after the same one, and the other one is trusted here: "
+                "keys of the former set may be in wrong hands; fix: ask the sender which one is right. If it is this "
+                f"one, 'plugin-mirror bundle trust --remove {chain.root.hex}' comes first"
+            )
     signed.require_own_signatures()
     return TrustStep.FIRST, _record(key_set.digest, signed)
 

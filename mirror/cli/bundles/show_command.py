@@ -42,7 +42,11 @@ def run(
     privileges come first. Only the first part of the bundle is read, so this is
     fast for any size. 'bundle verify' reads every byte.
 
-    Exit code 1: the file is not a bundle, was touched, or is not signed by --key.
+    Signatures and serial are judged as by 'bundle import': with --key, and with
+    the keys that the data folder records.
+
+    Exit code 1: the file is not a bundle, was touched, or --key is given and no
+    trusted key has signed.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.bundles.bundle_showing import show_bundle

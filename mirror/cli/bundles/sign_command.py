@@ -11,9 +11,11 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import FoldersOption
 from mirror.cli.options import JsonOption
 from mirror.cli.printing import RESULTS, print_json
+from mirror.oci.printable_text import quoted
 from mirror.oci.timestamps import machine_time
 
 if TYPE_CHECKING:
+    from mirror.bundle.format.envelope import Envelope
     from mirror.bundle.trust.signing_keys import SigningKey
 
 
@@ -45,8 +47,10 @@ def run(
     if json:
         return print_json({"file": str(path), **signed})
     RESULTS.out(f"{path}: {described}", highlight=False)
-    for key_id in signed["signers"]:
-        RESULTS.out(f"  signed by {key_id}", highlight=False)
+    RESULTS.out(f"  signed by {signed['key_id']}", highlight=False)
+    for key_id in signed["other_signatures"]:
+        # Anybody can write such a name into the file.
+        RESULTS.out(f"  a signature that names the key {quoted(key_id, 64)} was not checked", highlight=False)
     return None
 
 
@@ -64,7 +68,7 @@ async def _signed_bundle(path: Path, folders: list[Path], key: SigningKey) -> tu
         "serial": statement.serial,
         "created": machine_time(statement.created),
         "statement": str(envelope.digest),
-        "signers": [signature.key_id for signature in envelope.signatures],
+        **_signatures(envelope, key),
     }
     return found, described
 
@@ -78,6 +82,12 @@ async def _signed_key_set(path: Path, key: SigningKey) -> tuple[dict[str, Any], 
     found = {
         "version": key_set.version,
         "digest": str(key_set.digest),
-        "signers": [signature.key_id for signature in signed.envelope.signatures],
+        **_signatures(signed.envelope, key),
     }
     return found, described
+
+
+def _signatures(envelope: Envelope, key: SigningKey) -> dict[str, Any]:
+    own = key.public.key_id
+    others = [signature.key_id for signature in envelope.signatures if signature.key_id != own]
+    return {"key_id": own, "other_signatures": others}

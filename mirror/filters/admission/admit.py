@@ -18,6 +18,7 @@ from mirror.filters.admission.blob_gate import BlobGate
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
 from mirror.records.admissions import AdmissionState
+from mirror.records.verdicts import PluginBlobs
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Registry
 from mirror.registry.upload import Upload, UploadBody
@@ -123,12 +124,14 @@ class Withhold(DelegatingRegistry):
     Args:
         inner: the wrapped registry.
         judge: admission controller.
+        plugins: the plugins of ``inner``; None for those in the records of ``judge``.
     """
 
-    def __init__(self, inner: Registry, judge: AdmissionController) -> None:
+    def __init__(self, inner: Registry, judge: AdmissionController, plugins: PluginBlobs | None = None) -> None:
         super().__init__(inner)
         self._judge = judge
-        self._gate = BlobGate(judge.records, self._why_withheld)
+        records = judge.records
+        self._gate = BlobGate(records.verdicts, plugins or records.plugins, self._why_withheld)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         """Return a manifest as the port defines.

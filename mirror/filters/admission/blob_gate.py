@@ -10,7 +10,7 @@ import structlog
 from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import Denied, NotFound
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
-from mirror.records.verdicts import AdmissionRecords
+from mirror.records.verdicts import PluginBlobs, Verdicts
 from mirror.runtime.lru_cache import LruCache
 
 _LOG = structlog.get_logger(__name__)
@@ -29,13 +29,14 @@ class BlobGate:
     """Withholds blobs which are named only by withheld plugins. Blobs named by no plugin pass.
 
     Args:
-        records: records of the plugins naming a blob, and of changes to the admissions of plugins.
+        verdicts: records of changes to the admissions of plugins.
+        plugins: the plugins of the registry that is served.
         why_withheld: returns the reason for withholding a plugin, from all callers or from one.
     """
 
-    def __init__(self, records: AdmissionRecords, why_withheld: WhyWithheld) -> None:
-        self._verdicts = records.verdicts
-        self._plugins = records.plugins
+    def __init__(self, verdicts: Verdicts, plugins: PluginBlobs, why_withheld: WhyWithheld) -> None:
+        self._verdicts = verdicts
+        self._plugins = plugins
         self._why_withheld = why_withheld
         self._answers: LruCache[tuple[Repository, Digest | None], tuple[int, str | None]] = LruCache(_MOST_KEPT)
 

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from mirror.bundle import bundled_repository, reader
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid, BundleUntrusted
-from mirror.bundle.format.byte_source import FileSource
+from mirror.bundle.format.bundle_layout import BundleLayout
+from mirror.bundle.format.byte_source import ByteSource, FileSource
 from mirror.bundle.format.statement import Notes, Since
 from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.parts.splitting import split_bundle
-from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, TagConflict
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.derivations import Derivation
@@ -75,6 +77,29 @@ class TestContent:
         assert result.moved_bytes == 0
         async with site.store() as store:
             assert await store.records.bundle_trust.find_stream("test") == before
+
+    async def test_content_with_many_names_is_read_once(self, site: Site, monkeypatch: pytest.MonkeyPatch):
+        reads: list[Digest] = []
+        read = bundled_repository.read_manifest
+
+        async def counted(layout: BundleLayout, source: ByteSource, descriptor: Descriptor) -> Manifest:
+            reads.append(descriptor.digest)
+            return await read(layout, source, descriptor)
+
+        monkeypatch.setattr(reader, "read_manifest", counted)
+        names = {f"acme/driver:{number}": INDEX for number in range(20)}
+        path, _ = site.bundle(names, [*IMAGES.values(), *PROOFS.values(), *BLOBS])
+        assert outcomes(await site.bring(path)) == dict.fromkeys(names, TagOutcome.COPIED)
+        assert await site.tags(*names) == dict.fromkeys(names, INDEX.digest)
+        assert reads.count(IMAGES[AMD64].digest) < 10
+
+    async def test_a_refusal_is_told_for_each_name(self, tmp_path: Path):
+        rules = {"rules": [{"name": "nothing", "action": "deny", "names": ["acme/driver"]}]}
+        site = Site(tmp_path, admission=rules)
+        path, _ = site.bundle({"acme/driver:1": DRIVER_1, "acme/driver:2": DRIVER_1}, BLOBS_1)
+        result = await site.bring(path)
+        assert [type(error) for error in result.errors] == [Denied, Denied]
+        assert await site.tags("acme/driver:1", "acme/driver:2") == {}
 
     async def test_content_without_a_tag_comes_too(self, site: Site):
         signature = manifest_of({"subject": DRIVER_1.descriptor.to_json(), "config": _described(b"{}"), "layers": []})

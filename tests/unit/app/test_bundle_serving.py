@@ -15,7 +15,7 @@ from aiohttp.test_utils import RawTestServer, TestClient
 
 from mirror.app import worker
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
-from mirror.app.services import open_store
+from mirror.app.services import open_services, open_store
 from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.bundle.bundle_errors import BundleUntrusted
 from mirror.bundle.format.statement import Since
@@ -23,7 +23,7 @@ from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.parts.splitting import split_bundle
 from mirror.bundle.trust.key_set import KeySet, SignedKeySet
 from mirror.bundle.trust.signing_keys import VerifyingKey
-from mirror.oci import Digest
+from mirror.oci import Digest, Tag
 from mirror.records.bundle_trust import StreamState, TrustedKeySet
 from mirror.registry.port import Registry
 from mirror.runtime.logs import LogLines
@@ -33,6 +33,7 @@ from mirror.settings import Settings, load
 from mirror.store.private_state import private_state
 from mirror.store.records.bundles.sql_bundle_trust import put_stream
 from mirror.transfer.progress_reporting import SilentProgress
+from tests.support.builders import REPOSITORY, push_blob
 from tests.support.bundles import KEY, OTHER_KEY, BuiltBundle, build_bundle, public_pem, small_plugin
 from tests.support.plugins import LAYER
 
@@ -231,6 +232,38 @@ async def test_the_policy_of_the_site_withholds_plugins_of_a_bundle(tmp_path: Pa
     async with serving(settings, served) as client, client.get(f"/v2/{NAME}/manifests/1.0") as answer:
         assert answer.status == 403
         assert "nothing" in await answer.text()
+
+
+async def test_the_blobs_of_a_withheld_plugin_are_withheld_too(tmp_path: Path, key: Path):
+    denied, blobs = small_plugin(b"its own layer", LAYER)
+    other, more = small_plugin(LAYER, Description="another")
+    path = tmp_path / "F.tar"
+    build_bundle(path, {f"{NAME}:1.0": denied, "other/plugin:1.0": other}, [*blobs, *more], created=NOW)
+    settings = settings_of(tmp_path, admission={"rules": [{"name": "nothing", "action": "deny", "names": [NAME]}]})
+    served = await open_served(settings, BundleToServe(path, public_keys=[key]))
+
+    async def status(name: str, content: bytes) -> int:
+        async with client.get(f"/v2/{name}/blobs/{Digest.of(content)}") as answer:
+            return answer.status
+
+    async with serving(settings, served) as client:
+        assert [await status(NAME, blob) for blob in blobs] == [403, 403, 403]
+        assert [await status("other/plugin", blob) for blob in more] == [200, 200]
+
+
+async def test_what_the_data_folder_withholds_says_nothing_about_other_plugins_of_a_bundle(
+    tmp_path: Path, settings: Settings, key: Path
+):
+    rejected, blobs = small_plugin(LAYER, Description="rejected")
+    async with open_services(settings) as services:
+        for blob in blobs:
+            await push_blob(services.store, blob)
+        await services.store.put_manifest(REPOSITORY, rejected, [Tag("old")])
+        await services.approvals.decide(REPOSITORY, rejected.digest, approved=False, by="anna")
+    bundle_in(tmp_path)
+    served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
+    async with serving(settings, served) as client, client.get(f"/v2/{NAME}/blobs/{Digest.of(LAYER)}") as answer:
+        assert answer.status == 200
 
 
 async def test_a_bundle_in_parts_is_served_in_place(tmp_path: Path, settings: Settings, key: Path):

@@ -237,4 +237,4 @@ async def test_an_index_that_repeats_its_members_costs_nothing(tmp_path: Path) -
     source = await reader_of(tmp_path, built.content)
     content = await read_repository(layout, source.source, source.head.names)
     assert len(content.manifests) == len(many) + 1
-    assert content.weight == 1 + len(many) + 1 + 2
+    assert content.weight == 1 + len(many) + 1 + 2 * 2  # a plugin, and the two blobs that it names

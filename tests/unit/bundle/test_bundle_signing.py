@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.envelope import MOST_SIGNATURES
 from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.parts.splitting import split_bundle
-from mirror.bundle.trust.bundle_signing import sign_bundle
+from mirror.bundle.trust.bundle_signing import sign_bundle, sign_key_set
+from mirror.bundle.trust.key_set import KeySet
+from mirror.bundle.trust.key_set_files import load_key_set, write_key_set
 from mirror.bundle.trust.signing_keys import SigningKey, VerifyingKey
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.bundles import KEY, build_bundle, small_plugin
@@ -69,6 +72,17 @@ async def test_a_bundle_has_room_for_sixteen_signatures(tmp_path: Path):
         await sign_on()
     assert path.stat().st_size == size_bytes
     assert len(await signers(path)) >= 16
+
+
+async def test_of_people_who_sign_at_once_none_is_lost(tmp_path: Path):
+    path, keys = tmp_path / "site.tar", [SigningKey.new() for _ in range(4)]
+    build_bundle(path, {"a/b:1": MANIFEST}, BLOBS, keys=[])
+    await asyncio.gather(*(sign_bundle(path, [], key) for key in keys))
+    assert sorted(await signers(path)) == sorted(key.public.key_id for key in keys)
+    set_file = tmp_path / "keys.json"
+    await write_key_set(set_file, KeySet.of_keys([key.public for key in keys], 4), [])
+    await asyncio.gather(*(sign_key_set(set_file, key) for key in keys))
+    (await load_key_set(set_file)).require_own_signatures()
 
 
 async def test_a_file_that_is_no_bundle_stays_as_it_is(tmp_path: Path):

@@ -149,6 +149,12 @@ def test_a_key_set_without_enough_signatures_is_never_trusted():
         judge_key_set(signed(skipped, A), [recorded(FIRST)])
 
 
+def test_a_second_key_set_after_the_same_one_is_told_as_what_it_is():
+    thief = KeySet.of_keys([A.public], 1, FIRST, {"depot": 1})
+    with pytest.raises(BundleUntrusted, match=f"two key sets 2 after the same one.*--remove {FIRST.digest.hex}"):
+        judge_key_set(signed(thief, A), [recorded(FIRST, SECOND)])
+
+
 def test_two_sets_of_the_same_keys_in_different_chains_differ():
     assert KeySet.of_keys(SECOND.keys, 2, KeySet.of_key(B.public)).digest != SECOND.digest != Digest.of(b"")
 

@@ -11,7 +11,7 @@ from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, Member
 from mirror.bundle.format.statement import PAYLOAD_TYPE, Statement
 from mirror.bundle.trust.key_set import KeySet, SignedKeySet
-from mirror.bundle.trust.signing_keys import SigningKey, sign
+from mirror.bundle.trust.signing_keys import SigningKey, VerifyingKey, sign
 from mirror.bundle.trust.trust_decision import (
     SerialVerdict,
     Trust,
@@ -99,6 +99,19 @@ def test_the_key_id_decides_nothing():
         judge(envelope().with_signature(forged), TrustedKeys.of_key(A.public))
     unnamed = Signature("", envelope(A).signatures[0].value)
     assert judge(envelope().with_signature(unnamed), TrustedKeys.of_key(A.public)).root == ROOT
+
+
+def test_few_signatures_without_a_key_id_are_tried(monkeypatch: pytest.MonkeyPatch):
+    signed = envelope(A)
+    without_id = Envelope(PAYLOAD_TYPE, signed.payload, (Signature("", signed.signatures[0].value),))
+    assert judge(without_id, TrustedKeys.of_key(A.public)).root == ROOT
+    # Each look at a signature reads the whole statement, and a stranger may have written 64 of them.
+    tried: list[bytes] = []
+    monkeypatch.setattr(VerifyingKey, "verifies", lambda _key, signature, _signed: bool(tried.append(signature)))
+    many = Envelope(PAYLOAD_TYPE, signed.payload, (Signature("", bytes(64)),) * 64)
+    with pytest.raises(BundleUntrusted, match=r"\(its signatures name no key\)"):
+        judge(many, chain(key_set([A, B, C], 1)))
+    assert len(tried) <= 16
 
 
 def test_one_of_two_signatures_is_too_few():
@@ -234,7 +247,7 @@ def test_a_signed_stream_stays_with_its_keys(root: Digest | None):
     with pytest.raises(BundleUntrusted, match="stream depot were signed by the chain"):
         verdict(statement(6), root=root)
     if root is None:
-        with pytest.raises(BundleUntrusted, match="not signed; fix: have it signed"):
+        with pytest.raises(BundleUntrusted, match="by no trusted key; fix: have it signed"):
             verdict(statement(6), root=None, allow_rollback=6)
     else:
         assert verdict(statement(6), root=root, allow_rollback=6) is SerialVerdict.NEW

@@ -144,6 +144,23 @@ def test_a_rotated_key_is_learnt_and_the_former_one_refused(capsys: pytest.Captu
     accepted()
 
 
+def test_every_command_knows_that_a_key_was_replaced(capsys: pytest.CaptureFixture[str]):
+    bundle(1, keys=[OTHER_KEY], key_sets=[key_set([OTHER_KEY], KEY, OTHER_KEY)])
+    accepted()
+    bundle(2, keys=[KEY])
+    for command in (["bundle", "show", "site.tar"], ["bundle", "verify", "site.tar"], ["lint", f"site.tar:{NAME}"]):
+        assert run([*command, "--key", "site.pub"]) == 1
+        assert "was replaced, and key set 2 counts now" in capsys.readouterr().err
+    bundle(2, keys=[OTHER_KEY])
+    capsys.readouterr()
+    assert run(["bundle", "show", "site.tar", "--key", "site.pub", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["trusted_signers"] == [Digest.of(_raw(OTHER_KEY)).hex]
+
+
+def _raw(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
 def test_a_refused_bundle_leaves_no_key_set(capsys: pytest.CaptureFixture[str]):
     bundle(1, keys=[THIRD_KEY], key_sets=[key_set([THIRD_KEY], THIRD_KEY)])
     refused(capsys, "no trusted key has signed the bundle")

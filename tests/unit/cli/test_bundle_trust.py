@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from mirror.app.bundles.bundle_trusting import trusted_keys
+from mirror.bundle.format.envelope import Signature
+from mirror.bundle.format.member import STATEMENT
 from mirror.cli.command_line import run
 from mirror.oci.errors import StorageFault
 from mirror.settings import load
@@ -93,7 +95,7 @@ def test_keys_are_rotated(keys: dict[str, str], capsys: pytest.CaptureFixture[st
     assert (made["version"], made["threshold"], len(made["missing_signatures"])) == (2, 2, 1)
     assert run(["bundle", "trust", "2.json"]) == 1
     assert "has 1 of the 2 signatures" in capsys.readouterr().err
-    assert as_json(capsys, "sign", "2.json", "--key", "b")["signers"] == [keys["a"], keys["b"]]
+    assert as_json(capsys, "sign", "2.json", "--key", "b")["key_id"] == keys["b"]
     assert run(["bundle", "trust", "2.json"]) == 0
     output = capsys.readouterr()
     assert "follows the trusted key set" in output.out
@@ -114,9 +116,24 @@ def test_a_bundle_is_signed(keys: dict[str, str], capsys: pytest.CaptureFixture[
     manifest, blobs = small_plugin()
     build_bundle(Path("site.tar"), {"a/b:1": manifest}, blobs, keys=[])
     signed = as_json(capsys, "sign", "site.tar", "--key", "a")
-    assert (signed["stream"], signed["serial"], signed["signers"]) == ("test", 1, [keys["a"]])
+    assert (signed["stream"], signed["serial"], signed["key_id"]) == ("test", 1, keys["a"])
     assert run(["bundle", "sign", "site.tar", "--key", "b.pub"]) == 2
     assert "not a private key" in capsys.readouterr().err
+
+
+def test_who_else_has_signed_is_not_claimed(keys: dict[str, str], capsys: pytest.CaptureFixture[str]):
+    manifest, blobs = small_plugin()
+    built = build_bundle(Path("site.tar"), {"a/b:1": manifest}, blobs, keys=[])
+    forged = built.envelope.with_signature(Signature(f"{keys['b']}\x1b[31m", bytes(64)))
+    size_bytes = next(each.size_bytes for each in (p.member for p in built.layout.members) if each.path == STATEMENT)
+    Path("site.tar").write_bytes(built.with_content(STATEMENT, forged.to_bytes(size_bytes)))
+    capsys.readouterr()
+    assert run(["bundle", "sign", "site.tar", "--key", "a"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"  signed by {keys['a']}" in lines
+    (other,) = (line for line in lines if keys["b"] in line)
+    assert "was not checked" in other
+    assert other.isprintable()
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.pub", "--list"], ["--list", "--remove", "0" * 64]])

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from mirror.filters.admission import blob_gate
-from mirror.filters.admission.blob_gate import BlobGate
+from mirror.filters.admission.blob_gate import BlobGate, WhyWithheld
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import BlobUnknown, Denied
 from mirror.plugin.policy.admission_policy import Policy
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
+from mirror.store.registry import Store
 from mirror.wire.ranges import RangeRequest
 from tests.support.admission import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World, admission_records
 
@@ -133,13 +134,18 @@ async def test_a_repository_without_plugins_costs_one_look(world: World, monkeyp
     assert asked == [OTHER]
 
 
+def gate_of(store: Store, why: WhyWithheld) -> BlobGate:
+    records = admission_records(store)
+    return BlobGate(records.verdicts, records.plugins, why)
+
+
 async def test_a_gate_can_be_asked_for_one_caller(world: World, layer: Descriptor) -> None:
     manifest, _ = await world.push(HOST, TAG, layers=[layer.to_json()])
 
     async def why(_repository: Repository, asked: Manifest) -> str | None:
         return "not for this engine" if asked.digest == manifest.digest else None
 
-    gate = BlobGate(admission_records(world.store), why)
+    gate = gate_of(world.store, why)
     with pytest.raises(Denied, match="not for this engine"):
         await gate.require_open(HERE, layer.digest)
     assert await world.gives_blob(layer.digest)
@@ -160,7 +166,7 @@ async def test_so_many_bytes_of_manifests_are_read_for_one_blob(
     ]
     monkeypatch.setattr(blob_gate, "_MOST_ASKED_BYTES", 2 * max(sizes))
     with pytest.raises(Denied):
-        await BlobGate(admission_records(world.store), withheld).require_open(HERE, layer.digest)
+        await gate_of(world.store, withheld).require_open(HERE, layer.digest)
     assert len(asked) == 2
 
 

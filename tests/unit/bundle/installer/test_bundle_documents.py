@@ -14,7 +14,7 @@ from mirror.bundle.format.member import INDEX, STATEMENT
 from mirror.bundle.format.member_header import member_header as own_header
 from mirror.bundle.format.statement import Since
 from mirror.bundle.installer.bundle_bytes import BundleBytes
-from mirror.bundle.installer.bundle_documents import BundleDocuments, member_header
+from mirror.bundle.installer.bundle_documents import BundleDocuments, json_in, member_header
 from mirror.bundle.installer.ed25519_check import public_key_in
 from mirror.bundle.installer.installer_fault import InstallerFault
 from mirror.oci import Digest
@@ -58,6 +58,18 @@ def test_names_and_blobs_are_read(tmp_path: Path) -> None:
 @given(st.sampled_from(["index.json", f"blobs/sha256/{'a' * 64}", f"blobs/sha512/{'b' * 128}"]), st.integers(0, 2**50))
 def test_headers_are_the_same(path: str, size_bytes: int) -> None:
     assert member_header(path, size_bytes) == own_header(path, size_bytes)
+
+
+def test_a_digest_in_another_form_reads_nothing_unverified(tmp_path: Path) -> None:
+    path = f"blobs/sha256/{LAYER_DIGEST.hex}"
+    bundle = opened(BUILT.with_content(path, bytes(len(LAYER))), tmp_path)
+    with pytest.raises(InstallerFault, match="has another digest"):
+        list(bundle.chunks(f"sha256/{LAYER_DIGEST.hex}"))
+
+
+def test_values_are_counted_before_they_are_parsed() -> None:
+    with pytest.raises(InstallerFault, match="has more than 1500000 values"):
+        json_in(b"[" + b"{}," * 800_000 + b"{}]", "the statement")
 
 
 def test_a_blob_of_sha512_is_read(tmp_path: Path) -> None:

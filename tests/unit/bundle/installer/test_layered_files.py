@@ -94,6 +94,7 @@ def test_both_implementations_agree(layers: list[list[LayerEntry]]) -> None:
         tar(entry("x", form=tarfile.PAX_FORMAT, pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})),
         tar(entry("pax", b"17 path=other/x\n\n", kind=b"g"), entry("x")),
         tar(entry("x", form=tarfile.PAX_FORMAT, pax={"uid": "4294967295"})),
+        tar(entry("x", form=tarfile.PAX_FORMAT, pax={"comment": "c" * 1024**2})),
         tar(entry("x", form=tarfile.PAX_FORMAT, pax={"mtime": "inf"})),
         tar(device("x", minor=2**21 - 1)),
         entry("x", b"content")[:700],
