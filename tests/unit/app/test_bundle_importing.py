@@ -20,6 +20,7 @@ from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.parts.splitting import split_bundle
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, TagConflict
+from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.derivations import Derivation
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagOutcome
@@ -27,7 +28,7 @@ from mirror.store.catalog.tables.bundle_tables import bundle_notes
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.pagination import PageRequest
-from tests.support.builders import manifest_of, plugin, push_image
+from tests.support.builders import manifest_of, plugin, push_image, read_blob
 from tests.support.bundles import OTHER_KEY, small_plugin
 from tests.support.importing_site import Site
 from tests.support.layers import entry, tar, zipped
@@ -114,6 +115,17 @@ class TestContent:
         async with site.store() as store:
             for each in everything:
                 assert (await store.get_manifest(DRIVER, each.digest)).digest == each.digest
+            assert await store.records.absent.absent_content(DRIVER) == []
+        assert outcomes(await site.bring(path)) == {"acme/driver:1": TagOutcome.UNCHANGED}
+
+    async def test_a_foreign_layer_that_was_absent_comes_with_a_later_bundle(self, site: Site):
+        layer = _described(b"layer") | {"mediaType": DOCKER_LAYER_FOREIGN, "urls": ["http://127.0.0.1:1/layer"]}
+        image = manifest_of({"config": _described(b"{}"), "layers": [layer]})
+        await site.bring(site.bundle({"acme/driver:1": image}, [b"{}"])[0])
+        path, _ = site.bundle({"acme/driver:1": image}, [b"{}", b"layer"], serial=2)
+        assert outcomes(await site.bring(path)) == {"acme/driver:1": TagOutcome.COPIED}
+        async with site.store() as store:
+            assert await read_blob(store, Digest.of(b"layer"), DRIVER) == b"layer"
             assert await store.records.absent.absent_content(DRIVER) == []
         assert outcomes(await site.bring(path)) == {"acme/driver:1": TagOutcome.UNCHANGED}
 
