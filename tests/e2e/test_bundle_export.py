@@ -143,5 +143,7 @@ def test_there_and_back_again(tmp_path: Path) -> None:
     assert sent.layout.blobs()
     assert {placed.member for placed in sent.layout.blobs()} == {placed.member for placed in returned.layout.blobs()}
     assert returned.statement.notes.first_seen == sent.statement.notes.first_seen
-    assert {origin.source for origin in returned.statement.notes.origins.values()} == {f"{first['stream']}/acme/driver"}
+    assert {origin.source for origin in returned.statement.notes.origins.values()} == {
+        f"bundle:{first['stream']}/acme/driver"
+    }
     assert (delta["names"], delta["blobs"]) == ({}, 0)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.bundle.bundle_errors import BundleFault
 from mirror.bundle.export import exporting
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle
@@ -22,7 +23,15 @@ from mirror.bundle.export.output.content_writer import ContentWriter
 from mirror.bundle.export.output.export_journal import ExportJournal
 from mirror.bundle.format.statement import MOST_MEMBERS
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import Busy, ConfigurationFault, StorageDamaged, StorageFault, StorageFull, UpstreamUnreachable
+from mirror.oci.errors import (
+    BlobUnknown,
+    Busy,
+    ConfigurationFault,
+    StorageDamaged,
+    StorageFault,
+    StorageFull,
+    UpstreamUnreachable,
+)
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob
@@ -152,6 +161,18 @@ async def test_a_cancelled_export_goes_on(tmp_path: Path, source: Source) -> Non
     await export_bundle(wanted, SilentProgress())
 
     assert source.begun_at()[BLOBS[last_layer()]] == [MEBIBYTE]
+
+
+async def test_content_that_is_deleted_meanwhile_is_told(tmp_path: Path, source: Source) -> None:
+    async def delete() -> None:
+        raise BlobUnknown("no such blob", name=HERE)
+
+    source.breaks, source.end = {last_layer(): MEBIBYTE}, delete
+
+    with pytest.raises(BundleFault, match=r"no such blob: it was deleted .*; fix: run the command again"):
+        await export_bundle(request(tmp_path / "f.tar", source), SilentProgress())
+
+    assert not (tmp_path / "f.tar").exists()
 
 
 async def test_an_export_that_goes_on_keeps_its_serial_and_time(tmp_path: Path, source: Source) -> None:
