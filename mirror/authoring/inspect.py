@@ -18,6 +18,7 @@ from mirror.plugin.findings.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.records.admissions import Admission
+from mirror.records.bundle_imports import BUNDLE_OWNER
 from mirror.records.derivations import Derivation
 from mirror.records.origins import Origins
 from mirror.records.readings import Readings
@@ -41,8 +42,8 @@ class Provenance:
     """The upstream of content in the local store.
 
     Attributes:
-        how: ``mirrored`` by a rule, or ``pulled through``.
-        upstream: name of the upstream.
+        how: ``mirrored`` by a rule, ``imported`` with a bundle, or ``pulled through``.
+        upstream: name of the upstream; ``bundle:STREAM`` for a bundle.
         repository: repository at the upstream.
         at: time at which the content was copied, or at which the upstream last confirmed it.
     """
@@ -153,7 +154,8 @@ async def provenance(origins: Origins, journal: RunRecorder, found: Inspection) 
     for mirrored in (await journal.mirrored(found.repository)).values():
         names = {mirrored.tag, mirrored.digest, mirrored.original}  # the original of a derived copy has no tag
         if found.manifest.digest in {mirrored.digest, mirrored.original} and found.target in names:
-            return Provenance("mirrored", mirrored.upstream, mirrored.source, mirrored.brought_at)
+            how = "imported" if mirrored.rule.startswith(BUNDLE_OWNER) else "mirrored"
+            return Provenance(how, mirrored.upstream, mirrored.source, mirrored.brought_at)
     return None
 
 

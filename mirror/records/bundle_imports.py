@@ -14,7 +14,7 @@ from mirror.records.sync_runs import MirroredTag
 
 #: Size of the columns for the rule and the upstream of a mirrored tag.
 _MOST_CHARACTERS: Final = 64
-#: Beginning of the names under which bundles own tags. No rule has such a name.
+#: Beginning of the names under which bundles own tags. No rule and no upstream has such a name.
 BUNDLE_OWNER: Final = "bundle:"
 
 
@@ -59,16 +59,12 @@ class BundleImports(Protocol):
 
 
 def owner_of_stream(stream: str) -> str:
-    """Return the name of the owner of tags that bundles of a stream brought."""
-    return _shortened(BUNDLE_OWNER + stream)
+    """Return the name of a stream in the place of the rule and of the upstream of a tag that a bundle brought.
 
-
-def upstream_of_stream(stream: str) -> str:
-    """Return the name of a stream in the place of the upstream of a tag."""
-    return _shortened(stream)
-
-
-def _shortened(text: str) -> str:
+    A stream may have the name of an upstream, and a rule follows all tags that came from its upstream. No upstream has
+    the returned name.
+    """
+    text = BUNDLE_OWNER + stream
     if len(text) <= _MOST_CHARACTERS:
         return text
     mark = Digest.of(text.encode()).hex[:12]

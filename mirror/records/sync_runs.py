@@ -180,6 +180,12 @@ class MirroredTag:
         # A derived copy has a digest of its own, which no upstream knows.
         return self.original or self.digest
 
+    @property
+    def brought_from(self) -> str:
+        """Text for messages about the rule and the upstream. A bundle stands in the place of both."""
+        by = "" if self.rule == self.upstream else f" by rule {self.rule}"
+        return f"brought{by} from {self.upstream}/{self.source}"
+
 
 @dataclass(frozen=True, slots=True)
 class TagEvent:

@@ -196,10 +196,9 @@ def _known(mapping: RepositoryMapping, tag: Tag, state: LocalTags, local_digest:
         if row is not None and state.order.is_from_source(row):
             return known
         holder = state.order.holder(brought)
-        source = f"{brought.upstream}/{brought.source}"
         if holder is not None:
-            return replace(known, held_by=f"brought by rule {holder.name} from {source}")
-        return replace(known, taken_from=f"brought by rule {brought.rule} from {source}")
+            return replace(known, held_by=replace(brought, rule=holder.name).brought_from)
+        return replace(known, taken_from=brought.brought_from)
     if pulled is not None and pulled.digest == local_digest and (pulled.upstream, pulled.source) != _origin(mapping):
         return replace(known, taken_from=f"pulled through from {pulled.upstream}/{pulled.source}")
     return known  # from the source of the rule, or copied by a run that was interrupted before it was recorded

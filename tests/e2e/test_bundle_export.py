@@ -17,7 +17,6 @@ from mirror.oci import Repository, Tag
 from mirror.oci.media_types import OCI_IMAGE_CONFIG, OCI_INDEX
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import SilentProgress
-from tests.harness.command import run
 from tests.harness.mirror import PROGRAM, plugin_mirror
 from tests.support.builders import hold, manifest_of, push_blob
 from tests.support.bundles import small_plugin
@@ -76,25 +75,6 @@ def test_kills_at_random_points(tmp_path: Path, kills: int) -> None:
     assert sorted(seen) == list(range(1, len(seen) + 1))
 
 
-def test_a_signed_bundle_is_read_by_tar_and_sha256sum(tmp_path: Path) -> None:
-    data, bundle, key = tmp_path / "data", tmp_path / "site.tar", tmp_path / "site.key"
-    asyncio.run(fill(data))
-    plugin_mirror("bundle", "keygen", str(key))
-    names = ["acme/driver1:1.0", "acme/driver2:1.0"]
-    options = ["--data", str(data), "-o", str(bundle), "--key", str(key), "--verify-written", "--json"]
-
-    shown = json.loads(plugin_mirror("bundle", "export", *options, *names).stdout)
-
-    assert sorted(shown["names"]) == names
-    assert shown["verified"]
-    folder = tmp_path / "unpacked"
-    folder.mkdir()
-    run(["tar", "-xf", str(bundle), "-C", str(folder)])
-    for blob in (folder / "blobs" / "sha256").iterdir():
-        assert run(["sha256sum", str(blob)]).stdout.partition(" ")[0] == blob.name
-    plugin_mirror("bundle", "verify", str(bundle), "--key", f"{key}.pub")
-
-
 async def fill_with_everything(data: Path) -> None:
     """Store two plugins, a signature of one of them, and an index that names a plugin which is not here."""
     driver = Repository("acme/driver")
@@ -139,5 +119,7 @@ def test_there_and_back_again(tmp_path: Path) -> None:
     assert sent.layout.blobs()
     assert {placed.member for placed in sent.layout.blobs()} == {placed.member for placed in returned.layout.blobs()}
     assert returned.statement.notes.first_seen == sent.statement.notes.first_seen
-    assert {origin.source for origin in returned.statement.notes.origins.values()} == {f"{first['stream']}/acme/driver"}
+    assert {origin.source for origin in returned.statement.notes.origins.values()} == {
+        f"bundle:{first['stream']}/acme/driver"
+    }
     assert (delta["names"], delta["blobs"]) == ({}, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import shutil
 from collections.abc import Iterable
@@ -62,37 +61,8 @@ def test_kills_at_random_points(tmp_path: Path, kills: int) -> None:
     )
     assert done.exit_code == 0
     assert seen[-1] == digests(new)
-    assert digests(old) in seen
     # Nothing is left of the interrupted runs.
     assert not _any(site.data.glob("uploads/*"))
-
-
-def test_what_a_user_sees(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    manifests, blobs = release(1)
-    path, _ = site.bundle(manifests, blobs)
-    command = ["bundle", "import", str(path), "--data", str(site.data)]
-
-    refused = plugin_mirror(*command, check=False)
-    assert refused.exit_code == 1
-    assert "no key is trusted here" in refused.stderr
-    assert "--key F.pub" in refused.stderr
-
-    tried = plugin_mirror(*command, "--key", str(site.key), "--dry-run").stdout.splitlines()
-    assert tried[0] == "acme/driver1:1.0 copied"
-    assert tried[-1].startswith("dry run: bundle 1 of stream test: 6 copied, 0 unchanged")
-
-    mapped = [*command, "--key", str(site.key), "--map", "acme/*=here/*"]
-    told = plugin_mirror(*mapped).stdout.splitlines()
-    assert told[0] == "here/driver1:1.0 copied (in the bundle acme/driver1:1.0)"
-
-    shown = json.loads(plugin_mirror(*mapped, "--json").stdout)
-    assert (shown["stream"], shown["serial"], shown["copied"], shown["unchanged"]) == ("test", 1, 0, 6)
-    assert shown["names"][0]["in_bundle"] == "acme/driver1:1.0"
-
-    wrong = plugin_mirror(*command, "--key", str(site.key), "--map", "acme", check=False)
-    assert wrong.exit_code == 2
-    assert "--map 'acme' is not FROM=TO" in wrong.stderr
 
 
 def _layer(seed: int) -> bytes:

@@ -81,8 +81,8 @@ async def export_from_store(settings: Settings, order: ExportOrder, progress: Pr
 
 
 async def plan_from_store(settings: Settings, order: ExportOrder) -> Exported:
-    """Return what :func:`export_from_store` would write. Nothing is written."""
-    async with _request(settings, order) as request:
+    """Return what :func:`export_from_store` would write. Nothing is written, so the data folder may be read-only."""
+    async with _request(settings, order, only_reads=True) as request:
         return await plan_export(request)
 
 
@@ -114,13 +114,13 @@ class ServedContent(DelegatingRegistry):
 
 
 @asynccontextmanager
-async def _request(settings: Settings, order: ExportOrder) -> AsyncIterator[ExportRequest]:
+async def _request(settings: Settings, order: ExportOrder, *, only_reads: bool = False) -> AsyncIterator[ExportRequest]:
     if order.stream is not None:
         check_stream(order.stream)
     choice = ContentChoice(PlatformSelection.parse(order.platforms))
     keys = [await load_signing_key(path) for path in order.keys]
     key_sets = await load_key_sets(order.key_sets)
-    async with open_services(settings, must_exist=True) as services:
+    async with open_services(settings, must_exist=True, only_reads=only_reads) as services:
         exports = services.store.records.bundle_exports
         stream = order.stream or await _last_stream(exports)
         last = await exports.last_export(stream)

@@ -54,9 +54,9 @@ class ExportRequest:
         output: the file. It appears complete, or not at all.
         sources: the content.
         stream: stream of the statement.
-        serial: serial of the statement. None for the serial of the interrupted export that is continued, or else
-            ``next_serial``.
-        next_serial: serial of a new bundle.
+        serial: serial of the statement. None for the serial of the interrupted export that is continued, if no later
+            bundle may have been written meanwhile, or else ``next_serial``.
+        next_serial: serial of a new bundle. No bundle with this serial or a later one is known.
         created: time of creation, in UTC, whole seconds.
         previous: digest of the statement before this one in the stream; None for the first.
         keys: keys that sign the statement; empty for an unsigned bundle.

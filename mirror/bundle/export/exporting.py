@@ -190,8 +190,10 @@ async def _plan(request: ExportRequest, draft: _Draft, journal: ExportJournal | 
     if journal is not None and journal.stream == request.stream and request.serial in {None, journal.serial}:
         plan = _placed(request, draft, _StreamPlace(journal.serial, journal.created, journal.previous))
         recorded = (last.serial, last.statement) if last is not None else (0, None)
+        # Without records, bundles with later serials may have been written since the interruption.
+        is_free = journal.serial > recorded[0] and journal.serial >= (request.serial or request.next_serial)
         # The export may have been killed between its record and its new name.
-        if journal.serial > recorded[0] or (journal.serial, plan.envelope.digest) == recorded:
+        if is_free or (journal.serial, plan.envelope.digest) == recorded:
             return plan
     return _placed(
         request, draft, _StreamPlace(request.serial or request.next_serial, request.created, request.previous)

@@ -11,7 +11,7 @@ from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_mapping import NameMapping
-from mirror.records.bundle_imports import owner_of_stream, upstream_of_stream
+from mirror.records.bundle_imports import owner_of_stream
 from mirror.records.origins import OtherTags
 from mirror.records.sync_runs import MirroredTag
 from mirror.transfer.tags.tag_decision import KnownTag, TagAction, TagDecision, decide_tag
@@ -92,9 +92,9 @@ def local_names(
 
 def as_brought(local: LocalName, tag: Tag, stream: str, moment: datetime) -> MirroredTag:
     """Return the row of a tag that a bundle brings."""
-    owner, upstream = owner_of_stream(stream), upstream_of_stream(stream)
+    owner = owner_of_stream(stream)
     return MirroredTag(
-        local.repository, tag, owner, upstream, local.named.repository, local.digest, local.digest, brought_at=moment
+        local.repository, tag, owner, owner, local.named.repository, local.digest, local.digest, brought_at=moment
     )
 
 
@@ -117,12 +117,11 @@ def decide_imported_tag(coming: MirroredTag, state: RepositoryState, holding: Ru
     )
     if local_digest is not None and not known.pushed and not is_own:
         if brought is not None and brought.digest == local_digest:
-            source = f"{brought.upstream}/{brought.source}"
             holder = holding(brought, coming)
             known = replace(
                 known,
-                held_by=holder and f"brought by rule {holder} from {source}",
-                taken_from="" if holder else f"brought by {brought.rule} from {source}",
+                held_by=holder and replace(brought, rule=holder).brought_from,
+                taken_from="" if holder else brought.brought_from,
             )
         elif pulled is not None and pulled.digest == local_digest:
             known = replace(known, taken_from=f"pulled through from {pulled.upstream}/{pulled.source}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mirror.bundle.importing.import_names import (
@@ -147,45 +147,33 @@ async def _plan(
 ) -> PlannedName:
     tag = local.named.tag
     if tag is None:
-        copies = not await _is_held(receiver, local, local.digest) or await _lacks_members(local, source, receiver)
+        copies = not await _is_held(receiver, local, local.digest) or await _lacks_content(local, source, receiver)
         return PlannedName(local, None, None, None, None, copies)
     coming = as_brought(local, tag, source.bundle.head.statement.stream, now)
     decision = decide_imported_tag(coming, state, receiver.holding)
     is_right = decision.action is TagAction.LEAVE
-    copies = decision.action is TagAction.COPY or (is_right and await _lacks_members(local, source, receiver))
+    copies = decision.action is TagAction.COPY or (is_right and await _lacks_content(local, source, receiver))
     return PlannedName(local, state.digests.get(tag), decision, coming, state.brought.get(tag), copies)
 
 
-async def _lacks_members(local: LocalName, source: ImportSource, receiver: Receiver) -> bool:
-    """Return True if the receiver holds an index without some of the members that the bundle has."""
+async def _lacks_content(local: LocalName, source: ImportSource, receiver: Receiver) -> bool:
+    """Return True if the receiver holds a manifest without some of the members or layers that the bundle has."""
     waiting, seen = [local.named.descriptor], set[Digest]()
     while waiting:
         current = waiting.pop()
-        if current.media_type not in INDEXES or current.digest in seen:
+        if current.digest in seen:
             continue
         seen.add(current.digest)
-        try:
-            members = (await source.get_manifest(local.named.repository, current.digest)).manifests
-        except NotFound:
-            continue
-        for member in members:
-            if source.holds(member.digest) and not await _is_held(receiver, local, member.digest):
+        if not await _is_held(receiver, local, current.digest):
+            if source.holds(current.digest):
                 return True
-        waiting += members
+            continue
+        absent = await receiver.absent.absent_content(local.repository, manifest=current.digest)
+        if any(source.holds(each.digest) for each in absent):
+            return True
+        if current.media_type in INDEXES:
+            waiting += (await receiver.registry.get_manifest(local.repository, current.digest)).manifests
     return False
-
-
-async def _has_returned(source: ImportSource, repository: Repository, receiver: Receiver) -> bool:
-    """Return True if the bundle has content that a repository lacks, such as the members for another platform."""
-    return any(source.holds(each.digest) for each in await receiver.absent.absent_content(repository))
-
-
-def _with_returned(names: Sequence[PlannedName]) -> list[PlannedName]:
-    """Return the plans with a copy of each name that is as in the bundle. A copy moves only what is lacking."""
-    return [
-        replace(name, copies=True) if name.decision is None or name.decision.action is TagAction.LEAVE else name
-        for name in names
-    ]
 
 
 async def _is_held(receiver: Receiver, local: LocalName, digest: Digest) -> bool:

@@ -22,14 +22,18 @@ from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.parts.splitting import split_bundle
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, TagConflict
+from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
+from mirror.oci.name_mapping import NameMapping
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.derivations import Derivation
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagOutcome
 from mirror.store.catalog.tables.bundle_tables import bundle_notes
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
+from mirror.sync.rule import MirrorRule
+from mirror.sync.rules.rule_order import RuleOrder
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.pagination import PageRequest
-from tests.support.builders import manifest_of, plugin, push_image
+from tests.support.builders import manifest_of, plugin, push_image, read_blob
 from tests.support.bundles import OTHER_KEY, small_plugin
 from tests.support.importing_site import Site
 from tests.support.layers import entry, tar, zipped
@@ -139,6 +143,17 @@ class TestContent:
         async with site.store() as store:
             for each in everything:
                 assert (await store.get_manifest(DRIVER, each.digest)).digest == each.digest
+            assert await store.records.absent.absent_content(DRIVER) == []
+        assert outcomes(await site.bring(path)) == {"acme/driver:1": TagOutcome.UNCHANGED}
+
+    async def test_a_foreign_layer_that_was_absent_comes_with_a_later_bundle(self, site: Site):
+        layer = _described(b"layer") | {"mediaType": DOCKER_LAYER_FOREIGN, "urls": ["http://127.0.0.1:1/layer"]}
+        image = manifest_of({"config": _described(b"{}"), "layers": [layer]})
+        await site.bring(site.bundle({"acme/driver:1": image}, [b"{}"])[0])
+        path, _ = site.bundle({"acme/driver:1": image}, [b"{}", b"layer"], serial=2)
+        assert outcomes(await site.bring(path)) == {"acme/driver:1": TagOutcome.COPIED}
+        async with site.store() as store:
+            assert await read_blob(store, Digest.of(b"layer"), DRIVER) == b"layer"
             assert await store.records.absent.absent_content(DRIVER) == []
         assert outcomes(await site.bring(path)) == {"acme/driver:1": TagOutcome.UNCHANGED}
 
@@ -321,7 +336,12 @@ class TestNames:
             assert not (await store.records.sync_runs.other_tags(here)).pushed
             # Pull-through takes tags whose rule is gone. A bundle is no rule.
             assert await store.records.tag_owners.brought_here() == []
-        assert (row.rule, row.upstream, row.source, row.digest) == ("bundle:test", "test", DRIVER, DRIVER_2.digest)
+        assert (row.rule, row.upstream, row.source, row.digest) == (
+            "bundle:test",
+            "bundle:test",
+            DRIVER,
+            DRIVER_2.digest,
+        )
         assert [(event.change, event.before, event.after) for event in history] == [
             (TagChange.MOVED, DRIVER_1.digest, DRIVER_2.digest),
             (TagChange.APPEARED, None, DRIVER_1.digest),
@@ -364,10 +384,18 @@ class TestNames:
     async def test_another_stream_takes_a_tag_over(self, site: Site):
         await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
         result = await site.bring(site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, stream="other")[0])
-        assert result.names[0].reason == "taken over; it was brought by bundle:test from test/acme/driver"
+        assert result.names[0].reason == "taken over; it was brought from bundle:test/acme/driver"
         async with site.store() as store:
             (event, _) = await store.records.sync_runs.history(DRIVER, Tag("1"), 10)
         assert event.change is TagChange.TAKEN_OVER
+
+    async def test_a_rule_does_not_follow_a_stream_with_the_name_of_its_upstream(self, site: Site):
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
+        rule = MirrorRule("all", "test", (NameMapping("acme/*", "acme/*"),))
+        async with site.store() as store:
+            rows = await store.records.sync_runs.mirrored(DRIVER)
+        # Otherwise it would delete the tag, as one that is gone upstream.
+        assert RuleOrder.of([rule], rule, DRIVER, DRIVER).own_rows(rows) == {}
 
     async def test_a_tag_of_a_mirror_rule_stays_and_the_others_come(self, site: Site):
         rules = Site(
@@ -375,9 +403,8 @@ class TestNames:
             upstreams={"test": {"url": "https://registry.example"}},
             mirrors=[{"name": "all", "from": "test/acme/driver", "to": "acme/driver", "tags": {"include": ["1"]}}],
         )
-        # As the rule would have brought it: a stream may have the name of an upstream.
         await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
-        await _rename_owner(site, "all")
+        await _rename_owner(site, "all", "test")
         result = await rules.bring(rules.bundle({**NAMES, "acme/driver:1": DRIVER_2}, CONTENTS, stream="other")[0])
         assert outcomes(result) == {"acme/driver:1": TagOutcome.FAILED, "acme/driver:2": TagOutcome.COPIED}
         (error,) = result.errors
@@ -490,12 +517,12 @@ def _to_drives(site: Site, table: Path) -> list[Path]:
     return drives
 
 
-async def _rename_owner(site: Site, rule: str) -> None:
+async def _rename_owner(site: Site, rule: str, upstream: str) -> None:
     async with site.store() as store:
         runs = store.records.sync_runs
         run = await runs.begin_run(rule)
         (row,) = (await runs.mirrored(DRIVER)).values()
-        await runs.record(run, [RunStep(mirrored=replace(row, rule=rule))])
+        await runs.record(run, [RunStep(mirrored=replace(row, rule=rule, upstream=upstream))])
 
 
 async def _require_nothing(site: Site) -> None:

@@ -45,8 +45,7 @@ class BundleOutput:
             Busy: another export writes the same file.
             StorageFault: the file cannot be written.
         """
-        # The target of a link is replaced, and the link stays.
-        path = await in_thread(path.resolve)
+        path = await in_thread(target_of, path)
         async with lock_partial(path) as descriptor:
             yield cls(path, descriptor)
 
@@ -139,6 +138,19 @@ class BundleOutput:
             await in_thread(self.journal.unlink, missing_ok=True)
 
 
+def target_of(path: Path) -> Path:
+    """Return the file that a path leads to. The target of a link is replaced, and the link stays.
+
+    Raises:
+        ConfigurationFault: links lead in a circle, or through a folder that may not be searched.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigurationFault(f"{path} cannot be written: {why}; fix: name another file") from error
+
+
 def partial_of(path: Path) -> Path:
     """Return the file that holds the bytes of a bundle until it is complete."""
     return path.with_name(f"{path.name}.partial")
@@ -167,11 +179,12 @@ async def lock_partial(path: Path) -> AsyncIterator[int]:
 
 def _open(path: Path) -> int:
     partial = partial_of(path)
-    if path.exists() and not path.is_file():
-        # A rename would replace a device such as /dev/null for all programs of the host.
-        raise ConfigurationFault(f"{path} is not a regular file; fix: name a file that may be replaced")
-    if not path.parent.is_dir():
-        raise ConfigurationFault(f"there is no folder {path.parent} for {path.name}; fix: create it")
+    with writing_file(path):  # the folder may not be searched
+        if path.exists() and not path.is_file():
+            # A rename would replace a device such as /dev/null for all programs of the host.
+            raise ConfigurationFault(f"{path} is not a regular file; fix: name a file that may be replaced")
+        if not path.parent.is_dir():
+            raise ConfigurationFault(f"there is no folder {path.parent} for {path.name}; fix: create it")
     while True:
         with writing_file(partial):
             descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from mirror.bundle.bundle_errors import BundleFault
 from mirror.bundle.export.collected_content import CollectedContent
 from mirror.bundle.export.output.bundle_output import BundleOutput
 from mirror.bundle.export.output.export_journal import ExportJournal
 from mirror.bundle.export.output.placed_writing import PIECE_BYTES, PlacedWriting
 from mirror.bundle.format.bundle_layout import PlacedMember
 from mirror.oci import Digest, Repository
-from mirror.oci.errors import StorageDamaged
+from mirror.oci.errors import NotFound, StorageDamaged
 from mirror.registry.port import Blob, Unverified
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.blob_locks import map_concurrently
@@ -78,6 +79,7 @@ class ContentWriter:
 
         Raises:
             StorageDamaged: content has another digest.
+            BundleFault: content is no longer there.
             MirrorError: content cannot be read or written.
         """
         waiting = [number for number in range(len(self._blobs)) if number not in self._written]
@@ -92,6 +94,15 @@ class ContentWriter:
 
     async def _write(self, number: int) -> None:
         placed = self._blobs[number]
+        try:
+            await self._write_placed(number, placed)
+        except NotFound as error:
+            raise BundleFault(
+                f"{error}: it was deleted since the export began, or its registry never had it; "
+                "fix: run the command again"
+            ) from error
+
+    async def _write_placed(self, number: int, placed: PlacedMember) -> None:
         size_bytes = placed.member.size_bytes
         earlier = size_bytes if number in self._earlier.written else self._earlier.begun.get(number, 0)
         if earlier:

@@ -7,13 +7,14 @@ The bundle appears with its table of parts, when all parts are complete and on t
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from mirror.bundle.export.output.bundle_output import BundleOutput, lock_partial
+from mirror.bundle.export.output.bundle_output import BundleOutput, lock_partial, target_of
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.output_file import write_document, writing_file
 from mirror.bundle.parts.parts_source import PartsSource
@@ -51,15 +52,17 @@ class PartsOutput(BundleOutput):
 
         Raises:
             ConfigurationFault: the folder does not exist, or the whole bundle exists.
-            Busy: another export writes the same parts.
+            Busy: another export writes the same bundle, to parts of any size or to one file.
             StorageFault: the parts cannot be written.
         """
-        path = await in_thread(path.resolve)
-        if await in_thread(path.exists):
-            raise ConfigurationFault(
-                f"{path} exists, and readers would use it in place of the parts; fix: remove it, or choose another file"
-            )
-        async with lock_partial(path.with_name(f"{path.name}.{part_bytes}")) as descriptor:
+        path = await in_thread(target_of, path)
+        # One lock for parts of all sizes, and for the whole bundle: they would write the same files.
+        async with lock_partial(path) as descriptor:
+            if await in_thread(path.exists):
+                raise ConfigurationFault(
+                    f"{path} exists, and readers would use it in place of the parts; "
+                    "fix: remove it, or choose another file"
+                )
             output = cls(path, part_bytes, descriptor)
             try:
                 yield output
@@ -111,6 +114,9 @@ class PartsOutput(BundleOutput):
             if not size_bytes:
                 # The table first: parts of an earlier bundle with this name are of no use without it, and do no harm.
                 self._table_file.unlink(missing_ok=True)
+                # What an export to parts of another size has written is overwritten now.
+                for file in self._other_journals():
+                    file.unlink(missing_ok=True)
             planned = planned_parts(self.path.name, size_bytes, self._part_bytes)
             names = {name for name, _, _ in planned}
             for file in self._files():
@@ -170,6 +176,11 @@ class PartsOutput(BundleOutput):
             size = min(self._part_bytes - start, end - offset)
             yield place + 1, start, size
             offset += size
+
+    def _other_journals(self) -> list[Path]:
+        """Return the journals of interrupted exports to parts of other sizes."""
+        name = re.compile(rf"{re.escape(self.path.name)}\.[0-9]+\.partial\.json")
+        return [file for file in self.path.parent.iterdir() if name.fullmatch(file.name) and file != self.journal]
 
     def _files(self) -> list[Path]:
         return [file for file in self.path.parent.iterdir() if bundle_of_part(file.name) == self.path.name]

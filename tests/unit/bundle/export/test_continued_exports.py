@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.bundle.bundle_errors import BundleFault
 from mirror.bundle.export import exporting
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle
@@ -23,7 +24,15 @@ from mirror.bundle.export.output.export_journal import ExportJournal
 from mirror.bundle.format.statement import MOST_MEMBERS
 from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import Busy, StorageDamaged, StorageFault, StorageFull, UpstreamUnreachable
+from mirror.oci.errors import (
+    BlobUnknown,
+    Busy,
+    ConfigurationFault,
+    StorageDamaged,
+    StorageFault,
+    StorageFull,
+    UpstreamUnreachable,
+)
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob
@@ -155,14 +164,37 @@ async def test_a_cancelled_export_goes_on(tmp_path: Path, source: Source) -> Non
     assert source.begun_at()[BLOBS[last_layer()]] == [MEBIBYTE]
 
 
+async def test_content_that_is_deleted_meanwhile_is_told(tmp_path: Path, source: Source) -> None:
+    async def delete() -> None:
+        raise BlobUnknown("no such blob", name=HERE)
+
+    source.breaks, source.end = {last_layer(): MEBIBYTE}, delete
+
+    with pytest.raises(BundleFault, match=r"no such blob: it was deleted .*; fix: run the command again"):
+        await export_bundle(request(tmp_path / "f.tar", source), SilentProgress())
+
+    assert not (tmp_path / "f.tar").exists()
+
+
 async def test_an_export_that_goes_on_keeps_its_serial_and_time(tmp_path: Path, source: Source) -> None:
     wanted = request(tmp_path / "f.tar", source)
     await interrupted(wanted, source, last_layer(), 0)
 
-    later = replace(wanted, next_serial=77, created=CREATED.replace(hour=23))
+    later = replace(wanted, created=CREATED.replace(hour=23))
     done = await export_bundle(later, SilentProgress())
 
     assert (done.serial, done.created) == (1, CREATED)
+
+
+async def test_an_export_that_goes_on_after_others_takes_a_later_serial(tmp_path: Path, source: Source) -> None:
+    wanted = request(tmp_path / "f.tar", source)
+    await interrupted(wanted, source, last_layer(), MEBIBYTE)
+
+    later = replace(wanted, next_serial=7, created=CREATED.replace(hour=23))
+    done = await export_bundle(later, SilentProgress())
+
+    assert (done.serial, done.created) == (7, later.created)
+    assert done.continued_bytes > 0
 
 
 async def test_a_serial_that_was_asked_for_wins(tmp_path: Path, source: Source) -> None:
@@ -211,6 +243,14 @@ async def test_a_damaged_journal_begins_anew(tmp_path: Path, source: Source, jou
     (tmp_path / "f.tar.partial.json").write_bytes(journal)
 
     assert (await export_bundle(wanted, SilentProgress())).continued_bytes == 0
+
+
+@pytest.mark.parametrize("part_bytes", [None, 4 * MEBIBYTE])
+async def test_links_in_a_circle_are_told(tmp_path: Path, source: Source, part_bytes: int | None) -> None:
+    (tmp_path / "f.tar").symlink_to("f.tar")
+
+    with pytest.raises(ConfigurationFault, match=r"f\.tar cannot be written: .*; fix: name another file"):
+        await export_bundle(replace(request(tmp_path / "f.tar", source), part_bytes=part_bytes), SilentProgress())
 
 
 async def test_two_exports_never_write_one_file(tmp_path: Path, source: Source) -> None:

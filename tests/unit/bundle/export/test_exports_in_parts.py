@@ -11,12 +11,13 @@ import pytest
 from mirror.bundle.bundle_errors import BundleIncomplete
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle
+from mirror.bundle.export.output.parts_output import PartsOutput
 from mirror.bundle.format.byte_source import read_range
 from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import ConfigurationFault, StorageFull, UpstreamUnreachable
+from mirror.oci.errors import Busy, ConfigurationFault, StorageFull, UpstreamUnreachable
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob
@@ -132,6 +133,25 @@ async def test_parts_of_an_earlier_bundle_are_replaced(tmp_path: Path, source: S
     await export_bundle(request(folder / "site.tar", source, part_bytes=100_000), SilentProgress())
     await export_bundle(request(folder / "site.tar", source), SilentProgress())
     await require_right(folder, await whole(tmp_path, source))
+
+
+async def test_an_export_to_parts_of_another_size_forgets_what_it_overwrites(tmp_path: Path, source: Source):
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    source.lost = {Digest.of(LAYERS[0])}
+    with pytest.raises(UpstreamUnreachable):
+        await export_bundle(request(folder / "site.tar", source), SilentProgress())
+    source.lost = set()
+    await export_bundle(request(folder / "site.tar", source, part_bytes=100_000), SilentProgress())
+    await require_right(folder, await whole(tmp_path, source))  # no journal tells of parts that are gone
+
+
+@pytest.mark.parametrize("part_bytes", [None, PART_BYTES, 100_000])
+async def test_two_exports_never_write_one_bundle(tmp_path: Path, source: Source, part_bytes: int | None):
+    async with PartsOutput.open_parts(tmp_path / "site.tar", PART_BYTES):
+        with pytest.raises(Busy, match="another command writes"):
+            await export_bundle(request(tmp_path / "site.tar", source, part_bytes=part_bytes), SilentProgress())
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_parts_are_not_written_beside_the_whole_bundle(tmp_path: Path, source: Source):
