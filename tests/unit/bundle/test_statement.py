@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format import bounded_json
 from mirror.bundle.format.bounded_json import MOST_VALUES
-from mirror.bundle.format.bundle_index import MOST_INDEX_BYTES, NamedManifest, read_index, write_index
+from mirror.bundle.format.bundle_index import NamedManifest, read_index, write_index
 from mirror.bundle.format.envelope import Envelope, Signature
 from mirror.bundle.format.member import INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT, REPORT, Member, key_set_path
 from mirror.bundle.format.statement import MOST_SERIAL, NameOrigin, Notes, Since, Statement
@@ -220,10 +220,12 @@ def test_values_are_counted_before_they_are_parsed(value: bytes, monkeypatch: py
             parse(content)
 
 
-def test_what_readers_would_refuse_is_not_written() -> None:
+def test_what_readers_would_refuse_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    most_bytes = 100_000
+    monkeypatch.setattr("mirror.bundle.format.bundle_index.MOST_INDEX_BYTES", most_bytes)
     name = Repository("a" * 200)
     descriptor = Descriptor(MANIFESTS[0], Digest.of(b""), 1)
-    count = MOST_INDEX_BYTES // len(write_index([NamedManifest(name, Tag("1"), descriptor)]))
+    count = most_bytes // len(write_index([NamedManifest(name, Tag("1"), descriptor)]))
     with pytest.raises(BundleInvalid, match="no reader accepts it"):
         write_index(NamedManifest(name, Tag(f"{number:0200}"), descriptor) for number in range(count))
 
