@@ -14,6 +14,7 @@ from typing import Final
 from mirror.app.bundles.bundle_receipts import load_receipt
 from mirror.app.services import Services, open_services
 from mirror.bundle.delta.delta_base import DeltaBase
+from mirror.bundle.delta.receipt import Receipt
 from mirror.bundle.export.export_request import Exported, ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.format.bundle_head import read_recorded_head
@@ -124,17 +125,20 @@ async def _request(settings: Settings, order: ExportOrder, *, only_reads: bool =
         exports = services.store.records.bundle_exports
         stream = order.stream or await _last_stream(exports)
         last = await exports.last_export(stream)
+        receipt = None if order.since is None or order.since.isdecimal() else await load_receipt(Path(order.since))
+        # The receiver may have come further than the records here, if they were lost or are from a backup.
+        received = 0 if receipt is None else receipt.serial_of(stream) or 0
         yield ExportRequest(
             output=order.output,
             sources=await _sources(services, order),
             stream=stream,
-            next_serial=1 if last is None else last.serial + 1,
+            next_serial=max(0 if last is None else last.serial, received) + 1,
             created=SystemClock().now(),
             serial=_checked_serial(order.serial, last),
-            previous=None if last is None else last.statement,
+            previous=last.statement if last is not None and last.serial >= received else None,
             keys=keys,
             key_sets=key_sets,
-            base=None if order.since is None else await _base(exports, stream, order.since),
+            base=None if order.since is None else await _base(exports, stream, receipt or int(order.since)),
             choice=choice,
             exports=exports,
             part_bytes=order.part_bytes,
@@ -162,15 +166,14 @@ def _checked_serial(serial: int | None, last: ExportRecord | None) -> int | None
     return serial
 
 
-async def _base(exports: BundleExports, stream: str, since: str) -> DeltaBase:
-    """Return the content that the receiver of a delta has."""
+async def _base(exports: BundleExports, stream: str, since: Receipt | int) -> DeltaBase:
+    """Return the content that the receiver of a delta has, by its receipt or a serial."""
     records = await exports.exports_until(stream, MOST_SERIAL)
-    if since.isdecimal():
-        serial = int(since)
-        base = await _base_of_exports(stream, serial, [record for record in records if record.serial <= serial])
+    if isinstance(since, Receipt):
+        serial, base = since.serial_of(stream) or 0, DeltaBase.from_receipt(since)
     else:
-        receipt = await load_receipt(Path(since))
-        serial, base = receipt.serial_of(stream) or 0, DeltaBase.from_receipt(receipt)
+        serial = since
+        base = await _base_of_exports(stream, serial, [record for record in records if record.serial <= serial])
     heads = [await read_recorded_head(record.head) for record in records if record.serial > serial]
     return base.unsure_of(named for head in heads for named in head.names)
 

@@ -145,7 +145,9 @@ class _Collecting:
         if self.base is not None:
             # Most names of a delta are unchanged, and an upstream may limit the number of manifests that are read.
             described = described or await registry.resolve(repository, target)
-            if described.media_type not in INDEXES and self._is_unchanged(source, tag, described, [described.digest]):
+            named = _named(source, tag, described)
+            if described.media_type not in INDEXES and self.base.has_name(named, [described.digest]):
+                self._note_name(source, named, [described.digest])
                 return {described.digest}
         root = await registry.get_manifest(repository, described.digest if described is not None else target)
         origin = CopySource(registry, repository, source.absent)
@@ -162,23 +164,17 @@ class _Collecting:
         below = {*digests, *taken, *(blob.digest for blob in graph.blobs())}
         if self.base is not None and not self.base.digests >= below:
             self.parents.add(root.digest)
-        if not self._is_unchanged(source, tag, root.descriptor, below):
+        if not self._note_name(source, _named(source, tag, root.descriptor), below):
             self._note_absent(source.name, (each for group in absent for contents in group for each in contents))
         return digests
 
-    def _is_unchanged(
-        self, source: ExportSource, tag: Tag | None, described: Descriptor, content: Iterable[Digest]
-    ) -> bool:
-        """Note a name. Return True if the receiver has it with all its content."""
-        named = NamedManifest(
-            source.name,
-            tag or described.digest,
-            Descriptor(described.media_type, described.digest, described.size_bytes),
-        )
+    def _note_name(self, source: ExportSource, named: NamedManifest, content: Iterable[Digest]) -> bool:
+        """Note a name whose content can be exported. Return True if the receiver has it with all its content."""
         known = self.names.setdefault(str(named), named)
         if known != named:
             raise ConfigurationFault(
-                f"{named} has two contents, {known.descriptor.digest} and {described.digest}; fix: export one of them"
+                f"{named} has two contents, {known.descriptor.digest} and {named.descriptor.digest}; "
+                "fix: export one of them"
             )
         if source.origin is not None:
             self.origins.setdefault(str(named), source.origin)
@@ -208,3 +204,9 @@ class _Collecting:
                 raise
             self.warnings.append(f"the tags of {repository}, among which signatures may be, cannot be listed: {error}")
             return ()
+
+
+def _named(source: ExportSource, tag: Tag | None, described: Descriptor) -> NamedManifest:
+    # Descriptors of registries may have annotations.
+    descriptor = Descriptor(described.media_type, described.digest, described.size_bytes)
+    return NamedManifest(source.name, tag or described.digest, descriptor)

@@ -94,7 +94,8 @@ def _print(result: ImportResult, *, dry_run: bool) -> None:
 def _line(name: ImportedName) -> str:
     local = name.local
     given = f" (in the bundle {local.named})" if local.repository != local.named.repository else ""
-    moved = f" from {name.before}" if name.outcome is TagOutcome.COPIED and name.before is not None else ""
+    is_moved = name.outcome is TagOutcome.COPIED and name.before not in {None, local.digest}
+    moved = f" from {name.before}" if is_moved else ""
     return f"{local} {name.outcome}{moved}{given}{f': {name.reason}' if name.reason else ''}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import shutil
 from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -175,6 +176,20 @@ def test_a_new_receipt_helps_after_a_loss():
     HQ.export("4.tar", "--since", SHIP.receipt("1.receipt"))
     assert SHIP.imports("4.tar") == 0
     assert SHIP.contents() == HQ.contents()
+
+
+def test_a_sender_from_a_backup_goes_on_after_the_receipt():
+    sender, receiver, restored = Site("sender"), Site("receiver"), Site("restored")
+    sender.push(one=plugin("one"))
+    sender.export("1.tar", "--stream", "s")
+    shutil.copytree("sender", "restored")
+    sender.push(two=plugin("two"))
+    sender.export("2.tar")
+    assert [receiver.imports("1.tar"), receiver.imports("2.tar")] == [0, 0]
+    restored.push(three=plugin("three"))
+    restored.export("3.tar", "--since", receiver.receipt("r"))
+    assert receiver.imports("3.tar") == 0
+    assert receiver.contents() == sender.contents() | restored.contents()
 
 
 def test_another_file_is_not_taken_for_a_receipt(capsys: pytest.CaptureFixture[str]):

@@ -17,7 +17,7 @@ from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.statement import NameOrigin, Notes, Since
 from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Manifest, Repository, Tag
-from mirror.oci.errors import ConfigurationFault, ManifestUnknown, StorageDamaged
+from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, StorageDamaged
 from mirror.oci.platform_selection import PlatformSelection
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.graph.content_choice import ContentChoice
@@ -153,6 +153,23 @@ async def test_a_delta_leaves_out_what_the_receiver_has(tmp_path: Path) -> None:
     assert await names_of(done.output) == {"contiv/v2plugin:2.0": new.digest}
     assert await blobs_of(done.output) == {new.digest, Digest.of(new_blobs[0]), Digest.of(b"new layer")}
     assert (await read_head(await FileSource.open(done.output))).statement.since == Since(serial=3)
+
+
+async def test_a_delta_does_not_name_what_is_withheld(tmp_path: Path) -> None:
+    class Withholding(MemoryRegistry):
+        async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+            raise Denied("wants too much")
+
+    allowed, withheld = MemoryRegistry(), Withholding()
+    plugin, _ = await stored_plugin(allowed, "1.0")
+    await stored_plugin(withheld, "2.0")
+    wanted = source(allowed), source(withheld, "2.0", required=False)
+    base = DeltaBase(Since(serial=3), frozenset(), {})
+
+    done = await export_bundle(request(tmp_path / "f.tar", *wanted, base=base), SilentProgress())
+
+    assert await names_of(done.output) == {"contiv/v2plugin:1.0": plugin.digest}
+    assert done.left_out == ("contiv/v2plugin:2.0 is left out: wants too much",)
 
 
 async def test_a_delta_of_nothing_is_a_small_bundle(tmp_path: Path) -> None:
