@@ -235,7 +235,7 @@ def _refusal(envelope: Envelope, nearest: str, *, any_trusted: bool) -> str:
         return f"too few trusted keys have signed the bundle: {nearest}"
     named = ", ".join(quoted(each.key_id, 64) for each in envelope.signatures[:_MOST_NAMED])
     reason = "no trusted key has signed the bundle" if any_trusted else "no key is trusted here"
-    return f"{reason} (its signatures name the keys {named})"
+    return f"{reason} (it has signatures of {named})"
 
 
 def _fix(envelope: Envelope, nearest: str) -> str:

@@ -114,7 +114,7 @@ def test_a_bundle_is_signed(keys: dict[str, str], capsys: pytest.CaptureFixture[
     signed = as_json(capsys, "sign", "site.tar", "--key", "a")
     assert (signed["stream"], signed["serial"], signed["signers"]) == ("test", 1, [keys["a"]])
     assert run(["bundle", "sign", "site.tar", "--key", "b.pub"]) == 2
-    assert "not a private key" in capsys.readouterr().err
+    assert "fix: use the private key, b" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.pub", "--list"], ["--list", "--remove", "0" * 64]])
