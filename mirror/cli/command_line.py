@@ -73,11 +73,11 @@ _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema
 _EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/stick/install-plugin"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 _EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
-_EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key sender.pub"
+_EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key site-key.pub"
 _EXAMPLE_BUNDLE_EXPORT = (
-    "Example: plugin-mirror bundle export -o site.tar --key site.key --rule contiv vieux/sshfs:latest --since 12"
+    "Example: plugin-mirror bundle export -o site.tar --key site-key --rule contiv vieux/sshfs:latest --since 12"
 )
-_EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site.key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
+_EXAMPLE_FETCH = "Example: plugin-mirror fetch -o site.tar --key site-key vieux/sshfs:latest ghcr.io/acme/driver:2.1"
 _EXAMPLE_BUNDLE_KEYGEN = "Example: plugin-mirror bundle keygen site-key"
 _EXAMPLE_BUNDLE_KEYSET = (
     "Example: plugin-mirror bundle keyset -o keys-2.json new.pub anna.pub --threshold 2 --after site-key.pub "
@@ -86,12 +86,11 @@ _EXAMPLE_BUNDLE_KEYSET = (
 _EXAMPLE_BUNDLE_SIGN = "Example: plugin-mirror bundle sign site.tar --key anna"
 _EXAMPLE_BUNDLE_TRUST = "Example: plugin-mirror bundle trust site-key.pub --data /srv/plugins"
 _EXAMPLE_BUNDLE_SPLIT = "Example: plugin-mirror bundle split site.tar -o /media/stick"
-_EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site.pub"
+_EXAMPLE_BUNDLE_VERIFY = "Example: plugin-mirror bundle verify /media/stick/site.tar --key site-key.pub"
 _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
 )
-
-_EXAMPLE_BUNDLE_IMPORT = "Example: plugin-mirror bundle import /media/stick/plugins.tar --key sender.pub"
+_EXAMPLE_BUNDLE_IMPORT = "Example: plugin-mirror bundle import /media/stick/site.tar --key site-key.pub"
 
 application = typer.Typer(
     name="plugin-mirror",
@@ -116,19 +115,20 @@ application.command("fetch", epilog=_EXAMPLE_FETCH)(fetch_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
-bundle_options.app.command("installer", epilog=_EXAMPLE_BUNDLE_INSTALLER)(installer_command.run)
-bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_command.run)
 application.add_typer(host_options.app, name="host")
-bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_command.run)
-bundle_options.app.command("show", epilog=_EXAMPLE_BUNDLE_SHOW)(show_command.run)
-bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
+# In the order of use, as --help lists them.
 bundle_options.app.command("keygen", epilog=_EXAMPLE_BUNDLE_KEYGEN)(keys_command.keygen)
 bundle_options.app.command("keyset", epilog=_EXAMPLE_BUNDLE_KEYSET)(keys_command.keyset)
-bundle_options.app.command("sign", epilog=_EXAMPLE_BUNDLE_SIGN)(sign_command.run)
 bundle_options.app.command("trust", epilog=_EXAMPLE_BUNDLE_TRUST)(trust_command.run)
+bundle_options.app.command("export", epilog=_EXAMPLE_BUNDLE_EXPORT)(export_command.run)
+bundle_options.app.command("sign", epilog=_EXAMPLE_BUNDLE_SIGN)(sign_command.run)
 bundle_options.app.command("split", epilog=_EXAMPLE_BUNDLE_SPLIT)(split_command.run)
 bundle_options.app.command("join", epilog=_EXAMPLE_BUNDLE_JOIN)(join_command.run)
 bundle_options.app.command("verify", epilog=_EXAMPLE_BUNDLE_VERIFY)(verify_command.run)
+bundle_options.app.command("show", epilog=_EXAMPLE_BUNDLE_SHOW)(show_command.run)
+bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_command.run)
+bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_command.run)
+bundle_options.app.command("installer", epilog=_EXAMPLE_BUNDLE_INSTALLER)(installer_command.run)
 application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")

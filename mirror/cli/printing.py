@@ -21,6 +21,11 @@ MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
 size = shown_size
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 name`` or ``2 names``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_json(value: Any) -> None:
     """Print plain values as JSON, indented by two spaces."""
     RESULTS.out(json.dumps(value, indent=2, ensure_ascii=False), highlight=False)

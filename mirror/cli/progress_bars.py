@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+#: Columns of a terminal for bytes, rate, time left and a short bar.
+_FIGURES_WIDTH = 48
 _STYLES = {
     TagOutcome.COPIED: "green",
     TagOutcome.UNCHANGED: "dim",
@@ -112,10 +114,14 @@ class TagBar(TagLine):
 
 def byte_bars(console: Console) -> Progress:
     """Return progress bars in bytes that disappear when they end."""
-    from rich import progress  # imported here, because only a terminal needs it and every start would pay for it
+    # Imported here, because only a terminal needs it and every start would pay for it.
+    from rich import progress
+    from rich.table import Column
 
+    # A long label must not push bytes, rate and time left out of the line.
+    label = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - _FIGURES_WIDTH, 10))
     return progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
+        progress.TextColumn("{task.description}", markup=False, table_column=label),
         progress.BarColumn(),
         progress.DownloadColumn(binary_units=True),
         progress.TransferSpeedColumn(),

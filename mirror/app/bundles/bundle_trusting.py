@@ -98,8 +98,9 @@ async def remove_chain(settings: Settings, text: str) -> RecordedChain:
         chains = recorded_chains(await records.list_key_sets())
         fitting = [chain for chain in chains if any(each.startswith(text) for each in _fingerprints(chain))]
         if len(fitting) != 1:
+            which = f"{len(fitting)} trusted chains have" if fitting else "no trusted key has"
             raise NotFound(
-                f"{len(fitting)} of the trusted keys have the fingerprint {text}…; "
+                f"{which} a fingerprint that begins with {text}; "
                 "fix: 'plugin-mirror bundle trust --list' shows the fingerprints"
             )
         await records.remove_root(fitting[0].root)

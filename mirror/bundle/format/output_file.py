@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ import aiofiles
 import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
-from mirror.oci.errors import StorageFault, StorageFull
+from mirror.oci.errors import ConfigurationFault, StorageFault, StorageFull
 from mirror.runtime.concurrency.threads import in_thread
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -57,15 +57,23 @@ async def write_document(path: Path, content: bytes) -> None:
     """Write a small file, which replaces an existing file at once.
 
     Raises:
+        ConfigurationFault: the folder of the file does not exist.
         StorageFull: the disk or the quota is full.
         StorageFault: the file cannot be written for another reason.
     """
+    if not await aiofiles.os.path.isdir(path.parent):
+        raise ConfigurationFault(f"there is no folder {path.parent}; fix: create it")
     partial = path.with_name(f"{path.name}.partial")
     with writing_file(path):
-        async with aiofiles.open(partial, "wb") as file:
-            await file.write(content)
-            await sync_file(file)
-        await put_in_place(partial, path)
+        try:
+            async with aiofiles.open(partial, "wb") as file:
+                await file.write(content)
+                await sync_file(file)
+            await put_in_place(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                await aiofiles.os.remove(partial)
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -102,7 +102,7 @@ class PartsSource:
         if file is None:
             raise BundleIncomplete(
                 f"{self.table.label(number)} {self._faults[number]}; fix: name the folder of the part with --parts, "
-                f"or make it again with 'bundle export --part {number}'",
+                f"or make it again at the sender with 'plugin-mirror bundle export -o F --part {number}'",
                 part=part.name,
             )
         return FileSource(file, part.size_bytes)

@@ -104,6 +104,13 @@ class KeySet:
         return self.version == 1 and len(self.keys) == 1 and not self.resets
 
     @property
+    def demand(self) -> str:
+        """Phrase that says which keys must sign a bundle."""
+        if len(self.keys) == 1:
+            return "its key must sign a bundle"
+        return f"{self.threshold} of {len(self.keys)} keys must sign a bundle"
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint that people compare: that of a single public key, or the digest of the set, in hexadecimal."""
         return self.keys[0].key_id if self.is_single_key else self.digest.hex

@@ -23,6 +23,7 @@ from mirror.oci.errors import ConfigurationFault
 PUBLIC_KEY_BYTES: Final = 32
 _SIGNATURE_BYTES: Final = 64
 _PRIVATE_MARK: Final = b"PRIVATE KEY-----"
+_PUBLIC_MARK: Final = b"PUBLIC KEY-----"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,6 +112,10 @@ class SigningKey:
         Raises:
             ConfigurationFault: the document is not an unencrypted private key of an Ed25519 key pair.
         """
+        if _PUBLIC_MARK in content:
+            raise ConfigurationFault(
+                f"{what} is a public key, which cannot sign; fix: use the private key, {what.removesuffix('.pub')}"
+            )
         if _PRIVATE_MARK not in content:
             raise ConfigurationFault(
                 f"{what} is not a private key in PEM; fix: make a pair of keys with 'plugin-mirror bundle keygen F'"

@@ -234,9 +234,9 @@ def _refusal(envelope: Envelope, nearest: str, *, any_trusted: bool) -> str:
     if nearest:
         return f"too few trusted keys have signed the bundle: {nearest}"
     named = [quoted(each.key_id, 64) for each in envelope.signatures if each.key_id][:_MOST_NAMED]
-    told = f"the keys {', '.join(named)}" if named else "no key"
+    told = ", ".join(named) or "keys without a name"
     reason = "no trusted key has signed the bundle" if any_trusted else "no key is trusted here"
-    return f"{reason} (its signatures name {told})"
+    return f"{reason} (it has signatures of {told})"
 
 
 def _fix(envelope: Envelope, nearest: str) -> str:

@@ -12,7 +12,7 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import size_in_bytes
 from mirror.cli.byte_bar import ByteBar
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
 
@@ -69,7 +69,7 @@ VerifyWrittenOption = Annotated[
 
 def run(
     references: Annotated[
-        list[str] | None, typer.Argument(metavar="[REF]...", help="NAME\\[:TAG]\\[@DIGEST] in the local store.")
+        list[str] | None, typer.Argument(metavar="REF", help="NAME\\[:TAG]\\[@DIGEST] in the local store.")
     ] = None,
     *,
     output: OutputFileOption,
@@ -112,7 +112,7 @@ def run(
                 "--part makes a part again as it was; fix: give only -o F, --stream, --serial and --split"
             )
         order_part = PartOrder(output=output, part=part, stream=stream, serial=serial, part_bytes=part_bytes)
-        with ByteBar(MESSAGES, f"writing part {part} of {output}") as bar:
+        with ByteBar(MESSAGES, f"writing part {part} of {output.name}") as bar:
             print_part(run_to_the_end(export_part(settings_of(config, data), order_part, bar)), as_json=json)
         return
     require_signing(keys, unsigned=unsigned)
@@ -136,7 +136,7 @@ def run(
     if dry_run:
         exported = run_to_the_end(plan_from_store(settings, order))
     else:
-        with ByteBar(MESSAGES, f"writing {output}") as bar:
+        with ByteBar(MESSAGES, f"writing {output.name}") as bar:
             exported = run_to_the_end(export_from_store(settings, order, bar))
     print_export(exported, keys or (), dry_run=dry_run, as_json=json)
 
@@ -203,11 +203,12 @@ def print_export(exported: Exported, keys: list[Path] | tuple[()], *, dry_run: b
     continued = f", {size(exported.continued_bytes)} of it earlier" if exported.continued_bytes else ""
     read_back = ", read back and compared" if exported.is_verified else ""
     RESULTS.out(
-        f"{verb} {exported.output}: {len(exported.names)} name(s), {exported.blobs} blobs and manifests, "
+        f"{verb} {exported.output}: {counted(len(exported.names), 'name')}, {counted(exported.blobs, 'blob')}, "
         f"{size(exported.size_bytes)}{continued}{read_back}",
         highlight=False,
     )
     RESULTS.out(f"stream {exported.stream}, serial {exported.serial}, statement {exported.statement}", highlight=False)
     if not dry_run:
         trust = ["--key", f"{keys[0]}.pub"] if keys else ["--unsigned"]
-        RESULTS.out(shlex.join(["plugin-mirror", "bundle", "import", str(exported.output), *trust]), highlight=False)
+        command = shlex.join(["plugin-mirror", "bundle", "import", str(exported.output), *trust])
+        RESULTS.out(f"next, at the receiver: {command}", highlight=False)

@@ -97,6 +97,6 @@ def run(
     if dry_run:
         exported = run_to_the_end(plan_fetch(settings, request))
     else:
-        with ByteBar(MESSAGES, f"writing {output}") as bar:
+        with ByteBar(MESSAGES, f"writing {output.name}") as bar:
             exported = run_to_the_end(fetch_bundle(settings, request, bar))
     print_export(exported, keys or (), dry_run=dry_run, as_json=json)

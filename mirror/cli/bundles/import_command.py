@@ -46,13 +46,15 @@ def run(
 ) -> None:
     """Bring the content of a bundle into the local store.
 
-    The signature, the place of the bundle in its stream, and everything that the
-    bundle assumes to be here are checked before anything is written. Plugin checks
-    and the admission policy apply as to a push. All tags move at once at the end.
-    Content that is here is not read again, and an interrupted import continues
-    where it stopped. The command may run beside a server on the same data folder.
-    Exit code 1: the bundle is untrusted, damaged or incomplete, or some names were
-    refused.
+    The signature, the place of the bundle in its stream, and everything that
+    the bundle assumes to be here are checked before anything is written. Plugin
+    checks and the admission policy apply as to a push. All tags move at once at
+    the end. Content that is here is not read again, and an interrupted import
+    continues where it stopped. The command may run beside a server on the same
+    data folder.
+
+    Exit code 1: the bundle is untrusted, damaged or incomplete, or some names
+    were refused.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.bundles.bundle_importing import ImportRequest, dry_run_import, import_into_store
@@ -63,7 +65,7 @@ def run(
     if dry_run:
         result = run_to_the_end(dry_run_import(settings, request))
     else:
-        with ByteBar(MESSAGES, bundle.name) as bar:
+        with ByteBar(MESSAGES, f"importing {bundle.name}") as bar:
             result = run_to_the_end(import_into_store(settings, request, bar))
     for warning in result.warnings:
         MESSAGES.out(f"warning: {warning}", highlight=False)

@@ -11,7 +11,7 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import FoldersOption
 from mirror.cli.byte_bar import ByteBar
 from mirror.cli.options import JsonOption
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
 from mirror.oci.errors import ConfigurationFault
 
 
@@ -48,7 +48,7 @@ def run(
         await join_bundle(source, path, bar)
         return source
 
-    with ByteBar(MESSAGES, f"joining {path}") as bar:
+    with ByteBar(MESSAGES, f"joining {path.name}") as bar:
         source = run_to_the_end(work())
     if json:
         print_json(
@@ -60,4 +60,6 @@ def run(
             }
         )
         return
-    RESULTS.out(f"joined {path}: {size(source.size_bytes)} in {len(source.table.parts)} parts", highlight=False)
+    RESULTS.out(
+        f"joined {path}: {size(source.size_bytes)} in {counted(len(source.table.parts), 'part')}", highlight=False
+    )

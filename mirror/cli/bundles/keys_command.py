@@ -96,7 +96,7 @@ def keyset(
             }
         )
     RESULTS.out(
-        f"{output}: key set {key_set.version}, {key_set.threshold} of {len(key_set.keys)} keys sign a bundle",
+        f"{output}: key set {key_set.version}, {key_set.demand}",
         highlight=False,
     )
     RESULTS.out(f"fingerprint {key_set.fingerprint}", highlight=False)

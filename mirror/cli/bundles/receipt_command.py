@@ -9,7 +9,7 @@ import typer
 
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, print_json, size
+from mirror.cli.printing import RESULTS, counted, print_json, size
 from mirror.oci.timestamps import machine_time
 
 
@@ -41,8 +41,11 @@ def run(
             }
         )
         return
-    RESULTS.out(f"{output}: {len(receipt.digests)} blobs and manifests are held ({size(size_bytes)})", highlight=False)
+    listed = f"{counted(len(receipt.names), 'name')} and {counted(len(receipt.digests), 'blob')}"
+    RESULTS.out(f"wrote {output}: {size(size_bytes)}, lists {listed}", highlight=False)
     RESULTS.out(f"  receipt {receipt.digest}", highlight=False)
     for stream, serial in sorted(receipt.streams.items()):
         RESULTS.out(f"  last bundle of stream {stream}: {serial}", highlight=False)
-    RESULTS.out(f"next, at the sender: plugin-mirror bundle export --since {output.name} …", highlight=False)
+    RESULTS.out(
+        f"next, at the sender: plugin-mirror bundle export --since {output.name} --key F -o F.tar …", highlight=False
+    )

@@ -12,7 +12,7 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import FoldersOption, PublicKeysOption
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import heading, print_facts
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time, time_ago
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
@@ -38,9 +38,9 @@ def run(
 ) -> None:
     """Show the contents of a bundle, and what it changes here.
 
-    With a data folder, the contents are compared with what it holds: new and grown
-    privileges come first. Only the first part of the bundle is read, so this is
-    fast for any size. 'bundle verify' reads every byte.
+    With a data folder, the contents are compared with what it holds: new and
+    grown privileges come first. Only the first part of the bundle is read, so
+    this is fast for any size. 'bundle verify' reads every byte.
 
     Signatures and serial are judged as by 'bundle import': with --key, and with
     the keys that the data folder records.
@@ -51,11 +51,12 @@ def run(
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.bundles.bundle_showing import show_bundle
 
-    shown = run_to_the_end(show_bundle(settings_of(config, data), file, parts or (), key or ()))
+    settings = settings_of(config, data)
+    shown = run_to_the_end(show_bundle(settings, file, parts or (), key or ()))
     if json:
         print_json(_as_json(shown))
     else:
-        _print(file, shown)
+        _print(file, shown, settings.storage.path)
 
 
 def _as_json(shown: ShownBundle) -> dict[str, Any]:
@@ -80,18 +81,18 @@ def _as_json(shown: ShownBundle) -> dict[str, Any]:
     }
 
 
-def _print(file: Path, shown: ShownBundle) -> None:
+def _print(file: Path, shown: ShownBundle, folder: Path) -> None:
     statement = shown.head.statement
     made = f"{machine_time(statement.created)}, {time_ago(statement.created, shown.at)}"
     print_facts(
         f"{file}: bundle {statement.serial} of stream {statement.stream}",
         [
             ("Made", made),
-            ("Size", f"{size(shown.size_bytes)}, {len(shown.changes)} names"),
+            ("Size", f"{size(shown.size_bytes)}, {counted(len(shown.changes), 'name')}"),
             ("Signature", _signature(shown)),
             ("Statement", str(shown.head.envelope.digest)),
             ("Delta", _delta(shown)),
-            ("Here", _here(shown)),
+            ("Here", _here(shown, folder)),
         ],
     )
     grown = [change for change in shown.changes if change.added]
@@ -105,7 +106,7 @@ def _print(file: Path, shown: ShownBundle) -> None:
     if not shown.changes:
         heading("No names: everything is as the receiver has it")
     if same:
-        heading(f"Unchanged: {same} {'name' if same == 1 else 'names'}")
+        heading(f"Unchanged: {counted(same, 'name')}")
     for warning in shown.warnings:
         MESSAGES.out(f"warning: {printable(warning)}", highlight=False)
 
@@ -134,9 +135,9 @@ def _delta(shown: ShownBundle) -> str:
     return f"without what the bundles up to {since.serial} have"
 
 
-def _here(shown: ShownBundle) -> str:
+def _here(shown: ShownBundle, folder: Path) -> str:
     if not shown.is_compared:
-        return "no data folder to compare with; fix: name one with --data"
+        return f"no data folder {folder} to compare with; fix: name one with --data"
     if shown.known is None:
         return "no bundle of this stream was imported"
     last = f"last imported: bundle {shown.known.serial}, {time_ago(shown.known.imported_at, shown.at)}"

@@ -10,7 +10,7 @@ import typer
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import FoldersOption
 from mirror.cli.options import JsonOption
-from mirror.cli.printing import RESULTS, print_json
+from mirror.cli.printing import RESULTS, counted, print_json
 from mirror.oci.printable_text import quoted
 from mirror.oci.timestamps import machine_time
 
@@ -61,7 +61,7 @@ async def _signed_bundle(path: Path, folders: list[Path], key: SigningKey) -> tu
     statement = head.statement
     described = (
         f"bundle {statement.serial} of stream {statement.stream}, made {machine_time(statement.created)}, "
-        f"with {len(head.names)} names"
+        f"with {counted(len(head.names), 'name')}"
     )
     found = {
         "stream": statement.stream,
@@ -78,7 +78,7 @@ async def _signed_key_set(path: Path, key: SigningKey) -> tuple[dict[str, Any], 
 
     signed = await sign_key_set(path, key)
     key_set = signed.key_set
-    described = f"key set {key_set.version}, {key_set.threshold} of {len(key_set.keys)} keys sign a bundle"
+    described = f"key set {key_set.version}, {key_set.demand}"
     found = {
         "version": key_set.version,
         "digest": str(key_set.digest),

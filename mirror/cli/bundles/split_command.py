@@ -43,7 +43,7 @@ def run(
         source = await open_source(bundle, folders or ())
         return await split_bundle(source, bundle_name(bundle.name), folder or bundle.parent, part_bytes, bar)
 
-    with ByteBar(MESSAGES, f"splitting {bundle}") as bar:
+    with ByteBar(MESSAGES, f"splitting {bundle.name}") as bar:
         table_file, table = run_to_the_end(work())
     if json:
         print_json(

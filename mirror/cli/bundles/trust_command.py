@@ -108,7 +108,7 @@ def _remove(settings: Settings, text: str) -> None:
     if len(wanted) < _LEAST_DIGITS:
         raise ConfigurationFault(f"--remove {text}: give at least {_LEAST_DIGITS} digits of what --list shows")
     removed = run_to_the_end(remove_chain(settings, wanted))
-    RESULTS.out(f"the keys of {removed.root.hex} are trusted no longer", highlight=False)
+    RESULTS.out(f"the keys of {removed.newest.fingerprint} are trusted no longer", highlight=False)
 
 
 def _list(settings: Settings, *, json: bool) -> None:
@@ -133,7 +133,7 @@ def _print(chains: Sequence[RecordedChain], streams: Sequence[StreamState]) -> N
     now = SystemClock().now()
     for chain in chains:
         key_set, trusted = chain.newest, time_ago(chain.records[0].trusted_at, now)
-        needs = f"{key_set.threshold} of {len(key_set.keys)} keys sign a bundle"
+        needs = key_set.demand
         RESULTS.out(key_set.fingerprint, highlight=False)
         RESULTS.out(f"  key set {key_set.version}, {needs}, trusted {trusted}", highlight=False)
         if not key_set.is_single_key:
@@ -149,7 +149,7 @@ def _describe(key_set: KeySet) -> None:
     if key_set.is_single_key:
         MESSAGES.out(f"public key with the fingerprint {key_set.keys[0].key_id}", highlight=False)
         return
-    needs = f"{key_set.threshold} of {len(key_set.keys)} keys sign a bundle"
+    needs = key_set.demand
     MESSAGES.out(f"key set {key_set.version} with the fingerprint {key_set.digest.hex}: {needs}", highlight=False)
     for key in key_set.keys:
         MESSAGES.out(f"  key {key.key_id}", highlight=False)

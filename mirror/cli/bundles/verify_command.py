@@ -11,7 +11,7 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import FoldersOption, PublicKeysOption, UnsignedOption
 from mirror.cli.byte_bar import ByteBar
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
 
@@ -37,7 +37,7 @@ def run(
     from mirror.app.bundles.bundle_verifying import verify_bundle
 
     settings = settings_of(config, data)
-    with ByteBar(MESSAGES, f"verifying {bundle}") as bar:
+    with ByteBar(MESSAGES, f"verifying {bundle.name}") as bar:
         work = verify_bundle(
             settings, bundle, bar, folders=folders or (), public_keys=public_keys or (), unsigned=unsigned
         )
@@ -67,7 +67,7 @@ def run(
         highlight=False,
     )
     RESULTS.out(
-        f"every byte is as the statement says: {size(layout.size_bytes)} in {len(layout.members)} members",
+        f"every byte is as the statement says: {size(layout.size_bytes)} in {counted(len(layout.members), 'member')}",
         highlight=False,
     )
     RESULTS.out(f"signed by {', '.join(trust.signers) or 'no trusted key'}", highlight=False)

@@ -60,8 +60,8 @@ def apply(
     they need, asks once, and carries the changes out. A change that fails is
     rolled back to the old version and its settings. A second run changes nothing.
 
-    Exit code 1: a plugin cannot be changed, its change failed, you answered no, or
-    another run is changing the engine. 3: the engine or a registry cannot be
+    Exit code 1: a plugin cannot be changed, its change failed, you answered no,
+    or another run is changing the engine. 3: the engine or a registry cannot be
     reached. 4: interrupted; the running change was rolled back. 5: you may not
     open the engine's socket.
     """

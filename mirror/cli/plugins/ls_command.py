@@ -23,7 +23,7 @@ _LEAST_DIGEST_WIDTH = 24
 
 def run(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Name of a repository. Default: list all repositories.")
+        str | None, typer.Argument(metavar="NAME", help="Name of a repository. Default: list all repositories.")
     ] = None,
     config: ConfigOption = None,
     data: DataOption = None,

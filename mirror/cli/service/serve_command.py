@@ -56,9 +56,9 @@ def run(
     an address that other hosts can reach, the configuration must say what
     anonymous callers may do (server.anonymous).
 
-    With --bundle, all content comes from the bundle, and everybody may pull unless
-    the configuration says otherwise. No data folder is needed. If there is one,
-    its trusted keys, users and decisions about plugins apply.
+    With --bundle, all content comes from the bundle, and everybody may pull
+    unless the configuration says otherwise. No data folder is needed. If there
+    is one, its trusted keys, users and decisions about plugins apply.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.bundles.bundle_serving import BundleToServe

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    rules: Annotated[
-        list[str] | None, typer.Argument(metavar="[RULE]...", help="Names of rules. Default: all.")
-    ] = None,
+    rules: Annotated[list[str] | None, typer.Argument(metavar="RULE", help="Names of rules. Default: all.")] = None,
     config: ConfigOption = None,
     data: DataOption = None,
     dry_run: Annotated[

@@ -49,7 +49,7 @@ def test_other_documents_are_not_keys():
     of_ec = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     encrypted = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
     for content, message in [
-        (key.public.to_pem(), "not a private key"),
+        (key.public.to_pem(), "is a public key"),
         (b"", "not a private key"),
         (of_ec, "another kind"),
         (encrypted, "unencrypted"),

@@ -231,5 +231,6 @@ def test_a_receipt_needs_a_data_folder_and_a_folder_for_its_file(capsys: pytest.
     assert run(["bundle", "receipt", "-o", "site.receipt"]) == 2
     assert "no data folder" in capsys.readouterr().err
     held({})
-    assert run(["bundle", "receipt", "-o", "absent/site.receipt"]) == 5
+    assert run(["bundle", "receipt", "-o", "absent/site.receipt"]) == 2
+    assert "there is no folder absent; fix: create it" in capsys.readouterr().err
     assert not Path("site.receipt").exists()

@@ -118,7 +118,7 @@ def test_a_bundle_is_signed(keys: dict[str, str], capsys: pytest.CaptureFixture[
     signed = as_json(capsys, "sign", "site.tar", "--key", "a")
     assert (signed["stream"], signed["serial"], signed["key_id"]) == ("test", 1, keys["a"])
     assert run(["bundle", "sign", "site.tar", "--key", "b.pub"]) == 2
-    assert "not a private key" in capsys.readouterr().err
+    assert "fix: use the private key, b" in capsys.readouterr().err
 
 
 def test_who_else_has_signed_is_not_claimed(keys: dict[str, str], capsys: pytest.CaptureFixture[str]):

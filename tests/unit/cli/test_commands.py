@@ -1,3 +1,5 @@
+import hashlib
+import inspect
 import json
 import re
 from pathlib import Path
@@ -36,6 +38,40 @@ def test_every_command_has_help_with_an_example(command, capsys):
     assert run([*command, "--help"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"Example: .*plugin-mirror", shown)
+
+
+def test_no_line_of_a_help_text_is_broken_at_80_columns():
+    groups = [application, *(group.typer_instance for group in application.registered_groups)]
+    callbacks = [command.callback for group in groups for command in group.registered_commands]
+    paragraphs = [text for callback in callbacks for text in inspect.getdoc(callback).split("\n\n")]
+    # A paragraph that is one line is filled, and may be long.
+    assert [text for text in paragraphs if "\n" in text and max(map(len, text.splitlines())) > 78] == []
+
+
+def test_the_commands_about_bundles_are_listed_in_the_order_of_use(capsys):
+    assert run(["bundle", "--help"]) == 0
+    listed = re.findall(r"(?m)^│ (\w+) ", capsys.readouterr().out)
+    order = "keygen keyset trust export sign split join verify show import receipt installer"
+    assert listed == order.split()
+
+
+@pytest.mark.parametrize(("output", "code"), [("absent/install-plugin", 2), ("folder", 5)])
+def test_an_installer_that_cannot_be_written_is_one_line(output, code, capsys):
+    Path("folder").mkdir()
+    assert run(["bundle", "installer", "-o", output]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert not list(Path.cwd().rglob("*.partial"))
+
+
+def test_the_hash_of_an_installer_is_printed(capsys):
+    assert run(["bundle", "installer", "-o", "install-plugin", "--json"]) == 0
+    content = Path("install-plugin").read_bytes()
+    assert json.loads(capsys.readouterr().out) == {
+        "file": "install-plugin",
+        "size_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
 
 
 def test_config_check_says_that_it_is_fine(capsys):

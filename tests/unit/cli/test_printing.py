@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mirror.cli import plugin_output
 from mirror.cli.plugins import upgrade_output
-from mirror.cli.printing import wrapped
+from mirror.cli.printing import counted, wrapped
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.policy.upgrade_plan import NotApplied, UpgradePlan
 from tests.support.rootfs import config
@@ -24,6 +24,10 @@ def test_prose_is_wrapped_for_a_terminal_and_its_words_stay_whole():
         "    sha256:0123456789abcdef0123456789abcdef",
         "    is missing",
     ]
+
+
+def test_a_number_has_the_right_noun():
+    assert [counted(number, "name") for number in (0, 1, 2)] == ["0 names", "1 name", "2 names"]
 
 
 def test_prose_is_one_line_in_a_pipe():

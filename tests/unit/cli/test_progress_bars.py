@@ -34,6 +34,15 @@ def test_on_a_terminal_there_is_a_bar():
     assert "contiv/v2plugin:1.0" in shown
 
 
+def test_a_long_label_leaves_room_for_bytes_rate_and_time_left():
+    stream = io.StringIO()
+    with TagBars(Console(file=stream, force_terminal=True, color_system=None, width=80)) as bars:
+        bars.begin("a-folder/" * 20).expect(3 * 1024 * 1024)
+    assert "…" in stream.getvalue()
+    assert "0.0/3.0 MiB" in stream.getvalue()
+    assert "━━━" in stream.getvalue()
+
+
 def test_an_unchanged_and_a_failed_tag():
     def work(bars):
         bars.begin("a:1").done(TagOutcome.UNCHANGED)
