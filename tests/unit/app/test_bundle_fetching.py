@@ -8,6 +8,7 @@ import pytest
 
 from mirror.app.bundles.bundle_fetching import FetchRequest, fetch_bundle
 from mirror.app.bundles.bundle_opening import open_bundle
+from mirror.bundle.bundle_errors import BundleFault
 from mirror.bundle.delta.receipt import Receipt
 from mirror.bundle.trust.signing_key_files import load_verifying_key, make_key_files
 from mirror.cli import exit_codes
@@ -104,7 +105,7 @@ class Faulty(MemoryRegistry):
 async def test_a_fetch_goes_on_after_a_failure(tmp_path: Path):
     async with served(Faulty()) as hub:
         await put_plugin(hub.registry)
-        with pytest.raises(NotFound):
+        with pytest.raises(BundleFault, match="or its registry never had it"):
             await fetch(hub.port, tmp_path / "site.tar")
     assert not (tmp_path / "site.tar").exists()
     async with served() as hub:
