@@ -53,9 +53,13 @@ async def open_source(path: Path, folders: Sequence[Path] = ()) -> ByteSource:
 
 async def _has_parts(folders: Sequence[Path], bundle: str) -> bool:
     for folder in folders:
-        if await aiofiles.os.path.isdir(folder) and any(
-            bundle_of_part(name) == bundle for name in await aiofiles.os.listdir(folder)
-        ):
+        try:
+            names = await aiofiles.os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConfigurationFault(f"{folder} cannot be read: {error.strerror}") from error
+        if any(bundle_of_part(name) == bundle for name in names):
             return True
     return False
 

@@ -135,6 +135,15 @@ async def test_a_file_that_does_not_exist_is_a_wrong_argument(tmp_path: Path, na
         await open_source(tmp_path / name, [tmp_path / "no-folder"])
 
 
+async def test_a_folder_that_may_not_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def listdir(_: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("aiofiles.os.listdir", listdir)
+    with pytest.raises(ConfigurationFault, match="cannot be read: Permission denied"):
+        await open_source(tmp_path / "site.tar")
+
+
 async def test_a_table_from_outside_is_bounded(tmp_path: Path):
     (tmp_path / "site.tar.parts.json").write_bytes(b" " * (4 * 1024 * 1024 + 1))
     with pytest.raises(BundleInvalid, match="larger than"):
