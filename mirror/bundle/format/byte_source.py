@@ -80,12 +80,12 @@ class FileSource:
         """
         try:
             found = await aiofiles.os.stat(path)
+            if not stat.S_ISREG(found.st_mode):  # to open a pipe would wait for its writer
+                raise ConfigurationFault(f"{path} is not a regular file")
             async with aiofiles.open(path, "rb"):
                 pass
         except OSError as error:
             raise ConfigurationFault(f"{path} cannot be read: {error.strerror}") from error
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigurationFault(f"{path} is not a regular file")
         return cls(path, found.st_size)
 
     async def chunks(self, start_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:

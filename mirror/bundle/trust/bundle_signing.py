@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import aiofiles
+import aiofiles.os
 
 from mirror.bundle.format.bundle_head import BundleHead, read_head
 from mirror.bundle.format.byte_source import read_range
@@ -81,13 +82,13 @@ async def sign_key_set(path: Path, key: SigningKey) -> SignedKeySet:
 
 async def is_key_set_file(path: Path) -> bool:
     """Return True if a file has a key set rather than a bundle or the table of its parts."""
-    if bundle_of_table(path.name) is not None:
-        return False
+    if bundle_of_table(path.name) is not None or not await aiofiles.os.path.isfile(path):
+        return False  # a bundle in parts need not exist under its own name
     try:
         async with aiofiles.open(path, "rb") as file:
             return await file.read(1) == b"{"
     except OSError:
-        return False  # a bundle in parts need not exist under its own name
+        return False  # told by the reader of the bundle
 
 
 @asynccontextmanager

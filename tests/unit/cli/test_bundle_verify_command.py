@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from mirror.authoring.files import saved_files
+from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.cli.command_line import run
 from mirror.oci.timestamps import machine_time
 from tests.support.bundles import CREATED, KEY, OTHER_KEY, build_bundle, public_pem, small_plugin
@@ -132,3 +134,21 @@ def test_a_key_needs_a_bundle(capsys: pytest.CaptureFixture[str], folder: Path) 
     (folder / "other.tar").write_bytes(b"no bundle")
     assert run(["lint", "other.tar:acme/driver:1.0", "--key", "site.pub"]) == 1
     assert "nobody has signed it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bundle", "verify", "pipe.tar"],
+        ["bundle", "show", "pipe.tar"],
+        ["bundle", "sign", "pipe.tar", "--key", "site"],
+        ["lint", "pipe.tar:acme/driver:1.0"],
+        ["bundle", "verify", "other.tar.part-001"],
+    ],
+)
+def test_a_pipe_on_a_drive_is_not_waited_for(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("pipe.tar")
+    os.mkfifo("other.tar.parts.json")
+    Path("site").write_bytes(SigningKey(KEY).to_pem())
+    assert run(command) == 2
+    assert "is not a regular file" in capsys.readouterr().err
