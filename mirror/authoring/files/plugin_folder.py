@@ -67,7 +67,7 @@ def _read(path: Path, stopping: threading.Event) -> PluginContent:
     if not file.is_file():
         raise ConfigurationFault(
             f"{path} is not a folder for 'docker plugin create'; fix: name a folder with {CONFIG} or {TEMPLATE}, and "
-            "with rootfs/"
+            "with rootfs/, or FILE.tar:NAME:TAG in a bundle"
         )
     with reading(file), file.open("rb") as stream:
         # One byte more than allowed is enough to find out that the file is too large.

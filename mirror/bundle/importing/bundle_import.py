@@ -15,7 +15,6 @@ from mirror.bundle.importing.import_plan import ImportPlan, PlannedName
 from mirror.bundle.importing.import_result import ImportedName, ImportResult
 from mirror.bundle.importing.import_source import ImportSource
 from mirror.oci import Digest, Repository
-from mirror.oci.byte_sizes import shown_size
 from mirror.oci.errors import MirrorError, TagConflict
 from mirror.records.absent_content import AbsentContents, warnings_about
 from mirror.records.bundle_imports import BundleImports, ImportChanges, owner_of_stream
@@ -134,10 +133,9 @@ class _Import:
         self.moved_bytes += intake.moved_bytes
         if absent:
             missing = dict.fromkeys(part for parts in absent.values() for part in parts)
-            left = shown_size(needed.size_bytes - self.moved_bytes)
             raise BundleIncomplete(
-                f"{source.name}: {'; '.join(missing)}; the content of the other parts is imported, {left} are left, "
-                "and no tag was moved yet; fix: run the same command again with the other drives (--parts DIR)",
+                f"{source.name}: {'; '.join(missing)}; what the other parts hold is kept, and no tag was moved yet; "
+                "fix: run the same command again with the drives of these parts (--parts DIR)",
                 parts=list(missing),
             )
 

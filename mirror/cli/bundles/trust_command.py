@@ -76,7 +76,8 @@ def _trust(settings: Settings, path: Path, fingerprint: str | None, *, json: boo
     asks = step is TrustStep.FIRST and fingerprint is None and sys.stdin.isatty()
     if asks or not json:
         _describe(signed.key_set)
-    if asks and not confirmed("Accept bundles that these keys sign?"):
+    signers = "this key signs" if signed.key_set.is_single_key else "these keys sign"
+    if asks and not confirmed(f"Accept bundles that {signers}?"):
         MESSAGES.out("nothing is recorded", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
     if step in {TrustStep.FIRST, TrustStep.NEXT}:
