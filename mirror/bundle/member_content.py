@@ -8,7 +8,7 @@ from typing import IO
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format.bundle_layout import PlacedMember
 from mirror.bundle.format.byte_source import ByteSource
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import StorageDamaged
 from mirror.registry.streams import closing_stream, verify_chunks
 from mirror.wire.ranges import Span
 
@@ -53,12 +53,12 @@ class MemberContent:
             BundleIncomplete: a part with bytes of the member is missing.
             StorageFault: the file cannot be read.
         """
-        chunks = verify_chunks(self._whole(), self._placed.member.digest, self.size_bytes, _WrongContent)
+        chunks = verify_chunks(self._whole(), self._placed.member.digest, self.size_bytes, StorageDamaged)
         try:
             async with closing_stream(chunks):
                 async for chunk in chunks:
                     yield chunk
-        except _WrongContent as error:
+        except StorageDamaged as error:
             raise await self.wrong_content() from error
 
     async def wrong_content(self) -> BundleInvalid:
@@ -96,7 +96,3 @@ class MemberContent:
                     yield content
         if around != placed.header + placed.padding:
             raise await self.wrong_content()
-
-
-class _WrongContent(MirrorError):
-    """The digest of a member is wrong, at a place that is still to be named."""

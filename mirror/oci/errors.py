@@ -43,6 +43,7 @@
     │   ├── StorageDamaged           stored bytes have changed since they were accepted
     │   └── CatalogFault             the catalog cannot be opened, read or written
     ├── EngineFault                  a Docker Engine failed (:mod:`mirror.hosts.engine_errors`)
+    ├── BundleFault                  a bundle cannot be used (:mod:`mirror.bundle.bundle_errors`)
     ├── TagConflict                  tag that two mirror rules want to point to different content
     ├── Busy                         another caller is doing this right now; temporary
     └── ConfigurationFault           the configuration or the command line is wrong

@@ -1,3 +1,4 @@
+from mirror.bundle import bundle_errors
 from mirror.hosts import engine_errors
 from mirror.oci import errors
 from mirror.oci.errors import MirrorError
@@ -8,7 +9,7 @@ def family(root):
 
 
 def test_the_drawing_shows_the_whole_tree():
-    drawn = f"{errors.__doc__}{engine_errors.__doc__}"
+    drawn = f"{errors.__doc__}{engine_errors.__doc__}{bundle_errors.__doc__}"
     assert [member.__name__ for member in family(MirrorError) if member.__name__ not in drawn] == []
 
 
