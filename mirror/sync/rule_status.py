@@ -142,8 +142,9 @@ async def rule_statuses(
 
 
 async def _status(rule: MirrorRule, history: RunHistory, is_running: IsRunning, now: datetime) -> RuleStatus:
-    runs = await _runs(rule.name, history, is_running)
+    # Before the runs: a run that begins meanwhile would make the edited rule look as if it had run already.
     known = await history.rule_record(rule.name)
+    runs = await _runs(rule.name, history, is_running)
     tags = await history.mirrored_by(rule.name)
     records = await history.entries(runs[0].id) if runs else []
     events = await history.events_of(rule.name, _EVENTS_SHOWN)
