@@ -34,7 +34,9 @@ def test_a_service_runs_inside_the_block(tmp_path: Path) -> None:
 
 
 def test_a_crashed_service_starts_again_and_keeps_its_log(tmp_path: Path) -> None:
-    with Service([sys.executable, "-c", "import time; print('hello', flush=True); time.sleep(600)"], log=tmp_path / "log") as service:
+    with Service(
+        [sys.executable, "-c", "import time; print('hello', flush=True); time.sleep(600)"], log=tmp_path / "log"
+    ) as service:
         service.kill()
         assert service.pid is None
         assert not service.running()
