@@ -19,18 +19,31 @@ BUNDLE_OWNER: Final = "bundle:"
 
 
 @dataclass(frozen=True, slots=True)
+class ComingTag:
+    """Tag that an import moves.
+
+    Attributes:
+        row: the tag as the bundle brings it, with its owner.
+        before: digest of the tag when the import was planned; None if the tag did not exist.
+    """
+
+    row: MirroredTag
+    before: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImportChanges:
     """Everything that the end of an import writes, in one transaction.
 
     Attributes:
         state: state of the stream after the import.
-        tags: tags to move, with their owner.
+        tags: tags to move.
         derivations: derivations of imported manifests.
         first_seen: time at which the sender first held an imported manifest.
     """
 
     state: StreamState
-    tags: Sequence[MirroredTag] = ()
+    tags: Sequence[ComingTag] = ()
     derivations: Mapping[Digest, Derivation] = field(default_factory=dict)
     first_seen: Mapping[Digest, datetime] = field(default_factory=dict)
 
@@ -49,7 +62,7 @@ class BundleImports(Protocol):
                 passed on, and nothing is changed.
 
         Returns:
-            The tags that were not moved, because a client pushed them since the plan was made.
+            The tags that were not moved, because a client or a mirror rule moved them since the plan was made.
 
         Raises:
             ManifestUnknown: the manifest of a tag was deleted meanwhile. Nothing is changed.

@@ -17,7 +17,7 @@ from mirror.bundle.importing.import_source import ImportSource
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import MirrorError, TagConflict
 from mirror.records.absent_content import AbsentContents, warnings_about
-from mirror.records.bundle_imports import BundleImports, ImportChanges, owner_of_stream
+from mirror.records.bundle_imports import BundleImports, ComingTag, ImportChanges, owner_of_stream
 from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag, TagOutcome
 from mirror.registry.port import ReadWriter
@@ -78,8 +78,8 @@ async def import_bundle(
     run = _Import(source, plan, destination)
     with working_for(owner_of_stream(head.statement.stream)):
         await run.copy(progress)
-    moving = [name for name in plan.names if name.moves and str(name.local) not in run.failed]
-    tags = [name.coming for name in moving if name.coming is not None]
+    moving = [name for name in plan.names if name.moves and str(name.local) not in run.done.failed]
+    tags = [ComingTag(name.coming, name.before) for name in moving if name.coming is not None]
     copied = {name.local.digest for name in plan.names if name.copies}
     changes = ImportChanges(
         state,
@@ -87,29 +87,39 @@ async def import_bundle(
         {digest: derivation for digest, derivation in plan.notes.derivations.items() if digest in copied},
         {digest: moment for digest, moment in head.statement.notes.first_seen.items() if digest in copied},
     )
-    pushed = await destination.imports.finish_import(changes, judge)
-    return run.result(pushed)
+    kept = await destination.imports.finish_import(changes, judge)
+    return _result(source, plan, run.done, kept)
 
 
 def dry_run_result(source: ImportSource, plan: ImportPlan) -> ImportResult:
     """Return the result that an import would have, as far as its plan tells. Nothing is read or written."""
-    run = _Import(source, plan, None)
-    run.moved_bytes = plan.needed.size_bytes
-    return run.result(())
+    return _result(source, plan, _Done(plan.needed.size_bytes), ())
+
+
+@dataclass
+class _Done:
+    """Outcome of copying the content.
+
+    Attributes:
+        moved_bytes: bytes of blobs read from the bundle.
+        failed: errors by the local names that failed.
+        notes: sentences for users by local names.
+    """
+
+    moved_bytes: int = 0
+    failed: dict[str, MirrorError] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass
 class _Import:
     source: ImportSource
     plan: ImportPlan
-    destination: ImportDestination | None
-    moved_bytes: int = 0
-    failed: dict[str, MirrorError] = field(default_factory=dict)
-    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    destination: ImportDestination
+    done: _Done = field(default_factory=_Done)
 
     async def copy(self, progress: Progress) -> None:
         """Copy blobs and manifests. Raises BundleIncomplete if parts of the bundle are missing."""
-        assert self.destination is not None
         needed, locks, source = self.plan.needed, self.destination.locks, self.source.bundle.source
         # Of names with the same content, one is copied.
         names: dict[tuple[Repository, Digest], PlannedName] = {}
@@ -127,10 +137,10 @@ class _Import:
         intake = BlobIntake(self.source, self._place, locks, progress)
         await intake.take(names.values(), needed, readable, self._complete)
         for name, first in others:
-            if (error := self.failed.get(str(first.local))) is not None:
-                self.failed[str(name.local)] = error
-            self.notes[str(name.local)] = self.notes.get(str(first.local), ())
-        self.moved_bytes += intake.moved_bytes
+            if (error := self.done.failed.get(str(first.local))) is not None:
+                self.done.failed[str(name.local)] = error
+            self.done.notes[str(name.local)] = self.done.notes.get(str(first.local), ())
+        self.done.moved_bytes += intake.moved_bytes
         if absent:
             missing = dict.fromkeys(part for parts in absent.values() for part in parts)
             raise BundleIncomplete(
@@ -141,7 +151,6 @@ class _Import:
 
     async def _complete(self, name: PlannedName) -> None:
         """Store the manifests of a name whose blobs have arrived."""
-        assert self.destination is not None
         origin = CopySource(self.source, name.local.named.repository, self.plan.notes)
         try:
             copied = await copy_graph(
@@ -150,40 +159,40 @@ class _Import:
         except MirrorError as error:
             if isinstance(error, BundleFault) or not concerns_one_content(error):
                 raise
-            self.failed[str(name.local)] = error
+            self.done.failed[str(name.local)] = error
         else:
-            self.moved_bytes += copied.moved_bytes
+            self.done.moved_bytes += copied.moved_bytes
             withheld = await self.destination.why_withheld(name.local.repository, name.local.digest)
-            self.notes[str(name.local)] = (*warnings_about(copied.absent), *([withheld] if withheld else []))
+            self.done.notes[str(name.local)] = (*warnings_about(copied.absent), *([withheld] if withheld else []))
 
     def _place(self, name: PlannedName) -> CopyDestination:
-        assert self.destination is not None
         return CopyDestination(self.destination.registry, name.local.repository, absent=self.destination.absent)
 
-    def result(self, pushed: Sequence[MirroredTag]) -> ImportResult:
-        """Return the result, given the tags that clients pushed meanwhile."""
-        statement = self.source.bundle.head.statement
-        refused = {(row.repository, row.tag) for row in pushed}
-        results = [
-            self._result(name, was_pushed=(name.local.repository, name.local.named.tag) in refused)
-            for name in self.plan.names
-        ]
-        results.sort(key=lambda each: str(each.local))
-        return ImportResult(statement.stream, statement.serial, tuple(results), self.moved_bytes)
 
-    def _result(self, name: PlannedName, *, was_pushed: bool) -> ImportedName:
-        local, decision = name.local, name.decision
-        error, notes = self.failed.get(str(local)), self.notes.get(str(local), ())
-        if error is not None:
-            return ImportedName(local, TagOutcome.FAILED, name.before, str(error), error, notes)
-        if was_pushed:
-            reason = "the tag was pushed here during the import; fix: delete the tag here, and import again"
-            return ImportedName(local, TagOutcome.SKIPPED, name.before, reason, notes=notes)
-        if decision is not None and decision.action is TagAction.FAIL:
-            conflict = TagConflict(f"{local}: {decision.reason}", name=local.repository, reference=local.named.target)
-            return ImportedName(local, TagOutcome.FAILED, name.before, decision.reason, conflict)
-        if decision is not None and decision.action is TagAction.SKIP:
-            return ImportedName(local, TagOutcome.SKIPPED, name.before, decision.reason)
-        outcome = TagOutcome.COPIED if name.copies else TagOutcome.UNCHANGED
-        reason, difference = "" if decision is None else decision.reason, self.plan.privileges.get(str(local), ())
-        return ImportedName(local, outcome, name.before, reason, notes=notes, difference=difference)
+def _result(source: ImportSource, plan: ImportPlan, done: _Done, kept: Sequence[MirroredTag]) -> ImportResult:
+    """Return the result, given the tags that others moved meanwhile."""
+    statement, others = source.bundle.head.statement, {(row.repository, row.tag) for row in kept}
+    results = [
+        _name_result(name, plan, done, was_kept=(name.local.repository, name.local.named.tag) in others)
+        for name in plan.names
+    ]
+    results.sort(key=lambda each: str(each.local))
+    return ImportResult(statement.stream, statement.serial, tuple(results), done.moved_bytes)
+
+
+def _name_result(name: PlannedName, plan: ImportPlan, done: _Done, *, was_kept: bool) -> ImportedName:
+    local, decision = name.local, name.decision
+    error, notes = done.failed.get(str(local)), done.notes.get(str(local), ())
+    if error is not None:
+        return ImportedName(local, TagOutcome.FAILED, name.before, str(error), error, notes)
+    if was_kept:
+        reason = "somebody else moved the tag here during the import; fix: import again to see what may be done"
+        return ImportedName(local, TagOutcome.SKIPPED, name.before, reason, notes=notes)
+    if decision is not None and decision.action is TagAction.FAIL:
+        conflict = TagConflict(f"{local}: {decision.reason}", name=local.repository, reference=local.named.target)
+        return ImportedName(local, TagOutcome.FAILED, name.before, decision.reason, conflict)
+    if decision is not None and decision.action is TagAction.SKIP:
+        return ImportedName(local, TagOutcome.SKIPPED, name.before, decision.reason)
+    outcome = TagOutcome.COPIED if name.copies else TagOutcome.UNCHANGED
+    reason, difference = "" if decision is None else decision.reason, plan.privileges.get(str(local), ())
+    return ImportedName(local, outcome, name.before, reason, notes=notes, difference=difference)

@@ -27,6 +27,7 @@ from mirror.oci.name_mapping import NameMapping
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.derivations import Derivation
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagOutcome
+from mirror.runtime.current_rule import working_for
 from mirror.store.catalog.tables.bundle_tables import bundle_notes
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.sync.rule import MirrorRule
@@ -364,6 +365,17 @@ class TestNames:
         result = await site.bring(site.bundle(NAMES, CONTENTS)[0])
         assert outcomes(result) == {"acme/driver:1": TagOutcome.SKIPPED, "acme/driver:2": TagOutcome.COPIED}
         assert "during the import" in result.names[0].reason
+        assert (await site.tags(*NAMES))["acme/driver:1"] != DRIVER_1.digest
+
+    async def test_a_tag_that_a_rule_moves_during_the_import_stays(self, site: Site, monkeypatch: pytest.MonkeyPatch):
+        async def bring_by_a_rule() -> None:
+            async with site.store() as store:
+                with working_for("contiv"):
+                    await push_image(store, "another", "1", repository=DRIVER)
+
+        _before_the_end(monkeypatch, bring_by_a_rule)
+        result = await site.bring(site.bundle(NAMES, CONTENTS)[0])
+        assert outcomes(result) == {"acme/driver:1": TagOutcome.SKIPPED, "acme/driver:2": TagOutcome.COPIED}
         assert (await site.tags(*NAMES))["acme/driver:1"] != DRIVER_1.digest
 
     async def test_a_plugin_that_is_deleted_during_the_import_moves_no_tag(

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from mirror.oci import Digest
 from mirror.oci.errors import ManifestUnknown
-from mirror.records.bundle_imports import ImportChanges
+from mirror.records.bundle_imports import ComingTag, ImportChanges
 from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag, TagChange, TagEvent
 from mirror.store.catalog import rows
@@ -45,21 +45,23 @@ class SqlBundleImports:
     ) -> Sequence[MirroredTag]:
         def write(connection: Connection) -> list[MirroredTag]:
             judge(find_stream(connection, changes.state.stream))
-            pushed = [row for row in changes.tags if not _move(connection, row, changes.state)]
+            kept = [coming.row for coming in changes.tags if not _move(connection, coming, changes.state)]
             for digest, derivation in changes.derivations.items():
                 keep_derivation(connection, digest, derivation)
             _note(connection, changes.state.stream, changes.first_seen)
             put_stream(connection, changes.state)
-            return pushed
+            return kept
 
         return await self._catalog.write(write)
 
 
-def _move(connection: Connection, row: MirroredTag, state: StreamState) -> bool:
-    """Move a tag, and record its owner. Return False if a client pushed the tag."""
+def _move(connection: Connection, coming: ComingTag, state: StreamState) -> bool:
+    """Move a tag, and record its owner. Return False if somebody else moved the tag since the plan was made."""
+    row = coming.row
     repository_id = rows.ensure_repository(connection, row.repository)
     found = connection.execute(_TAG, {"repository_id": repository_id, "tag": row.tag.name}).one_or_none()
-    if found is not None and found.pushed:
+    before = None if found is None else Digest.parse(found.digest)
+    if found is not None and (found.pushed or before not in {coming.before, row.digest}):
         return False
     if rows.first_missing(connection, manifests, repository_id, [row.digest]) is not None:
         raise ManifestUnknown(
@@ -67,7 +69,6 @@ def _move(connection: Connection, row: MirroredTag, state: StreamState) -> bool:
             name=row.repository,
             reference=row.digest,
         )
-    before = None if found is None else Digest.parse(found.digest)
     known = connection.execute(_BROUGHT, {"name": row.repository.name, "at_tag": row.tag.name}).one_or_none()
     brought = None if known is None else mirrored_tag(known)
     if before != row.digest:
