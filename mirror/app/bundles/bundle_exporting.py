@@ -168,18 +168,21 @@ def _checked_serial(serial: int | None, last: ExportRecord | None) -> int | None
 
 async def _base(exports: BundleExports, stream: str, since: Receipt | int) -> DeltaBase:
     """Return the content that the receiver of a delta has, by its receipt or a serial."""
-    records = await exports.exports_until(stream, MOST_SERIAL)
     if isinstance(since, Receipt):
         serial, base = since.serial_of(stream) or 0, DeltaBase.from_receipt(since)
     else:
-        serial = since
-        base = await _base_of_exports(stream, serial, [record for record in records if record.serial <= serial])
-    heads = [await read_recorded_head(record.head) for record in records if record.serial > serial]
-    return base.unsure_of(named for head in heads for named in head.names)
+        serial, base = since, await _base_of_exports(exports, stream, since)
+    later = [
+        named
+        for record in await exports.exports_between(stream, serial + 1, MOST_SERIAL)
+        for named in (await read_recorded_head(record.head)).names
+    ]
+    return base.unsure_of(later)
 
 
-async def _base_of_exports(stream: str, serial: int, earlier: Sequence[ExportRecord]) -> DeltaBase:
+async def _base_of_exports(exports: BundleExports, stream: str, serial: int) -> DeltaBase:
     """Return the content that a receiver of all bundles up to a serial has."""
+    earlier = await exports.exports_between(stream, 1, min(serial, MOST_SERIAL))
     if not earlier or earlier[-1].serial != serial:
         known = f"its last one up to there has serial {earlier[-1].serial}" if earlier else "it has none up to there"
         raise ConfigurationFault(

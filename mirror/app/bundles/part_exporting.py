@@ -82,7 +82,7 @@ async def _record(exports: BundleExports, order: PartOrder, table: PartsTable | 
         raise ConfigurationFault("no bundle was exported here; fix: export one first, with --split")
     if order.serial is None:
         return last
-    found = await exports.exports_until(last.stream, order.serial)
-    if not found or found[-1].serial != order.serial:
+    found = await exports.exports_between(last.stream, order.serial, order.serial)
+    if not found:
         raise ConfigurationFault(f"--serial {order.serial}: stream {last.stream} has no export with this serial")
-    return found[-1]
+    return found[0]
