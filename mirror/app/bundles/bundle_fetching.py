@@ -14,7 +14,7 @@ from mirror.app.upstream_registries import open_remote
 from mirror.bundle.delta.delta_base import DeltaBase
 from mirror.bundle.export.export_request import Exported, ExportRequest
 from mirror.bundle.export.exporting import export_bundle, plan_export
-from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial, registry_host
+from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial
 from mirror.bundle.trust.key_set_files import load_key_sets
 from mirror.bundle.trust.signing_key_files import load_signing_key
 from mirror.oci import Reference
@@ -25,6 +25,7 @@ from mirror.settings import Settings
 from mirror.transfer.graph.content_choice import EVERYTHING, ContentChoice
 from mirror.transfer.progress_reporting import Progress
 from mirror.upstream.auth.login_files import find_docker_login
+from mirror.wire.registry_url import registry_host
 
 _CLOCK = SystemClock()
 
