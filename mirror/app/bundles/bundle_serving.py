@@ -19,7 +19,7 @@ from mirror.bundle.format.byte_source import read_range
 from mirror.bundle.format.member_header import END
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.stream_status import StreamStatus
-from mirror.bundle.trust.trust_decision import judge_serial, judge_signatures
+from mirror.bundle.trust.trust_decision import judge_place, judge_signatures
 from mirror.oci.errors import StorageDamaged
 from mirror.oci.timestamps import machine_time
 from mirror.records.bundle_trust import StreamState
@@ -122,9 +122,7 @@ async def open_served(settings: Settings, wanted: BundleToServe) -> ServedBundle
     trusted = await trusted_keys(settings, wanted.public_keys)
     trust = judge_signatures(head.envelope, head.key_sets, trusted, unsigned=wanted.unsigned)
     known = trust.after_resets(await _known(settings, statement.stream))
-    judge_serial(
-        statement, head.envelope.digest, known, root=trust.root_for(known), allow_rollback=wanted.allow_rollback
-    )
+    judge_place(head, trust, known, allow_rollback=wanted.allow_rollback)
     age = judge_age(statement.created, _CLOCK.now(), settings.bundles.limits())
     warnings = [*trust.warnings, *([age] if age else []), *source.missing(0, source.size_bytes)]
     if statement.since is not None:
