@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.app.bundles.bundle_exporting import check_stream
+from mirror.app.bundles.bundle_exporting import check_serial, check_stream
 from mirror.app.bundles.bundle_receipts import load_receipt
 from mirror.app.upstream_registries import open_remote
 from mirror.bundle.delta.delta_base import DeltaBase
@@ -93,6 +93,7 @@ async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _C
     receipt = None if request.since is None else await load_receipt(request.since)
     if request.stream is not None:
         check_stream(request.stream)
+    serial = check_serial(request.serial)
     stream = request.stream or default_stream(keys[0].public.key_id if keys else None)
     now = clock.now().replace(microsecond=0)
 
@@ -107,7 +108,7 @@ async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _C
             output=request.output,
             sources=fetch_sources(request.references, registries, request.mappings, now),
             stream=stream,
-            serial=request.serial,
+            serial=serial,
             next_serial=next_serial(now, receipt, stream),
             created=now,
             keys=keys,
