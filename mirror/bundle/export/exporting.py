@@ -14,6 +14,7 @@ from mirror.bundle.export.export_request import Exported, ExportRequest
 from mirror.bundle.export.output.bundle_output import BundleOutput
 from mirror.bundle.export.output.content_writer import ContentWriter
 from mirror.bundle.export.output.export_journal import ExportJournal
+from mirror.bundle.export.output.file_output import FileOutput
 from mirror.bundle.export.output.journal_keeping import kept_journal, read_journal
 from mirror.bundle.export.output.parts_output import PartsOutput
 from mirror.bundle.export.output.removable_media import is_removable
@@ -120,8 +121,8 @@ def _exported(request: ExportRequest, collected: Collected, plan: ExportPlan) ->
 
 def _opened(request: ExportRequest) -> AbstractAsyncContextManager[BundleOutput]:
     if request.part_bytes is None:
-        return BundleOutput.open(request.output)
-    return PartsOutput.open_parts(request.output, request.part_bytes)
+        return FileOutput.open(request.output)
+    return PartsOutput.open(request.output, request.part_bytes)
 
 
 async def _verify(output: BundleOutput, statement: Digest, progress: Progress) -> None:
