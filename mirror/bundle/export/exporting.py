@@ -14,10 +14,10 @@ from mirror.bundle.export.export_request import Exported, ExportRequest
 from mirror.bundle.export.output.bundle_output import BundleOutput
 from mirror.bundle.export.output.content_writer import ContentWriter
 from mirror.bundle.export.output.export_journal import ExportJournal
-from mirror.bundle.export.output.file_output import FileOutput
 from mirror.bundle.export.output.journal_keeping import kept_journal, read_journal
 from mirror.bundle.export.output.parts_output import PartsOutput
 from mirror.bundle.export.output.removable_media import is_removable
+from mirror.bundle.export.output.single_file_output import SingleFileOutput
 from mirror.bundle.format.bundle_head import read_head, read_recorded_head
 from mirror.bundle.format.member_header import END
 from mirror.bundle.format.statement import Notes, Statement
@@ -121,7 +121,7 @@ def _exported(request: ExportRequest, collected: Collected, plan: ExportPlan) ->
 
 def _opened(request: ExportRequest) -> AbstractAsyncContextManager[BundleOutput]:
     if request.part_bytes is None:
-        return FileOutput.open(request.output)
+        return SingleFileOutput.open(request.output)
     return PartsOutput.open(request.output, request.part_bytes)
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from mirror.bundle.export.output.file_output import lock_partial, require_free, target_of
+from mirror.bundle.export.output.single_file_output import lock_partial, require_free, target_of
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.output_file import write_document, writing_file
 from mirror.bundle.parts.parts_source import PartsSource

@@ -20,7 +20,7 @@ from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.progress_reporting import Progress
 
 
-class FileOutput:
+class SingleFileOutput:
     """A bundle in one file. Created by :meth:`open`.
 
     Implements :class:`mirror.bundle.export.output.bundle_output.BundleOutput`.
@@ -39,7 +39,7 @@ class FileOutput:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path) -> AsyncIterator[FileOutput]:
+    async def open(cls, path: Path) -> AsyncIterator[SingleFileOutput]:
         """Open the partial file of a bundle, and keep other exports out.
 
         Raises:
