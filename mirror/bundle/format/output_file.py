@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 import aiofiles
 import aiofiles.os
@@ -15,8 +14,6 @@ from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from mirror.oci.errors import ConfigurationFault, StorageFault, StorageFull
 from mirror.runtime.concurrency.threads import in_thread
-
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
@@ -31,7 +28,7 @@ def writing_file(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = error.strerror or error
-        if error.errno in _NO_SPACE:
+        if error.errno in StorageFull.ERRNOS:
             raise StorageFull(f"{path} cannot be written: {why}; fix: free some space and try again") from error
         if error.errno == errno.EFBIG:
             raise StorageFull(
