@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from mirror.bundle.export.output.single_file_output import lock_partial, require_free, target_of
+from mirror.bundle.export.output.single_file_output import lock_partial, require_room_beside, target_of
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.output_file import write_document, writing_file
 from mirror.bundle.parts.parts_source import PartsSource
@@ -143,7 +143,7 @@ class PartsOutput:
             )
         with writing_file(self.path):
             held_bytes = sum(file.stat().st_blocks * 512 for file in self._files())
-        require_free(self.path, size_bytes - held_bytes)
+        require_room_beside(self.path, size_bytes - held_bytes)
 
     async def read_back(self, statement: Digest, progress: Progress) -> PartsSource:
         await in_thread(self.forget)

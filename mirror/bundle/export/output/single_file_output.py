@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mirror.bundle.export.output.removable_media import MOST_FAT_BYTES, is_fat
 from mirror.bundle.format.byte_source import FileSource
-from mirror.bundle.format.output_file import put_in_place, writing_file
+from mirror.bundle.format.output_file import put_in_place, require_free, writing_file
 from mirror.oci import Digest
 from mirror.oci.errors import Busy, ConfigurationFault, StorageFull
 from mirror.runtime.concurrency.threads import in_thread
@@ -93,7 +93,7 @@ class SingleFileOutput:
             )
         with writing_file(self.partial):
             held_bytes = os.fstat(self._descriptor).st_blocks * 512
-        require_free(self.path, size_bytes - held_bytes)
+        require_room_beside(self.path, size_bytes - held_bytes)
 
     async def read_back(self, statement: Digest, progress: Progress) -> FileSource:
         await in_thread(self.forget)
@@ -123,16 +123,10 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def require_free(path: Path, size_bytes: int) -> None:
+def require_room_beside(path: Path, size_bytes: int) -> None:
     """Check that a number of bytes is free on the disk of a bundle. Raises StorageFull."""
-    with writing_file(path):
-        found = os.statvfs(path.parent)
-    free_bytes = found.f_bavail * found.f_frsize
-    if size_bytes > free_bytes:
-        raise StorageFull(
-            f"{path} needs {size_bytes} bytes, and {path.parent} has {free_bytes}; "
-            "fix: free some space, write to another disk, or make a delta (--since)"
-        )
+    fix = "free some space, write to another disk, or make a delta (--since)"
+    require_free(path.parent, size_bytes, f"{path} needs", fix)
 
 
 @asynccontextmanager

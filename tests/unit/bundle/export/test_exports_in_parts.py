@@ -168,9 +168,9 @@ async def test_too_many_parts_are_refused(tmp_path: Path, source: Source):
 
 async def test_parts_that_do_not_fit_are_refused(tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch):
     class Full:
-        f_bavail, f_frsize = 1, 4096
+        free = 4096
 
-    monkeypatch.setattr("os.statvfs", lambda _: Full)
-    with pytest.raises(StorageFull, match=r"and .* has 4096"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Full)
+    with pytest.raises(StorageFull, match=r"needs .*, and .* has 4.0 KiB free"):
         await export_bundle(request(tmp_path / "site.tar", source), SilentProgress())
     assert list(tmp_path.iterdir()) == []
