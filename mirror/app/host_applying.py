@@ -25,13 +25,12 @@ from mirror.oci.errors import MirrorError, NotFound, UpstreamFault
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.registry.config_reading import read_plugin_config
 from mirror.upstream.auth.credentials import Credentials
-from mirror.upstream.auth.login_files import FileLogin, find_docker_login
+from mirror.upstream.auth.login_files import find_docker_login
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
+from mirror.wire.registry_url import DOCKER_HUB_HOSTS, registry_host
 
-#: Registry behind names without a host.
-_HUB: Final = "registry-1.docker.io"
 #: Most tags among which an installed version is looked for.
 _MOST_TAGS: Final = 50
 
@@ -54,8 +53,7 @@ class HostPlanner:
         self._environment = environment
         self._plain_http = plain_http
         self._over_http: set[str] = set()
-        self._logins: dict[str, FileLogin | None] = {}
-        self._credentials: dict[str, Credentials | None] = {}
+        self._logins: dict[str, Credentials | None] = {}
 
     async def plan(self, desired: Sequence[DesiredPlugin], *, without_rollback: bool = False) -> HostPlan:
         """Return the plan for the plugins of a file.
@@ -79,8 +77,8 @@ class HostPlanner:
 
     def login(self, remote: str) -> RegistryLogin | None:
         """Return the login of the user at the registry of a reference that was read; None if there is none."""
-        host = _host_of(Reference.parse(remote))
-        found = self._credentials.get(host)
+        host = registry_host(Reference.parse(remote))
+        found = self._logins.get(host)
         if found is None or not found.password:
             return None
         return RegistryLogin(host, found.username, found.password)
@@ -114,7 +112,7 @@ class HostPlanner:
 
     async def _find_moved(self, now: InstalledPlugin, reference: Reference) -> PluginRelease | None:
         """Return the installed version under another tag. A tag such as ``latest`` may have moved since the install."""
-        async with self._opened(reference, plain_http=_host_of(reference) in self._over_http) as registry:
+        async with self._opened(reference, plain_http=registry_host(reference) in self._over_http) as registry:
             page = await registry.list_tags(_repository_of(reference), PageRequest(_MOST_TAGS))
             # Newer versions mostly come last.
             for tag in reversed(page.entries):
@@ -126,7 +124,7 @@ class HostPlanner:
 
     async def _read(self, reference: Reference) -> PluginRelease:
         """Read a version over HTTP or HTTPS, as the engine does."""
-        host = _host_of(reference)
+        host = registry_host(reference)
         if self._plain_http or may_use_http(self._info, host, await registry_addresses(host)):
             self._over_http.add(host)
             try:
@@ -142,7 +140,7 @@ class HostPlanner:
 
     @asynccontextmanager
     async def _opened(self, reference: Reference, *, plain_http: bool) -> AsyncIterator[UpstreamRegistry]:
-        host = _host_of(reference)
+        host = registry_host(reference)
         async with UpstreamRegistry.open(
             name=host,
             url=f"{'http' if plain_http else 'https'}://{host}",
@@ -167,21 +165,16 @@ class HostPlanner:
         ).require()
         return PluginRelease(remote, manifest.digest, PluginConfig.parse(content))
 
-    async def _find_login(self, host: str) -> FileLogin | None:
+    async def _find_login(self, host: str) -> Credentials | None:
         """Return the login that ``docker login`` wrote for a registry; None to ask anonymously."""
         if host not in self._logins:
-            login = self._logins[host] = await find_docker_login(self._environment, host)
-            self._credentials[host] = None if login is None else await login.current()
+            login = await find_docker_login(self._environment, host)
+            self._logins[host] = None if login is None else await login.current()
         return self._logins[host]
-
-
-def _host_of(reference: Reference) -> str:
-    """Return the registry of a reference. A name without a host is one of Docker Hub."""
-    return _HUB if reference.host in {None, "docker.io", "index.docker.io"} else str(reference.host)
 
 
 def _repository_of(reference: Reference) -> Repository:
     """Return the repository at the registry. On Docker Hub, a name with one component is in ``library``."""
-    if _host_of(reference) == _HUB and "/" not in reference.repository.name:
+    if registry_host(reference) == DOCKER_HUB_HOSTS[0] and "/" not in reference.repository.name:
         return Repository.parse(f"library/{reference.repository}")
     return reference.repository

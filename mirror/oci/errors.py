@@ -239,7 +239,9 @@ class StorageFault(MirrorError):
 
 
 class StorageFull(StorageFault):
-    """The disk or the quota of the data folder is full."""
+    """A disk or a quota is full."""
+
+    ERRNOS: ClassVar = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DoesNotFit(StorageFull):

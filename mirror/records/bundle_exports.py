@@ -56,8 +56,8 @@ class BundleExports(Protocol):
         """Return the export with a statement; None if it was not exported here."""
         ...
 
-    async def exports_until(self, stream: str, serial: int) -> Sequence[ExportRecord]:
-        """Return the exports of a stream up to a serial, in the order of their serials."""
+    async def exports_between(self, stream: str, first: int, last: int) -> Sequence[ExportRecord]:
+        """Return the exports of a stream from a serial to another one, in the order of their serials."""
         ...
 
     async def record_export(self, record: ExportRecord) -> bool:

@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mirror.oci.errors import CatalogFault, StorageFault, StorageFull, TooManyOpenFiles
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_PERMISSION: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 #: SQLite's error codes for a full disk: for a write, and for growing its shared memory file.
 _SQLITE_NO_SPACE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
@@ -63,7 +62,7 @@ def _of_disk(error: OSError, doing: str) -> StorageFault:
     file = error.filename if isinstance(error.filename, (str, os.PathLike)) else None
     what = f"cannot {doing}: {error.strerror or error}"
     named = what if file is None else f"{what}: {os.fspath(file)}"
-    if error.errno in _NO_SPACE:
+    if error.errno in StorageFull.ERRNOS:
         if file is not None and _lacks_inodes(Path(file)):
             message = f"{named} (no inode is left); fix: delete files on this disk and repeat the request"
             return StorageFull(message, path=os.fspath(file))

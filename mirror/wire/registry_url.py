@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
+from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
 
 #: Hosts that mean Docker Hub. The first one is its registry.
@@ -83,3 +84,10 @@ class RegistryUrl:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.path}"
+
+
+def registry_host(reference: Reference) -> str:
+    """Return the host of the registry of a reference. A name without a host is one of Docker Hub."""
+    if reference.host is None or reference.host in DOCKER_HUB_HOSTS:
+        return DOCKER_HUB_HOSTS[0]
+    return reference.host

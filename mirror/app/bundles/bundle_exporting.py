@@ -96,6 +96,13 @@ def check_stream(stream: str) -> str:
     return stream
 
 
+def check_serial(serial: int | None) -> int | None:
+    """Return the serial that a user gave; None if none was given. Raises ConfigurationFault if it is out of range."""
+    if serial is not None and not 0 < serial <= MOST_SERIAL:
+        raise ConfigurationFault(f"--serial {serial} is not between 1 and {MOST_SERIAL}")
+    return serial
+
+
 class ServedContent(DelegatingRegistry):
     """Content of a store whose plugins are judged when their manifests are read.
 
@@ -118,6 +125,7 @@ class ServedContent(DelegatingRegistry):
 async def _request(settings: Settings, order: ExportOrder, *, only_reads: bool = False) -> AsyncIterator[ExportRequest]:
     if order.stream is not None:
         check_stream(order.stream)
+    serial = check_serial(order.serial)
     choice = ContentChoice(PlatformSelection.parse(order.platforms))
     keys = [await load_signing_key(path) for path in order.keys]
     key_sets = await load_key_sets(order.key_sets)
@@ -125,6 +133,7 @@ async def _request(settings: Settings, order: ExportOrder, *, only_reads: bool =
         exports = services.store.records.bundle_exports
         stream = order.stream or await _last_stream(exports)
         last = await exports.last_export(stream)
+        _require_later(serial, last)
         receipt = None if order.since is None or order.since.isdecimal() else await load_receipt(Path(order.since))
         # The receiver may have come further than the records here, if they were lost or are from a backup.
         received = 0 if receipt is None else receipt.serial_of(stream) or 0
@@ -134,7 +143,7 @@ async def _request(settings: Settings, order: ExportOrder, *, only_reads: bool =
             stream=stream,
             next_serial=max(0 if last is None else last.serial, received) + 1,
             created=SystemClock().now(),
-            serial=_checked_serial(order.serial, last),
+            serial=serial,
             previous=last.statement if last is not None and last.serial >= received else None,
             keys=keys,
             key_sets=key_sets,
@@ -154,32 +163,30 @@ async def _last_stream(exports: BundleExports) -> str:
     return f"{host or 'mirror'}-{secrets.token_hex(4)}"
 
 
-def _checked_serial(serial: int | None, last: ExportRecord | None) -> int | None:
-    if serial is None:
-        return None
-    if not 0 < serial <= MOST_SERIAL:
-        raise ConfigurationFault(f"--serial {serial} is not between 1 and {MOST_SERIAL}")
-    if last is not None and serial < last.serial:
+def _require_later(serial: int | None, last: ExportRecord | None) -> None:
+    if serial is not None and last is not None and serial < last.serial:
         raise ConfigurationFault(
             f"--serial {serial}: the stream {last.stream} has come to serial {last.serial}; fix: use a higher serial"
         )
-    return serial
 
 
 async def _base(exports: BundleExports, stream: str, since: Receipt | int) -> DeltaBase:
     """Return the content that the receiver of a delta has, by its receipt or a serial."""
-    records = await exports.exports_until(stream, MOST_SERIAL)
     if isinstance(since, Receipt):
         serial, base = since.serial_of(stream) or 0, DeltaBase.from_receipt(since)
     else:
-        serial = since
-        base = await _base_of_exports(stream, serial, [record for record in records if record.serial <= serial])
-    heads = [await read_recorded_head(record.head) for record in records if record.serial > serial]
-    return base.unsure_of(named for head in heads for named in head.names)
+        serial, base = since, await _base_of_exports(exports, stream, since)
+    later = [
+        named
+        for record in await exports.exports_between(stream, serial + 1, MOST_SERIAL)
+        for named in (await read_recorded_head(record.head)).names
+    ]
+    return base.unsure_of(later)
 
 
-async def _base_of_exports(stream: str, serial: int, earlier: Sequence[ExportRecord]) -> DeltaBase:
+async def _base_of_exports(exports: BundleExports, stream: str, serial: int) -> DeltaBase:
     """Return the content that a receiver of all bundles up to a serial has."""
+    earlier = await exports.exports_between(stream, 1, min(serial, MOST_SERIAL))
     if not earlier or earlier[-1].serial != serial:
         known = f"its last one up to there has serial {earlier[-1].serial}" if earlier else "it has none up to there"
         raise ConfigurationFault(
@@ -194,12 +201,14 @@ async def _sources(services: Services, order: ExportOrder) -> tuple[ExportSource
     store = services.store
     known = await store.records.bundle_exports.tag_sources()
     registry = ServedContent(store, services.withheld(store))
-
-    def source(name: Repository, tag: Tag, *, required: bool) -> ExportSource:
-        origin = _origin(known.get((name, tag)))
-        return ExportSource(registry, name, tag, name, tag, origin, store.records.absent, required)
-
     found: dict[str, ExportSource] = {}
+
+    def add(repository: Repository, tag: Tag | None, target: Tag | Digest, *, required: bool = False) -> None:
+        origin = None if tag is None else _origin(known.get((repository, tag)))
+        one = ExportSource(registry, repository, target, repository, tag, origin, store.records.absent, required)
+        if required or str(one) not in found:
+            found[str(one)] = one
+
     for text in order.references:
         reference = Reference.parse(text)
         if reference.host is not None:
@@ -207,11 +216,7 @@ async def _sources(services: Services, order: ExportOrder) -> tuple[ExportSource
                 f"{text} is at {reference.host}, and 'bundle export' reads the local store; fix: use "
                 f"'plugin-mirror fetch -o {order.output} {text}', or leave {reference.host}/ out"
             )
-        repository, tag = reference.repository, reference.tag
-        origin = None if tag is None else _origin(known.get((repository, tag)))
-        absent = store.records.absent
-        one = ExportSource(registry, repository, reference.target, repository, tag, origin, absent)
-        found[str(one)] = one
+        add(reference.repository, reference.tag, reference.target, required=True)
     for rule in order.rules:
         brought = [key for key, tag_source in known.items() if tag_source.rule == rule]
         if not brought:
@@ -220,12 +225,10 @@ async def _sources(services: Services, order: ExportOrder) -> tuple[ExportSource
                 "or see 'plugin-mirror status' for the names of rules"
             )
         for repository, tag in brought:
-            one = source(repository, tag, required=False)
-            found.setdefault(str(one), one)
+            add(repository, tag, tag)
     if order.everything:
         async for repository, tag in _all_names(store):
-            one = source(repository, tag, required=False)
-            found.setdefault(str(one), one)
+            add(repository, tag, tag)
     return tuple(found.values())
 
 

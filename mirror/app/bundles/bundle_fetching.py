@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.app.bundles.bundle_exporting import check_stream
+from mirror.app.bundles.bundle_exporting import check_serial, check_stream
 from mirror.app.bundles.bundle_receipts import load_receipt
 from mirror.app.upstream_registries import open_remote
 from mirror.bundle.delta.delta_base import DeltaBase
 from mirror.bundle.export.export_request import Exported, ExportRequest
 from mirror.bundle.export.exporting import export_bundle, plan_export
-from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial, registry_host
+from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial
 from mirror.bundle.trust.key_set_files import load_key_sets
 from mirror.bundle.trust.signing_key_files import load_signing_key
 from mirror.oci import Reference
@@ -25,6 +25,7 @@ from mirror.settings import Settings
 from mirror.transfer.graph.content_choice import EVERYTHING, ContentChoice
 from mirror.transfer.progress_reporting import Progress
 from mirror.upstream.auth.login_files import find_docker_login
+from mirror.wire.registry_url import registry_host
 
 _CLOCK = SystemClock()
 
@@ -92,6 +93,7 @@ async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _C
     receipt = None if request.since is None else await load_receipt(request.since)
     if request.stream is not None:
         check_stream(request.stream)
+    serial = check_serial(request.serial)
     stream = request.stream or default_stream(keys[0].public.key_id if keys else None)
     now = clock.now().replace(microsecond=0)
 
@@ -106,7 +108,7 @@ async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _C
             output=request.output,
             sources=fetch_sources(request.references, registries, request.mappings, now),
             stream=stream,
-            serial=request.serial,
+            serial=serial,
             next_serial=next_serial(now, receipt, stream),
             created=now,
             keys=keys,

@@ -22,7 +22,7 @@ from mirror.bundle.parts.kept_source import KeptSource
 from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.reader import BundleReader
-from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_serial, judge_signatures
+from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_place, judge_signatures
 from mirror.oci import Digest, Repository
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.bundle_trust import StreamState
@@ -155,11 +155,7 @@ def _state_after(head: BundleHead, root: Digest | None) -> StreamState:
 
 
 def _judge(head: BundleHead, request: ImportRequest, trust: Trust) -> Callable[[StreamState | None], SerialVerdict]:
-    def judge(known: StreamState | None) -> SerialVerdict:
-        digest, root = head.envelope.digest, trust.root_for(known)
-        return judge_serial(head.statement, digest, known, root=root, allow_rollback=request.allow_rollback)
-
-    return judge
+    return partial(judge_place, head, trust, allow_rollback=request.allow_rollback)
 
 
 async def _plan(source: ImportSource, request: ImportRequest, settings: Settings, store: Store) -> ImportPlan:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from mirror.app.bundles.bundle_opening import open_bundle
-from mirror.app.bundles.bundle_trusting import trusted_keys
+from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.services import has_data_folder, open_store
 from mirror.bundle.bundle_age import AgeLimits, judge_age
 from mirror.bundle.bundle_errors import BundleIncomplete
@@ -19,7 +19,7 @@ from mirror.bundle.format.byte_source import read_range
 from mirror.bundle.format.member_header import END
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.stream_status import StreamStatus
-from mirror.bundle.trust.trust_decision import judge_serial, judge_signatures
+from mirror.bundle.trust.trust_decision import TrustedKeys, judge_place, judge_signatures
 from mirror.oci.errors import StorageDamaged
 from mirror.oci.timestamps import machine_time
 from mirror.records.bundle_trust import StreamState
@@ -119,12 +119,10 @@ async def open_served(settings: Settings, wanted: BundleToServe) -> ServedBundle
     """
     reader = await open_bundle(wanted.path, wanted.folders)
     head, statement, source = reader.head, reader.head.statement, reader.source
-    trusted = await trusted_keys(settings, wanted.public_keys)
-    trust = judge_signatures(head.envelope, head.key_sets, trusted, unsigned=wanted.unsigned)
-    known = trust.after_resets(await _known(settings, statement.stream))
-    judge_serial(
-        statement, head.envelope.digest, known, root=trust.root_for(known), allow_rollback=wanted.allow_rollback
-    )
+    named = await named_keys(wanted.public_keys)
+    recorded, known = await _records(settings, statement.stream)
+    trust = judge_signatures(head.envelope, head.key_sets, (*recorded, *named), unsigned=wanted.unsigned)
+    judge_place(head, trust, trust.after_resets(known), allow_rollback=wanted.allow_rollback)
     age = judge_age(statement.created, _CLOCK.now(), settings.bundles.limits())
     warnings = [*trust.warnings, *([age] if age else []), *source.missing(0, source.size_bytes)]
     if statement.since is not None:
@@ -149,9 +147,10 @@ def settings_for_bundle(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update={"server": server, "storage": storage})
 
 
-async def _known(settings: Settings, stream: str) -> StreamState | None:
-    """Return the state of a stream in the data folder; None if there is no folder, or no such stream."""
+async def _records(settings: Settings, stream: str) -> tuple[tuple[TrustedKeys, ...], StreamState | None]:
+    """Return the trusted keys and the state of a stream in the data folder; nothing if there is no folder."""
     if not has_data_folder(settings.storage.path.expanduser()):
-        return None
+        return (), None
     async with open_store(settings, only_reads=True) as store:
-        return await store.records.bundle_trust.find_stream(stream)
+        records = store.records.bundle_trust
+        return await recorded_keys(records), await records.find_stream(stream)

@@ -15,13 +15,14 @@ from mirror.app.services import has_data_folder, open_store
 from mirror.bundle.bundle_age import judge_age
 from mirror.bundle.bundle_errors import BundleUntrusted
 from mirror.bundle.format.bundle_head import BundleHead
+from mirror.bundle.format.bundle_index import NamedManifest
 from mirror.bundle.importing.import_source import ImportSource
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.report.content_changes import KnownFacts, NameChange, compare_names
 from mirror.bundle.report.content_facts import ContentFacts
 from mirror.bundle.report.plugin_report import add_facts, read_report, report_differences
-from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_serial, judge_signatures
-from mirror.oci import Digest, Repository
+from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_place, judge_signatures
+from mirror.oci import Digest
 from mirror.records.bundle_contents import HeldContent
 from mirror.records.bundle_trust import StreamState
 from mirror.registry.port import Reader
@@ -115,14 +116,11 @@ async def _facts(bundle: BundleReader, store: Store | None, held: HeldContent) -
     return KnownFacts(found, read_report(bundle.head.report))
 
 
-def _former(held: HeldContent, names: Iterable[object]) -> set[Digest]:
-    """Return the digests that the store holds in the repositories of the bundle."""
-    repositories = {_repository(str(named)) for named in names}
-    return {digest for name, digest in held.names.items() if _repository(name) in repositories}
-
-
-def _repository(name: str) -> Repository:
-    return Repository(name.partition("@" if "@" in name else ":")[0])
+def _former(held: HeldContent, names: Iterable[NamedManifest]) -> set[Digest]:
+    """Return the digests of the tags that the store holds in the repositories of the bundle."""
+    repositories = {named.repository.name for named in names}
+    # A name with a digest compares with nothing but itself.
+    return {digest for name, digest in held.names.items() if "@" not in name and name.partition(":")[0] in repositories}
 
 
 def _age(head: BundleHead, now: datetime, settings: Settings) -> list[str]:
@@ -137,8 +135,6 @@ def _age(head: BundleHead, now: datetime, settings: Settings) -> list[str]:
 def _verdict(head: BundleHead, trust: Trust, known: StreamState | None) -> tuple[SerialVerdict | None, list[str]]:
     """Return the place of the bundle in its stream, and the reason for which an import would refuse it."""
     try:
-        return judge_serial(
-            head.statement, head.envelope.digest, trust.after_resets(known), root=trust.root_for(known)
-        ), []
+        return judge_place(head, trust, trust.after_resets(known)), []
     except BundleUntrusted as error:
         return None, [f"an import refuses this bundle: {error}"]

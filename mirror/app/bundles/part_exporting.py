@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiofiles.os
 
+from mirror.app.bundles.bundle_exporting import check_serial
 from mirror.app.services import open_services
 from mirror.bundle.export.part_again import PartAgain, make_part
 from mirror.bundle.export.recorded_source import RecordedSource
@@ -80,9 +81,10 @@ async def _record(exports: BundleExports, order: PartOrder, table: PartsTable | 
     last = await exports.last_export(order.stream)
     if last is None:
         raise ConfigurationFault("no bundle was exported here; fix: export one first, with --split")
-    if order.serial is None:
+    serial = check_serial(order.serial)
+    if serial is None:
         return last
-    found = await exports.exports_until(last.stream, order.serial)
-    if not found or found[-1].serial != order.serial:
-        raise ConfigurationFault(f"--serial {order.serial}: stream {last.stream} has no export with this serial")
-    return found[-1]
+    found = await exports.exports_between(last.stream, serial, serial)
+    if not found:
+        raise ConfigurationFault(f"--serial {serial}: stream {last.stream} has no export with this serial")
+    return found[0]

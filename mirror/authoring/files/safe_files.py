@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections.abc import Generator, Iterator
@@ -15,7 +14,6 @@ from mirror.oci.errors import ConfigurationFault, StorageFault, StorageFull
 
 PIECE_BYTES: Final = 1024 * 1024
 _TEMPORARY: Final = "a temporary file"
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: Number of folders that stay open. A deep path of a hostile tree must not use up all descriptors.
 _MOST_OPEN: Final = 64
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,7 +54,7 @@ def writing(what: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in StorageFull.ERRNOS:
             raise StorageFull(
                 f"{what} cannot be written: {error.strerror}; fix: free some space and try again"
             ) from error

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid
@@ -31,7 +32,7 @@ _MOST_DOCUMENT_BYTES: Final = 128 * 1024 * 1024
 _WIDTHS: Final = {algorithm: len(Digest.of(b"", algorithm).hex) // 2 for algorithm in ALGORITHMS}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Receipt:
     """Content of a store.
 
@@ -48,7 +49,7 @@ class Receipt:
     names: Mapping[str, Digest]
     streams: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         """Digest of the document before its compression."""
         return Digest.of(self._document())
@@ -75,7 +76,7 @@ class Receipt:
         try:
             receipt = _parse(read_bounded(line, "the receipt", MOST_RECEIPT_BYTES), digests)
             # One receipt has one document, and so one digest.
-            if receipt._document() != document:
+            if receipt.digest != Digest.of(document):
                 raise BundleInvalid(
                     "the receipt was changed; fix: use the file as 'plugin-mirror bundle receipt' wrote it"
                 )

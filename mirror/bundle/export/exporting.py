@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,10 +18,12 @@ from mirror.bundle.export.output.export_journal import ExportJournal
 from mirror.bundle.export.output.journal_keeping import kept_journal, read_journal
 from mirror.bundle.export.output.parts_output import PartsOutput
 from mirror.bundle.export.output.removable_media import is_removable
+from mirror.bundle.export.output.single_file_output import SingleFileOutput
 from mirror.bundle.format.bundle_head import read_head, read_recorded_head
 from mirror.bundle.format.member_header import END
 from mirror.bundle.format.statement import Notes, Statement
 from mirror.bundle.report.plugin_report import plugin_report
+from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.bundle.verification import verify_bytes
 from mirror.oci import Digest
 from mirror.oci.errors import Busy, StorageDamaged
@@ -32,15 +35,6 @@ from mirror.transfer.progress_reporting import Progress
 _BLOBS_AT_ONCE: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _StreamPlace:
-    """Place of a bundle in its stream."""
-
-    serial: int
-    created: datetime
-    previous: Digest | None
-
-
 async def plan_export(request: ExportRequest) -> Exported:
     """Return what an export would write, without writing anything.
 
@@ -49,8 +43,7 @@ async def plan_export(request: ExportRequest) -> Exported:
         MirrorError: see :func:`mirror.bundle.export.collection.collect`.
     """
     collected, draft = await _draft(request)
-    place = _StreamPlace(request.serial or request.next_serial, request.created, request.previous)
-    plan = _placed(request, draft, place)
+    plan = draft.plan()
     await read_recorded_head(plan.head)
     return _exported(request, collected, plan)
 
@@ -120,8 +113,8 @@ def _exported(request: ExportRequest, collected: Collected, plan: ExportPlan) ->
 
 def _opened(request: ExportRequest) -> AbstractAsyncContextManager[BundleOutput]:
     if request.part_bytes is None:
-        return BundleOutput.open(request.output)
-    return PartsOutput.open_parts(request.output, request.part_bytes)
+        return SingleFileOutput.open(request.output)
+    return PartsOutput.open(request.output, request.part_bytes)
 
 
 async def _verify(output: BundleOutput, statement: Digest, progress: Progress) -> None:
@@ -135,10 +128,17 @@ async def _verify(output: BundleOutput, statement: Digest, progress: Progress) -
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A statement whose place in the stream is still open, and the documents of the bundle."""
+    """A new bundle with its place in the stream, which may still change."""
 
     statement: Statement
     documents: dict[str, bytes]
+    keys: Sequence[SigningKey]
+
+    def plan(self) -> ExportPlan:
+        return ExportPlan.of(self.statement, self.documents, self.keys)
+
+    def placed(self, serial: int, created: datetime, previous: Digest | None) -> _Draft:
+        return replace(self, statement=replace(self.statement, serial=serial, created=created, previous=previous))
 
 
 async def _draft(request: ExportRequest) -> tuple[Collected, _Draft]:
@@ -153,14 +153,14 @@ async def _draft(request: ExportRequest) -> tuple[Collected, _Draft]:
     layers = {digest: size_bytes for digest, size_bytes in sizes.items() if digest not in early}
     statement = Statement(
         request.stream,
-        request.next_serial,
-        request.created,
+        request.serial or request.next_serial,
+        request.created.replace(microsecond=0),
         plan_members(documents, early, layers),
         request.previous,
         None if request.base is None else request.base.since,
         await _notes(request.exports, collected),
     )
-    return collected, _Draft(statement, documents)
+    return collected, _Draft(statement, documents, request.keys)
 
 
 async def _notes(exports: BundleExports | None, collected: Collected) -> Notes:
@@ -177,27 +177,18 @@ async def _notes(exports: BundleExports | None, collected: Collected) -> Notes:
     )
 
 
-def _placed(request: ExportRequest, draft: _Draft, place: _StreamPlace) -> ExportPlan:
-    statement = replace(
-        draft.statement, serial=place.serial, created=place.created.replace(microsecond=0), previous=place.previous
-    )
-    return ExportPlan.of(statement, draft.documents, request.keys)
-
-
 async def _plan(request: ExportRequest, draft: _Draft, journal: ExportJournal | None) -> ExportPlan:
     """Return the plan. It has the serial and time of the interrupted export if they are still free."""
-    last = None if request.exports is None else await request.exports.last_export(request.stream)
     if journal is not None and journal.stream == request.stream and request.serial in {None, journal.serial}:
-        plan = _placed(request, draft, _StreamPlace(journal.serial, journal.created, journal.previous))
+        plan = draft.placed(journal.serial, journal.created, journal.previous).plan()
+        last = None if request.exports is None else await request.exports.last_export(request.stream)
         recorded = (last.serial, last.statement) if last is not None else (0, None)
         # Without records, bundles with later serials may have been written since the interruption.
         is_free = journal.serial > recorded[0] and journal.serial >= (request.serial or request.next_serial)
         # The export may have been killed between its record and its new name.
         if is_free or (journal.serial, plan.envelope.digest) == recorded:
             return plan
-    return _placed(
-        request, draft, _StreamPlace(request.serial or request.next_serial, request.created, request.previous)
-    )
+    return draft.plan()
 
 
 def _journal(plan: ExportPlan, earlier: ExportJournal | None, output: BundleOutput) -> ExportJournal:
@@ -224,7 +215,7 @@ async def _recorded(request: ExportRequest, draft: _Draft, plan: ExportPlan, out
         )
         if last is None or request.serial is not None:
             raise taken
-        later = _placed(request, draft, _StreamPlace(last.serial + 1, request.created, last.statement))
+        later = draft.placed(last.serial + 1, draft.statement.created, last.statement).plan()
         if later.places != plan.places:  # a serial with more digits moves all content
             raise taken
         plan = later

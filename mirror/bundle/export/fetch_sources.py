@@ -13,19 +13,12 @@ from mirror.oci import Reference, Repository
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_mapping import NameMapping
 from mirror.registry.port import ReadLister
-from mirror.wire.registry_url import DOCKER_HUB_HOSTS
+from mirror.wire.registry_url import DOCKER_HUB_HOSTS, registry_host
 
 _UNSIGNED_STREAM: Final = "unsigned"
 _KEY_CHARACTERS: Final = 12
 #: Docker Hub, as references name it.
 _HUB: Final = "docker.io"
-
-
-def registry_host(reference: Reference) -> str:
-    """Return the host of the registry of a reference. A name without a host is one of Docker Hub."""
-    if reference.host is None or reference.host in DOCKER_HUB_HOSTS:
-        return DOCKER_HUB_HOSTS[0]
-    return reference.host
 
 
 def default_stream(key_id: str | None) -> str:
@@ -62,7 +55,7 @@ def fetch_sources(
 
     Args:
         references: the content.
-        registries: registries by host, see :func:`registry_host`.
+        registries: registries by host, see :func:`mirror.wire.registry_url.registry_host`.
         mappings: mappings of names at the registries to names in the bundle. The first that covers a name changes it.
         now: time of the fetch.
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 import aiofiles
 import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
+from mirror.oci.byte_sizes import shown_size
 from mirror.oci.errors import ConfigurationFault, StorageFault, StorageFull
 from mirror.runtime.concurrency.threads import in_thread
-
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def writing_file(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = error.strerror or error
-        if error.errno in _NO_SPACE:
+        if error.errno in StorageFull.ERRNOS:
             raise StorageFull(f"{path} cannot be written: {why}; fix: free some space and try again") from error
         if error.errno == errno.EFBIG:
             raise StorageFull(
@@ -39,6 +38,27 @@ def writing_file(path: Path) -> Iterator[None]:
                 "such as 4095MiB for FAT32"
             ) from error
         raise StorageFault(f"{path} cannot be written: {why}") from error
+
+
+def require_free(folder: Path, size_bytes: int, needs: str, fix: str) -> None:
+    """Check that a disk has room. Blocks.
+
+    Args:
+        folder: a folder on the disk.
+        size_bytes: number of bytes to write.
+        needs: beginning of the message, such as ``the parts need``.
+        fix: advice in the message.
+
+    Raises:
+        StorageFull: the disk has too little room.
+        StorageFault: there is no such folder.
+    """
+    with writing_file(folder):
+        free_bytes = shutil.disk_usage(folder).free
+    if size_bytes > free_bytes:
+        raise StorageFull(
+            f"{needs} {shown_size(size_bytes)}, and {folder} has {shown_size(free_bytes)} free; fix: {fix}"
+        )
 
 
 async def sync_file(file: AsyncBufferedIOBase) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import aiofiles.os
 
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import ByteSource, FileSource
-from mirror.bundle.format.output_file import write_document, writing_file
+from mirror.bundle.format.output_file import require_free, write_document, writing_file
 from mirror.bundle.parts.parts_table import Part, PartsTable, bundle_of_part, planned_parts, table_name
 from mirror.bundle.parts.range_copy import digest_of_range, write_range
 from mirror.oci import Digest
-from mirror.oci.byte_sizes import shown_size
-from mirror.oci.errors import ConfigurationFault, StorageFull
+from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.progress_reporting import Progress, SilentProgress
 
@@ -54,7 +52,7 @@ async def split_bundle(
         if bundle_of_part(name) == bundle and size != sizes.get(name):
             raise _of_another_split(folder / name)
     missing = sum(size for name, size in sizes.items() if name not in held)
-    await _check_room(folder, missing)
+    await in_thread(require_free, folder, missing, "the parts need", "choose another folder with -o")
     progress.expect(source.size_bytes)
     parts = []
     for name, start, size in planned:
@@ -74,16 +72,6 @@ async def _compared(source: ByteSource, start: int, size: int, path: Path, progr
     if digest != held:
         raise _of_another_split(path)
     return digest
-
-
-async def _check_room(folder: Path, needed_bytes: int) -> None:
-    with writing_file(folder):
-        free_bytes = (await in_thread(shutil.disk_usage, folder)).free
-    if free_bytes < needed_bytes:
-        raise StorageFull(
-            f"the parts need {shown_size(needed_bytes)}, and {folder} has {shown_size(free_bytes)} free; "
-            "fix: choose another folder with -o"
-        )
 
 
 async def _size_of(path: Path) -> int:

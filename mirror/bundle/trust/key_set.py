@@ -176,14 +176,28 @@ class SignedKeySet:
         """Return the content of the file."""
         return self.envelope.to_bytes()
 
+    def missing_signatures(self, former: KeySet | None) -> tuple[str, ...]:
+        """Return a sentence for each key set of which too few keys have signed this one.
+
+        Args:
+            former: the key set that this one replaces; None for the first of a chain. A key set of version 1 with one
+                key needs no signature.
+        """
+        own = () if self.key_set.is_single_key else (self.key_set,)
+        return tuple(
+            f"key set {self.key_set.version} has {found} of the {demanding.threshold} signatures by keys of "
+            f"key set {demanding.version} that it needs"
+            for demanding in (*own, *(() if former is None else (former,)))
+            if (found := len(demanding.signers(self.envelope))) < demanding.threshold
+        )
+
     def require_own_signatures(self) -> None:
         """Check that enough keys of the set have signed it.
 
         Raises:
             BundleUntrusted: too few keys have signed. A key set of version 1 with one key needs no signature.
         """
-        if not self.key_set.is_single_key:
-            _require(self, self.key_set, f"key set {self.key_set.version}")
+        self._require_signatures(None)
 
     def require_successor_of(self, former: KeySet) -> None:
         """Check that the key set may replace another one.
@@ -195,8 +209,13 @@ class SignedKeySet:
         new = self.key_set
         if (new.version, new.previous) != (former.version + 1, former.digest):
             raise BundleUntrusted(f"key set {new.version} does not follow key set {former.version} of this chain")
-        _require(self, former, f"key set {former.version}")
-        _require(self, new, f"key set {new.version}")
+        self._require_signatures(former)
+
+    def _require_signatures(self, former: KeySet | None) -> None:
+        if missing := self.missing_signatures(former):
+            raise BundleUntrusted(
+                f"{'; '.join(missing)}; fix: have it signed with 'plugin-mirror bundle sign SET.json --key F'"
+            )
 
 
 def require_chain(sets: Sequence[SignedKeySet]) -> None:
@@ -218,16 +237,6 @@ def require_chain(sets: Sequence[SignedKeySet]) -> None:
         else:
             each.require_successor_of(former.key_set)
         former = each
-
-
-def _require(signed: SignedKeySet, key_set: KeySet, whose: str) -> None:
-    found = len(key_set.signers(signed.envelope))
-    if found < key_set.threshold:
-        raise BundleUntrusted(
-            f"key set {signed.key_set.version} has {found} of the {key_set.threshold} signatures by keys of {whose} "
-            "that it needs; "
-            "fix: have it signed with 'plugin-mirror bundle sign SET.json --key F'"
-        )
 
 
 def _parse(value: Mapping[str, Any]) -> KeySet:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from mirror.bundle.bundle_errors import BundleInvalid, BundleUntrusted
+from mirror.bundle.format.bundle_head import BundleHead
 from mirror.bundle.format.envelope import Envelope
 from mirror.bundle.format.statement import Statement
 from mirror.bundle.trust.key_set import MOST_KEY_SETS, KeySet, SignedKeySet
@@ -139,6 +140,14 @@ def judge_signatures(
     if unsigned:
         return Trust(warnings=(f"signatures are not checked: {message}",) if envelope.signatures else ())
     raise BundleUntrusted(f"{message}; {_fix(envelope, nearest)}")
+
+
+def judge_place(
+    head: BundleHead, trust: Trust, known: StreamState | None, *, allow_rollback: int | None = None
+) -> SerialVerdict:
+    """Decide whether a bundle whose signatures were judged may follow in its stream, as :func:`judge_serial` does."""
+    root = trust.root_for(known)
+    return judge_serial(head.statement, head.envelope.digest, known, root=root, allow_rollback=allow_rollback)
 
 
 def judge_serial(

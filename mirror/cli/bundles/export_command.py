@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -173,7 +174,7 @@ def require_signing(keys: list[Path] | None, *, unsigned: bool) -> None:
         )
 
 
-def print_export(exported: Exported, keys: list[Path] | tuple[()], *, dry_run: bool, as_json: bool) -> None:
+def print_export(exported: Exported, keys: Sequence[Path], *, dry_run: bool, as_json: bool) -> None:
     """Print the result of an export for people, or as JSON."""
     for note in (*exported.left_out, *exported.warnings):
         MESSAGES.out(f"note: {note}", highlight=False)

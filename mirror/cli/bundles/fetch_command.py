@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from mirror.bundle.format.statement import MOST_SERIAL
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import name_mappings, size_in_bytes
 from mirror.cli.bundles.export_command import (
@@ -53,10 +52,7 @@ def run(
         str | None, typer.Option("--stream", metavar="S", help="Name of the series of bundles; that of the key.")
     ] = None,
     serial: Annotated[
-        int | None,
-        typer.Option(
-            "--serial", min=1, max=MOST_SERIAL, metavar="N", help="Number in the stream; the seconds since 1970."
-        ),
+        int | None, typer.Option("--serial", metavar="N", help="Number in the stream; the seconds since 1970.")
     ] = None,
     key_sets: KeySetsOption = None,
     split: SplitOption = None,

@@ -83,7 +83,7 @@ def keyset(
 
     former, made = run_to_the_end(work())
     key_set = made.key_set
-    missing = missing_signatures(made, former)
+    missing = made.missing_signatures(former)
     if json:
         return print_json(
             {
@@ -92,28 +92,14 @@ def keyset(
                 "threshold": key_set.threshold,
                 "digest": str(key_set.digest),
                 "keys": list(key_set.key_ids),
-                "missing_signatures": missing,
+                "missing_signatures": list(missing),
             }
         )
-    RESULTS.out(
-        f"{output}: key set {key_set.version}, {key_set.demand}",
-        highlight=False,
-    )
+    RESULTS.out(f"{output}: key set {key_set.version}, {key_set.demand}", highlight=False)
     RESULTS.out(f"fingerprint {key_set.fingerprint}", highlight=False)
     for line in missing:
         MESSAGES.out(f"note: {line}; fix: 'plugin-mirror bundle sign {output} --key F'", highlight=False)
     return None
-
-
-def missing_signatures(made: SignedKeySet, former: KeySet | None) -> list[str]:
-    """Return sentences about signatures that a key set still needs."""
-    lines = []
-    for whose, key_set in (("the former key set", former), ("this key set", made.key_set)):
-        if key_set is not None:
-            signed = len(key_set.signers(made.envelope))
-            if signed < key_set.threshold:
-                lines.append(f"it has {signed} of the {key_set.threshold} signatures by keys of {whose} that it needs")
-    return lines
 
 
 def _serial(stream: str, text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from itertools import islice
@@ -115,7 +115,7 @@ def add_blob(connection: Connection, repository: Repository, digest: Digest, now
 def first_missing(connection: Connection, held: Table, repository_id: int, wanted: Collection[Digest]) -> Digest | None:
     """Return the first of ``wanted`` without a row of the repository in ``held``, or None if there is none."""
     found: set[str] = set()
-    for part in _parts([str(one) for one in wanted]):
+    for part in parts([str(one) for one in wanted]):
         found.update(connection.execute(_held(held), {"repository_id": repository_id, "wanted": part}).scalars())
     return next((one for one in wanted if str(one) not in found), None)
 
@@ -128,7 +128,7 @@ def _held(held: Table) -> Select[Any]:
 
 def forget_origins(connection: Connection, repository: Repository, targets: Collection[str]) -> None:
     """Forget the origins of tags or digests that are no longer those that were pulled through."""
-    for part in _parts(targets):
+    for part in parts(targets):
         connection.execute(_NO_LONGER_PULLED, {"name": repository.name, "targets": part})
 
 
@@ -147,7 +147,8 @@ def drop_incomplete(connection: Connection, repository: Repository, digest: Dige
     return bool(connection.execute(_NO_LONGER_INCOMPLETE, {"name": repository.name, "held": str(digest)}).rowcount)
 
 
-def _parts(values: Iterable[str]) -> Iterable[list[str]]:
+def parts(values: Iterable[str]) -> Iterator[list[str]]:
+    """Iterate over values in lists that are short enough for the parameters of one statement."""
     remaining = iter(values)
     while part := list(islice(remaining, _IN_LIMIT)):
         yield part

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
 from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.store.catalog import rows
 from mirror.store.catalog.tables.content_tables import blobs, manifests, repositories, tags
 from mirror.store.store_services import StoreServices
-
-#: Tags named in one statement. SQLite accepts some tens of thousands of parameters.
-_TAGS_AT_ONCE: Final = 1000
 
 _TAGS = (
     select(tags.c.name, tags.c.digest)
@@ -35,16 +32,14 @@ class SqlHeldContent:
         self._manifests = services.manifests
 
     async def tag_digests(self, repository: Repository, tags: Collection[Tag]) -> Mapping[Tag, Digest]:
-        names = [tag.name for tag in tags]
-
         def read(connection: Connection) -> dict[Tag, Digest]:
-            found: dict[Tag, Digest] = {}
-            for start in range(0, len(names), _TAGS_AT_ONCE):
-                wanted = {"repository": repository.name, "names": names[start : start + _TAGS_AT_ONCE]}
-                found |= {Tag(row.name): Digest.parse(row.digest) for row in connection.execute(_TAGS, wanted)}
-            return found
+            return {
+                Tag(row.name): Digest.parse(row.digest)
+                for part in rows.parts(tag.name for tag in tags)
+                for row in connection.execute(_TAGS, {"repository": repository.name, "names": part})
+            }
 
-        return await self._catalog.read_long(read) if names else {}
+        return await self._catalog.read_long(read) if tags else {}
 
     async def held_manifest(self, owner: Repository, digest: Digest, media_type: str) -> Manifest | None:
         wanted = {"digest": str(digest), "media_type": media_type}

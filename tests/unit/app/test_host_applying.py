@@ -138,16 +138,15 @@ async def test_a_registry_that_does_not_have_the_plugin_or_does_not_answer_is_a_
 
 
 @pytest.mark.parametrize(
-    ("reference", "host", "repository"),
+    ("reference", "repository"),
     [
-        ("sshfs:1", "registry-1.docker.io", "library/sshfs"),
-        ("docker.io/vieux/sshfs:1", "registry-1.docker.io", "vieux/sshfs"),
-        ("mirror:5000/sshfs:1", "mirror:5000", "sshfs"),
+        ("sshfs:1", "library/sshfs"),
+        ("docker.io/vieux/sshfs:1", "vieux/sshfs"),
+        ("mirror:5000/sshfs:1", "sshfs"),
     ],
 )
-def test_a_name_without_a_host_is_one_of_docker_hub(reference: str, host: str, repository: str):
-    parsed = Reference.parse(reference)
-    assert (host_applying._host_of(parsed), host_applying._repository_of(parsed).name) == (host, repository)
+def test_a_name_with_one_component_is_in_library_on_docker_hub(reference: str, repository: str):
+    assert host_applying._repository_of(Reference.parse(reference)).name == repository
 
 
 async def test_plugins_that_the_file_does_not_name_are_listed():

@@ -7,30 +7,17 @@ from datetime import UTC, datetime
 import pytest
 
 from mirror.bundle.delta.receipt import Receipt
-from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial, registry_host
+from mirror.bundle.export.fetch_sources import default_stream, fetch_sources, next_serial
 from mirror.bundle.format.statement import is_stream
 from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_mapping import NameMapping
 from mirror.registry.memory import MemoryRegistry
+from mirror.wire.registry_url import registry_host
 
 NOW = datetime(2026, 11, 29, 8, 0, 0, tzinfo=UTC)
 REGISTRIES = {"registry-1.docker.io": MemoryRegistry(), "ghcr.io": MemoryRegistry(), "mirror:5000": MemoryRegistry()}
 DIGEST = Digest.of(b"manifest")
-
-
-@pytest.mark.parametrize(
-    ("text", "host"),
-    [
-        ("vieux/sshfs", "registry-1.docker.io"),
-        ("docker.io/vieux/sshfs:1", "registry-1.docker.io"),
-        ("index.docker.io/vieux/sshfs", "registry-1.docker.io"),
-        ("ghcr.io/acme/driver:2.1", "ghcr.io"),
-        ("mirror:5000/acme/driver", "mirror:5000"),
-    ],
-)
-def test_a_name_without_a_host_is_one_of_docker_hub(text: str, host: str):
-    assert registry_host(Reference.parse(text)) == host
 
 
 @pytest.mark.parametrize(

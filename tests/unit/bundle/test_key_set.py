@@ -149,6 +149,11 @@ def test_a_key_set_without_enough_signatures_is_never_trusted():
         judge_key_set(signed(skipped, A), [recorded(FIRST)])
 
 
+def test_a_single_key_needs_no_signature_as_a_set():
+    assert signed(KeySet.of_key(A.public)).missing_signatures(None) == ()
+    assert len(signed(SECOND).missing_signatures(FIRST)) == 2
+
+
 def test_a_second_key_set_after_the_same_one_is_told_as_what_it_is():
     thief = KeySet.of_keys([A.public], 1, FIRST, {"depot": 1})
     with pytest.raises(BundleUntrusted, match=f"two key sets 2 after the same one.*--remove {FIRST.digest.hex}"):

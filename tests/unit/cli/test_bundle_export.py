@@ -193,6 +193,7 @@ def test_a_part_is_made_again_from_the_record(capsys: pytest.CaptureFixture[str]
         (["--unsigned", "hub.example/acme/driver"], "plugin-mirror fetch"),
         (["--unsigned", "--rule", "nobody"], "was brought by a rule 'nobody'"),
         (["--unsigned", "--all", "--since", "4"], "no bundle with this serial"),
+        (["--unsigned", "--all", "--since", "9" * 20], "no bundle with this serial"),
         (["--unsigned", "--all", "--since", "missing.receipt"], "missing.receipt cannot be read"),
         (["--unsigned", "--all", "--stream", "a b"], "not the name of a stream"),
         (["--unsigned", "--all", "--serial", "0"], "--serial 0"),

@@ -115,6 +115,10 @@ async def test_a_fetch_goes_on_after_a_failure(tmp_path: Path):
     assert await read_blob(reader, REPOSITORY, LAYER) == LAYER
 
 
+def test_a_serial_begins_at_one(tmp_path: Path):
+    assert run(["fetch", "-o", f"{tmp_path}/site.tar", "127.0.0.1:1/a/b", "--unsigned", "--serial", "0"]) == 2
+
+
 @pytest.mark.parametrize("options", [[], ["--unsigned", "--key", "site.key"]])
 def test_a_bundle_is_signed_or_unsigned_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]):
     code = run(["fetch", "-o", f"{tmp_path}/site.tar", "127.0.0.1:1/a/b", *options])

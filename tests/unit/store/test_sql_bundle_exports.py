@@ -44,8 +44,9 @@ async def test_the_last_export_is_that_of_the_stream_or_of_all(store: Store) -> 
     assert await exports.last_export() == newer
     assert await exports.last_export("b") == other
     assert await exports.last_export("c") is None
-    assert await exports.exports_until("a", 1) == [older]
-    assert await exports.exports_until("a", 5) == [older, newer]
+    assert await exports.exports_between("a", 1, 1) == [older]
+    assert await exports.exports_between("a", 2, 5) == [newer]
+    assert await exports.exports_between("a", 1, 5) == [older, newer]
     assert await exports.export_with(other.statement) == other
     assert await exports.export_with(Digest.of(b"unknown")) is None
 

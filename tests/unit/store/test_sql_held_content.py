@@ -8,8 +8,8 @@ import pytest
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import StorageDamaged
+from mirror.store.catalog import rows
 from mirror.store.content.data_layout import DataLayout
-from mirror.store.records import sql_held_content
 from mirror.store.registry import Store
 from tests.support.builders import hold, plugin
 
@@ -18,7 +18,7 @@ ONE, TWO = plugin(b"{}", b"one"), plugin(b"{}", b"two")
 
 
 async def test_tags_are_found_in_their_repository(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql_held_content, "_TAGS_AT_ONCE", 2)
+    monkeypatch.setattr(rows, "_IN_LIMIT", 2)
     await hold(store, NAME, [b"{}", b"one"], [ONE], "1", "2", "3", "4")
     await hold(store, OTHER, [b"{}", b"two"], [TWO], "1", "5")
     wanted = [Tag(name) for name in ("4", "1", "5", "3")]

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
-from mirror.wire.registry_url import RegistryUrl
+from mirror.wire.registry_url import RegistryUrl, registry_host
 
 
 @pytest.mark.parametrize(
@@ -124,3 +125,17 @@ def test_any_text_is_one_url_or_none(text: str) -> None:
         assert not url.path.endswith("/")
         assert not any(part in {"", ".", ".."} for part in url.path.split("/")[1:])
         assert not set(str(url)) & set("?#@\\ \0")
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("vieux/sshfs", "registry-1.docker.io"),
+        ("docker.io/vieux/sshfs:1", "registry-1.docker.io"),
+        ("index.docker.io/vieux/sshfs", "registry-1.docker.io"),
+        ("ghcr.io/acme/driver:2.1", "ghcr.io"),
+        ("mirror:5000/acme/driver", "mirror:5000"),
+    ],
+)
+def test_a_name_without_a_host_is_one_of_docker_hub(text: str, host: str):
+    assert registry_host(Reference.parse(text)) == host

@@ -1,7 +1,7 @@
 """The parts that an export writes, in place of one file.
 
 The bundle appears with its table of parts, when all parts are complete and on the disk. Until then, the journal
-``F.SIZE.partial.json`` says which bytes of the parts are there. All methods block, except for those that are async.
+``F.SIZE.partial.json`` says which bytes of the parts are there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from mirror.bundle.export.output.bundle_output import BundleOutput, lock_partial, target_of
+from mirror.bundle.export.output.single_file_output import lock_partial, require_room_beside, target_of
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.output_file import write_document, writing_file
 from mirror.bundle.parts.parts_source import PartsSource
@@ -29,13 +29,20 @@ from mirror.transfer.progress_reporting import Progress
 _MOST_PARTS: Final = 500
 
 
-class PartsOutput(BundleOutput):
-    """Parts of a bundle that are written at any offset, by many threads at once. Created by :meth:`open_parts`."""
+class PartsOutput:
+    """A bundle in parts. Created by :meth:`open`.
 
-    def __init__(self, path: Path, part_bytes: int, descriptor: int) -> None:
-        # Parts of another size hold other bytes, and so have a journal of their own.
-        super().__init__(path.with_name(f"{path.name}.{part_bytes}"), descriptor)
+    Implements :class:`mirror.bundle.export.output.bundle_output.BundleOutput`.
+
+    Attributes:
+        path: path that the whole bundle would have.
+        journal: file with the progress.
+    """
+
+    def __init__(self, path: Path, part_bytes: int) -> None:
         self.path = path
+        # Parts of another size hold other bytes, and so have a journal of their own.
+        self.journal = path.with_name(f"{path.name}.{part_bytes}.partial.json")
         self._part_bytes = part_bytes
         self._opened: dict[int, int] = {}
         self._opening = threading.Lock()
@@ -43,7 +50,7 @@ class PartsOutput(BundleOutput):
 
     @classmethod
     @asynccontextmanager
-    async def open_parts(cls, path: Path, part_bytes: int) -> AsyncIterator[PartsOutput]:
+    async def open(cls, path: Path, part_bytes: int) -> AsyncIterator[PartsOutput]:
         """Open the parts of a bundle, and keep other exports out.
 
         Args:
@@ -57,13 +64,13 @@ class PartsOutput(BundleOutput):
         """
         path = await in_thread(target_of, path)
         # One lock for parts of all sizes, and for the whole bundle: they would write the same files.
-        async with lock_partial(path) as descriptor:
+        async with lock_partial(path):
             if await in_thread(path.exists):
                 raise ConfigurationFault(
                     f"{path} exists, and readers would use it in place of the parts; "
                     "fix: remove it, or choose another file"
                 )
-            output = cls(path, part_bytes, descriptor)
+            output = cls(path, part_bytes)
             try:
                 yield output
             finally:
@@ -101,6 +108,7 @@ class PartsOutput(BundleOutput):
                 os.posix_fadvise(self._descriptor_of(number), start, size, os.POSIX_FADV_DONTNEED)
 
     def forget(self) -> None:
+        """Drop the bytes from the memory of the system, so that the next read is from the medium. Sync them first."""
         for descriptor in self._opened.values():
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -135,7 +143,7 @@ class PartsOutput(BundleOutput):
             )
         with writing_file(self.path):
             held_bytes = sum(file.stat().st_blocks * 512 for file in self._files())
-        self.require_free(size_bytes - held_bytes)
+        require_room_beside(self.path, size_bytes - held_bytes)
 
     async def read_back(self, statement: Digest, progress: Progress) -> PartsSource:
         await in_thread(self.forget)

@@ -10,13 +10,11 @@ from sqlalchemy import Connection, bindparam, func, select, union, union_all
 from mirror.oci import Digest, Repository
 from mirror.records.bundle_contents import HeldContent
 from mirror.records.bundle_imports import BUNDLE_OWNER
+from mirror.store.catalog import rows
 from mirror.store.catalog.tables.bundle_tables import bundle_streams
 from mirror.store.catalog.tables.content_tables import manifests, repositories, repository_blobs, tags
 from mirror.store.catalog.tables.sync_tables import mirrored_tags
 from mirror.store.store_services import StoreServices
-
-#: Digests named in one statement. SQLite accepts some tens of thousands of parameters.
-_DIGESTS_AT_ONCE: Final = 1000
 
 _STREAMS: Final = select(bundle_streams.c.stream, bundle_streams.c.serial)
 _DIGESTS: Final = union(select(repository_blobs.c.digest), select(manifests.c.digest))
@@ -59,16 +57,14 @@ class SqlBundleContents:
         return await self._catalog.read_long(_held_content)
 
     async def holders(self, digests: Collection[Digest]) -> Mapping[Digest, Repository]:
-        wanted = [str(digest) for digest in digests]
-
         def read(connection: Connection) -> dict[Digest, Repository]:
-            found: dict[Digest, Repository] = {}
-            for start in range(0, len(wanted), _DIGESTS_AT_ONCE):
-                rows = connection.execute(_HOLDERS, {"digests": wanted[start : start + _DIGESTS_AT_ONCE]})
-                found |= {Digest.parse(row.digest): Repository(row.name) for row in rows}
-            return found
+            return {
+                Digest.parse(row.digest): Repository(row.name)
+                for part in rows.parts(map(str, digests))
+                for row in connection.execute(_HOLDERS, {"digests": part})
+            }
 
-        return await self._catalog.read_long(read) if wanted else {}
+        return await self._catalog.read_long(read) if digests else {}
 
 
 def _held_content(connection: Connection) -> HeldContent:

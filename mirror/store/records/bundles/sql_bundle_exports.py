@@ -19,16 +19,13 @@ from mirror.store.catalog.tables.sync_tables import mirrored_tags
 from mirror.store.records.sql_derivations import derivation_of
 from mirror.store.store_services import StoreServices
 
-#: Digests named in one statement. SQLite accepts some tens of thousands of parameters.
-_DIGESTS_AT_ONCE: Final = 1000
-
 _STREAM: Final = bundle_exports.c.stream == bindparam("wanted")
 _LAST: Final = select(bundle_exports).where(_STREAM).order_by(bundle_exports.c.serial.desc()).limit(1)
 _LATEST: Final = select(bundle_exports).order_by(bundle_exports.c.created_at.desc(), bundle_exports.c.serial.desc())
 _WITH: Final = select(bundle_exports).where(bundle_exports.c.statement == bindparam("sought")).limit(1)
-_UNTIL: Final = (
+_BETWEEN: Final = (
     select(bundle_exports)
-    .where(_STREAM, bundle_exports.c.serial <= bindparam("most"))
+    .where(_STREAM, bundle_exports.c.serial.between(bindparam("first"), bindparam("last")))
     .order_by(bundle_exports.c.serial)
 )
 _HIGHEST: Final = (
@@ -90,10 +87,10 @@ class SqlBundleExports:
         row = await self._catalog.read(lambda connection: connection.execute(_WITH, wanted).one_or_none())
         return None if row is None else _record(row)
 
-    async def exports_until(self, stream: str, serial: int) -> Sequence[ExportRecord]:
-        wanted = {"wanted": stream, "most": serial}
+    async def exports_between(self, stream: str, first: int, last: int) -> Sequence[ExportRecord]:
+        wanted = {"wanted": stream, "first": first, "last": last}
         return await self._catalog.read_long(
-            lambda connection: [_record(row) for row in connection.execute(_UNTIL, wanted)]
+            lambda connection: [_record(row) for row in connection.execute(_BETWEEN, wanted)]
         )
 
     async def record_export(self, record: ExportRecord) -> bool:
@@ -130,9 +127,8 @@ class SqlBundleExports:
 
 
 def _in_turns(connection: Connection, statement: Select[Any], digests: Collection[Digest]) -> Iterator[Row[Any]]:
-    wanted = [str(digest) for digest in digests]
-    for start in range(0, len(wanted), _DIGESTS_AT_ONCE):
-        yield from connection.execute(statement, {"digests": wanted[start : start + _DIGESTS_AT_ONCE]})
+    for part in rows.parts(map(str, digests)):
+        yield from connection.execute(statement, {"digests": part})
 
 
 def _tag_source(row: Row[Any]) -> TagSource:

@@ -18,9 +18,9 @@ from mirror.bundle.export import exporting
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle
 from mirror.bundle.export.output import journal_keeping
-from mirror.bundle.export.output.bundle_output import BundleOutput, partial_of
 from mirror.bundle.export.output.content_writer import ContentWriter
 from mirror.bundle.export.output.export_journal import ExportJournal
+from mirror.bundle.export.output.single_file_output import SingleFileOutput, partial_of
 from mirror.bundle.format.statement import MOST_MEMBERS
 from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Repository, Tag
@@ -254,7 +254,7 @@ async def test_links_in_a_circle_are_told(tmp_path: Path, source: Source, part_b
 
 
 async def test_two_exports_never_write_one_file(tmp_path: Path, source: Source) -> None:
-    async with BundleOutput.open(tmp_path / "f.tar"):
+    async with SingleFileOutput.open(tmp_path / "f.tar"):
         with pytest.raises(Busy, match="another command writes"):
             await export_bundle(request(tmp_path / "f.tar", source), SilentProgress())
 
@@ -262,10 +262,10 @@ async def test_two_exports_never_write_one_file(tmp_path: Path, source: Source) 
 async def test_a_disk_that_is_too_small_is_told_before_anything_is_read(
     tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_output: BundleOutput, size_bytes: int) -> None:
+    def full(_output: SingleFileOutput, size_bytes: int) -> None:
         raise StorageFull(f"{size_bytes} bytes do not fit")
 
-    monkeypatch.setattr(BundleOutput, "require_room", full)
+    monkeypatch.setattr(SingleFileOutput, "require_room", full)
     with pytest.raises(StorageFull):
         await export_bundle(request(tmp_path / "f.tar", source), SilentProgress())
 
@@ -276,12 +276,12 @@ async def test_a_disk_that_is_too_small_is_told_before_anything_is_read(
 async def test_a_medium_that_loses_bytes_is_noticed(
     tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(output: BundleOutput) -> None:
+    def lost(output: SingleFileOutput) -> None:
         content = bytearray(output.partial.read_bytes())
         content[-4 * MEBIBYTE] ^= 1
         output.partial.write_bytes(content)
 
-    monkeypatch.setattr(BundleOutput, "forget", lost)
+    monkeypatch.setattr(SingleFileOutput, "forget", lost)
     with pytest.raises(StorageDamaged, match="another medium"):
         await export_bundle(request(tmp_path / "f.tar", source, verify_written=True), SilentProgress())
 

@@ -148,7 +148,7 @@ async def test_an_export_to_parts_of_another_size_forgets_what_it_overwrites(tmp
 
 @pytest.mark.parametrize("part_bytes", [None, PART_BYTES, 100_000])
 async def test_two_exports_never_write_one_bundle(tmp_path: Path, source: Source, part_bytes: int | None):
-    async with PartsOutput.open_parts(tmp_path / "site.tar", PART_BYTES):
+    async with PartsOutput.open(tmp_path / "site.tar", PART_BYTES):
         with pytest.raises(Busy, match="another command writes"):
             await export_bundle(request(tmp_path / "site.tar", source, part_bytes=part_bytes), SilentProgress())
     assert list(tmp_path.iterdir()) == []
@@ -168,9 +168,9 @@ async def test_too_many_parts_are_refused(tmp_path: Path, source: Source):
 
 async def test_parts_that_do_not_fit_are_refused(tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch):
     class Full:
-        f_bavail, f_frsize = 1, 4096
+        free = 4096
 
-    monkeypatch.setattr("os.statvfs", lambda _: Full)
-    with pytest.raises(StorageFull, match=r"and .* has 4096"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Full)
+    with pytest.raises(StorageFull, match=r"needs .*, and .* has 4.0 KiB free"):
         await export_bundle(request(tmp_path / "site.tar", source), SilentProgress())
     assert list(tmp_path.iterdir()) == []

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mirror.bundle.export.output import bundle_output
-from mirror.bundle.export.output.bundle_output import BundleOutput
+from mirror.bundle.export.output import single_file_output
 from mirror.bundle.export.output.removable_media import MOST_FAT_BYTES, is_fat, is_removable
+from mirror.bundle.export.output.single_file_output import SingleFileOutput
 from mirror.oci.errors import StorageFull
 
 
@@ -62,8 +62,8 @@ def test_a_filesystem_that_is_not_listed_is_not_fat(tmp_path: Path) -> None:
 async def test_a_file_that_fat_cannot_hold_is_told_before_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle_output, "is_fat", lambda _: True)
-    async with BundleOutput.open(tmp_path / "f.tar") as output:
+    monkeypatch.setattr(single_file_output, "is_fat", lambda _: True)
+    async with SingleFileOutput.open(tmp_path / "f.tar") as output:
         output.require_room(1)
         with pytest.raises(StorageFull, match="--split 4095MiB"):
             output.require_room(MOST_FAT_BYTES + 1)

@@ -12,7 +12,7 @@ import pytest
 
 from mirror.bundle.export.export_request import ExportRequest, ExportSource
 from mirror.bundle.export.exporting import export_bundle
-from mirror.bundle.export.output.bundle_output import BundleOutput
+from mirror.bundle.export.output.single_file_output import SingleFileOutput
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.trust.signing_keys import SigningKey
@@ -92,7 +92,7 @@ async def test_an_export_that_ended_between_record_and_name_is_the_same_bundle(
         raise StorageFault("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(BundleOutput, "finish", killed)
+        patch.setattr(SingleFileOutput, "finish", killed)
         with pytest.raises(StorageFault, match="killed"):
             await export_bundle(request(store, tmp_path / "f.tar"), SilentProgress())
     recorded = await store.records.bundle_exports.last_export("site")
