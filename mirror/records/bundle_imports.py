@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
-from mirror.oci import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.records.bundle_trust import StreamState
 from mirror.records.derivations import Derivation
 from mirror.records.sync_runs import MirroredTag
@@ -27,12 +27,14 @@ class ImportChanges:
         tags: tags to move, with their owner.
         derivations: derivations of imported manifests.
         first_seen: time at which the sender first held an imported manifest.
+        origins: places where the sender had the tags from, such as ``registry-1.docker.io/contiv/v2plugin``.
     """
 
     state: StreamState
     tags: Sequence[MirroredTag] = ()
     derivations: Mapping[Digest, Derivation] = field(default_factory=dict)
     first_seen: Mapping[Digest, datetime] = field(default_factory=dict)
+    origins: Mapping[tuple[Repository, Tag], str] = field(default_factory=dict)
 
 
 class BundleImports(Protocol):

@@ -79,13 +79,14 @@ async def import_bundle(
     with working_for(owner_of_stream(head.statement.stream)):
         await run.copy(progress)
     moving = [name for name in plan.names if name.moves and str(name.local) not in run.failed]
-    tags = [name.coming for name in moving if name.coming is not None]
+    tags = [(name.coming, head.statement.notes.origins.get(str(name.local.named))) for name in moving if name.coming]
     copied = {name.local.digest for name in plan.names if name.copies}
     changes = ImportChanges(
         state,
-        tags,
+        [row for row, _ in tags],
         {digest: derivation for digest, derivation in plan.notes.derivations.items() if digest in copied},
         {digest: moment for digest, moment in head.statement.notes.first_seen.items() if digest in copied},
+        {(row.repository, row.tag): origin.source for row, origin in tags if origin is not None},
     )
     pushed = await destination.imports.finish_import(changes, judge)
     return run.result(pushed)

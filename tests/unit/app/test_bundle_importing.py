@@ -17,7 +17,7 @@ from mirror.bundle import bundled_repository, reader
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid, BundleUntrusted
 from mirror.bundle.format.bundle_layout import BundleLayout
 from mirror.bundle.format.byte_source import ByteSource, FileSource
-from mirror.bundle.format.statement import Notes, Since
+from mirror.bundle.format.statement import NameOrigin, Notes, Since
 from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.parts.splitting import split_bundle
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
@@ -327,8 +327,10 @@ class TestNames:
             await site.bring(path, "acne/driver=b/driver")
 
     async def test_an_imported_tag_has_an_owner_and_a_history(self, site: Site):
-        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0], "acme/*=here/*")
-        await site.bring(site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, serial=2)[0], "acme/*=here/*")
+        notes = Notes({"acme/driver:1": NameOrigin("registry-1.docker.io/acme/driver", LONG_AGO)})
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1, notes=notes)[0], "acme/*=here/*")
+        notes = Notes({"acme/driver:1": NameOrigin("")})  # a client pushed it at the sender
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, serial=2, notes=notes)[0], "acme/*=here/*")
         async with site.store() as store:
             here = Repository("here/driver")
             (row,) = (await store.records.sync_runs.mirrored(here)).values()
@@ -342,9 +344,14 @@ class TestNames:
             DRIVER,
             DRIVER_2.digest,
         )
-        assert [(event.change, event.before, event.after) for event in history] == [
-            (TagChange.MOVED, DRIVER_1.digest, DRIVER_2.digest),
-            (TagChange.APPEARED, None, DRIVER_1.digest),
+        assert [(event.change, event.before, event.after, event.source) for event in history] == [
+            (TagChange.MOVED, DRIVER_1.digest, DRIVER_2.digest, "bundle:test/acme/driver"),
+            (
+                TagChange.APPEARED,
+                None,
+                DRIVER_1.digest,
+                "bundle:test/acme/driver, from registry-1.docker.io/acme/driver",
+            ),
         ]
 
     async def test_a_pushed_tag_stays(self, site: Site):

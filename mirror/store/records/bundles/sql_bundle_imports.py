@@ -31,6 +31,8 @@ _TAG: Final = select(tags_table.c.digest, tags_table.c.pushed).where(
 _BROUGHT: Final = select(mirrored_tags).where(
     mirrored_tags.c.repository == bindparam("name"), mirrored_tags.c.tag == bindparam("at_tag")
 )
+#: Size of the column for the place of a tag event.
+_MOST_CHARACTERS: Final = 320
 _NEW_NOTE: Final = insert(bundle_notes).on_conflict_do_nothing()
 
 
@@ -45,7 +47,7 @@ class SqlBundleImports:
     ) -> Sequence[MirroredTag]:
         def write(connection: Connection) -> list[MirroredTag]:
             judge(find_stream(connection, changes.state.stream))
-            pushed = [row for row in changes.tags if not _move(connection, row, changes.state)]
+            pushed = [row for row in changes.tags if not _move(connection, row, changes)]
             for digest, derivation in changes.derivations.items():
                 keep_derivation(connection, digest, derivation)
             _note(connection, changes.state.stream, changes.first_seen)
@@ -55,7 +57,7 @@ class SqlBundleImports:
         return await self._catalog.write(write)
 
 
-def _move(connection: Connection, row: MirroredTag, state: StreamState) -> bool:
+def _move(connection: Connection, row: MirroredTag, changes: ImportChanges) -> bool:
     """Move a tag, and record its owner. Return False if a client pushed the tag."""
     repository_id = rows.ensure_repository(connection, row.repository)
     found = connection.execute(_TAG, {"repository_id": repository_id, "tag": row.tag.name}).one_or_none()
@@ -77,8 +79,10 @@ def _move(connection: Connection, row: MirroredTag, state: StreamState) -> bool:
     rows.put(connection, mirrored_tags, mirrored_row(row))
     change = _change(before, brought, row)
     if change is not None:
-        source = f"{row.upstream}/{row.source}"
-        add_event(connection, TagEvent(row.repository, row.tag, state.imported_at, change, before, row.digest, source))
+        origin = changes.origins.get((row.repository, row.tag), "")
+        source = f"{row.upstream}/{row.source}{f', from {origin}' if origin else ''}"[:_MOST_CHARACTERS]
+        moment = changes.state.imported_at
+        add_event(connection, TagEvent(row.repository, row.tag, moment, change, before, row.digest, source))
     return True
 
 
