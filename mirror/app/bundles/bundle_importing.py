@@ -26,7 +26,7 @@ from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_seria
 from mirror.oci import Digest, Repository
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.bundle_trust import StreamState
-from mirror.records.sync_runs import MirroredTag
+from mirror.records.sync_runs import MirroredTag, TagOutcome
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
@@ -38,6 +38,7 @@ from mirror.transfer.progress_reporting import Progress
 _CLOCK = SystemClock()
 #: Folder in the data folder for bytes of bundles in parts whose import is not complete.
 _KEPT = "bundles"
+_NOT_JUDGED = "plugins are checked and judged by the admission policy when they are imported, not in a dry run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
 async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportResult:
     """Return the result that :func:`import_into_store` would have, without writing anything.
 
-    Raises the errors of :func:`import_into_store`. Refusals by the admission policy are not foreseen.
+    Raises the errors of :func:`import_into_store`. Refusals by the plugin checks, by the admission policy and by people
+    are not foreseen, and a warning says so.
     """
     file = await open_source(request.path, request.folders)
     async with existing_store(settings) as store:
@@ -120,7 +122,10 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
         verdict = _judge(head, request, trust)(known)
         plan = await _plan(source, request, settings, store)
         result = dry_run_result(source, plan)
-        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
+        warnings = (*trust.warnings, *_serial_warnings(head, verdict, known))
+        if settings.admission.policy() is not None and result.counts[TagOutcome.COPIED]:
+            warnings += (_NOT_JUDGED,)
+        return replace(result, warnings=warnings)
 
 
 async def _import_source(file: ByteSource, settings: Settings, store: Store) -> ImportSource:

@@ -429,6 +429,15 @@ class TestDryRun:
         assert result.moved_bytes == (await site.bring(path)).moved_bytes
         assert outcomes(await site.try_out(path)) == dict.fromkeys(NAMES, TagOutcome.UNCHANGED)
 
+    async def test_it_tells_that_the_policy_was_not_asked(self, site: Site):
+        strict = Site(site.folder, admission={"default": "hold"})
+        path, _ = strict.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)
+        (warning,) = (await strict.try_out(path)).warnings
+        assert "judged by the admission policy when they are imported" in warning
+        assert not (await site.try_out(path)).warnings  # no policy
+        await strict.bring(path)
+        assert not (await strict.try_out(path)).warnings  # nothing comes
+
     async def test_it_refuses_like_an_import(self, site: Site):
         path, _ = site.bundle(NAMES, CONTENTS, keys=(OTHER_KEY,))
         with pytest.raises(BundleUntrusted):
