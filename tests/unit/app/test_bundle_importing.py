@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from mirror.app.plugin_inspection import inspect_reference
 from mirror.bundle import bundled_repository, reader
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid, BundleUntrusted
 from mirror.bundle.format.bundle_layout import BundleLayout
@@ -20,7 +21,7 @@ from mirror.bundle.format.byte_source import ByteSource, FileSource
 from mirror.bundle.format.statement import NameOrigin, Notes, Since
 from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.parts.splitting import split_bundle
-from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, TagConflict
 from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
 from mirror.oci.name_mapping import NameMapping
@@ -195,6 +196,10 @@ class TestContent:
             assert await store.records.derivations.derivation(DRIVER_1.digest) == derivation
             rows = await store.services.catalog.read(lambda connection: connection.execute(select(bundle_notes)).all())
         assert rows == [(str(DRIVER_1.digest), "test", LONG_AGO)]
+        inspected = await inspect_reference(site.settings, Reference.parse("acme/driver:1"), None)
+        assert inspected.derivation == derivation
+        assert inspected.origin is not None
+        assert inspected.origin.first_seen == LONG_AGO
 
     @pytest.mark.parametrize("notes", [Notes(absent=({"manifest": "x"},)), Notes(derivations={DRIVER_1.digest: {}})])
     async def test_malformed_notes_are_refused_before_anything_is_written(self, site: Site, notes: Notes):
