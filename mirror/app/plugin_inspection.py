@@ -57,11 +57,15 @@ async def inspect_reference(
         found = await inspect(
             reader, repository, named.target, recorded, progress, limits=limits, readings=records.readings
         )
+        origin, digest = await provenance(records.origins, records.sync_runs, found), found.manifest.digest
+        if origin is not None and origin.how == "imported":
+            seen = await records.bundle_exports.first_seen([digest])
+            origin = replace(origin, first_seen=seen.get(digest))
         return replace(
             found,
-            origin=await provenance(records.origins, records.sync_runs, found),
+            origin=origin,
             history=await records.sync_runs.history(repository, named.tag, _MOST_EVENTS) if named.tag else (),
-            derivation=await records.derivations.derivation(found.manifest.digest),
+            derivation=await records.derivations.derivation(digest),
             admission=await services.standing.of(repository, found.manifest),
             platforms=HeldPlatforms.of(found.manifest, await _absent(services.store, repository, found.manifest)),
         )

@@ -46,12 +46,14 @@ class Provenance:
         upstream: name of the upstream; ``bundle:STREAM`` for a bundle.
         repository: repository at the upstream.
         at: time at which the content was copied, or at which the upstream last confirmed it.
+        first_seen: time at which this store or the sender of its bundle first held the content; None if not imported.
     """
 
     how: str
     upstream: str
     repository: Repository
     at: datetime
+    first_seen: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

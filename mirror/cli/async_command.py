@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mirror.runtime import logs
 
 Result = TypeVar("Result")
+
+#: Events that commands do not log. If no attempt succeeds, the error of the command has the reason.
+_UNTOLD: Final = frozenset({"stamina.retry_scheduled"})
 
 
 class Interrupted(Exception):
@@ -35,7 +38,7 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
 
     try:
         # Configured for the command only: tests run commands inside their own process and keep their logging.
-        with logs.configured("warning"):
+        with logs.configured("warning", without=_UNTOLD):
             return asyncio.run(run())
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         raise Interrupted from error

@@ -25,10 +25,13 @@ class ComingTag:
     Attributes:
         row: the tag as the bundle brings it, with its owner.
         before: digest of the tag when the import was planned; None if the tag did not exist.
+        origin: place where the sender had the tag from, such as ``registry-1.docker.io/contiv/v2plugin``; empty if
+            unknown.
     """
 
     row: MirroredTag
     before: Digest | None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

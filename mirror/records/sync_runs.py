@@ -197,7 +197,8 @@ class TagEvent:
         at: time at which the event was observed.
         change: the change.
         before, after: digests before and after the change. For ``held`` upstream digests, else local ones.
-        source: place where the event was observed, as ``UPSTREAM/REPOSITORY``.
+        source: place where the event was observed, as ``UPSTREAM/REPOSITORY``. For a tag of a bundle, the place where
+            its sender had the tag from follows.
         difference: privileges that a plugin requests more (``+ …``) or no longer (``- …``).
     """
 

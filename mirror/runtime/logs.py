@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal, TextIO
 
@@ -30,13 +30,16 @@ _HIDDEN: Final = "(hidden)"
 
 
 @contextmanager
-def configured(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> Iterator[LogLines]:
+def configured(
+    level: str = "info", form: Format = "auto", stream: TextIO | None = None, *, without: Collection[str] = ()
+) -> Iterator[LogLines]:
     """Configure logging, and write all waiting lines on exit. Enter once in each process, after any fork.
 
     Args:
         level: the lowest level to write: ``debug``, ``info``, ``warning`` or ``error``.
         form: ``json``: one JSON object per line. ``console``: text for people. ``auto``: text on a terminal, else JSON.
         stream: the destination of log lines; None: standard error.
+        without: events that are not written.
 
     Yields:
         The queue of waiting lines, which counts the dropped lines.
@@ -51,6 +54,12 @@ def configured(level: str = "info", form: Format = "auto", stream: TextIO | None
     # ``getLevelNamesMapping`` gives 0 for NOTSET, which is rejected like an unknown name.
     for_people = form == "console" or (form == "auto" and stream.isatty())
     lines = LogLines(stream)
+
+    def leave_out(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event["event"] in without:
+            raise structlog.DropEvent
+        return event
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -63,7 +72,7 @@ def configured(level: str = "info", form: Format = "auto", stream: TextIO | None
         else [structlog.processors.format_exc_info, _render_json]
     )
     structlog.configure(
-        processors=[*shared, *rendered],
+        processors=[leave_out, *shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_arguments: _LineLogger(lines),
         cache_logger_on_first_use=True,

@@ -13,6 +13,7 @@ from mirror.app.services import Services, has_data_folder, open_services
 from mirror.bundle.bundle_age import judge_age
 from mirror.bundle.format.bundle_head import BundleHead, read_head
 from mirror.bundle.format.byte_source import ByteSource
+from mirror.bundle.importing.assumed_bundles import first_delta_warnings, require_assumed_bundles
 from mirror.bundle.importing.bundle_import import ImportDestination, dry_run_result, import_bundle
 from mirror.bundle.importing.import_plan import ImportPlan, Receiver, plan_import
 from mirror.bundle.importing.import_result import ImportResult
@@ -26,7 +27,7 @@ from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_place
 from mirror.oci import Digest, Repository
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.bundle_trust import StreamState
-from mirror.records.sync_runs import MirroredTag
+from mirror.records.sync_runs import MirroredTag, TagOutcome
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
@@ -38,6 +39,7 @@ from mirror.transfer.progress_reporting import Progress
 _CLOCK = SystemClock()
 #: Folder in the data folder for bytes of bundles in parts whose import is not complete.
 _KEPT = "bundles"
+_NOT_JUDGED = "plugins are checked and judged by the admission policy when they are imported, not in a dry run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
     Raises:
         BundleUntrusted: no trusted key has signed the bundle, or its serial or age does not allow the use.
         BundleInvalid: the file is not a bundle, is damaged, or its report is wrong.
-        BundleIncomplete: a part is missing, or content that the bundle assumes to be here.
+        BundleIncomplete: a part is missing, or content or an earlier bundle that the bundle assumes to be here.
         ConfigurationFault: the file or a key cannot be read, or the mappings do not fit.
         StorageFault: the store failed.
     """
@@ -88,6 +90,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         judge, known = _judge(head, request, trust), await records.bundle_trust.find_stream(head.statement.stream)
         verdict = judge(known)
         plan = await _plan(source, request, settings, store)
+        require_assumed_bundles(head.statement, known, allow_rollback=request.allow_rollback)
         if verdict is SerialVerdict.SAME and plan.changes_nothing:
             result = dry_run_result(source, plan)
         else:
@@ -109,7 +112,8 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
 async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportResult:
     """Return the result that :func:`import_into_store` would have, without writing anything.
 
-    Raises the errors of :func:`import_into_store`. Refusals by the admission policy are not foreseen.
+    Raises the errors of :func:`import_into_store`. Refusals by the plugin checks, by the admission policy and by people
+    are not foreseen, and a warning says so.
     """
     file = await open_source(request.path, request.folders)
     async with existing_store(settings) as store:
@@ -119,8 +123,12 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
         known = trust.after_resets(await store.records.bundle_trust.find_stream(head.statement.stream))
         verdict = _judge(head, request, trust)(known)
         plan = await _plan(source, request, settings, store)
+        require_assumed_bundles(head.statement, known, allow_rollback=request.allow_rollback)
         result = dry_run_result(source, plan)
-        return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))
+        warnings = (*trust.warnings, *_serial_warnings(head, verdict, known))
+        if settings.admission.policy() is not None and result.counts[TagOutcome.COPIED]:
+            warnings += (_NOT_JUDGED,)
+        return replace(result, warnings=warnings)
 
 
 async def _import_source(file: ByteSource, settings: Settings, store: Store) -> ImportSource:
@@ -185,7 +193,7 @@ def _serial_warnings(head: BundleHead, verdict: SerialVerdict, known: StreamStat
     statement = head.statement
     # A sender without a store does not count its bundles, and names none before.
     if verdict is not SerialVerdict.GAP or known is None or statement.previous is None:
-        return ()
+        return first_delta_warnings(statement, known)
     return (
         f"bundle {statement.serial} of stream {statement.stream} follows bundle {known.serial} here: the bundles "
         "between them were not imported, and this bundle has everything that it needs without them",

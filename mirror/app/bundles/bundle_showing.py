@@ -13,9 +13,10 @@ from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.services import has_data_folder, open_store
 from mirror.bundle.bundle_age import judge_age
-from mirror.bundle.bundle_errors import BundleUntrusted
+from mirror.bundle.bundle_errors import BundleIncomplete, BundleUntrusted
 from mirror.bundle.format.bundle_head import BundleHead
 from mirror.bundle.format.bundle_index import NamedManifest
+from mirror.bundle.importing.assumed_bundles import require_assumed_bundles
 from mirror.bundle.importing.import_source import ImportSource
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.report.content_changes import KnownFacts, NameChange, compare_names
@@ -89,7 +90,7 @@ async def show_bundle(
         held = _NOTHING if store is None else await store.records.bundle_contents.held_content()
         facts = await _facts(reader, store, held)
         now = SystemClock().now()
-        verdict, refusal = _verdict(head, trust, known)
+        verdict, refusal = _verdict(head, trust, known, compares=store is not None)
         return ShownBundle(
             head,
             reader.source.size_bytes,
@@ -132,9 +133,15 @@ def _age(head: BundleHead, now: datetime, settings: Settings) -> list[str]:
     return [] if warning is None else [warning]
 
 
-def _verdict(head: BundleHead, trust: Trust, known: StreamState | None) -> tuple[SerialVerdict | None, list[str]]:
+def _verdict(
+    head: BundleHead, trust: Trust, known: StreamState | None, *, compares: bool
+) -> tuple[SerialVerdict | None, list[str]]:
     """Return the place of the bundle in its stream, and the reason for which an import would refuse it."""
+    state = trust.after_resets(known)
     try:
-        return judge_place(head, trust, trust.after_resets(known)), []
-    except BundleUntrusted as error:
+        verdict = judge_place(head, trust, state)
+        if compares:
+            require_assumed_bundles(head.statement, state)
+        return verdict, []
+    except (BundleUntrusted, BundleIncomplete) as error:
         return None, [f"an import refuses this bundle: {error}"]

@@ -78,8 +78,12 @@ async def import_bundle(
     run = _Import(source, plan, destination)
     with working_for(owner_of_stream(head.statement.stream)):
         await run.copy(progress)
-    moving = [name for name in plan.names if name.moves and str(name.local) not in run.done.failed]
-    tags = [ComingTag(name.coming, name.before) for name in moving if name.coming is not None]
+    origins = {name: origin.source for name, origin in head.statement.notes.origins.items()}
+    tags = [
+        ComingTag(name.coming, name.before, origins.get(str(name.local.named), ""))
+        for name in plan.names
+        if name.moves and name.coming is not None and str(name.local) not in run.done.failed
+    ]
     copied = {name.local.digest for name in plan.names if name.copies}
     changes = ImportChanges(
         state,

@@ -113,7 +113,8 @@ def _print(file: Path, shown: ShownBundle, folder: Path) -> None:
 
 def _signature(shown: ShownBundle) -> str:
     if shown.trust.signers:
-        return f"signed by {_keys(shown.trust.signers)}, which is trusted"
+        are = "is" if len(shown.trust.signers) == 1 else "are"
+        return f"signed by {_keys(shown.trust.signers)}, which {are} trusted"
     signatures = shown.head.envelope.signatures
     if not signatures:
         return "not signed"

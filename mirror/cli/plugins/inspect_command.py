@@ -144,6 +144,7 @@ def _as_json(found: Inspection) -> dict[str, Any]:
             "upstream": origin.upstream,
             "repository": str(origin.repository),
             "at": machine_time(origin.at),
+            **({} if origin.first_seen is None else {"first_seen": machine_time(origin.first_seen)}),
         }
     if found.derivation is not None:
         value["derivation"] = _derivation_as_json(found.derivation)
@@ -192,7 +193,9 @@ def _print(found: Inspection, reference: Reference | LayoutReference) -> None:
     facts += [("Absent", each.sentence) for each in found.platforms.absent]
     if found.origin is not None:
         origin = found.origin
-        facts.append(("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {time_ago(origin.at, now)}"))
+        seen = "" if origin.first_seen is None else f", first seen {time_ago(origin.first_seen, now)}"
+        brought = f"{origin.how} from {origin.upstream}/{origin.repository}, {time_ago(origin.at, now)}"
+        facts.append(("Origin", f"{brought}{seen}"))
     if found.derivation is not None:
         facts += _derivation(found.derivation, now)
     if found.admission is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import structlog
@@ -49,6 +50,8 @@ def migrate(connection: Connection, layout: DataLayout) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # Alembic interpolates "%"
     config.attributes["connection"] = connection
+    # Each migration of a catalog is logged. To make a new one is no news.
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING if revision is None else logging.NOTSET)
     command.upgrade(config, HEAD)
 
 

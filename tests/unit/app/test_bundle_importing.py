@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from mirror.app.plugin_inspection import inspect_reference
 from mirror.bundle import bundled_repository, reader
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid, BundleUntrusted
 from mirror.bundle.format.bundle_layout import BundleLayout
 from mirror.bundle.format.byte_source import ByteSource, FileSource
-from mirror.bundle.format.statement import Notes, Since
+from mirror.bundle.format.statement import NameOrigin, Notes, Since
 from mirror.bundle.importing.import_result import ImportResult
 from mirror.bundle.parts.splitting import split_bundle
-from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, TagConflict
 from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
 from mirror.oci.name_mapping import NameMapping
@@ -196,6 +197,10 @@ class TestContent:
             assert await store.records.derivations.derivation(DRIVER_1.digest) == derivation
             rows = await store.services.catalog.read(lambda connection: connection.execute(select(bundle_notes)).all())
         assert rows == [(str(DRIVER_1.digest), "test", LONG_AGO)]
+        inspected = await inspect_reference(site.settings, Reference.parse("acme/driver:1"), None)
+        assert inspected.derivation == derivation
+        assert inspected.origin is not None
+        assert inspected.origin.first_seen == LONG_AGO
 
     @pytest.mark.parametrize("notes", [Notes(absent=({"manifest": "x"},)), Notes(derivations={DRIVER_1.digest: {}})])
     async def test_malformed_notes_are_refused_before_anything_is_written(self, site: Site, notes: Notes):
@@ -328,8 +333,10 @@ class TestNames:
             await site.bring(path, "acne/driver=b/driver")
 
     async def test_an_imported_tag_has_an_owner_and_a_history(self, site: Site):
-        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0], "acme/*=here/*")
-        await site.bring(site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, serial=2)[0], "acme/*=here/*")
+        notes = Notes({"acme/driver:1": NameOrigin("registry-1.docker.io/acme/driver", LONG_AGO)})
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1, notes=notes)[0], "acme/*=here/*")
+        notes = Notes({"acme/driver:1": NameOrigin("")})  # a client pushed it at the sender
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, serial=2, notes=notes)[0], "acme/*=here/*")
         async with site.store() as store:
             here = Repository("here/driver")
             (row,) = (await store.records.sync_runs.mirrored(here)).values()
@@ -343,9 +350,14 @@ class TestNames:
             DRIVER,
             DRIVER_2.digest,
         )
-        assert [(event.change, event.before, event.after) for event in history] == [
-            (TagChange.MOVED, DRIVER_1.digest, DRIVER_2.digest),
-            (TagChange.APPEARED, None, DRIVER_1.digest),
+        assert [(event.change, event.before, event.after, event.source) for event in history] == [
+            (TagChange.MOVED, DRIVER_1.digest, DRIVER_2.digest, "bundle:test/acme/driver"),
+            (
+                TagChange.APPEARED,
+                None,
+                DRIVER_1.digest,
+                "bundle:test/acme/driver, from registry-1.docker.io/acme/driver",
+            ),
         ]
 
     async def test_a_pushed_tag_stays(self, site: Site):
@@ -433,6 +445,15 @@ class TestDryRun:
         assert outcomes(result) == dict.fromkeys(NAMES, TagOutcome.COPIED)
         assert result.moved_bytes == (await site.bring(path)).moved_bytes
         assert outcomes(await site.try_out(path)) == dict.fromkeys(NAMES, TagOutcome.UNCHANGED)
+
+    async def test_it_tells_that_the_policy_was_not_asked(self, site: Site):
+        strict = Site(site.folder, admission={"default": "hold"})
+        path, _ = strict.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)
+        (warning,) = (await strict.try_out(path)).warnings
+        assert "judged by the admission policy when they are imported" in warning
+        assert not (await site.try_out(path)).warnings  # no policy
+        await strict.bring(path)
+        assert not (await strict.try_out(path)).warnings  # nothing comes
 
     async def test_it_refuses_like_an_import(self, site: Site):
         path, _ = site.bundle(NAMES, CONTENTS, keys=(OTHER_KEY,))

@@ -9,4 +9,4 @@ from mirror.runtime import logs
 
 @pytest.fixture(autouse=True)
 def logging_is_left_alone(monkeypatch):
-    monkeypatch.setattr(logs, "configured", lambda *_: nullcontext())
+    monkeypatch.setattr(logs, "configured", lambda *_, **__: nullcontext())

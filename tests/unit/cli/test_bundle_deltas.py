@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder of both sides."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "500")
-    monkeypatch.setattr(logs, "configured", lambda *_: nullcontext())
+    monkeypatch.setattr(logs, "configured", lambda *_, **__: nullcontext())
     return tmp_path
 
 
@@ -161,6 +161,31 @@ def test_what_a_lost_bundle_had_is_named_before_anything_is_written(capsys: pyte
     assert SHIP.imports("lost.tar") == 0
     assert SHIP.imports("3.tar") == 0
     assert SHIP.contents() == HQ.contents()
+
+
+def test_a_delta_to_a_lost_bundle_is_refused_also_if_it_needs_nothing_of_it(capsys: pytest.CaptureFixture[str]):
+    HQ.push(a=plugin("a1"))
+    HQ.export("1.tar")
+    assert SHIP.imports("1.tar") == 0
+    HQ.push(a=plugin("a2"))
+    HQ.export("lost.tar", "--since", "1")
+    HQ.push(b=plugin("b1"))
+    HQ.export("3.tar", "--since", "2")
+    before = SHIP.contents()
+    assert SHIP.imports("3.tar", "--dry-run") == SHIP.imports("3.tar") == 1
+    assert "import the bundles up to 2 first, or have one made with --since 1" in capsys.readouterr().err
+    assert SHIP.contents() == before
+    assert SHIP.imports("lost.tar") == 0
+    assert SHIP.imports("3.tar") == 0
+    assert SHIP.contents() == HQ.contents()
+
+
+def test_a_receipt_of_another_store_is_told(capsys: pytest.CaptureFixture[str]):
+    HQ.push(a=plugin("a1"))
+    HQ.export("full.tar")
+    HQ.export("empty.tar", "--since", HQ.receipt("hq.receipt"))
+    assert SHIP.imports("empty.tar") == 0
+    assert "if another store wrote that receipt, have a full bundle made" in capsys.readouterr().err
 
 
 def test_a_new_receipt_helps_after_a_loss():

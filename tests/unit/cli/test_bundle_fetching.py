@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,13 @@ def test_a_bundle_is_signed_or_unsigned_by_name(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize("option", [["--map", "a/b"], ["--platform", "linux"], ["--since", "/no/receipt"]])
 def test_wrong_options_are_wrong_usage(tmp_path: Path, option: list[str]):
     assert run(["fetch", "-o", f"{tmp_path}/site.tar", "127.0.0.1:1/a/b", "--unsigned", *option]) == 2
+
+
+def test_a_registry_that_does_not_answer_is_one_line(tmp_path: Path):
+    """In a process of its own, because loggers keep the configuration of their first use."""
+    arguments = ["fetch", "-o", f"{tmp_path}/site.tar", "127.0.0.1:1/a/b", "--unsigned"]
+    program = "import sys; from mirror.cli.command_line import run; sys.exit(run(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: upstream 127.0.0.1:1: GET http://127.0.0.1:1/v2/a/b/manifests/latest: no connection")
+    assert done.returncode == exit_codes.OTHER_SIDE_FAILED

@@ -56,6 +56,11 @@ def test_what_is_bound_to_the_context_is_in_every_line() -> None:
     ]
 
 
+def test_events_can_be_left_out() -> None:
+    (line,) = logged("log.warning('a', x=1)", "log.warning('b')", arguments="without={'a'}")
+    assert line["event"] == "b"
+
+
 def test_traces_are_kept_with_their_line() -> None:
     lines = logged(
         "try: 1 / 0",

@@ -1,5 +1,6 @@
 """The catalog is copied before its tables are migrated. An older program refuses a newer catalog."""
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -15,8 +16,9 @@ from sqlalchemy import create_engine
 from structlog.testing import capture_logs
 
 from mirror.oci.errors import CatalogFault, StorageFull
-from mirror.store.catalog.migrate import MIGRATIONS
+from mirror.store.catalog.migrate import MIGRATIONS, migrate
 from mirror.store.catalog.tables.schema import HEAD
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 
 OLD = "0005"
@@ -69,6 +71,24 @@ async def test_the_copy_is_the_catalog_of_before(old: Path) -> None:
     assert names(copy) == names(old / "catalog.sqlite") == NAMES
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert [(line["path"], line["revision"], line["to"]) for line in logs if "to" in line] == [(str(copy), OLD, HEAD)]
+
+
+async def test_only_the_migrations_of_a_catalog_that_was_there_are_logged(
+    old: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    told = []
+    for folder in (tmp_path / "new", old):
+        caplog.clear()
+        layout = DataLayout(folder)
+        folder.mkdir(exist_ok=True)
+        engine = create_engine(f"sqlite:///{layout.catalog}")
+        with engine.begin() as connection:  # stores of tests make new catalogs without migrations
+            migrate(connection, layout)
+        engine.dispose()
+        told.append([each.getMessage() for each in caplog.records if each.name.startswith("alembic.runtime.mig")])
+    assert told[0] == []
+    assert any(line.startswith(f"Running upgrade {OLD} -> ") for line in told[1])
 
 
 async def test_the_copy_can_be_put_back(old: Path) -> None:

@@ -31,6 +31,8 @@ _TAG: Final = select(tags_table.c.digest, tags_table.c.pushed).where(
 _BROUGHT: Final = select(mirrored_tags).where(
     mirrored_tags.c.repository == bindparam("name"), mirrored_tags.c.tag == bindparam("at_tag")
 )
+#: Size of the column for the place of a tag event.
+_MOST_CHARACTERS: Final = 320
 _NEW_NOTE: Final = insert(bundle_notes).on_conflict_do_nothing()
 
 
@@ -78,7 +80,8 @@ def _move(connection: Connection, coming: ComingTag, state: StreamState) -> bool
     rows.put(connection, mirrored_tags, mirrored_row(row))
     change = _change(before, brought, row)
     if change is not None:
-        source = f"{row.upstream}/{row.source}"
+        origin = f", from {coming.origin}" if coming.origin else ""
+        source = f"{row.upstream}/{row.source}{origin}"[:_MOST_CHARACTERS]
         add_event(connection, TagEvent(row.repository, row.tag, state.imported_at, change, before, row.digest, source))
     return True
 
