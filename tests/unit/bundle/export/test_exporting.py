@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from mirror.bundle.bundle_errors import BundleFault, BundleInvalid
 from mirror.bundle.delta.delta_base import DeltaBase
+from mirror.bundle.export import exporting
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.format import bundle_head
 from mirror.bundle.format.bundle_head import read_head
@@ -16,9 +19,12 @@ from mirror.bundle.format.statement import NameOrigin, Notes, Since
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, StorageDamaged
 from mirror.oci.platform_selection import PlatformSelection
+from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Blob, Registry
 from mirror.transfer.graph.content_choice import ContentChoice
 from mirror.transfer.progress_reporting import SilentProgress
+from mirror.wire.ranges import RangeRequest
 from tests.support.builders import hold, manifest_of
 from tests.support.bundles import CREATED, build, named, small_plugin
 from tests.support.export_requests import HERE, export_request, source_of
@@ -26,12 +32,12 @@ from tests.support.export_requests import HERE, export_request, source_of
 LARGE = bytes(range(256)) * 4096 * 3  # three hops
 
 
-async def store(registry: MemoryRegistry, manifest: Manifest, blobs: list[bytes], *tags: str) -> Manifest:
+async def store(registry: Registry, manifest: Manifest, blobs: list[bytes], *tags: str) -> Manifest:
     await hold(registry, HERE, blobs, [manifest], *tags)
     return manifest
 
 
-async def stored_plugin(registry: MemoryRegistry, tag: str, *layers: bytes) -> tuple[Manifest, list[bytes]]:
+async def stored_plugin(registry: Registry, tag: str, *layers: bytes) -> tuple[Manifest, list[bytes]]:
     manifest, blobs = small_plugin(*layers, Description=tag)
     await store(registry, manifest, blobs, tag)
     return manifest, blobs
@@ -234,3 +240,37 @@ async def test_a_bundle_that_no_reader_accepts_is_not_written(tmp_path: Path, mo
         await export_bundle(export_request(tmp_path / "f.tar", source_of(registry)), SilentProgress())
 
     assert not list(tmp_path.iterdir())
+
+
+class AtOnce(DelegatingRegistry):
+    """A registry that counts how many of its blobs are open at the same time."""
+
+    def __init__(self, inner: MemoryRegistry) -> None:
+        super().__init__(inner)
+        self.opened = self.most = 0
+
+    @asynccontextmanager
+    async def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
+    ) -> AsyncIterator[Blob]:
+        async with super().open_blob(repository, digest, part, size_bytes) as blob:
+            self.opened += 1
+            self.most = max(self.most, self.opened)
+            yield blob
+            self.opened -= 1
+
+
+@pytest.mark.parametrize("removable", [True, False])
+async def test_on_removable_media_blobs_are_written_in_turn_and_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removable: bool
+) -> None:
+    monkeypatch.setattr(exporting, "is_removable", lambda _: removable)
+    registry = AtOnce(MemoryRegistry())
+    await stored_plugin(registry, "1.0", LARGE, LARGE + b"2", LARGE + b"3")
+
+    done = await export_bundle(export_request(tmp_path / "f.tar", source_of(registry)), SilentProgress())
+    asked = export_request(tmp_path / "f.tar", source_of(registry), verify_written=not removable)
+
+    assert done.is_verified is removable
+    assert registry.most == 1 or not removable
+    assert (await export_bundle(asked, SilentProgress())).is_verified is not removable
