@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientError
+from aiohttp import ClientError, encode_basic_auth
 from aiohttp.test_utils import RawTestServer, TestClient
 
+from mirror.access.passwords import hashed
 from mirror.app import worker
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
 from mirror.app.services import open_services, open_store
@@ -27,6 +28,7 @@ from mirror.bundle.trust.signing_keys import VerifyingKey
 from mirror.oci import Digest, Tag
 from mirror.oci.errors import StorageDamaged
 from mirror.records.bundle_trust import StreamState, TrustedKeySet
+from mirror.records.users import User
 from mirror.registry.port import Registry
 from mirror.runtime.logs import LogLines
 from mirror.server.http_application import Application, build
@@ -38,6 +40,7 @@ from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import REPOSITORY, push_blob
 from tests.support.bundles import KEY, OTHER_KEY, BuiltBundle, build_bundle, public_pem, small_plugin
 from tests.support.plugins import LAYER
+from tests.support.scripted_server import ScriptedServer
 
 NAME = "contiv/v2plugin"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -319,6 +322,34 @@ async def test_everybody_may_pull_unless_the_configuration_says_otherwise(
     served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
     async with serving(settings, served) as client, client.get(f"/v2/{NAME}/manifests/1.0") as answer:
         assert answer.status == status
+
+
+async def test_users_of_the_data_folder_log_in(tmp_path: Path, key: Path):
+    access = [{"users": ["anna"], "repositories": ["contiv/**"], "actions": ["pull"]}]
+    settings = settings_of(tmp_path, server={"anonymous": []}, access=access)
+    async with open_store(settings) as store:
+        await store.records.users.add_user(User("anna", hashed("the password"), NOW))
+    bundle_in(tmp_path)
+    served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
+    async with serving(settings, served) as client:
+        for password, status in (("the password", 200), ("another one", 401)):
+            headers = {"Authorization": encode_basic_auth("anna", password)}
+            async with client.get(f"/v2/{NAME}/manifests/1.0", headers=headers) as answer:
+                assert answer.status == status
+
+
+async def test_no_upstream_is_asked_and_nobody_decides_about_plugins(tmp_path: Path, key: Path):
+    async with ScriptedServer().running() as hub:
+        proxy = [{"from": "hub/**", "to": "**"}]
+        settings = settings_of(tmp_path, upstreams={"hub": {"url": hub.url, "plain_http": True}}, proxy=proxy)
+        bundle_in(tmp_path)
+        served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
+        async with serving(settings, served) as client:
+            async with client.get(f"/v2/{NAME}/manifests/2.0") as answer:
+                assert answer.status == 404
+            async with client.post("/api/v1/admission/approve", json={"reference": f"{NAME}:1.0"}) as answer:
+                assert answer.status == 405
+    assert hub.connections == 0
 
 
 async def test_an_unsigned_bundle_is_served_where_somebody_says_so(tmp_path: Path, settings: Settings):
