@@ -111,7 +111,7 @@ def test_few_signatures_without_a_key_id_are_tried(monkeypatch: pytest.MonkeyPat
     many = Envelope(PAYLOAD_TYPE, signed.payload, (Signature("", bytes(64)),) * 64)
     with pytest.raises(BundleUntrusted, match=r"\(it has signatures of keys without a name\)"):
         judge(many, chain(key_set([A, B, C], 1)))
-    assert len(tried) <= 16
+    assert 0 < len(tried) <= 3 * 4  # each of the keys, with few of them
 
 
 def test_one_of_two_signatures_is_too_few():
