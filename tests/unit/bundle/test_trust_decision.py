@@ -200,7 +200,7 @@ def test_key_sets_are_bounded_before_they_are_parsed(carried: list[bytes]):
 
 # Serials
 
-KNOWN = StreamState("depot", 5, statement(5).to_bytes() and Digest.of(statement(5).to_bytes()), NOON, NOON, ROOT)
+KNOWN = StreamState("depot", 5, Digest.of(statement(5).to_bytes()), NOON, NOON, ROOT)
 
 
 def verdict(
