@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -277,7 +278,9 @@ def test_a_reset_undoes_a_fast_forward():
     assert verdict(statement(6, Digest.of(b"5")), after) is SerialVerdict.NEW
     with pytest.raises(BundleUntrusted):
         verdict(statement(5), after)
-    # A reset never raises a serial.
+    # It is one of the streams of its own chain, and never raises a serial.
+    foreign = replace(far, root=Digest.of(b"another chain"))
+    assert trust.after_resets(foreign) == foreign
     assert trust.after_resets(StreamState("depot", 3, None, NOON, NOON, ROOT)) == StreamState(
         "depot", 3, None, NOON, NOON, ROOT
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirror.bundle.installer.installer_fault import InstallerFault
@@ -68,6 +68,8 @@ ENTRIES = st.lists(
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=3))
+@example([[link(".wh.a", "..")]])
+@example([[link(".wh..wh.x", ".wh.a/b")]])
 def test_both_implementations_agree(layers: list[list[LayerEntry]]) -> None:
     tree = Tree()
     expected: list[tuple[str, bytes]] | None
