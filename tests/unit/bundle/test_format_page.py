@@ -24,6 +24,8 @@ from mirror.bundle.trust import key_set
 from mirror.bundle.trust.key_set import MOST_KEY_SET_BYTES, MOST_KEY_SETS, KeySet
 from mirror.bundle.trust.signing_keys import VerifyingKey
 from mirror.oci import Digest
+from mirror.records.absent_content import AbsenceReason, AbsentContent
+from mirror.records.derivations import Derivation
 from tests.support.bundles import KEY, build, small_plugin
 
 PAGE = Path(__file__).parents[3] / "docs/BUNDLES.md"
@@ -98,3 +100,15 @@ def test_the_page_has_the_room_for_signatures():
     empty = Envelope("a", b"")
     room = empty.padded_size_bytes - len(empty.to_bytes())
     assert f"a new envelope has {room} bytes of room" in " ".join(PAGE.read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("note", "value"),
+    [
+        ("derivations", Derivation("hub/a/b", DIGEST, "anna", datetime(2026, 1, 2, tzinfo=UTC), {}, ()).to_json()),
+        ("absent", {"repository": "a/b"} | AbsentContent(DIGEST, DIGEST, AbsenceReason.PLATFORM).to_json()),
+    ],
+)
+def test_the_page_has_the_keys_of_notes(note: str, value: dict[str, Any]):
+    (row,) = (line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{note}` |"))
+    assert re.findall(r"`(\w+)`", row)[1:] == list(value)
