@@ -152,6 +152,7 @@ def test_names_are_listed_without_an_engine(host: Host) -> None:
         (("b.tar", NAME, *SIGNED, "--alias", "held/driver:1.0"), 1, "already"),
         (("b.tar", NAME, *SIGNED), 1, "nobody can be asked; fix: --grant-all-permissions"),
         (("b.tar", NAME, *SIGNED, "--set", "x"), 2, "x is not KEY=VALUE"),
+        (("b.tar", NAME, *SIGNED, "--threshold", "0"), 2, "--threshold must be at least 1"),
         (("b.tar", NAME, "more", *SIGNED), 2, "unrecognized arguments: more"),
     ],
 )
