@@ -16,6 +16,7 @@ from mirror.app.services import has_data_folder, open_store
 from mirror.bundle.bundle_age import AgeLimits, judge_age
 from mirror.bundle.bundle_errors import BundleIncomplete
 from mirror.bundle.format.byte_source import read_range
+from mirror.bundle.format.member import STATEMENT
 from mirror.bundle.format.member_header import END
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.stream_status import StreamStatus
@@ -94,12 +95,14 @@ class ServedBundle:
         source, layout = self.reader.source, self.reader.head.layout
         if missing := source.missing(0, source.size_bytes):
             raise BundleIncomplete("; ".join(missing))
-        first = layout.members[0].header
-        ends = (
-            await read_range(source, 0, len(first)),
+        statement = next(placed for placed in layout.members if placed.member.path == STATEMENT)
+        # It has stream, serial, time and the digest of the names. A signature that is added later does not count.
+        beginning = self.reader.head.envelope.beginning(500)
+        found = (
+            await read_range(source, statement.content_bytes, len(beginning)),
             await read_range(source, source.size_bytes - len(END), len(END)),
         )
-        if ends != (first, END):
+        if found != (beginning, END):
             raise StorageDamaged(f"{source.name} is another file than at the start of the server; fix: start it again")
 
 

@@ -148,11 +148,11 @@ class LayeredFiles:
         kind = tarfile.REGTYPE if entry.type == tarfile.AREGTYPE else entry.type
         if kind not in _KINDS:
             raise InstallerFault("{!r} in a layer has a type that engines refuse".format(entry.name))
-        parts = _parts(entry.name)
-        if parts and parts[0].startswith(_METADATA) and parts != [_OPAQUE]:
+        parts = _plain_parts(entry.name)
+        if kind == tarfile.LNKTYPE:
+            _plain_parts(entry.linkname)  # also of a whiteout, which leads nowhere
+        if _is_metadata(parts):
             return
-        if any(part.startswith(WHITEOUT) for part in parts[:-1]):
-            raise InstallerFault("{!r} in a layer is a whiteout without a meaning".format(entry.name))
         folder = self._folder(parts[:-1], make=True)
         if folder is None:
             raise InstallerFault("{!r} in a layer lies below something that is not a folder".format(entry.name))
@@ -263,6 +263,18 @@ class _Headers:
         if not 0 <= size_bytes <= _MOST_READ_BYTES:
             raise InstallerFault("a layer has a name or attributes of {} bytes".format(size_bytes))
         return self._tar.read(size_bytes)
+
+
+def _plain_parts(name: str) -> List[str]:
+    """Return the components of a name. Raises InstallerFault if not all engines accept the name."""
+    parts = _parts(name)
+    if any(part.startswith(WHITEOUT) for part in parts[:-1]) and not _is_metadata(parts):
+        raise InstallerFault("{!r} in a layer is a whiteout without a meaning".format(name))
+    return parts
+
+
+def _is_metadata(parts: List[str]) -> bool:
+    return bool(parts) and parts[0].startswith(_METADATA) and parts != [_OPAQUE]
 
 
 def _parts(path: str) -> List[str]:

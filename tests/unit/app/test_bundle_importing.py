@@ -27,6 +27,7 @@ from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.derivations import Derivation
+from mirror.records.origins import Origin
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagOutcome
 from mirror.runtime.current_rule import working_for
 from mirror.store.catalog.tables.bundle_tables import bundle_notes
@@ -201,6 +202,11 @@ class TestContent:
         assert inspected.derivation == derivation
         assert inspected.origin is not None
         assert inspected.origin.first_seen == LONG_AGO
+        later = Notes(first_seen={DRIVER_1.digest: LONG_AGO + timedelta(days=1)})
+        await site.bring(site.bundle({"acme/driver:3": DRIVER_1}, BLOBS_1, stream="other", notes=later)[0])
+        async with site.store() as store:
+            rows = await store.services.catalog.read(lambda connection: connection.execute(select(bundle_notes)).all())
+        assert rows == [(str(DRIVER_1.digest), "test", LONG_AGO)]
 
     @pytest.mark.parametrize("notes", [Notes(absent=({"manifest": "x"},)), Notes(derivations={DRIVER_1.digest: {}})])
     async def test_malformed_notes_are_refused_before_anything_is_written(self, site: Site, notes: Notes):
@@ -412,6 +418,19 @@ class TestNames:
         async with site.store() as store:
             (event, _) = await store.records.sync_runs.history(DRIVER, Tag("1"), 10)
         assert event.change is TagChange.TAKEN_OVER
+
+    async def test_a_tag_of_pull_through_is_taken_over(self, site: Site):
+        async with site.store() as store:
+            with working_for("pull-through"):
+                pulled = await push_image(store, "pulled", repository=DRIVER)
+            origin = Origin("hub", DRIVER, pulled.digest, LONG_AGO, LONG_AGO)
+            await store.records.incomplete.keep_incomplete(DRIVER, pulled, origin, Tag("1"))
+            assert await store.records.origins.origin(DRIVER, Tag("1")) == origin
+        result = await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
+        assert outcomes(result) == {"acme/driver:1": TagOutcome.COPIED}
+        assert await site.tags("acme/driver:1") == {"acme/driver:1": DRIVER_1.digest}
+        async with site.store() as store:
+            assert await store.records.origins.origin(DRIVER, Tag("1")) is None
 
     async def test_a_rule_does_not_follow_a_stream_with_the_name_of_its_upstream(self, site: Site):
         await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])

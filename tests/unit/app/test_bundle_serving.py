@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientError
+from aiohttp import ClientError, encode_basic_auth
 from aiohttp.test_utils import RawTestServer, TestClient
 
+from mirror.access.passwords import hashed
 from mirror.app import worker
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
 from mirror.app.services import open_services, open_store
@@ -24,7 +26,9 @@ from mirror.bundle.parts.splitting import split_bundle
 from mirror.bundle.trust.key_set import KeySet, SignedKeySet
 from mirror.bundle.trust.signing_keys import VerifyingKey
 from mirror.oci import Digest, Tag
+from mirror.oci.errors import StorageDamaged
 from mirror.records.bundle_trust import StreamState, TrustedKeySet
+from mirror.records.users import User
 from mirror.registry.port import Registry
 from mirror.runtime.logs import LogLines
 from mirror.server.http_application import Application, build
@@ -36,6 +40,7 @@ from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import REPOSITORY, push_blob
 from tests.support.bundles import KEY, OTHER_KEY, BuiltBundle, build_bundle, public_pem, small_plugin
 from tests.support.plugins import LAYER
+from tests.support.scripted_server import ScriptedServer
 
 NAME = "contiv/v2plugin"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -128,15 +133,17 @@ async def test_a_medium_that_was_pulled_out_is_not_ready(tmp_path: Path, setting
     served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
     file = tmp_path / "F.tar"
     async with serving(settings, served) as client:
+        layer = f"/v2/{NAME}/blobs/{Digest.of(LAYER)}"
         file.rename(tmp_path / "gone")
+        async with client.get(layer) as answer:
+            assert answer.status == 500
         async with client.get("/readyz") as answer:
             assert answer.status == 503
-            assert (await answer.json())["checks"][
-                "bundle"
-            ] == f"{file} cannot be read at byte 0: No such file or directory"
+            told = (await answer.json())["checks"]["bundle"]
+            assert re.fullmatch(rf"{file} cannot be read at byte \d+: No such file or directory", told)
         (tmp_path / "gone").rename(file)
-        async with client.get(f"/v2/{NAME}/manifests/1.0") as answer:
-            assert answer.status == 200
+        async with client.get(layer) as answer:
+            assert (answer.status, await answer.read()) == (200, LAYER)
 
 
 async def test_another_file_in_its_place_is_not_served(tmp_path: Path, settings: Settings, key: Path):
@@ -151,6 +158,18 @@ async def test_another_file_in_its_place_is_not_served(tmp_path: Path, settings:
         (tmp_path / "F.tar").write_bytes(bytes(len(built.content)))
         async with client.get("/readyz") as answer:
             assert "is another file than at the start" in (await answer.json())["checks"]["bundle"]
+
+
+async def test_a_later_bundle_of_the_same_size_is_another_file_and_one_with_more_signatures_is_not(
+    tmp_path: Path, settings: Settings, key: Path
+):
+    built = bundle_in(tmp_path)
+    served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
+    assert len(bundle_in(tmp_path, serial=2).content) == len(built.content)
+    with pytest.raises(StorageDamaged, match="is another file than at the start"):
+        await served.probe()
+    bundle_in(tmp_path, keys=[KEY, OTHER_KEY])
+    await served.probe()
 
 
 @pytest.mark.parametrize(
@@ -292,6 +311,45 @@ async def test_a_bundle_in_parts_is_served_in_place(tmp_path: Path, settings: Se
     async with serving(settings, served) as client, client.get("/readyz") as answer:
         assert answer.status == 503
         assert "part 2" in (await answer.json())["checks"]["bundle"]
+
+
+@pytest.mark.parametrize(("anonymous", "status"), [(["pull"], 200), ([], 403)])
+async def test_everybody_may_pull_unless_the_configuration_says_otherwise(
+    tmp_path: Path, key: Path, anonymous: list[str], status: int
+):
+    bundle_in(tmp_path)
+    settings = settings_of(tmp_path, server={"anonymous": anonymous})
+    served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
+    async with serving(settings, served) as client, client.get(f"/v2/{NAME}/manifests/1.0") as answer:
+        assert answer.status == status
+
+
+async def test_users_of_the_data_folder_log_in(tmp_path: Path, key: Path):
+    access = [{"users": ["anna"], "repositories": ["contiv/**"], "actions": ["pull"]}]
+    settings = settings_of(tmp_path, server={"anonymous": []}, access=access)
+    async with open_store(settings) as store:
+        await store.records.users.add_user(User("anna", hashed("the password"), NOW))
+    bundle_in(tmp_path)
+    served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
+    async with serving(settings, served) as client:
+        for password, status in (("the password", 200), ("another one", 401)):
+            headers = {"Authorization": encode_basic_auth("anna", password)}
+            async with client.get(f"/v2/{NAME}/manifests/1.0", headers=headers) as answer:
+                assert answer.status == status
+
+
+async def test_no_upstream_is_asked_and_nobody_decides_about_plugins(tmp_path: Path, key: Path):
+    async with ScriptedServer().running() as hub:
+        proxy = [{"from": "hub/**", "to": "**"}]
+        settings = settings_of(tmp_path, upstreams={"hub": {"url": hub.url, "plain_http": True}}, proxy=proxy)
+        bundle_in(tmp_path)
+        served = await open_served(settings, BundleToServe(tmp_path / "F.tar", public_keys=[key]))
+        async with serving(settings, served) as client:
+            async with client.get(f"/v2/{NAME}/manifests/2.0") as answer:
+                assert answer.status == 404
+            async with client.post("/api/v1/admission/approve", json={"reference": f"{NAME}:1.0"}) as answer:
+                assert answer.status == 405
+    assert hub.connections == 0
 
 
 async def test_an_unsigned_bundle_is_served_where_somebody_says_so(tmp_path: Path, settings: Settings):

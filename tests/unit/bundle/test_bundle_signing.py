@@ -11,12 +11,14 @@ import pytest
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.envelope import MOST_SIGNATURES
+from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.parts.splitting import split_bundle
 from mirror.bundle.trust.bundle_signing import sign_bundle, sign_key_set
 from mirror.bundle.trust.key_set import KeySet
 from mirror.bundle.trust.key_set_files import load_key_set, write_key_set
 from mirror.bundle.trust.signing_keys import SigningKey, VerifyingKey
+from mirror.bundle.verification import verify_bytes
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.bundles import KEY, build_bundle, small_plugin
 
@@ -54,7 +56,10 @@ async def test_an_unsigned_bundle_is_signed_in_parts(tmp_path: Path):
     await sign_bundle(tmp_path / "site.tar.parts.json", [], key)
     assert await signers(tmp_path / "site.tar.parts.json") == [key.public.key_id]
     source = await open_source(tmp_path / "site.tar.parts.json")
-    assert b"".join([chunk async for chunk in source.chunks(0, source.size_bytes)])
+    assert isinstance(source, PartsSource)
+    await verify_bytes(await read_head(source), source, SilentProgress())
+    digests = [await source.digest_of_part(number) for number, _ in enumerate(source.table.parts, start=1)]
+    assert digests == [part.digest for part in source.table.parts]
 
 
 async def test_a_bundle_has_room_for_sixteen_signatures(tmp_path: Path):

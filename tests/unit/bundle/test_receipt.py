@@ -61,12 +61,12 @@ def test_a_receipt_knows_the_serial_of_each_stream():
 
 
 def test_a_receipt_has_little_more_than_the_digests():
-    """100 000 blobs are 3.6 MB; these are a fifth of them."""
+    """100 000 blobs with 33 000 names are 3.4 MB; these are a fifth of them."""
     held = [Digest.of(b"%d" % number) for number in range(20_000)]
     names = {f"acme/driver-{number // 50}:1.0.{number % 50}": held[number] for number in range(0, 20_000, 3)}
     receipt = Receipt(NOW, frozenset(held), names)
     content = receipt.to_bytes()
-    assert len(content) < 720_000
+    assert len(content) < 680_000
     assert Receipt.parse(content) == receipt
 
 

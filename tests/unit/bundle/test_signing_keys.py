@@ -29,6 +29,15 @@ async def test_a_new_pair_of_keys_is_in_two_files(tmp_path: Path):
     assert subprocess.run(openssl, capture_output=True, check=True).stdout[-32:] == public.raw
 
 
+async def test_keys_of_openssl_fit(tmp_path: Path):
+    for arguments in (
+        ["genpkey", "-algorithm", "ed25519", "-out", "site"],
+        ["pkey", "-in", "site", "-pubout", "-out", "site.pub"],
+    ):
+        subprocess.run(["openssl", *arguments], cwd=tmp_path, capture_output=True, check=True)
+    assert (await load_signing_key(tmp_path / "site")).public == await load_verifying_key(tmp_path / "site.pub")
+
+
 @pytest.mark.parametrize("name", ["site", "site.pub"])
 async def test_no_file_is_overwritten(tmp_path: Path, name: str):
     (tmp_path / name).write_text("mine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -111,7 +112,7 @@ def test_few_signatures_without_a_key_id_are_tried(monkeypatch: pytest.MonkeyPat
     many = Envelope(PAYLOAD_TYPE, signed.payload, (Signature("", bytes(64)),) * 64)
     with pytest.raises(BundleUntrusted, match=r"\(it has signatures of keys without a name\)"):
         judge(many, chain(key_set([A, B, C], 1)))
-    assert len(tried) <= 16
+    assert 0 < len(tried) <= 3 * 4  # each of the keys, with few of them
 
 
 def test_one_of_two_signatures_is_too_few():
@@ -200,7 +201,7 @@ def test_key_sets_are_bounded_before_they_are_parsed(carried: list[bytes]):
 
 # Serials
 
-KNOWN = StreamState("depot", 5, statement(5).to_bytes() and Digest.of(statement(5).to_bytes()), NOON, NOON, ROOT)
+KNOWN = StreamState("depot", 5, Digest.of(statement(5).to_bytes()), NOON, NOON, ROOT)
 
 
 def verdict(
@@ -277,7 +278,9 @@ def test_a_reset_undoes_a_fast_forward():
     assert verdict(statement(6, Digest.of(b"5")), after) is SerialVerdict.NEW
     with pytest.raises(BundleUntrusted):
         verdict(statement(5), after)
-    # A reset never raises a serial.
+    # It is one of the streams of its own chain, and never raises a serial.
+    foreign = replace(far, root=Digest.of(b"another chain"))
+    assert trust.after_resets(foreign) == foreign
     assert trust.after_resets(StreamState("depot", 3, None, NOON, NOON, ROOT)) == StreamState(
         "depot", 3, None, NOON, NOON, ROOT
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,7 @@ from mirror.registry.port import Registry
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.bundles import CREATED
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.support.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin, served
 
 SETTINGS = Settings.model_validate({})
@@ -93,6 +96,19 @@ async def test_a_name_that_the_registry_lacks_fails_and_leaves_no_bundle(tmp_pat
     assert list(tmp_path.glob("site.tar*")) == []
 
 
+async def test_the_login_of_docker_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with ScriptedServer().running() as hub:
+        challenge = Reply(401, headers={"WWW-Authenticate": 'Basic realm="hub"'})
+        for method in ("HEAD", "GET"):
+            hub.on(f"{method} /v2/{REPOSITORY}/manifests/{TAG}", challenge, Reply(404))
+        login = base64.b64encode(b"anna:secret").decode()
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {f"127.0.0.1:{hub.port}": {"auth": login}}}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        with pytest.raises(NotFound):
+            await fetch(hub.port, tmp_path / "site.tar")
+    assert f"Basic {login}" in [asked.headers.get("Authorization") for asked in hub.seen]
+
+
 class Faulty(MemoryRegistry):
     """A registry that has lost the layer."""
 
@@ -128,9 +144,19 @@ def test_a_bundle_is_signed_or_unsigned_by_name(tmp_path: Path, capsys: pytest.C
     assert "a bundle is signed with --key F" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--map", "a/b"], ["--platform", "linux"], ["--since", "/no/receipt"]])
-def test_wrong_options_are_wrong_usage(tmp_path: Path, option: list[str]):
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--map", "a/b"], "--map 'a/b' is not FROM=TO"),
+        (["--platform", "linux"], "not a platform"),
+        (["--since", "/no/receipt"], "/no/receipt cannot be read"),
+    ],
+)
+def test_wrong_options_are_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str], told: str
+):
     assert run(["fetch", "-o", f"{tmp_path}/site.tar", "127.0.0.1:1/a/b", "--unsigned", *option]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_registry_that_does_not_answer_is_one_line(tmp_path: Path):

@@ -172,10 +172,11 @@ def test_a_fast_forward_is_undone_by_a_reset(capsys: pytest.CaptureFixture[str])
     bundle(2**53 - 1)
     accepted()
     second = key_set([OTHER_KEY], KEY, OTHER_KEY, test=5)
+    bundle(6, keys=[OTHER_KEY], key_sets=[second])
+    accepted("--dry-run")  # which learns no key set
     bundle(5, keys=[OTHER_KEY], key_sets=[second])
     refused(capsys, "forked")
     bundle(6, keys=[OTHER_KEY], key_sets=[second])
-    accepted("--dry-run")
     accepted()
     # The reset counts once.
     bundle(7, keys=[OTHER_KEY], key_sets=[second])

@@ -15,15 +15,14 @@ from hypothesis import strategies as st
 
 from mirror.bundle.bundle_errors import BundleFault
 from mirror.bundle.export import exporting
-from mirror.bundle.export.export_request import ExportRequest, ExportSource
+from mirror.bundle.export.export_request import ExportRequest
 from mirror.bundle.export.exporting import export_bundle
 from mirror.bundle.export.output import journal_keeping
 from mirror.bundle.export.output.content_writer import ContentWriter
 from mirror.bundle.export.output.export_journal import ExportJournal
 from mirror.bundle.export.output.single_file_output import SingleFileOutput, partial_of
 from mirror.bundle.format.statement import MOST_MEMBERS
-from mirror.bundle.trust.signing_keys import SigningKey
-from mirror.oci import Digest, Repository, Tag
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import (
     BlobUnknown,
     Busy,
@@ -38,10 +37,10 @@ from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.ranges import RangeRequest
-from tests.support.builders import push_blob
-from tests.support.bundles import CREATED, KEY, small_plugin
+from tests.support.builders import hold
+from tests.support.bundles import CREATED, small_plugin
+from tests.support.export_requests import HERE, export_request, source_of
 
-HERE = Repository("contiv/v2plugin")
 LAYERS = [bytes([number]) * (3 * 1024 * 1024 + number) for number in range(1, 4)]
 BLOBS = {Digest.of(layer): layer for layer in LAYERS}
 MEBIBYTE = 1024 * 1024
@@ -104,22 +103,12 @@ async def source(monkeypatch: pytest.MonkeyPatch) -> Source:
     monkeypatch.setattr(exporting, "_BLOBS_AT_ONCE", 1)
     registry = Source()
     manifest, blobs = small_plugin(*LAYERS)
-    for blob in blobs:
-        await push_blob(registry, blob, HERE)
-    await registry.put_manifest(HERE, manifest, [Tag("1.0")])
+    await hold(registry, HERE, blobs, [manifest], "1.0")
     return registry
 
 
 def request(output: Path, registry: Source, **more: object) -> ExportRequest:
-    made = ExportRequest(
-        output=output,
-        sources=(ExportSource(registry, HERE, Tag("1.0"), HERE, Tag("1.0")),),
-        stream="test",
-        next_serial=1,
-        created=CREATED,
-        keys=[SigningKey(KEY)],
-    )
-    return replace(made, **more)  # type: ignore[arg-type]  # attributes of a request
+    return export_request(output, source_of(registry), **more)
 
 
 async def interrupted(wanted: ExportRequest, source: Source, broken: Digest, after_bytes: int) -> None:
@@ -210,9 +199,7 @@ async def test_other_content_begins_anew(tmp_path: Path, source: Source) -> None
     wanted = request(tmp_path / "f.tar", source)
     await interrupted(wanted, source, last_layer(), MEBIBYTE)
     manifest, blobs = small_plugin(*LAYERS, b"one more")
-    for blob in blobs:
-        await push_blob(source, blob, HERE)
-    await source.put_manifest(HERE, manifest, [Tag("1.0")])
+    await hold(source, HERE, blobs, [manifest], "1.0")
     source.begun_at()
 
     done = await export_bundle(wanted, SilentProgress())

@@ -2,61 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from mirror.bundle.bundle_errors import BundleFault, BundleInvalid
 from mirror.bundle.delta.delta_base import DeltaBase
-from mirror.bundle.export.export_request import ExportRequest, ExportSource
+from mirror.bundle.export import exporting
 from mirror.bundle.export.exporting import export_bundle, plan_export
 from mirror.bundle.format import bundle_head
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import FileSource
 from mirror.bundle.format.statement import NameOrigin, Notes, Since
-from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, StorageDamaged
 from mirror.oci.platform_selection import PlatformSelection
+from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Blob, Registry
 from mirror.transfer.graph.content_choice import ContentChoice
 from mirror.transfer.progress_reporting import SilentProgress
-from tests.support.builders import manifest_of, push_blob
-from tests.support.bundles import CREATED, KEY, build, named, small_plugin
+from mirror.wire.ranges import RangeRequest
+from tests.support.builders import hold, manifest_of
+from tests.support.bundles import CREATED, build, named, small_plugin
+from tests.support.export_requests import HERE, export_request, source_of
 
-HERE = Repository("contiv/v2plugin")
 LARGE = bytes(range(256)) * 4096 * 3  # three hops
 
 
-async def store(registry: MemoryRegistry, manifest: Manifest, blobs: list[bytes], *tags: str) -> Manifest:
-    for blob in blobs:
-        await push_blob(registry, blob, HERE)
-    await registry.put_manifest(HERE, manifest, [Tag(tag) for tag in tags])
+async def store(registry: Registry, manifest: Manifest, blobs: list[bytes], *tags: str) -> Manifest:
+    await hold(registry, HERE, blobs, [manifest], *tags)
     return manifest
 
 
-async def stored_plugin(registry: MemoryRegistry, tag: str, *layers: bytes) -> tuple[Manifest, list[bytes]]:
+async def stored_plugin(registry: Registry, tag: str, *layers: bytes) -> tuple[Manifest, list[bytes]]:
     manifest, blobs = small_plugin(*layers, Description=tag)
     await store(registry, manifest, blobs, tag)
     return manifest, blobs
-
-
-def source(registry: MemoryRegistry, tag: str = "1.0", **more: object) -> ExportSource:
-    made = ExportSource(registry, HERE, Tag(tag), HERE, Tag(tag))
-    return replace(made, **more)  # type: ignore[arg-type]  # attributes of a source
-
-
-def request(output: Path, *sources: ExportSource, **more: object) -> ExportRequest:
-    made = ExportRequest(
-        output=output,
-        sources=sources,
-        stream="test",
-        next_serial=1,
-        created=CREATED,
-        keys=[SigningKey(KEY)],
-    )
-    return replace(made, **more)  # type: ignore[arg-type]  # attributes of a request
 
 
 async def names_of(file: Path) -> dict[str, Digest]:
@@ -75,7 +59,7 @@ async def test_the_bytes_are_those_of_the_format(tmp_path: Path, layers: tuple[b
     manifest, blobs = await stored_plugin(registry, "1.0", *layers)
     origin = NameOrigin("hub/contiv/v2plugin", CREATED)
 
-    done = await export_bundle(request(tmp_path / "f.tar", source(registry, origin=origin)), SilentProgress())
+    done = await export_bundle(export_request(tmp_path / "f.tar", source_of(registry, origin=origin)), SilentProgress())
 
     head = await read_head(await FileSource.open(done.output))
     notes = Notes({"contiv/v2plugin:1.0": origin})
@@ -90,7 +74,9 @@ async def test_content_that_several_names_share_is_written_once(tmp_path: Path) 
     await stored_plugin(first, "1.0", LARGE)
     await stored_plugin(second, "2.0", LARGE)
 
-    done = await export_bundle(request(tmp_path / "f.tar", source(first), source(second, "2.0")), SilentProgress())
+    done = await export_bundle(
+        export_request(tmp_path / "f.tar", source_of(first), source_of(second, "2.0")), SilentProgress()
+    )
 
     assert len(done.names) == 2
     assert done.size_bytes < 2 * len(LARGE)
@@ -108,7 +94,7 @@ async def test_referrers_and_their_referrers_come_along(tmp_path: Path) -> None:
         await store(registry, manifest, [])
     await store(registry, beside, [], f"sha256-{plugin.digest.hex}.sig")
 
-    done = await export_bundle(request(tmp_path / "f.tar", source(registry)), SilentProgress())
+    done = await export_bundle(export_request(tmp_path / "f.tar", source_of(registry)), SilentProgress())
 
     assert await names_of(done.output) == {
         "contiv/v2plugin:1.0": plugin.digest,
@@ -129,7 +115,7 @@ async def test_a_choice_of_platforms_leaves_members_out_and_says_so(tmp_path: Pa
     await store(registry, index, [], "1.0")
     choice = ContentChoice(PlatformSelection.parse(["linux/arm64"]))
 
-    done = await export_bundle(request(tmp_path / "f.tar", source(registry), choice=choice), SilentProgress())
+    done = await export_bundle(export_request(tmp_path / "f.tar", source_of(registry), choice=choice), SilentProgress())
 
     amd64, arm64 = (manifest.digest for manifest, _ in members)
     assert {arm64, index.digest} <= await blobs_of(done.output)
@@ -146,7 +132,7 @@ async def test_a_delta_leaves_out_what_the_receiver_has(tmp_path: Path) -> None:
     new, new_blobs = await stored_plugin(registry, "2.0", LARGE, b"new layer")
     held = frozenset({kept.digest, *(Digest.of(blob) for blob in kept_blobs)})
     base = DeltaBase(Since(serial=3), held, {str(named("contiv/v2plugin:1.0", kept)): kept.digest})
-    wanted = request(tmp_path / "f.tar", source(registry), source(registry, "2.0"), base=base)
+    wanted = export_request(tmp_path / "f.tar", source_of(registry), source_of(registry, "2.0"), base=base)
 
     done = await export_bundle(wanted, SilentProgress())
 
@@ -163,10 +149,10 @@ async def test_a_delta_does_not_name_what_is_withheld(tmp_path: Path) -> None:
     allowed, withheld = MemoryRegistry(), Withholding()
     plugin, _ = await stored_plugin(allowed, "1.0")
     await stored_plugin(withheld, "2.0")
-    wanted = source(allowed), source(withheld, "2.0", required=False)
+    wanted = source_of(allowed), source_of(withheld, "2.0", required=False)
     base = DeltaBase(Since(serial=3), frozenset(), {})
 
-    done = await export_bundle(request(tmp_path / "f.tar", *wanted, base=base), SilentProgress())
+    done = await export_bundle(export_request(tmp_path / "f.tar", *wanted, base=base), SilentProgress())
 
     assert await names_of(done.output) == {"contiv/v2plugin:1.0": plugin.digest}
     assert done.left_out == ("contiv/v2plugin:2.0 is left out: wants too much",)
@@ -178,7 +164,7 @@ async def test_a_delta_of_nothing_is_a_small_bundle(tmp_path: Path) -> None:
     held = frozenset({plugin.digest, *(Digest.of(blob) for blob in blobs)})
     base = DeltaBase(Since(serial=3), held, {"contiv/v2plugin:1.0": plugin.digest})
 
-    done = await export_bundle(request(tmp_path / "f.tar", source(registry), base=base), SilentProgress())
+    done = await export_bundle(export_request(tmp_path / "f.tar", source_of(registry), base=base), SilentProgress())
 
     assert (done.names, done.blobs) == ((), 0)
     assert done.size_bytes <= 64 * 1024
@@ -189,7 +175,9 @@ async def test_a_missing_name_that_was_asked_for_stops_the_export(tmp_path: Path
     await stored_plugin(registry, "1.0")
 
     with pytest.raises(ManifestUnknown):
-        await export_bundle(request(tmp_path / "f.tar", source(registry), source(registry, "9")), SilentProgress())
+        await export_bundle(
+            export_request(tmp_path / "f.tar", source_of(registry), source_of(registry, "9")), SilentProgress()
+        )
 
     assert not list(tmp_path.iterdir())
 
@@ -197,9 +185,9 @@ async def test_a_missing_name_that_was_asked_for_stops_the_export(tmp_path: Path
 async def test_a_missing_name_of_a_group_is_left_out_with_a_note(tmp_path: Path) -> None:
     registry = MemoryRegistry()
     await stored_plugin(registry, "1.0")
-    sources = source(registry), source(registry, "9", required=False)
+    sources = source_of(registry), source_of(registry, "9", required=False)
 
-    done = await export_bundle(request(tmp_path / "f.tar", *sources), SilentProgress())
+    done = await export_bundle(export_request(tmp_path / "f.tar", *sources), SilentProgress())
 
     assert [note.partition(" ")[0] for note in done.left_out] == ["contiv/v2plugin:9"]
 
@@ -210,12 +198,14 @@ async def test_one_name_with_two_contents_is_refused(tmp_path: Path) -> None:
     await stored_plugin(second, "1.0", b"other layer")
 
     with pytest.raises(ConfigurationFault, match="two contents"):
-        await export_bundle(request(tmp_path / "f.tar", source(first), source(second)), SilentProgress())
+        await export_bundle(export_request(tmp_path / "f.tar", source_of(first), source_of(second)), SilentProgress())
 
 
 async def test_an_export_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleFault, match="nothing to export"):
-        await export_bundle(request(tmp_path / "f.tar", source(MemoryRegistry(), required=False)), SilentProgress())
+        await export_bundle(
+            export_request(tmp_path / "f.tar", source_of(MemoryRegistry(), required=False)), SilentProgress()
+        )
 
 
 async def test_damaged_content_is_never_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +215,7 @@ async def test_damaged_content_is_never_exported(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(held, Digest.of(blobs[1]), LARGE[:-1] + b"?")
 
     with pytest.raises(StorageDamaged, match="another digest"):
-        await export_bundle(request(tmp_path / "f.tar", source(registry)), SilentProgress())
+        await export_bundle(export_request(tmp_path / "f.tar", source_of(registry)), SilentProgress())
 
     assert not (tmp_path / "f.tar").exists()
 
@@ -233,7 +223,7 @@ async def test_damaged_content_is_never_exported(tmp_path: Path, monkeypatch: py
 async def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     registry = MemoryRegistry()
     await stored_plugin(registry, "1.0", LARGE)
-    wanted = request(tmp_path / "f.tar", source(registry))
+    wanted = export_request(tmp_path / "f.tar", source_of(registry))
 
     planned = await plan_export(wanted)
 
@@ -247,6 +237,40 @@ async def test_a_bundle_that_no_reader_accepts_is_not_written(tmp_path: Path, mo
     monkeypatch.setattr(bundle_head, "_MOST_DOCUMENTS_BYTES", 1000)
 
     with pytest.raises(BundleInvalid, match="the documents are larger"):
-        await export_bundle(request(tmp_path / "f.tar", source(registry)), SilentProgress())
+        await export_bundle(export_request(tmp_path / "f.tar", source_of(registry)), SilentProgress())
 
     assert not list(tmp_path.iterdir())
+
+
+class AtOnce(DelegatingRegistry):
+    """A registry that counts how many of its blobs are open at the same time."""
+
+    def __init__(self, inner: MemoryRegistry) -> None:
+        super().__init__(inner)
+        self.opened = self.most = 0
+
+    @asynccontextmanager
+    async def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
+    ) -> AsyncIterator[Blob]:
+        async with super().open_blob(repository, digest, part, size_bytes) as blob:
+            self.opened += 1
+            self.most = max(self.most, self.opened)
+            yield blob
+            self.opened -= 1
+
+
+@pytest.mark.parametrize("removable", [True, False])
+async def test_on_removable_media_blobs_are_written_in_turn_and_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removable: bool
+) -> None:
+    monkeypatch.setattr(exporting, "is_removable", lambda _: removable)
+    registry = AtOnce(MemoryRegistry())
+    await stored_plugin(registry, "1.0", LARGE, LARGE + b"2", LARGE + b"3")
+
+    done = await export_bundle(export_request(tmp_path / "f.tar", source_of(registry)), SilentProgress())
+    asked = export_request(tmp_path / "f.tar", source_of(registry), verify_written=not removable)
+
+    assert done.is_verified is removable
+    assert registry.most == 1 or not removable
+    assert (await export_bundle(asked, SilentProgress())).is_verified is not removable

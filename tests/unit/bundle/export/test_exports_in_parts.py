@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mirror.bundle.bundle_errors import BundleIncomplete
-from mirror.bundle.export.export_request import ExportRequest, ExportSource
+from mirror.bundle.export.export_request import ExportRequest
 from mirror.bundle.export.exporting import export_bundle
 from mirror.bundle.export.output.parts_output import PartsOutput
 from mirror.bundle.format.byte_source import read_range
 from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.source_opening import open_source
-from mirror.bundle.trust.signing_keys import SigningKey
-from mirror.oci import Digest, Repository, Tag
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import Busy, ConfigurationFault, StorageFull, UpstreamUnreachable
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.ranges import RangeRequest
-from tests.support.builders import push_blob
-from tests.support.bundles import CREATED, KEY, small_plugin
+from tests.support.builders import hold
+from tests.support.bundles import small_plugin
+from tests.support.export_requests import HERE, export_request, source_of
 
-HERE = Repository("contiv/v2plugin")
 LAYERS = [bytes([number]) * (300_000 + number) for number in range(1, 6)]
 PART_BYTES = 250_000  # smaller than a layer, and not a multiple of a block
 
@@ -52,23 +50,12 @@ class Source(DelegatingRegistry):
 async def source() -> Source:
     registry = Source()
     manifest, blobs = small_plugin(*LAYERS)
-    for blob in blobs:
-        await push_blob(registry, blob, HERE)
-    await registry.put_manifest(HERE, manifest, [Tag("1.0")])
+    await hold(registry, HERE, blobs, [manifest], "1.0")
     return registry
 
 
 def request(output: Path, registry: Source, **more: object) -> ExportRequest:
-    made = ExportRequest(
-        output=output,
-        sources=(ExportSource(registry, HERE, Tag("1.0"), HERE, Tag("1.0")),),
-        stream="test",
-        next_serial=1,
-        created=CREATED,
-        keys=[SigningKey(KEY)],
-        part_bytes=PART_BYTES,
-    )
-    return replace(made, **more)  # type: ignore[arg-type]  # attributes of a request
+    return export_request(output, source_of(registry), **({"part_bytes": PART_BYTES} | more))
 
 
 async def whole(folder: Path, registry: Source) -> bytes:

@@ -10,21 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from mirror.bundle.export.export_request import ExportRequest, ExportSource
+from mirror.bundle.export.export_request import ExportRequest
 from mirror.bundle.export.exporting import export_bundle
 from mirror.bundle.export.output.single_file_output import SingleFileOutput
 from mirror.bundle.format.bundle_head import read_head
 from mirror.bundle.format.byte_source import FileSource
-from mirror.bundle.trust.signing_keys import SigningKey
 from mirror.bundle.verification import verify_bytes
-from mirror.oci import Repository, Tag
 from mirror.oci.errors import Busy, StorageFault
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.support.builders import hold
-from tests.support.bundles import CREATED, KEY, small_plugin
-
-HERE = Repository("contiv/v2plugin")
+from tests.support.bundles import CREATED, small_plugin
+from tests.support.export_requests import HERE, export_request, source_of
 
 
 @pytest.fixture
@@ -36,13 +33,12 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def request(store: Store, output: Path, next_serial: int = 1, seconds: int = 0) -> ExportRequest:
-    return ExportRequest(
-        output=output,
-        sources=(ExportSource(store, HERE, Tag("1.0"), HERE, Tag("1.0")),),
+    return export_request(
+        output,
+        source_of(store),
         stream="site",
         next_serial=next_serial,
         created=CREATED + timedelta(seconds=seconds),
-        keys=[SigningKey(KEY)],
         exports=store.records.bundle_exports,
     )
 

@@ -120,6 +120,37 @@ def test_a_statement_is_not_read_before_its_signature_is_checked(tmp_path: Path)
         opened(content, tmp_path)
 
 
+def with_predicate(**changes: object) -> bytes:
+    """Return the bundle with another statement, as somebody with a key could make it."""
+    value = json.loads(BUILT.envelope.payload)
+    value["predicate"] |= changes
+    content = Envelope(BUILT.envelope.payload_type, json.dumps(value).encode()).to_bytes()
+    (placed,) = (each for each in BUILT.layout.documents() if each.member.path == STATEMENT)
+    written = own_header(STATEMENT, len(content)) + content + bytes(-len(content) % 512)
+    return BUILT.content[: placed.start_bytes] + written + BUILT.content[placed.end_bytes :]
+
+
+MEMBERS = json.loads(BUILT.envelope.payload)["predicate"]["members"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"format": 2}, "later installer"),
+        ({"members": [*MEMBERS, MEMBERS[-1]]}, "lists .* twice"),
+        ({"members": [*MEMBERS, ["../x", 1]]}, "member"),
+        ({"members": [*MEMBERS, [f"blobs/sha256/{'a' * 64}", -1]]}, "member"),
+        ({"members": MEMBERS[:-1]}, "its statement gives it"),
+        ({"members": MEMBERS[1:]}, "its statement gives it"),
+        ({"members": None}, "no list of members"),
+    ],
+)
+def test_another_statement_is_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    assert list(opened(with_predicate(), tmp_path).names) == [NAME]
+    with pytest.raises(InstallerFault, match=told):
+        opened(with_predicate(**changes), tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", bytes(4096), BUILT.content[:-512], BUILT.content + bytes(512), b"x" * 9999])
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InstallerFault):

@@ -117,16 +117,21 @@ async def test_a_range_beyond_the_end_of_the_bundle_is_refused(tmp_path: Path, d
         await read_range(await plug_in(drives[0], tmp_path), 200, 51)
 
 
-@given(st.lists(st.tuples(st.integers(0, 99), st.integers(1, 60)), max_size=4), st.integers(0, 99), st.data())
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(1, 60)), max_size=4), st.data())
 async def test_kept_or_not_the_bytes_are_those_of_the_bundle(
-    tmp_path_factory: pytest.TempPathFactory,
-    drives: list[Path],
-    kept: list[tuple[int, int]],
-    start: int,
-    data: st.DataObject,
+    tmp_path_factory: pytest.TempPathFactory, drives: list[Path], kept: list[tuple[int, int]], data: st.DataObject
 ):
-    source = await plug_in(drives[0], tmp_path_factory.mktemp("data"))
+    folder = tmp_path_factory.mktemp("data")
+    first = await plug_in(drives[0], folder)
     for begin, size in kept:
-        await source.keep(begin, size)
-    size = data.draw(st.integers(0, 100 - start))
-    assert await read_range(source, start, size) == CONTENT[start : start + size]
+        await first.keep(begin, size)
+    second = await plug_in(drives[1], folder)
+    here = {*range(100, 200), *(place for begin, size in kept for place in range(begin, begin + size))}
+    start = data.draw(st.sampled_from(sorted(here)))
+    size = data.draw(st.integers(0, 200 - start))
+    if here.issuperset(range(start, start + size)):
+        assert second.missing(start, size) == ()
+        assert await read_range(second, start, size) == CONTENT[start : start + size]
+    else:
+        with pytest.raises(BundleIncomplete, match="part 1 of 3"):
+            await read_range(second, start, size)
