@@ -53,7 +53,7 @@ class TestKilled:
             campaign.run(rounds, progress=lambda text: print(f"seed {seed}: {text}"))
         report = campaign.report
         assert report.kills["server"] >= rounds // 2
-        assert report.acknowledged.total() > 100
+        assert report.acknowledged.total() >= report.kills["server"]  # each kill met a server that had done something
         assert report.outcomes[Outcome.UNDONE] + report.outcomes[Outcome.DONE] > 0
 
     def test_kills_while_the_data_folder_is_made(self, tmp_path: Path) -> None:

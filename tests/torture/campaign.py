@@ -9,18 +9,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
-from mirror.store.registry import Store
 from tests.harness.mirror import Mirror
 from tests.harness.process import ServiceFailedError
 from tests.torture import register
 from tests.torture.client import SHARED_REPOSITORY, SHARED_TAG, Client
 from tests.torture.connection import Connection
-from tests.torture.inspection import inspect, leftovers
+from tests.torture.inspection import expire, inspect, leftovers
 from tests.torture.model import BrokenPromise
 from tests.torture.reading import Reading
 from tests.torture.register import Move
@@ -28,6 +26,7 @@ from tests.torture.report import Report
 from tests.torture.steps import work
 
 _LOAD_SECONDS = (0.05, 0.9)
+_POLL_SECONDS = 0.01
 _WORKER_KILL_CHANCE = 0.25
 _START_KILL_CHANCE = 0.1
 _COMMAND_CHANCE = 0.15
@@ -88,13 +87,16 @@ class Campaign:
         """Let all clients work for a time.
 
         Args:
-            seconds: Time until `meanwhile` is called.
+            seconds: Time from the first acknowledged change until `meanwhile` is called.
             meanwhile: Called while the clients still work, for example to kill the server.
         """
         stopped = threading.Event()
         with ThreadPoolExecutor(len(self._clients)) as threads:
             working = [threads.submit(work, client, self.mirror.port, stopped) for client in self._clients]
             try:
+                # A slow machine must not be killed before it has done anything.
+                while not any(client.acknowledged for client in self._clients) and not all(map(Future.done, working)):
+                    time.sleep(_POLL_SECONDS)
                 time.sleep(seconds)
                 meanwhile()
             finally:
@@ -119,7 +121,7 @@ class Campaign:
 
     def expire(self) -> None:
         """Let every upload session expire. No temporary file may remain afterwards."""
-        self.report.expired += asyncio.run(_expire(self.mirror.data))
+        self.report.expired += asyncio.run(expire(self.mirror.data))
         if left := leftovers(self.mirror.data):
             raise BrokenPromise(f"files of expired uploads remain: {left}")
         for client in self._clients:
@@ -203,9 +205,3 @@ class Campaign:
         found = [name for name in reading.catalog() if name != SHARED_REPOSITORY]
         if found != sorted(held):
             raise BrokenPromise(f"the catalog lists {found}, but the repositories with content are {sorted(held)}")
-
-
-async def _expire(data: Path) -> int:
-    async with Store.open(data) as store:
-        # A negative age also expires uploads that were used a moment ago.
-        return await store.uploads.expire(timedelta(seconds=-1))

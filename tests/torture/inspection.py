@@ -7,8 +7,10 @@ import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from mirror.store.registry import Store
 from tests.torture.model import BrokenPromise
 
 _KNOWN = {"blobs", "uploads", "locks", "generation", "reserve", "token.key"} | {f"reserve-{n}" for n in range(1, 9)}
@@ -51,6 +53,13 @@ def inspect(data: Path) -> Found:
 def leftovers(data: Path) -> list[str]:
     """Return the paths in `uploads`, relative to `data`."""
     return sorted(str(path.relative_to(data)) for path in (data / "uploads").rglob("*"))
+
+
+async def expire(data: Path) -> int:
+    """Expire all uploads and downloads that nobody uses now, and return their number."""
+    async with Store.open(data) as store:
+        # A negative age also expires uploads that were used a moment ago.
+        return await store.uploads.expire(timedelta(seconds=-1))
 
 
 def _blobs(folder: Path) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,13 +171,17 @@ async def test_join_replaces_no_file(tmp_path: Path):
 
 @pytest.mark.parametrize("part_bytes", [1000, PART_BYTES])
 async def test_bytes_are_changed_in_place_and_the_tables_follow(tmp_path: Path, built: BuiltBundle, part_bytes: int):
-    table_file, _ = await split(tmp_path / "site.tar", tmp_path / "stick", part_bytes)
+    table_file, table = await split(tmp_path / "site.tar", tmp_path / "stick", part_bytes)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / table_file.name).write_bytes(table_file.read_bytes())
+    foreign = tmp_path / "foreign" / table_file.name
+    foreign.parent.mkdir()
+    foreign.write_bytes(replace(table, statement=Digest.of(b"another bundle")).to_bytes())
+    before = foreign.read_bytes()
     (placed,) = (each for each in built.layout.members if each.member.path == STATEMENT)
     unsigned = built.envelope.__class__(built.envelope.payload_type, built.envelope.payload)
     content = unsigned.to_bytes(placed.member.size_bytes)
-    await overwrite(await open_source(table_file, [tmp_path / "other"]), placed.content_bytes, content)
+    await overwrite(await open_source(table_file, [tmp_path / "other", foreign.parent]), placed.content_bytes, content)
     await overwrite(await FileSource.open(tmp_path / "site.tar"), placed.content_bytes, content)
     source = await parts_of(table_file)
     changed = built.with_content(STATEMENT, content)
@@ -185,6 +190,7 @@ async def test_bytes_are_changed_in_place_and_the_tables_follow(tmp_path: Path, 
     for number, part in enumerate(source.table.parts, start=1):
         assert await source.digest_of_part(number) == part.digest
     assert (tmp_path / "other" / table_file.name).read_bytes() == table_file.read_bytes()
+    assert foreign.read_bytes() == before
 
 
 @pytest.mark.usefixtures("built")
