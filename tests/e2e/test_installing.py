@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import fcntl
 import json
 import shlex
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -187,7 +189,15 @@ def test_the_script_installs_sets_and_upgrades_and_then_changes_nothing(
 
 
 @pytest.fixture
-def swarm(engine: Engine) -> Iterator[Engine]:
+def one_swarm_at_a_time() -> Iterator[None]:
+    """Wait until no other process of the tests has a swarm: each needs the bridge docker_gwbridge of the host."""
+    with (Path(tempfile.gettempdir()) / "plugin-mirror-tests-swarm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def swarm(engine: Engine, one_swarm_at_a_time: None) -> Iterator[Engine]:
     """The engine as a swarm of one node."""
     listen_on = f"127.0.0.1:{free_port()}"
     engine.docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", listen_on)

@@ -201,7 +201,7 @@ class Campaign:
 
     def _check_catalog(self, reading: Reading) -> None:
         repositories = [one for client in self._clients for one in client.repositories]
-        held = [one.name for one in repositories if not any(state.empty for state in one.possible)]
+        listed = [one.name for one in repositories if all(state.is_listed for state in one.possible)]
         found = [name for name in reading.catalog() if name != SHARED_REPOSITORY]
-        if found != sorted(held):
-            raise BrokenPromise(f"the catalog lists {found}, but the repositories with content are {sorted(held)}")
+        if found != sorted(listed):
+            raise BrokenPromise(f"the catalog lists {found}, but the repositories with content are {sorted(listed)}")

@@ -28,9 +28,9 @@ class RepositoryState:
     tags: frozenset[tuple[str, str]] = frozenset()
 
     @property
-    def empty(self) -> bool:
-        """True if the repository does not exist."""
-        return not (self.blobs or self.manifests)
+    def is_listed(self) -> bool:
+        """True if lists of repositories name the repository: not if it holds only manifests without a tag."""
+        return bool(self.blobs or self.tags)
 
     def tag(self, name: str) -> str | None:
         """Return the digest that a tag points to, or None."""
