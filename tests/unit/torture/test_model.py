@@ -121,3 +121,10 @@ def test_which_move_may_be_the_last(moves: list[Move], values: list[str | None])
 def test_which_value_a_read_may_find(value: str, asked: float, answered: float, may: bool) -> None:
     moves = [Move("a", 0, 1), Move("b", 2, 3), Move("c", 4)]
     assert may_be_read(moves, value, asked, answered) is may
+
+
+def test_lists_leave_out_what_nobody_finds_by_a_name() -> None:
+    assert BLOB_ONLY.is_listed
+    assert IMAGE.is_listed
+    assert not RepositoryState(manifests=frozenset({"m"})).is_listed
+    assert not RepositoryState().is_listed
