@@ -180,10 +180,14 @@ class MirroredTag:
         # A derived copy has a digest of its own, which no upstream knows.
         return self.original or self.digest
 
-    @property
-    def brought_from(self) -> str:
-        """Text for messages about the rule and the upstream. A bundle stands in the place of both."""
-        by = "" if self.rule == self.upstream else f" by rule {self.rule}"
+    def origin_text(self, owner: str | None = None) -> str:
+        """Return the origin of the tag for messages, such as ``brought by rule contiv from hub/store/contiv``.
+
+        Args:
+            owner: rule that owns the tag by now; None for the one that brought it. A bundle is both rule and upstream.
+        """
+        rule = owner or self.rule
+        by = "" if rule == self.upstream else f" by rule {rule}"
         return f"brought{by} from {self.upstream}/{self.source}"
 
 

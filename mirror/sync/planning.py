@@ -197,8 +197,8 @@ def _known(mapping: RepositoryMapping, tag: Tag, state: LocalTags, local_digest:
             return known
         holder = state.order.holder(brought)
         if holder is not None:
-            return replace(known, held_by=replace(brought, rule=holder.name).brought_from)
-        return replace(known, taken_from=brought.brought_from)
+            return replace(known, held_by=brought.origin_text(holder.name))
+        return replace(known, taken_from=brought.origin_text())
     if pulled is not None and pulled.digest == local_digest and (pulled.upstream, pulled.source) != _origin(mapping):
         return replace(known, taken_from=f"pulled through from {pulled.upstream}/{pulled.source}")
     return known  # from the source of the rule, or copied by a run that was interrupted before it was recorded

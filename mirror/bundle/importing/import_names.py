@@ -120,8 +120,8 @@ def decide_imported_tag(coming: MirroredTag, state: RepositoryState, holding: Ru
             holder = holding(brought, coming)
             known = replace(
                 known,
-                held_by=holder and replace(brought, rule=holder).brought_from,
-                taken_from="" if holder else brought.brought_from,
+                held_by=holder and brought.origin_text(holder),
+                taken_from="" if holder else brought.origin_text(),
             )
         elif pulled is not None and pulled.digest == local_digest:
             known = replace(known, taken_from=f"pulled through from {pulled.upstream}/{pulled.source}")
