@@ -11,8 +11,9 @@ from mirror.runtime import logs
 
 Result = TypeVar("Result")
 
-#: Events that commands do not log. If no attempt succeeds, the error of the command has the reason.
-_UNTOLD: Final = frozenset({"stamina.retry_scheduled"})
+#: Events that commands do not log: a repeated request, and a refused plugin. The error that a command prints has the
+#: reason.
+_UNTOLD: Final = frozenset({"stamina.retry_scheduled", "plugin refused"})
 
 
 class Interrupted(Exception):

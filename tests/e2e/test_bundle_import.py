@@ -68,6 +68,16 @@ def test_kills_at_random_points(tmp_path: Path, kills: int) -> None:
     assert leftovers(site.data) == []
 
 
+def test_a_refused_plugin_is_told_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    plugin, blobs = small_plugin(b"neither gzip nor a tar")
+    path, _ = site.bundle({"acme/driver:1.0": plugin}, blobs)
+    done = plugin_mirror("bundle", "import", str(path), "--key", str(site.key), "--data", str(site.data), check=False)
+    assert done.exit_code == 1
+    assert (done.stdout + done.stderr).count("neither gzip nor a tar") == 1
+    assert done.stderr == ""
+
+
 def _layer(seed: int) -> bytes:
     content = random.Random(seed).randbytes(LAYER_BYTES)
     return zipped(tar(entry("bin/driver", DRIVER, mode=0o755), entry("data", content)), level=0)
