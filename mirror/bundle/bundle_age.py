@@ -47,6 +47,15 @@ def judge_age(created: datetime, now: datetime, limits: AgeLimits) -> str | None
     return age_warning(created, now, limits)
 
 
+def foreseen_age(created: datetime, now: datetime, limits: AgeLimits) -> tuple[str, ...]:
+    """Return what an import would say about the age of a bundle. Arguments are those of :func:`judge_age`."""
+    try:
+        warning = judge_age(created, now, limits)
+    except BundleUntrusted as error:
+        return (f"an import refuses this bundle: {error}",)
+    return () if warning is None else (warning,)
+
+
 def age_warning(created: datetime, now: datetime, limits: AgeLimits) -> str | None:
     """Return a warning about the age of a bundle; None if there is nothing to say.
 

@@ -12,7 +12,7 @@ from typing import Final
 from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.bundles.bundle_trusting import named_keys, recorded_keys
 from mirror.app.services import has_data_folder, open_store
-from mirror.bundle.bundle_age import judge_age
+from mirror.bundle.bundle_age import foreseen_age
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleUntrusted
 from mirror.bundle.format.bundle_head import BundleHead
 from mirror.bundle.format.bundle_index import NamedManifest
@@ -90,6 +90,7 @@ async def show_bundle(
         held = _NOTHING if store is None else await store.records.bundle_contents.held_content()
         facts = await _facts(reader, store, held)
         now = SystemClock().now()
+        age = foreseen_age(head.statement.created, now, settings.bundles.limits())
         verdict, refusal = _verdict(head, trust, known, compares=store is not None)
         return ShownBundle(
             head,
@@ -100,7 +101,7 @@ async def show_bundle(
             verdict,
             compare_names(head.names, held.names, facts),
             store is not None,
-            (*trust.warnings, *refusal, *_age(head, now, settings), *report_differences(facts.reported, facts.found)),
+            (*trust.warnings, *refusal, *age, *report_differences(facts.reported, facts.found)),
         )
 
 
@@ -122,15 +123,6 @@ def _former(held: HeldContent, names: Iterable[NamedManifest]) -> set[Digest]:
     repositories = {named.repository.name for named in names}
     # A name with a digest compares with nothing but itself.
     return {digest for name, digest in held.names.items() if "@" not in name and name.partition(":")[0] in repositories}
-
-
-def _age(head: BundleHead, now: datetime, settings: Settings) -> list[str]:
-    """Return what an import would say about the age of the bundle."""
-    try:
-        warning = judge_age(head.statement.created, now, settings.bundles.limits())
-    except BundleUntrusted as error:
-        return [f"an import refuses this bundle: {error}"]
-    return [] if warning is None else [warning]
 
 
 def _verdict(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.bundles.bundle_trusting import trusted_keys
+from mirror.bundle.bundle_age import foreseen_age
 from mirror.bundle.format.bundle_head import BundleHead
 from mirror.bundle.trust.trust_decision import Trust, judge_signatures
 from mirror.bundle.verification import verify_bytes
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import Progress
 
@@ -22,10 +24,12 @@ class VerifiedBundle:
     Attributes:
         head: the documents.
         trust: the outcome of the check of signatures.
+        warnings: sentences about the signatures, and about the age of the bundle.
     """
 
     head: BundleHead
     trust: Trust
+    warnings: tuple[str, ...]
 
 
 async def verify_bundle(
@@ -40,7 +44,8 @@ async def verify_bundle(
     """Check the signatures of a bundle, and then every byte.
 
     Args:
-        settings: ``storage.path`` is the data folder, whose recorded keys are trusted. It need not exist.
+        settings: limits for the age of bundles. ``storage.path`` is the data folder, whose recorded keys are trusted.
+            The folder need not exist.
         path: the bundle, the table of its parts, or a part.
         progress: receiver of the bytes read.
         folders: further folders with parts.
@@ -58,4 +63,5 @@ async def verify_bundle(
     trusted = await trusted_keys(settings, public_keys)
     trust = judge_signatures(bundle.head.envelope, bundle.head.key_sets, trusted, unsigned=unsigned)
     await verify_bytes(bundle.head, bundle.source, progress)
-    return VerifiedBundle(bundle.head, trust)
+    age = foreseen_age(bundle.head.statement.created, SystemClock().now(), settings.bundles.limits())
+    return VerifiedBundle(bundle.head, trust, (*trust.warnings, *age))

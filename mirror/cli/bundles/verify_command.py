@@ -43,7 +43,7 @@ def run(
         )
         verified = run_to_the_end(work)
     statement, trust = verified.head.statement, verified.trust
-    for warning in trust.warnings:
+    for warning in verified.warnings:
         MESSAGES.out(f"warning: {printable(warning)}", highlight=False)
     layout = verified.head.layout
     if json:
@@ -58,7 +58,7 @@ def run(
                 "members": len(layout.members),
                 "names": [str(named) for named in verified.head.names],
                 "signers": list(trust.signers),
-                "warnings": list(trust.warnings),
+                "warnings": list(verified.warnings),
             }
         )
         return

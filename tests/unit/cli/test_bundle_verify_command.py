@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,24 @@ def test_a_verified_bundle_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["names"] == ["acme/driver:1.0"]
     assert told["size_bytes"] == Path("site.tar").stat().st_size
     assert len(told["signers"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "told"),
+    [
+        (None, "warning: the bundle is "),
+        ("90d", "warning: an import refuses this bundle: the bundle is "),
+    ],
+)
+def test_an_old_bundle_is_right_and_its_age_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, most: str | None, told: str
+) -> None:
+    if most is not None:
+        monkeypatch.setenv("PLUGIN_MIRROR_BUNDLES__MAX_AGE", most)
+    manifest, blobs = small_plugin()
+    build_bundle(Path("old.tar"), {"acme/driver:1.0": manifest}, blobs, created=datetime(2020, 1, 1, tzinfo=UTC))
+    assert run(["bundle", "verify", "old.tar", "--key", "site.pub"]) == 0
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
