@@ -176,6 +176,7 @@ async def test_processes_with_different_configurations_do_not_take_turns(hub: Up
     async with Store.open(tmp_path / "data") as store:
         process = Process(hub, store, tmp_path / "data", before)
         await until_there_are(1, process)
+        await process.end()  # the other process would hold the lock of the rule from here to the end of its run
         run = await store.records.sync_runs.begin_run(DAILY.name, "edited")  # by another process, started later
         await store.records.sync_runs.end_run(replace(run, ended_at=CLOCK.now(), outcome=RunOutcome.SUCCEEDED))
         known = await store.records.sync_runs.rule_record(DAILY.name)
@@ -186,4 +187,3 @@ async def test_processes_with_different_configurations_do_not_take_turns(hub: Up
         opened_at = run.started_at - timedelta(seconds=1)
         assert await scheduler_of_now._due_in(before, Every(timedelta(days=1)), opened_at) > timedelta(hours=23)
         assert await scheduler_of_now._due_in(before, Every(timedelta(days=1)), CLOCK.now()) <= timedelta(minutes=1)
-        await process.end()
