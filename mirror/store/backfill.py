@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -14,10 +15,10 @@ from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.digest import new_hasher
 from mirror.oci.errors import StorageFault
 from mirror.plugin.policy import fingerprint
-from mirror.store.catalog import plugin_rows, rows
-from mirror.store.catalog.plugin_rows import KEPT
+from mirror.store.catalog import child_rows, rows
+from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.access_tables import decisions
-from mirror.store.catalog.tables.content_tables import blobs, finished_work
+from mirror.store.catalog.tables.content_tables import MANIFESTS_INDEXED, ChildKind, blobs, finished_work
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.records.admission.sql_decisions import cover
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
@@ -26,12 +27,10 @@ from mirror.store.store_services import StoreServices
 
 _LOG = structlog.get_logger(__name__)
 
-#: Name of this work in the table of finished work.
-_PLUGINS_INDEXED: Final = "plugins indexed"
 #: Manifests that are read between two transactions. Only one of them is in memory at a time.
 _IN_A_STEP: Final = 200
 
-_IS_FINISHED = select(finished_work.c.name).where(finished_work.c.name == _PLUGINS_INDEXED)
+_IS_FINISHED = select(finished_work.c.name).where(finished_work.c.name == MANIFESTS_INDEXED)
 _NEXT = (
     select(KEPT.c.repository, KEPT.c.digest, KEPT.c.media_type, blobs.c.size_bytes)
     .join(blobs, blobs.c.digest == KEPT.c.digest)
@@ -47,6 +46,16 @@ _NEXT = (
 _REJECTED = select(decisions.c.repository, decisions.c.digest).where(decisions.c.approved.is_(False))
 
 
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    """A held manifest and what it names; None if the manifest is damaged."""
+
+    repository: str
+    digest: str
+    named: Sequence[tuple[str, ChildKind]] | None
+    of_plugin: bool
+
+
 class Backfill:
     """The part of an update that migrations cannot do, because they see only rows."""
 
@@ -57,7 +66,7 @@ class Backfill:
         self._plugins = plugins
 
     async def run(self) -> None:
-        """Index the plugins of an earlier data folder, and find the fingerprints that its rejections cover.
+        """Index the manifests of an earlier data folder, and find the fingerprints that its rejections cover.
 
         An interrupted run starts again from the beginning. Damaged manifests are skipped and logged.
 
@@ -71,34 +80,36 @@ class Backfill:
         while True:
             # A transaction for each step: other processes can write in between.
             step = await self._catalog.read(partial(_next, after))
-            found, broken = await in_thread("index plugins", self._plugins_of, step)
+            found = await in_thread("index manifests", self._manifests_of, step)
             if found:
                 await self._catalog.write(partial(_index, found))
-            looked_at, plugins, damaged = looked_at + len(step), plugins + len(found), damaged + broken
+            looked_at += len(found)
+            plugins += sum(one.of_plugin for one in found)
+            damaged += sum(one.named is None for one in found)
             if len(step) < _IN_A_STEP:
                 break
             after = {"after_repository": step[-1].repository, "after_digest": step[-1].digest}
         rejected = await self._cover_rejected()
         # Recorded last: an interrupted run must be repeated.
-        row = {"name": _PLUGINS_INDEXED, "finished_at": self._clock.now()}
+        row = {"name": MANIFESTS_INDEXED, "finished_at": self._clock.now()}
         await self._catalog.write(lambda connection: rows.put(connection, finished_work, row))
         if looked_at:
             told = {"manifests": looked_at, "plugins": plugins, "rejected": rejected, "damaged": damaged}
-            _LOG.info("plugin index built for an earlier data folder", **told)
+            _LOG.info("manifest index built for an earlier data folder", **told)
 
-    def _plugins_of(self, step: Sequence[Any]) -> tuple[list[tuple[str, str, list[str]]], int]:
-        """Return the plugins among manifests with the blobs they name, and the number of damaged manifests. Blocks."""
-        found, damaged = [], 0
+    def _manifests_of(self, step: Sequence[Any]) -> list[_Indexed]:
+        """Return what manifests name. Blocks."""
+        found = []
         for row in step:
             try:
                 manifest = load_manifest(self._blobs, Digest.parse(row.digest), row.media_type, row.size_bytes)
             except StorageFault as error:
                 _LOG.warning("stored manifest could not be read", name=row.repository, error=str(error), **error.detail)
-                damaged += 1
+                found.append(_Indexed(row.repository, row.digest, None, of_plugin=False))
                 continue
-            if manifest.may_be_plugin:
-                found.append((row.repository, row.digest, plugin_rows.named_by(manifest)))
-        return found, damaged
+            named = child_rows.children_of(manifest)
+            found.append(_Indexed(row.repository, row.digest, named, of_plugin=manifest.may_be_plugin))
+        return found
 
     async def _cover_rejected(self) -> int:
         """Make earlier rejections cover the content of their plugins, in every repository. Return their number."""
@@ -141,6 +152,9 @@ def _next(after: Mapping[str, str], connection: Connection) -> Sequence[Any]:
     return connection.execute(_NEXT, after).all()
 
 
-def _index(found: Sequence[tuple[str, str, list[str]]], connection: Connection) -> None:
-    for repository, manifest, named in found:
-        plugin_rows.write(connection, repository, manifest, named)
+def _index(found: Sequence[_Indexed], connection: Connection) -> None:
+    for one in found:
+        if one.named is None:
+            child_rows.write_unread(connection, one.repository, one.digest)
+        else:
+            child_rows.write(connection, one.repository, one.digest, one.named, of_plugin=one.of_plugin)

@@ -1,16 +1,27 @@
-"""Deletion from the store. Only rows are removed; garbage collection removes bytes that nothing needs."""
+"""Deletion from the store. Only rows are removed; the collection removes bytes that nothing needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, delete
+from sqlalchemy import Connection, bindparam, delete
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
-from mirror.store.catalog import plugin_rows, rows
-from mirror.store.catalog.tables.content_tables import manifests, repository_blobs, tags
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog.manifest_rows import remove_manifest
+from mirror.store.catalog.tables.content_tables import repository_blobs, tags
 from mirror.store.store_services import StoreServices
+
+_TAG: Final = (
+    delete(tags)
+    .where(tags.c.repository_id == bindparam("of_repository"), tags.c.name == bindparam("tag"))
+    .returning(tags.c.digest)
+)
+_BLOB: Final = delete(repository_blobs).where(
+    repository_blobs.c.repository_id == bindparam("of_repository"), repository_blobs.c.digest == bindparam("held")
+)
 
 
 class StoreDeleter:
@@ -18,59 +29,54 @@ class StoreDeleter:
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
+        self._clock = services.clock
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        unknown = ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
-        await self._delete(repository, tags, tags.c.name == tag.name, unknown, _no_repository(repository))
+        now = self._clock.now()
+
+        def remove(connection: Connection) -> None:
+            wanted = {"of_repository": _require_repository(connection, repository), "tag": tag.name}
+            pointed = connection.execute(_TAG, wanted).scalar_one_or_none()
+            if pointed is None:
+                raise ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
+            review_rows.review(
+                connection, ReviewKind.MANIFEST, repository.name, [pointed], ReviewCause.DELETED, now=now
+            )
+
+        await self._catalog.write(remove)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        unknown = ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
-        in_repository = manifests.c.digest == str(digest)  # the foreign key deletes its tags
-        await self._delete(
-            repository,
-            manifests,
-            in_repository,
-            unknown,
-            _no_repository(repository),
-            then=lambda connection: _forget_about(connection, repository, digest),
-        )
+        now = self._clock.now()
+
+        def remove(connection: Connection) -> None:
+            _require_repository(connection, repository)
+            if not remove_manifest(connection, repository, digest, ReviewCause.DELETED, now):
+                raise ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
+
+        await self._catalog.write(remove)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         unknown = BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
-        await self._delete(repository, repository_blobs, repository_blobs.c.digest == str(digest), unknown, unknown)
-
-    async def _delete(
-        self,
-        repository: Repository,
-        table: Table,
-        which: ColumnElement[bool],
-        unknown: NotFound,
-        nowhere: NotFound,
-        *,
-        then: Callable[[Connection], object] = lambda _connection: None,
-    ) -> None:
-        """Delete one row.
-
-        Raises:
-            NotFound: ``unknown`` if there is no such row, ``nowhere`` if there is no such repository.
-        """
+        now = self._clock.now()
 
         def remove(connection: Connection) -> None:
             repository_id = rows.find_repository(connection, repository)
             if repository_id is None:
-                raise nowhere
-            deleted = connection.execute(delete(table).where(table.c.repository_id == repository_id, which))
-            if not deleted.rowcount:
                 raise unknown
-            then(connection)
+            if not connection.execute(_BLOB, {"of_repository": repository_id, "held": str(digest)}).rowcount:
+                raise unknown
+            review_rows.review(connection, ReviewKind.CONTENT, "", [str(digest)], ReviewCause.DELETED, now=now)
             rows.drop_repository_if_empty(connection, repository_id)
 
         await self._catalog.write(remove)
 
 
-def _forget_about(connection: Connection, repository: Repository, digest: Digest) -> None:
-    plugin_rows.forget(connection, repository, digest)
-    rows.forget_absent(connection, repository, digest)
+def _require_repository(connection: Connection, repository: Repository) -> int:
+    """Return the id of a repository. Raises RepositoryUnknown if it holds nothing."""
+    repository_id = rows.find_repository(connection, repository)
+    if repository_id is None:
+        raise _no_repository(repository)
+    return repository_id
 
 
 def _no_repository(repository: Repository) -> NotFound:

@@ -82,7 +82,7 @@ class StoreWriter:
                 _require_unpushed(connection, repository, tags)
             hold_manifest(connection, repository, manifest, tags, now=now, referrer=referrer, pushed=pushed)
             # In the transaction that moves the tags: pull-through must not take them for its own any more.
-            rows.forget_origins(connection, repository, [tag.name for tag in tags])
+            rows.forget_origins(connection, repository, [tag.name for tag in tags], now)
 
         async with self._blobs.staged(manifest.content) as file:
             size_bytes = manifest.size_bytes

@@ -1,17 +1,34 @@
-"""Rows of a manifest: the manifest, its tags, and the plugin index."""
+"""Rows of a manifest: the manifest, its tags, and what it names."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, delete, select
 
-from mirror.oci import Manifest, Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
-from mirror.store.catalog import plugin_rows, rows
-from mirror.store.catalog.tables.content_tables import manifests, repository_blobs
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.store.catalog import child_rows, review_rows, rows
+from mirror.store.catalog.tables.content_tables import derivations, manifests, repositories, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
+
+_POINTED = select(tags_table.c.name, tags_table.c.digest).where(
+    tags_table.c.repository_id == bindparam("repository_id"), tags_table.c.name.in_(bindparam("names", expanding=True))
+)
+_NO_LONGER = delete(manifests).where(  # the foreign key deletes its tags
+    manifests.c.repository_id == bindparam("of_repository"), manifests.c.digest == bindparam("held")
+)
+_REFERRERS = select(manifests.c.digest).where(
+    manifests.c.repository_id == bindparam("of_repository"), manifests.c.subject == bindparam("held")
+)
+_ORIGINALS = (
+    select(repositories.c.name, manifests.c.digest)
+    .join(manifests, manifests.c.repository_id == repositories.c.id)
+    .join(derivations, derivations.c.original == manifests.c.digest)
+    .where(derivations.c.digest == bindparam("held"))
+)
 
 
 def hold_manifest(
@@ -46,9 +63,65 @@ def hold_manifest(
     key = {"repository_id": repository_id, "digest": str(manifest.digest)}
     row = {**key, "media_type": manifest.media_type, "created_at": came_at or now, **referrer}
     rows.put(connection, manifests, row, keep="created_at")
-    rows.put(connection, tags_table, *({**key, "name": tag.name, "updated_at": now, "pushed": pushed} for tag in tags))
+    point_tags(connection, repository, manifest.digest, tags, now=now, pushed=pushed)
     rows.drop_incomplete(connection, repository, manifest.digest)
-    plugin_rows.index(connection, repository, manifest)
+    child_rows.index(connection, repository, manifest)
+    if not tags:
+        cause = ReviewCause.STORED if pushed else ReviewCause.FETCHED
+        review_rows.review(connection, ReviewKind.MANIFEST, repository.name, [str(manifest.digest)], cause, now=now)
+
+
+def point_tags(
+    connection: Connection,
+    repository: Repository,
+    digest: Digest,
+    tags: Collection[Tag],
+    *,
+    now: datetime,
+    pushed: bool,
+) -> None:
+    """Let tags point to a held manifest. What they pointed to before is reviewed. Only inside :meth:`Catalog.write`."""
+    if not tags:
+        return
+    repository_id = rows.ensure_repository(connection, repository)
+    names = [tag.name for tag in tags]
+    before = connection.execute(_POINTED, {"repository_id": repository_id, "names": names}).all()
+    key = {"repository_id": repository_id, "digest": str(digest)}
+    rows.put(connection, tags_table, *({**key, "name": name, "updated_at": now, "pushed": pushed} for name in names))
+    left = [row.digest for row in before if row.digest != str(digest)]
+    review_rows.review(connection, ReviewKind.MANIFEST, repository.name, left, ReviewCause.MOVED, now=now)
+
+
+def remove_manifest(
+    connection: Connection, repository: Repository, digest: Digest, cause: ReviewCause, now: datetime
+) -> bool:
+    """Remove a manifest with its tags, and review everything that it kept. Only inside :meth:`Catalog.write`.
+
+    Returns:
+        True if the repository held the manifest.
+    """
+    repository_id = rows.find_repository(connection, repository)
+    wanted = {"of_repository": repository_id, "held": str(digest)}
+    if repository_id is None or not connection.execute(_NO_LONGER, wanted).rowcount:
+        return False
+    referrers = connection.execute(_REFERRERS, wanted).scalars().all()
+    review_rows.review(connection, ReviewKind.MANIFEST, repository.name, referrers, cause, now=now)
+    review_left_behind(connection, repository, digest, cause, now)
+    rows.drop_repository_if_empty(connection, repository_id)
+    return True
+
+
+def review_left_behind(
+    connection: Connection, repository: Repository, digest: Digest, cause: ReviewCause, now: datetime
+) -> None:
+    """Review what a manifest kept that its repository no longer holds, and remove the rows about it."""
+    left = child_rows.children(connection, repository.name, str(digest))
+    child_rows.forget(connection, repository.name, str(digest))
+    rows.forget_absent(connection, repository, digest)
+    review_rows.review_children(connection, repository.name, left, cause, now)
+    for original in connection.execute(_ORIGINALS, {"held": str(digest)}).all():
+        review_rows.review(connection, ReviewKind.MANIFEST, original.name, [original.digest], cause, now=now)
+    review_rows.review(connection, ReviewKind.CONTENT, "", [str(digest)], cause, now=now)
 
 
 def referrer_columns(manifest: Manifest) -> dict[str, object]:

@@ -12,6 +12,9 @@ from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, sel
 from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's insert() has the same methods
 
 from mirror.oci import Digest, Repository
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.store.catalog import review_rows
+from mirror.store.catalog.tables.collection_tables import doomed_files
 from mirror.store.catalog.tables.content_tables import (
     absent_content,
     blobs,
@@ -44,9 +47,12 @@ _NO_LONGER_ABSENT = delete(absent_content).where(
 _ABSENT = select(absent_content.c.digest).where(
     absent_content.c.repository == bindparam("name"), absent_content.c.manifest == bindparam("naming")
 )
-_NO_LONGER_PULLED = delete(origins).where(
-    origins.c.repository == bindparam("name"), origins.c.target.in_(bindparam("targets", expanding=True))
+_NO_LONGER_PULLED = (
+    delete(origins)
+    .where(origins.c.repository == bindparam("name"), origins.c.target.in_(bindparam("targets", expanding=True)))
+    .returning(origins.c.digest)
 )
+_NO_LONGER_DOOMED = delete(doomed_files).where(doomed_files.c.digest == bindparam("stored"))
 
 
 def find_repository(connection: Connection, repository: Repository) -> int | None:
@@ -91,7 +97,8 @@ def _upsert(table: Table, keep: str | None) -> Insert:
 
 
 def add_content(connection: Connection, digest: Digest, size_bytes: int, now: datetime) -> None:
-    """Record that the bytes of ``digest`` are durable."""
+    """Record that the bytes of ``digest`` are durable. Bytes that were to be removed stay."""
+    connection.execute(_NO_LONGER_DOOMED, {"stored": str(digest)})
     put(connection, blobs, {"digest": str(digest), "size_bytes": size_bytes, "stored_at": now})
 
 
@@ -107,9 +114,10 @@ def put_about(connection: Connection, digest: Digest, table: Table, row: Mapping
 
 
 def add_blob(connection: Connection, repository: Repository, digest: Digest, now: datetime) -> None:
-    """Record that a repository holds a blob whose bytes are durable."""
+    """Record that a repository holds a blob whose bytes are durable. A manifest that names it is to follow."""
     repository_id = ensure_repository(connection, repository)
     put(connection, repository_blobs, {"repository_id": repository_id, "digest": str(digest), "added_at": now})
+    review_rows.review(connection, ReviewKind.BLOB, repository.name, [str(digest)], ReviewCause.STORED, now=now)
 
 
 def first_missing(connection: Connection, held: Table, repository_id: int, wanted: Collection[Digest]) -> Digest | None:
@@ -126,10 +134,12 @@ def _held(held: Table) -> Select[Any]:
     return select(held.c.digest).where(in_repository, held.c.digest.in_(bindparam("wanted", expanding=True)))
 
 
-def forget_origins(connection: Connection, repository: Repository, targets: Collection[str]) -> None:
+def forget_origins(connection: Connection, repository: Repository, targets: Collection[str], now: datetime) -> None:
     """Forget the origins of tags or digests that are no longer those that were pulled through."""
     for part in parts(targets):
-        connection.execute(_NO_LONGER_PULLED, {"name": repository.name, "targets": part})
+        left = connection.execute(_NO_LONGER_PULLED, {"name": repository.name, "targets": part}).scalars().all()
+        # An incomplete manifest has its tags here only.
+        review_rows.review(connection, ReviewKind.MANIFEST, repository.name, left, ReviewCause.MOVED, now=now)
 
 
 def absent_of(connection: Connection, repository: Repository, manifest: Digest) -> set[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Protocol
 
 from mirror.oci import Digest
-from mirror.oci.digest import Hasher, new_hasher
+from mirror.oci.digest import ALGORITHMS, Hasher, new_hasher
 from mirror.oci.errors import StorageDamaged, StorageFault
 from mirror.registry.port import Blob
 from mirror.store.content.data_layout import DataLayout
@@ -58,6 +59,24 @@ class BlobStorage(Protocol):
 
     def withdraw(self, digest: Digest, file: Path) -> None:
         """Undo :meth:`adopt`, even if it failed half-way. Only ``store.uploads.adoption`` may call this."""
+        ...
+
+    def remove(self, digest: Digest) -> None:
+        """Remove the file of content that the catalog no longer has. Only the collection may call this.
+
+        A missing file is no error. Readers that have opened the file can read on.
+
+        Raises:
+            StorageFault: the file cannot be removed.
+        """
+        ...
+
+    def list_files(self, prefix: str) -> Sequence[tuple[str, int, datetime]]:
+        """List the files whose digests begin with two hexadecimal digits, of every algorithm.
+
+        Returns:
+            Digest, size in bytes and time of the last change of each file.
+        """
         ...
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
@@ -118,6 +137,22 @@ class FilesystemBlobStorage:
         with storage_faults(f"withdraw {digest}"):
             if blob.exists():  # the rename of adopt() may have failed
                 self._filesystem.rename(blob, file)
+
+    def remove(self, digest: Digest) -> None:
+        with storage_faults(f"remove {digest}"):
+            self._filesystem.remove(self._layout.blob(digest))
+
+    def list_files(self, prefix: str) -> Sequence[tuple[str, int, datetime]]:
+        found = []
+        with storage_faults("list the blobs"):
+            for algorithm in ALGORITHMS:
+                with os.scandir(self._layout.blob_folder(algorithm, prefix)) as entries:
+                    for entry in entries:
+                        with suppress(FileNotFoundError):  # removed meanwhile
+                            stat = entry.stat(follow_symlinks=False)
+                            changed_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+                            found.append((f"{algorithm}:{entry.name}", stat.st_size, changed_at))
+        return found
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
         with storage_faults(f"read {digest}"), os.fdopen(self._open(digest, size_bytes), "rb") as file:

@@ -95,7 +95,11 @@ class DataLayout:
 
     def blob(self, digest: Digest) -> Path:
         """Return the path of the blob file of ``digest``."""
-        return self.root.joinpath("blobs", digest.algorithm, digest.hex[:2], digest.hex)
+        return self.blob_folder(digest.algorithm, digest.hex[:2]) / digest.hex
+
+    def blob_folder(self, algorithm: str, prefix: str) -> Path:
+        """Return the folder of the blob files whose digests begin with two hexadecimal digits."""
+        return self.root.joinpath("blobs", algorithm, prefix)
 
     def folders(self) -> Iterator[Path]:
         """Yield every folder that the store creates, parents before their children."""

@@ -11,8 +11,9 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown
 from mirror.oci.platform_selection import member_platforms
 from mirror.records.absent_content import AbsenceReason, AbsentContent
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.records.origins import Origin
-from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.catalog.tables.content_tables import (
@@ -105,10 +106,13 @@ class SqlIncompleteManifests:
             rows.put(connection, incomplete_children, *({**child, **key} for child in children))
             if manifest.manifests:
                 put_absent(connection, repository, manifest.digest, absent)
-            plugin_rows.index(connection, repository, manifest)
-            put_origin(connection, repository, manifest.digest, origin)
+            child_rows.index(connection, repository, manifest)
+            review_rows.review(
+                connection, ReviewKind.MANIFEST, repository.name, [str(manifest.digest)], ReviewCause.FETCHED, now=now
+            )
+            put_origin(connection, repository, manifest.digest, origin, now)
             if tag is not None and not _is_held(connection, repository, tag):
-                put_origin(connection, repository, tag, origin)
+                put_origin(connection, repository, tag, origin, now)
             # All content may be in the repository already. Then the manifest is complete at once.
             _complete(connection, repository, manifest, now)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, or_, select
 
 from mirror.oci import Digest, Repository, Tag
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.records.origins import Origin
-from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog.manifest_rows import review_left_behind
 from mirror.store.catalog.tables.content_tables import origins, repositories, tags
 from mirror.store.catalog.tables.sync_tables import mirrored_tags
 from mirror.store.store_services import StoreServices
@@ -22,6 +25,7 @@ class SqlOrigins:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._cache = services.cache
+        self._clock = services.clock
 
     async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
         known = self._cache.origin(repository, target)
@@ -35,10 +39,12 @@ class SqlOrigins:
         return origin
 
     async def record_origin(self, repository: Repository, target: Tag | Digest, origin: Origin) -> None:
+        now = self._clock.now()
+
         def work(connection: Connection) -> None:
             # A tag without an origin was pushed meanwhile, and stays a pushed one.
             if isinstance(target, Digest) or _find(connection, repository, target) is not None:
-                put_origin(connection, repository, target, origin)
+                put_origin(connection, repository, target, origin, now)
 
         await self._catalog.write(work)
 
@@ -53,20 +59,23 @@ class SqlOrigins:
         return found is not None
 
     async def forget(self, repository: Repository, target: Tag | Digest) -> bool:
+        now = self._clock.now()
+
         def work(connection: Connection) -> bool:
             condition = origins.c.repository == repository.name
             if isinstance(target, Tag):
                 statement = delete(origins).where(condition, origins.c.target == target.name)
-                return bool((connection.execute(statement)).rowcount)
+                left = connection.execute(statement.returning(origins.c.digest)).scalars().all()
+                review_rows.review(connection, ReviewKind.MANIFEST, repository.name, left, ReviewCause.DELETED, now=now)
+                return bool(left)
             # The row of the digest itself stays: without it the repository would count as pushed to.
             pointing = delete(origins).where(
                 condition, origins.c.digest == str(target), origins.c.target != str(target)
             )
             connection.execute(pointing)
             dropped = rows.drop_incomplete(connection, repository, target)
-            plugin_rows.forget(connection, repository, target)
             if dropped:
-                rows.forget_absent(connection, repository, target)
+                review_left_behind(connection, repository, target, ReviewCause.DELETED, now)
             return dropped
 
         return await self._catalog.write(work)
@@ -77,8 +86,14 @@ def origin_of(row: Row[Any]) -> Origin:
     return Origin(row.upstream, Repository(row.source), Digest.parse(row.digest), row.checked_at, row.asked_at)
 
 
-def put_origin(connection: Connection, repository: Repository, target: Tag | Digest, origin: Origin) -> None:
+def put_origin(
+    connection: Connection, repository: Repository, target: Tag | Digest, origin: Origin, now: datetime
+) -> None:
     """Write the row of an origin. Only inside :meth:`Catalog.write`."""
+    before = _find(connection, repository, target)
+    if before is not None and before.digest != str(origin.digest):
+        left = [before.digest]
+        review_rows.review(connection, ReviewKind.MANIFEST, repository.name, left, ReviewCause.MOVED, now=now)
     row = {
         "repository": repository.name,
         "target": str(target),

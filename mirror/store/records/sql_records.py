@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mirror.store.collection.sql_reviews import SqlReviews
 from mirror.store.records.admission.sql_admissions import SqlAdmissions
 from mirror.store.records.admission.sql_decisions import SqlDecisions
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
@@ -44,6 +45,7 @@ class SqlRecords:
         self.incomplete = SqlIncompleteManifests(services)
         self.origins = SqlOrigins(services)
         self.readings = SqlReadings(services)
+        self.reviews = SqlReviews(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
         self.decisions = SqlDecisions(services, self.plugins)

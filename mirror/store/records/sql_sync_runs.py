@@ -70,6 +70,8 @@ class SqlSyncRuns:
         return await self._catalog.write_uncached(begin)
 
     async def record(self, run: Run, steps: Sequence[RunStep]) -> None:
+        now = self._clock.now()
+
         def write(connection: Connection) -> None:
             rows.put(connection, sync_entries, *(_entry_row(run.id, step.record) for step in steps if step.record))
             rows.put(connection, mirrored_tags, *(mirrored_row(step.mirrored) for step in steps if step.mirrored))
@@ -77,7 +79,7 @@ class SqlSyncRuns:
                 if step.event is not None:
                     add_event(connection, step.event)
                 if step.mirrored is not None and step.pulled:
-                    rows.forget_origins(connection, step.mirrored.repository, [step.mirrored.tag.name])
+                    rows.forget_origins(connection, step.mirrored.repository, [step.mirrored.tag.name], now)
 
         if any(step.pulled for step in steps):  # origins are cached
             await self._catalog.write(write)

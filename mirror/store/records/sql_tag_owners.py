@@ -52,6 +52,7 @@ class SqlTagOwners:
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
+        self._clock = services.clock
 
     async def other_tags(self, repository: Repository) -> OtherTags:
         """See :class:`mirror.records.sync_runs.RunRecorder`."""
@@ -78,13 +79,14 @@ class SqlTagOwners:
             brought: the tags.
             confirmed_before: latest time that is recorded as the time of the last confirmation.
         """
+        now = self._clock.now()
 
         def work(connection: Connection) -> None:
             for one in brought:
                 if connection.execute(_AS_BROUGHT, _key(one)).scalar_one_or_none() is not None:
                     at = min(one.brought_at, confirmed_before)
                     origin = Origin(one.upstream, one.source, one.digest, checked_at=at, asked_at=at)
-                    put_origin(connection, one.repository, one.tag, origin)
+                    put_origin(connection, one.repository, one.tag, origin, now)
 
         await self._catalog.write(work)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Final
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -19,6 +22,19 @@ from sqlalchemy import (
 
 from mirror.store.catalog.tables.schema import UtcDateTime, keyed_table, metadata
 
+
+class ChildKind(StrEnum):
+    """How a manifest names a child."""
+
+    #: The config, a layer, or a blob of an index.
+    BLOB = "blob"
+    #: A manifest of an index.
+    MEMBER = "manifest"
+    SUBJECT = "subject"
+    #: The manifest is damaged, and may name anything. The child is empty.
+    UNREAD = "unread"
+
+
 #: Repositories. A row exists while the repository holds a blob or a manifest.
 repositories = Table(
     "repositories",
@@ -35,12 +51,13 @@ blobs = keyed_table(
     Column("stored_at", UtcDateTime, nullable=False),
 )
 
-#: The blobs that each repository holds.
+#: The blobs that each repository holds. ``pushed_by``, here and in the next tables, is the user who pushed.
 repository_blobs = keyed_table(
     "repository_blobs",
     Column("repository_id", ForeignKey(repositories.c.id), primary_key=True),
     Column("digest", ForeignKey(blobs.c.digest), primary_key=True),
     Column("added_at", UtcDateTime, nullable=False),
+    Column("pushed_by", String(255)),
     Index(None, "digest"),
 )
 
@@ -55,6 +72,7 @@ manifests = keyed_table(
     Column("artifact_type", String),
     Column("annotations", JSON(none_as_null=True)),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("pushed_by", String(255)),
     Index(None, "digest"),
     Index(None, "repository_id", "subject", "digest"),
 )
@@ -68,6 +86,7 @@ tags = keyed_table(
     Column("digest", String(140), nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("pushed", Boolean, nullable=False, server_default=false()),
+    Column("pushed_by", String(255)),
     ForeignKeyConstraint(
         ["repository_id", "digest"], ["manifests.repository_id", "manifests.digest"], ondelete="CASCADE"
     ),
@@ -110,14 +129,17 @@ absent_content = keyed_table(
     Index(None, "repository", "digest"),
 )
 
-#: The blobs that each plugin of a repository names, by the plugin's manifest. Incomplete manifests are included.
-plugin_blobs = keyed_table(
-    "plugin_blobs",
+#: What each manifest names, incomplete manifests included. ``kind`` is a :class:`ChildKind`. A manifest that names
+#: nothing has one row with an empty child.
+manifest_children = keyed_table(
+    "manifest_children",
     Column("repository", String(255), primary_key=True),
-    Column("blob", String(140), primary_key=True),
+    Column("child", String(140), primary_key=True),
     Column("manifest", String(140), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("of_plugin", Boolean, nullable=False),
     Index(None, "repository", "manifest"),
-    Index(None, "blob"),
+    Index(None, "child"),
 )
 
 #: Findings about manifests, in all repositories. Derived data, removed with the bytes of the manifest.
@@ -164,6 +186,9 @@ origins = keyed_table(
     Column("asked_at", UtcDateTime, nullable=False),
     Index(None, "repository", "digest"),
 )
+
+#: Name of the work that writes the rows of :data:`manifest_children`. Until it is finished, nothing may be collected.
+MANIFESTS_INDEXED: Final = "manifests indexed"
 
 #: Work that a version of the program does once in each data folder, see :mod:`mirror.store.backfill`.
 finished_work = keyed_table(

@@ -83,10 +83,11 @@ tag_events = Table(
     Index(None, "repository", "tag", "id"),
 )
 
-#: Time of the last pull of a tag or digest. Recorded only if a rule needs it.
+#: The time of the last pull of each tag or digest, and the number of pulls.
 pulls = keyed_table(
     "pulls",
     Column("repository", String(255), primary_key=True),
     Column("target", String(140), primary_key=True),
     Column("pulled_at", UtcDateTime, nullable=False),
+    Column("count", BigInteger, nullable=False, server_default="1"),
 )

@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select, union
 from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.policy.admission_policy import PolicyAction
 from mirror.records.admissions import Admission, AdmissionState, Rejection
+from mirror.store.catalog.child_rows import PLUGIN_BLOBS
 from mirror.store.catalog.tables.access_tables import decisions, rejections
 from mirror.store.catalog.tables.content_tables import (
     incomplete_manifests,
     manifests,
     origins,
-    plugin_blobs,
     repositories,
     tags,
 )
@@ -24,8 +24,8 @@ from mirror.store.records.admission.sql_decisions import COVERED, foremost, read
 from mirror.store.records.admission.sql_verdicts import CHOSEN, OF_BEFORE, read_verdict, undecided_by_policy
 from mirror.store.store_services import StoreServices
 
-_REJECTED_THERE = select(plugin_blobs.c.repository, plugin_blobs.c.manifest.label("digest")).join(
-    rejections, rejections.c.fingerprint == plugin_blobs.c.manifest
+_REJECTED_THERE = select(PLUGIN_BLOBS.c.repository, PLUGIN_BLOBS.c.manifest.label("digest")).join(
+    rejections, rejections.c.fingerprint == PLUGIN_BLOBS.c.manifest
 )
 #: Plugins with a verdict, a decision, or a manifest digest that a rejection covers.
 _KEYS = union(

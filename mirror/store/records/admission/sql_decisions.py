@@ -11,10 +11,10 @@ from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import Denied
 from mirror.plugin.policy import fingerprint
 from mirror.records.admissions import AdmissionDecision, Rejection, Subject, not_approved
-from mirror.store.catalog import rows
-from mirror.store.catalog.plugin_rows import KEPT
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog.child_rows import KEPT, PLUGIN_BLOBS
 from mirror.store.catalog.tables.access_tables import decisions, rejections
-from mirror.store.catalog.tables.content_tables import plugin_blobs
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.store.store_services import StoreServices
 
@@ -36,8 +36,8 @@ COVERED = select(rejections.c.fingerprint, decisions).join(
 _COVERING = COVERED.where(rejections.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
 _HOLDING = select(KEPT.c.repository).where(KEPT.c.digest.in_(bindparam("digests", expanding=True))).distinct()
 _ALIKE = (
-    select(plugin_blobs.c.repository, plugin_blobs.c.manifest)
-    .where(plugin_blobs.c.blob == bindparam("config"))
+    select(PLUGIN_BLOBS.c.repository, PLUGIN_BLOBS.c.manifest)
+    .where(PLUGIN_BLOBS.c.blob == bindparam("config"))
     .limit(_MOST_ALIKE)
 )
 
@@ -193,3 +193,7 @@ def _put(connection: Connection, repository: Repository, digest: Digest, decisio
     connection.execute(_UNCOVERED, {"name": repository.name, "wanted": str(digest)})
     row = {"approved": decision.approved, "decided_by": decision.by, "decided_at": decision.at, "note": decision.note}
     rows.put(connection, decisions, {**key, **row})
+    if not decision.approved:  # an approval keeps a manifest without tags
+        review_rows.review(
+            connection, ReviewKind.MANIFEST, repository.name, [str(digest)], ReviewCause.DELETED, now=decision.at
+        )

@@ -19,10 +19,10 @@ from sqlalchemy import (
 
 from mirror.oci import Digest, Manifest, Repository
 from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.store.catalog.child_rows import KEPT, PLUGIN_BLOBS, blobs_named_by
 from mirror.store.catalog.manifest_loader import StoredManifest
-from mirror.store.catalog.plugin_rows import KEPT, blobs_named_by
 from mirror.store.catalog.tables.access_tables import decisions, verdicts
-from mirror.store.catalog.tables.content_tables import blobs, plugin_blobs
+from mirror.store.catalog.tables.content_tables import blobs
 from mirror.store.store_services import StoreServices
 
 #: Most manifests that are read to look for a blob, the newest first, and most bytes of them together. Real manifests
@@ -32,9 +32,9 @@ _MOST_READ, _MOST_READ_BYTES = 256, 16 * 1024 * 1024
 _NAME: BindParameter[str] = bindparam("repository")
 _MANIFEST: BindParameter[str] = bindparam("manifest")
 _BLOB: BindParameter[str] = bindparam("blob")
-_HERE = plugin_blobs.c.repository == _NAME
+_HERE = PLUGIN_BLOBS.c.repository == _NAME
 
-_IS_PLUGIN = exists().where(plugin_blobs.c.repository == KEPT.c.repository, plugin_blobs.c.manifest == KEPT.c.digest)
+_IS_PLUGIN = exists().where(PLUGIN_BLOBS.c.repository == KEPT.c.repository, PLUGIN_BLOBS.c.manifest == KEPT.c.digest)
 _ONE = (
     select(KEPT.c.digest, KEPT.c.media_type, blobs.c.size_bytes)
     .join(blobs, blobs.c.digest == KEPT.c.digest)
@@ -62,23 +62,23 @@ _OTHERS = (
     .order_by(KEPT.c.created_at.desc())
     .limit(_MOST_READ)
 )
-_ANY = select(literal(1)).select_from(plugin_blobs).where(_HERE).limit(1)
+_ANY = select(literal(1)).select_from(PLUGIN_BLOBS).where(_HERE).limit(1)
 _APPROVED = exists().where(
-    decisions.c.repository == plugin_blobs.c.repository,
-    decisions.c.digest == plugin_blobs.c.manifest,
+    decisions.c.repository == PLUGIN_BLOBS.c.repository,
+    decisions.c.digest == PLUGIN_BLOBS.c.manifest,
     decisions.c.approved.is_(True),
 )
 _LET_IN = exists().where(
-    verdicts.c.repository == plugin_blobs.c.repository,
-    verdicts.c.digest == plugin_blobs.c.manifest,
+    verdicts.c.repository == PLUGIN_BLOBS.c.repository,
+    verdicts.c.digest == PLUGIN_BLOBS.c.manifest,
     verdicts.c.action.in_([PolicyAction.ALLOW.value, PolicyAction.WARN.value]),
 )
 _NAMING = (
-    select(plugin_blobs.c.manifest, blobs.c.size_bytes)
-    .join(blobs, blobs.c.digest == plugin_blobs.c.manifest)
-    .where(_HERE, plugin_blobs.c.blob == _BLOB)
+    select(PLUGIN_BLOBS.c.manifest, blobs.c.size_bytes)
+    .join(blobs, blobs.c.digest == PLUGIN_BLOBS.c.manifest)
+    .where(_HERE, PLUGIN_BLOBS.c.blob == _BLOB)
     # Accepted plugins come first: one of them is sufficient to give out the blob.
-    .order_by(case((_APPROVED, 0), (_LET_IN, 1), else_=2), plugin_blobs.c.manifest)
+    .order_by(case((_APPROVED, 0), (_LET_IN, 1), else_=2), PLUGIN_BLOBS.c.manifest)
     .limit(bindparam("most"))
 )
 

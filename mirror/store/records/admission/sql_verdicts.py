@@ -13,8 +13,8 @@ from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admissions import Admission, AdmissionDecision, Rejection
 from mirror.records.verdicts import NO_POLICY, Baseline
 from mirror.store.catalog import rows
+from mirror.store.catalog.child_rows import PLUGIN_BLOBS
 from mirror.store.catalog.tables.access_tables import decisions, rejections, verdicts
-from mirror.store.catalog.tables.content_tables import plugin_blobs
 from mirror.store.records.admission import sql_decisions as decided
 from mirror.store.store_services import StoreServices
 
@@ -33,7 +33,7 @@ _LATEST = select(verdicts).where(_OF_THIS).order_by(verdicts.c.noted_at.desc(), 
 _OTHERS = and_(verdicts.c.repository == _NAME, verdicts.c.digest != _WANTED, verdicts.c.asked.is_not(None))
 _DECIDED = and_(decisions.c.repository == verdicts.c.repository, decisions.c.digest == verdicts.c.digest)
 _REJECTED = exists().where(rejections.c.fingerprint == verdicts.c.digest)
-_HELD = exists().where(plugin_blobs.c.repository == verdicts.c.repository, plugin_blobs.c.manifest == verdicts.c.digest)
+_HELD = exists().where(PLUGIN_BLOBS.c.repository == verdicts.c.repository, PLUGIN_BLOBS.c.manifest == verdicts.c.digest)
 _THIS_POLICYS = verdicts.alias("this_policys")
 _DENIED = exists().where(
     _THIS_POLICYS.c.repository == verdicts.c.repository,

@@ -15,6 +15,7 @@ from mirror.records.bundle_imports import ComingTag, ImportChanges
 from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag, TagChange, TagEvent
 from mirror.store.catalog import rows
+from mirror.store.catalog.manifest_rows import point_tags
 from mirror.store.catalog.tables.bundle_tables import bundle_notes
 from mirror.store.catalog.tables.content_tables import manifests
 from mirror.store.catalog.tables.content_tables import tags as tags_table
@@ -74,9 +75,8 @@ def _move(connection: Connection, coming: ComingTag, state: StreamState) -> bool
     known = connection.execute(_BROUGHT, {"name": row.repository.name, "at_tag": row.tag.name}).one_or_none()
     brought = None if known is None else mirrored_tag(known)
     if before != row.digest:
-        values = {"repository_id": repository_id, "name": row.tag.name, "digest": str(row.digest), "pushed": False}
-        rows.put(connection, tags_table, {**values, "updated_at": row.brought_at})
-    rows.forget_origins(connection, row.repository, [row.tag.name])
+        point_tags(connection, row.repository, row.digest, [row.tag], now=row.brought_at, pushed=False)
+    rows.forget_origins(connection, row.repository, [row.tag.name], state.imported_at)
     rows.put(connection, mirrored_tags, mirrored_row(row))
     change = _change(before, brought, row)
     if change is not None:

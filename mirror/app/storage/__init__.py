@@ -1,0 +1,1 @@
+"""Upkeep of storage, built from the settings."""

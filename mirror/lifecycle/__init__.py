@@ -1,0 +1,1 @@
+"""Upkeep of storage: collection, budgets, quotas, scrub and healing, backup. Independent of the kind of store."""

@@ -1,0 +1,1 @@
+"""The section ``storage`` of the configuration."""

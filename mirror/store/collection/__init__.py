@@ -1,0 +1,1 @@
+"""Collection in the catalog: reviews, protectors, decisions, and holders of content."""

@@ -1,0 +1,99 @@
+"""Comparison of the whole catalog: content that nothing seems to need and that no review is about.
+
+Each change writes the reviews of what it leaves behind. The comparison finds what a change has forgotten, and what was
+there before this version. It only proposes: the decision looks for protectors as for every review.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, bindparam, exists, literal, select
+
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.store.catalog import review_rows
+from mirror.store.catalog.child_rows import KEPT
+from mirror.store.catalog.tables.collection_tables import reviews
+from mirror.store.catalog.tables.content_tables import (
+    ChildKind,
+    blobs,
+    incomplete_manifests,
+    manifest_children,
+    manifests,
+    repositories,
+    repository_blobs,
+    tags,
+)
+from mirror.store.collection.protectors import first_protector
+
+#: Most rows of one kind that one comparison proposes.
+_MOST: Final = 100_000
+_CHILD = manifest_children.c
+_NAMED = exists().where(
+    _CHILD.repository == repositories.c.name,
+    _CHILD.child == repository_blobs.c.digest,
+    _CHILD.kind == ChildKind.BLOB.value,
+)
+_BLOBS = (
+    select(repositories.c.name.label("repository"), repository_blobs.c.digest)
+    .join(repository_blobs, repository_blobs.c.repository_id == repositories.c.id)
+    .where(~_NAMED)
+    .subquery()
+)
+_TAGGED = exists().where(
+    repositories.c.name == KEPT.c.repository, tags.c.repository_id == repositories.c.id, tags.c.digest == KEPT.c.digest
+)
+_IS_MEMBER = exists().where(
+    _CHILD.repository == KEPT.c.repository, _CHILD.child == KEPT.c.digest, _CHILD.kind == ChildKind.MEMBER.value
+)
+_MANIFESTS = select(KEPT.c.repository, KEPT.c.digest).where(~_TAGGED, ~_IS_MEMBER).subquery()
+_CONTENT = (
+    select(literal("").label("repository"), blobs.c.digest)
+    .where(
+        ~exists().where(repository_blobs.c.digest == blobs.c.digest),
+        ~exists().where(manifests.c.digest == blobs.c.digest),
+        ~exists().where(incomplete_manifests.c.digest == blobs.c.digest),
+    )
+    .subquery()
+)
+_HAS_REVIEW = select(reviews.c.kind).where(
+    reviews.c.kind == bindparam("kind"),
+    reviews.c.repository == bindparam("name"),
+    reviews.c.digest == bindparam("about"),
+)
+_FOUND: Final = {ReviewKind.MANIFEST: _MANIFESTS, ReviewKind.BLOB: _BLOBS, ReviewKind.CONTENT: _CONTENT}
+
+
+def forgotten(kind: ReviewKind, now: datetime) -> Callable[[Connection], Sequence[tuple[str, str]]]:
+    """Return a function that reads the content of a kind, as pairs of repository and digest, that nothing keeps."""
+
+    def read(connection: Connection) -> list[tuple[str, str]]:
+        found = connection.execute(_candidates(kind)).all()
+        return [
+            (row.repository, row.digest)
+            for row in found
+            if first_protector(connection, kind, row.repository, row.digest, now) is None
+        ]
+
+    return read
+
+
+def review_forgotten(connection: Connection, kind: ReviewKind, keys: Sequence[tuple[str, str]], now: datetime) -> int:
+    """Write the reviews of found content. Return the number of those that had none. Only inside a transaction."""
+    number = 0
+    for repository, digest in keys:
+        # A change may have written the review since, and then remembers it.
+        if connection.execute(_HAS_REVIEW, {"kind": kind.value, "name": repository, "about": digest}).first() is None:
+            review_rows.review(connection, kind, repository, [digest], ReviewCause.FOUND, now=now)
+            number += 1
+    return number
+
+
+def _candidates(kind: ReviewKind) -> Select[Any]:
+    found = _FOUND[kind]
+    waits = exists().where(
+        reviews.c.kind == kind.value, reviews.c.repository == found.c.repository, reviews.c.digest == found.c.digest
+    )
+    return select(found.c.repository, found.c.digest).where(~waits).limit(_MOST)
