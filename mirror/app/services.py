@@ -23,8 +23,8 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
-from mirror.store.rule_locks import RuleLocks
 from mirror.store.storage_errors import storage_faults
+from mirror.store.work_locks import RuleLocks
 
 if TYPE_CHECKING:
     from mirror.upstream.registry import UpstreamRegistry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -20,8 +19,8 @@ from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
 from mirror.settings.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
+from mirror.settings.storage.storage_settings import StorageSettings
 from mirror.settings.upstream_settings import UpstreamSettings
-from mirror.store.content.kept_free import KeptFree
 from mirror.store.uploads.session_limits import SessionLimits
 
 #: The classes that enforce the limits own the defaults, so that both cannot differ.
@@ -196,32 +195,6 @@ class ServerSettings(Section):
     def anonymous_actions(self) -> frozenset[AccessAction]:
         """The actions that callers without credentials may perform."""
         return frozenset((AccessAction.PULL, AccessAction.PUSH) if self.anonymous is None else self.anonymous)
-
-
-class StorageSettings(Section):
-    """Settings of the data folder."""
-
-    path: Path = Field(Path("data"), description="data folder with blobs and catalog, created if it is missing")
-    upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload session expires, in hours")
-    empty_upload_expiry_minutes: float = Field(
-        60, gt=0, description="age at which an upload session without any content expires, in minutes"
-    )
-    least_free_bytes: int = Field(
-        64 * 1024 * 1024,
-        ge=0,
-        description="space in bytes that new blobs leave free on the disk of the data folder. Blobs that would need it "
-        "are refused, and /readyz fails while less is free",
-    )
-    least_free_inodes: int = Field(
-        1000,
-        ge=0,
-        description="the same for inodes (files and folders); at most a tenth of all inodes of the disk",
-    )
-
-    @property
-    def kept_free(self) -> KeptFree:
-        """The part of the disk that new content leaves free."""
-        return KeptFree(self.least_free_bytes, self.least_free_inodes)
 
 
 class LogSettings(Section):

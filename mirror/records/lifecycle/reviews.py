@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -101,12 +101,14 @@ class CollectionRules:
         untagged: rules for untagged manifests; the first whose pattern matches applies.
         untagged_default: the same without a matching rule; None for ever.
         uploading: repositories with an open upload, by name. Their blobs stay.
+        all_since: start of a run that decides every review once, whatever its grace; None for reviews that are due.
     """
 
     grace: Grace
     untagged: Sequence[UntaggedRule] = ()
     untagged_default: timedelta | None = timedelta(days=30)
     uploading: Collection[str] = ()
+    all_since: datetime | None = None
 
     def untagged_of(self, repository: str) -> timedelta | None:
         """Return how long a repository keeps untagged manifests; None for ever."""
@@ -193,6 +195,10 @@ class Reviews(Protocol):
 
     async def remove_bytes(self, grace: timedelta, most: int) -> FreedBytes:
         """Remove up to ``most`` files that were doomed at least ``grace`` ago. Raises StorageFault too."""
+        ...
+
+    async def removable(self, grace: timedelta) -> FreedBytes:
+        """Count the files that :meth:`remove_bytes` would remove."""
         ...
 
     async def waiting(self, grace: Grace) -> WaitingContent:

@@ -107,6 +107,7 @@ def remove_manifest(
     referrers = connection.execute(_REFERRERS, wanted).scalars().all()
     review_rows.review(connection, ReviewKind.MANIFEST, repository.name, referrers, cause, now=now)
     review_left_behind(connection, repository, digest, cause, now)
+    review_rows.forget(connection, ReviewKind.MANIFEST, repository.name, str(digest))
     rows.drop_repository_if_empty(connection, repository_id)
     return True
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
@@ -22,7 +22,12 @@ _NEW = insert(reviews)
 #: A review that waits already is postponed: the grace begins again.
 _UPSERT = _NEW.on_conflict_do_update(
     index_elements=_KEY,
-    set_={"cause": _NEW.excluded.cause, "counts_from": _NEW.excluded.counts_from, "attempts": 0},
+    set_={"cause": _NEW.excluded.cause, "counts_from": _NEW.excluded.counts_from, "decided_at": None, "attempts": 0},
+)
+_FORGET = delete(reviews).where(
+    reviews.c.kind == bindparam("of_kind"),
+    reviews.c.repository == bindparam("name"),
+    reviews.c.digest == bindparam("about"),
 )
 _RENEW = (
     update(reviews)
@@ -68,6 +73,7 @@ def review(
             "cause": cause.value,
             "since": now,
             "counts_from": now,
+            "decided_at": None,
             "attempts": 0,
         }
         for digest in digests
@@ -98,6 +104,11 @@ def review_children(
             by_kind.setdefault(_KIND_OF_CHILD[kind], []).append(digest)
     for kind_of_review, digests in by_kind.items():
         review(connection, kind_of_review, repository, digests, cause, now=now)
+
+
+def forget(connection: Connection, kind: ReviewKind, repository: str, digest: str) -> None:
+    """Remove the review of content that is gone."""
+    connection.execute(_FORGET, {"of_kind": kind.value, "name": repository, "about": digest})
 
 
 def renew(connection: Connection, kind: ReviewKind, repository: str, digest: str, now: datetime) -> None:

@@ -31,7 +31,9 @@ _KEY = (
 )
 _DONE = delete(reviews).where(*_KEY)
 _POSTPONED = (
-    update(reviews).where(*_KEY).values(counts_from=bindparam("from"), attempts=reviews.c.attempts + bindparam("more"))
+    update(reviews)
+    .where(*_KEY)
+    .values(counts_from=bindparam("from"), decided_at=bindparam("at"), attempts=reviews.c.attempts + bindparam("more"))
 )
 _NO_LONGER_HELD = delete(repository_blobs).where(
     repository_blobs.c.repository_id == bindparam("of_repository"), repository_blobs.c.digest == bindparam("about")
@@ -168,7 +170,7 @@ class Deciding:
     def _put_off(self, review: Row[Any], until: datetime, *, more: int) -> None:
         # The row says from when the grace counts.
         grace = self.rules.grace.of(ReviewCause(review.cause))
-        self.connection.execute(_POSTPONED, {**_key(review), "from": until - grace, "more": more})
+        self.connection.execute(_POSTPONED, {**_key(review), "from": until - grace, "at": self.now, "more": more})
 
 
 _LAST_USE = last_use()

@@ -44,6 +44,12 @@ _DUE = (
     .order_by(reviews.c.counts_from)
     .limit(bindparam("most"))
 )
+#: All reviews that have not been decided since a time, whatever their grace.
+_UNDECIDED = (
+    select(reviews)
+    .where(or_(reviews.c.decided_at.is_(None), reviews.c.decided_at < bindparam("since")))
+    .limit(bindparam("most"))
+)
 _COUNTED_DUE = (
     select(func.count())
     .select_from(reviews)
@@ -88,14 +94,14 @@ class SqlReviews:
 
     async def decide(self, rules: CollectionRules, most: int) -> DecidedReviews:
         now = self._clock.now()
-        due = await self._catalog.read(lambda connection: _due(connection, rules.grace, now, most))
+        due = await self._catalog.read(lambda connection: _due(connection, rules, now, most))
         if not due:
             return DecidedReviews()
 
         def work(connection: Connection) -> DecidedReviews:
             # Read again: another change may have come before this turn.
             deciding = Deciding(connection, rules, now)
-            for review in _due(connection, rules.grace, now, most):
+            for review in _due(connection, rules, now, most):
                 deciding.decide(review)
             return deciding.result
 
@@ -120,6 +126,14 @@ class SqlReviews:
             return sum(by_cause.values(), FreedBytes())
 
         return await self._catalog.write_uncached(work)
+
+    async def removable(self, grace: timedelta) -> FreedBytes:
+        now = self._clock.now()
+        wanted = {"before": now - grace, "now": now, "most": -1}
+        chosen = _TO_REMOVE.subquery()
+        counted = select(func.count(), func.coalesce(func.sum(chosen.c.size_bytes), 0)).select_from(chosen)
+        row = await self._catalog.read_long(lambda connection: connection.execute(counted, wanted).one())
+        return FreedBytes(*row)
 
     async def waiting(self, grace: Grace) -> WaitingContent:
         now = self._clock.now()
@@ -176,13 +190,15 @@ class SqlReviews:
         return dict.fromkeys(ReviewKind, 0) | (await self._catalog.write_uncached(work) if any(found.values()) else {})
 
 
-def _due(connection: Connection, grace: Grace, now: datetime, most: int) -> Sequence[Row[Any]]:
+def _due(connection: Connection, rules: CollectionRules, now: datetime, most: int) -> Sequence[Row[Any]]:
     """Return the reviews that are due, the oldest of each cause first."""
     if connection.execute(_IS_INDEXED).scalar_one_or_none() is None:
         return []  # what the manifests name is not known yet
+    if rules.all_since is not None:
+        return connection.execute(_UNDECIDED, {"since": rules.all_since, "most": most}).all()
     found: list[Row[Any]] = []
     for cause in ReviewCause:
-        wanted = {"cause": cause.value, "before": now - grace.of(cause), "most": most - len(found)}
+        wanted = {"cause": cause.value, "before": now - rules.grace.of(cause), "most": most - len(found)}
         found += connection.execute(_DUE, wanted).all()
         if len(found) >= most:
             break

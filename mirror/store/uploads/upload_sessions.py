@@ -124,6 +124,10 @@ class UploadSessions:
             expired += removed
         return expired
 
+    async def repositories(self) -> frozenset[str]:
+        """Return the names of the repositories with an open upload session of a client."""
+        return await uploading_repositories(self._layout)
+
     def _names(self) -> list[str]:
         return os.listdir(self._layout.uploads)  # noqa: PTH208 - no Path object for each of many names
 
@@ -173,6 +177,17 @@ class UploadSessions:
             finally:
                 receiving.close()
         return True
+
+
+async def uploading_repositories(layout: DataLayout) -> frozenset[str]:
+    """Return the names of the repositories with an open upload session. Raises StorageFault."""
+    return await in_thread("list uploads", _uploading_repositories, layout)
+
+
+def _uploading_repositories(layout: DataLayout) -> frozenset[str]:
+    names = os.listdir(layout.uploads)  # noqa: PTH208 - no Path object for each of many names
+    found = (_look(layout.upload(name)) for name in names if is_upload_id(name))
+    return frozenset(one[0].repository.name for one in found if one is not None)
 
 
 def _look(upload: UploadLayout) -> tuple[UploadSessionFile, int] | None:

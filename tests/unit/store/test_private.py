@@ -13,7 +13,7 @@ from mirror.oci.errors import StorageFault
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.folder_access import require_access, require_readable
 from mirror.store.registry import Store
-from mirror.store.rule_locks import RuleLocks
+from mirror.store.work_locks import RuleLocks
 from mirror.upstream.limits.rate_limiter import SharedRateAccount
 from tests.support.builders import REPOSITORY, push_blob, push_image
 

@@ -11,7 +11,7 @@ from mirror.oci import Digest, Tag
 from mirror.oci.errors import CatalogFault, StorageFull
 from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
-from mirror.store.rule_locks import RuleLocks
+from mirror.store.work_locks import RuleLocks
 from tests.support.builders import read_blob
 from tests.support.served import LAYER, REPOSITORY, TAG, put_plugin
 

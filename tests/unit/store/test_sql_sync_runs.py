@@ -14,7 +14,7 @@ from mirror.oci.errors import Busy
 from mirror.records.sync_runs import MirroredTag, Run, RunOutcome, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.store.records import sql_sync_runs
 from mirror.store.registry import Store
-from mirror.store.rule_locks import RuleLocks
+from mirror.store.work_locks import RuleLocks
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 A, B = Digest.of(b"a"), Digest.of(b"b")

@@ -19,7 +19,7 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.sync_runs import RunOutcome
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
-from mirror.store.rule_locks import RuleLocks
+from mirror.store.work_locks import RuleLocks
 from mirror.sync import scheduler
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule

@@ -8,7 +8,8 @@ from mirror.store.catalog.tables.schema import UtcDateTime, keyed_table, metadat
 
 #: Content that nothing may need any more, until the collection has decided about it. ``kind`` is a
 #: :class:`mirror.records.lifecycle.reviews.ReviewKind`, ``repository`` is empty for content. The decision is due once
-#: the grace of the cause has passed since ``counts_from``. ``since`` is the time of the first row.
+#: the grace of the cause has passed since ``counts_from``. ``since`` is the time of the first event, ``decided_at``
+#: that of the last decision that postponed the review.
 reviews = keyed_table(
     "reviews",
     Column("kind", String(8), primary_key=True),
@@ -17,6 +18,7 @@ reviews = keyed_table(
     Column("cause", String(16), nullable=False),
     Column("since", UtcDateTime, nullable=False),
     Column("counts_from", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime),
     Column("attempts", Integer, nullable=False),
     Index(None, "cause", "counts_from"),
 )

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("cause", sa.String(16), nullable=False),
         sa.Column("since", moment, nullable=False),
         sa.Column("counts_from", moment, nullable=False),
+        sa.Column("decided_at", moment),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Index("ix_reviews_cause_counts_from", "cause", "counts_from"),
         sqlite_with_rowid=False,

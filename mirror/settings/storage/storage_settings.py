@@ -1,0 +1,45 @@
+"""The section ``storage``: the data folder, and its upkeep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from mirror.settings.section import Section
+from mirror.settings.storage.collection_settings import CollectionSettings, UntaggedSettings, as_rules
+from mirror.store.content.kept_free import KeptFree
+
+
+class StorageSettings(Section):
+    """Settings of the data folder."""
+
+    path: Path = Field(Path("data"), description="data folder with blobs and catalog, created if it is missing")
+    upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload session expires, in hours")
+    empty_upload_expiry_minutes: float = Field(
+        60, gt=0, description="age at which an upload session without any content expires, in minutes"
+    )
+    least_free_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=0,
+        description="space in bytes that new blobs leave free on the disk of the data folder. Blobs that would need it "
+        "are refused, and /readyz fails while less is free",
+    )
+    least_free_inodes: int = Field(
+        1000,
+        ge=0,
+        description="the same for inodes (files and folders); at most a tenth of all inodes of the disk",
+    )
+
+    collection: CollectionSettings = CollectionSettings()
+    untagged: Annotated[tuple[UntaggedSettings, ...], BeforeValidator(as_rules)] = Field(
+        (UntaggedSettings(),),
+        description="how long manifests stay that no tag and no other manifest needs; the first rule whose pattern "
+        "matches the repository applies, and without one they stay for ever",
+    )
+
+    @property
+    def kept_free(self) -> KeptFree:
+        """The part of the disk that new content leaves free."""
+        return KeptFree(self.least_free_bytes, self.least_free_inodes)
