@@ -181,6 +181,7 @@ PROTECTORS: Final[Sequence[Protector]] = (
             _CHILD.kind == ChildKind.UNREAD.value,
             _CHILD.manifest != _ABOUT,
         ),
+        passes=True,  # nobody knows what to review once it is gone or read
     ),
     Protector("work under way", frozenset(ReviewKind), _held_by_work(), passes=True),
     Protector(
