@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    *,
     config: ConfigOption = None,
     data: DataOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed. Change nothing.")] = False,
