@@ -187,7 +187,7 @@ class SqlReviews:
                 kind: comparison.review_forgotten(connection, kind, keys, now) for kind, keys in found.items() if keys
             }
 
-        return dict.fromkeys(ReviewKind, 0) | (await self._catalog.write_uncached(work) if any(found.values()) else {})
+        return dict.fromkeys(ReviewKind, 0) | (await self._catalog.write(work) if any(found.values()) else {})
 
 
 def _due(connection: Connection, rules: CollectionRules, now: datetime, most: int) -> Sequence[Row[Any]]:
