@@ -12,6 +12,7 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -39,6 +40,7 @@ class SqlRecords:
         self.bundle_exports = SqlBundleExports(services)
         self.bundle_imports = SqlBundleImports(services)
         self.bundle_trust = SqlBundleTrust(services)
+        self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
         self.plugins = SqlHeldPlugins(services)
