@@ -13,10 +13,11 @@ from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
 from mirror.cli.storage.collection_bar import CollectionBar
 
 if TYPE_CHECKING:
-    from mirror.lifecycle.collection import CollectionResult
+    from mirror.lifecycle.collector import CollectionResult
 
 
 def run(
+    *,
     config: ConfigOption = None,
     data: DataOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed. Change nothing.")] = False,

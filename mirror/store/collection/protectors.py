@@ -128,6 +128,19 @@ def _kin() -> Select[Any]:
     return select(kin.c.digest).join(KEPT, and_(KEPT.c.repository == _NAME, KEPT.c.digest == kin.c.digest))
 
 
+def reviewed_kin() -> Select[Any]:
+    """Return the reviews of the manifests with which a manifest stays, and of its referrers."""
+    kin = _kin().subquery("reviewed_kin")
+    referrers = select(_CHILD.manifest).where(
+        _CHILD.repository == _NAME, _CHILD.child == _ABOUT, _CHILD.kind == ChildKind.SUBJECT.value
+    )
+    return select(reviews.c.digest).where(
+        reviews.c.kind == ReviewKind.MANIFEST.value,
+        reviews.c.repository == _NAME,
+        or_(reviews.c.digest.in_(select(kin.c.digest)), reviews.c.digest.in_(referrers)),
+    )
+
+
 def _has_kept_kin() -> ColumnElement[bool]:
     # A member stays as long as its index, whose readers ask for it next. No index can be in a circle of members.
     is_member = exists().where(
