@@ -12,6 +12,7 @@ from mirror.admission.admission_metrics import STANDING, standing_series
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.bundles.bundle_streams import stream_statuses
 from mirror.app.services import Services
+from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
 from mirror.runtime.clock import Clock
@@ -33,12 +34,14 @@ class ApiReports:
         upstreams: open upstreams by name.
         clock: source of the current time.
         bundle: bundle that is served instead of the store; None for the store.
+        collection: metrics of the collection; None if the store is not served.
     """
 
     services: Services
     upstreams: Mapping[str, UpstreamRegistry]
     clock: Clock
     bundle: ServedBundle | None = None
+    collection: CollectionMetrics | None = None
 
     def for_listing(self, may_list: Callable[[], Awaitable[object]]) -> Mapping[str, Report]:
         """Return the reports for callers who may list repositories, by name.
@@ -85,9 +88,11 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, of bundles and of plugin admissions."""
+        """Return the metrics of mirror rules, bundles, plugin admissions and the collection."""
         gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams())]
         found = [metric(family, series) for family, series in gauges]
+        if self.collection is not None:
+            found += await self.collection.read()
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)

@@ -26,7 +26,8 @@ from mirror.app.mirroring import held_for_sync, sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
-from mirror.app.storage.collecting import collect_in_background
+from mirror.app.storage.collecting import collect_in_background, collection_rules
+from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -151,7 +152,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, slot))
         limits = limits_of(settings)
         activity = Activity.within(limits)
-        reports = ApiReports(services, upstreams, _CLOCK, bundle)
+        collection = None if bundle else CollectionMetrics(store.records, collection_rules(settings).grace)
+        reports = ApiReports(services, upstreams, _CLOCK, bundle, collection)
         watch = metrics.Metrics(
             worker.shared_metrics,
             slot,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
+from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown, StorageDamaged
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.lifecycle.reviews import ReviewKind
@@ -99,10 +99,23 @@ class StoreReader:
     async def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
-        async with self._blobs.open(digest, (await self._blob(repository, digest)).found, part) as blob:
+        held = await self._blob(repository, digest)
+        async with AsyncExitStack() as stack:
+            try:
+                blob = await stack.enter_async_context(self._blobs.open(digest, held.found, part))
+            except StorageDamaged:
+                # It may have been collected, or even stored again, between the look-up and the opening.
+                held = await self._read_blob(repository, digest)
+                blob = await stack.enter_async_context(self._blobs.open(digest, held.found, part))
             yield blob
 
     async def _read_manifest(self, repository: Repository, target: Tag | Digest) -> Held[Manifest]:
+        try:
+            return await self._load_manifest(repository, target)
+        except StorageDamaged:  # as for blobs
+            return await self._load_manifest(repository, target)
+
+    async def _load_manifest(self, repository: Repository, target: Tag | Digest) -> Held[Manifest]:
         # Taken before the read: after a change in between, the kept result is not valid.
         generation = self._cache.generation
 

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
+from mirror.app.storage.collection_metrics import FAMILIES as COLLECTION_FAMILIES
 from mirror.bundle.stream_metrics import GAUGES as STREAM_GAUGES
 from mirror.filters.engine_tracking import PULLS
 from mirror.oci.errors import CatalogFault
@@ -42,6 +43,7 @@ OTHER_FAMILIES = [
     *rule_families(["a rule"]),
     *pull_families(["hub"]),
     *UpstreamMetrics(["hub"], 2).families,
+    *COLLECTION_FAMILIES,
     *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES)),
     DECISIONS,
     PULLS,
