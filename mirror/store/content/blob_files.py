@@ -13,7 +13,7 @@ from typing import IO, Protocol
 
 from mirror.oci import Digest
 from mirror.oci.digest import ALGORITHMS, Hasher, new_hasher
-from mirror.oci.errors import StorageDamaged, StorageFault
+from mirror.oci.errors import DigestInvalid, StorageDamaged, StorageFault
 from mirror.registry.port import Blob
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.filesystem import Filesystem
@@ -72,7 +72,7 @@ class BlobStorage(Protocol):
         ...
 
     def list_files(self, prefix: str) -> Sequence[tuple[str, int, datetime]]:
-        """List the files whose digests begin with two hexadecimal digits, of every algorithm.
+        """List the files whose digests begin with two hexadecimal digits, of every algorithm. Other files are left out.
 
         Returns:
             Digest, size in bytes and time of the last change of each file.
@@ -148,10 +148,11 @@ class FilesystemBlobStorage:
             for algorithm in ALGORITHMS:
                 with os.scandir(self._layout.blob_folder(algorithm, prefix)) as entries:
                     for entry in entries:
-                        with suppress(FileNotFoundError):  # removed meanwhile
+                        with suppress(DigestInvalid, FileNotFoundError):  # not ours; or removed meanwhile
+                            digest = Digest.parse(f"{algorithm}:{entry.name}")
                             stat = entry.stat(follow_symlinks=False)
                             changed_at = datetime.fromtimestamp(stat.st_mtime, UTC)
-                            found.append((f"{algorithm}:{entry.name}", stat.st_size, changed_at))
+                            found.append((str(digest), stat.st_size, changed_at))
         return found
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
