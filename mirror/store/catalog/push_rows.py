@@ -25,6 +25,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    true,
 )
 
 from mirror.oci import Digest, Manifest, Repository, Tag
@@ -48,7 +49,7 @@ RESERVED_FOR: Final = timedelta(hours=1)
 ADDITIONS_KEPT: Final = timedelta(minutes=5)
 _LONGEST_KNOWN_SECONDS: Final = 240.0
 
-#: Nothing names a blob of these causes, unless :data:`manifest_children` says so: what named it is gone.
+#: Causes of reviews of blobs that were named before.
 _LEFT: Final = [
     cause.value
     for cause in (
@@ -61,24 +62,22 @@ _LEFT: Final = [
 ]
 
 
-def left_behind(repository: ColumnElement[str], digest: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the condition for a blob of which deletions have left only the row, until the collection decides.
+#: The condition for a review of a blob that deletions have left behind, if :func:`unnamed` holds too. Only the row is
+#: there until the collection decides. Its bytes count for no quota, so that a deletion makes room at once.
+GIVEN_UP: Final = and_(reviews.c.kind == ReviewKind.BLOB.value, reviews.c.cause.in_(_LEFT))
 
-    Its bytes count for no quota, so that a deletion makes room at once.
-    """
-    named = exists().where(manifest_children.c.repository == repository, manifest_children.c.child == digest)
-    given_up = exists().where(
-        reviews.c.kind == ReviewKind.BLOB.value,
-        reviews.c.repository == repository,
-        reviews.c.digest == digest,
-        reviews.c.cause.in_(_LEFT),
-    )
-    return and_(given_up, ~named)
+
+def unnamed(repository: ColumnElement[str], digest: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition for content that no manifest of a repository names."""
+    return ~exists().where(manifest_children.c.repository == repository, manifest_children.c.child == digest)
 
 
 _NAME: Final[BindParameter[str]] = bindparam("name")
 _WANTED: Final[BindParameter[str]] = bindparam("wanted")
-_LEFT_BEHIND: Final = left_behind(_NAME, blobs.c.digest)
+_LEFT_BEHIND: Final = and_(
+    exists().where(GIVEN_UP, reviews.c.repository == _NAME, reviews.c.digest == blobs.c.digest),
+    unnamed(_NAME, blobs.c.digest),
+)
 _ID: Final = select(repositories.c.id).where(repositories.c.name == _NAME).scalar_subquery()
 _HOLDS: Final = exists().where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest == blobs.c.digest)
 #: The size of a blob that does not count for its repository yet.
@@ -113,7 +112,7 @@ _RESERVED: Final = (
     )
     .subquery("reserved")
 )
-_SINCE: Final = select(_ADDED, _RESERVED)
+_SINCE: Final = select(_ADDED, _RESERVED).select_from(_ADDED.join(_RESERVED, true()))
 _ADD: Final = insert(quota_additions)
 _RELEASE: Final = delete(quota_reservations).where(quota_reservations.c.upload == bindparam("own"))
 
@@ -197,7 +196,7 @@ def charge_manifest(
     names = {tag.name for tag in pointing}
     pushers: dict[str, str | None] = {}
     for part in rows.parts(names):
-        pushers.update(connection.execute(_TAGGED, {"name": repository.name, "named": part}).tuples().all())
+        pushers.update(connection.execute(_TAGGED, {"name": repository.name, "named": part}).all())
 
     def added(account: Account) -> Amounts:
         counted = [name for name in pushers if account.user is None or pushers[name] == account.user]

@@ -43,6 +43,8 @@ class SqlQuotas:
         self._cache = services.cache
         self._clock = services.clock
         self._known: dict[str, KnownUsage] = {}
+        # What the last push of this process found, and what it was computed from.
+        self._latest: dict[str, tuple[object, Amounts]] = {}
         self._learning = asyncio.Lock()
         self._purged_at_seconds = monotonic()
 
@@ -54,6 +56,8 @@ class SqlQuotas:
             yield
         finally:
             PUSH.reset(before)
+        for account, used in push.used.items():
+            self._latest[account.scope] = push.seen[account.scope], used
 
     async def know(self, push: Push) -> None:
         """Read the usage of accounts that are not known or have been known for long."""
@@ -77,7 +81,8 @@ class SqlQuotas:
         """Check that a byte fits, as far as this process knows."""
         for account in push.accounts:
             known = push.seen[account.scope] = self._known[account.scope]
-            AccountUsage(account, known.used).require(Amounts(1))
+            base, used = self._latest.get(account.scope, (None, known.used))
+            AccountUsage(account, used if base is known else known.used).require(Amounts(1))
 
     async def reserve(self, push: Push, size_bytes: int) -> None:
         """Reserve the bytes of an upload, in place of what is reserved for it already."""
@@ -105,7 +110,7 @@ class SqlQuotas:
 
         def read(connection: Connection) -> list[AccountUsage]:
             with _snapshot(connection):
-                reserved = dict(connection.execute(_RESERVED, times).tuples().all())
+                reserved = dict(connection.execute(_RESERVED, times).all())
                 accounts = _all_accounts(rules, amounts_of_users(connection).keys())
                 found = _amounts(connection, accounts)
             return [AccountUsage(one, found[one.scope], int(reserved.get(one.scope, 0))) for one in accounts]
@@ -179,7 +184,7 @@ def _amounts(connection: Connection, accounts: Collection[Account]) -> dict[str,
             user = account.user or ""
             found[account.scope] = amounts_of_users(connection, [user]).get(user, Amounts())
             continue
-        names = connection.execute(select(repositories.c.id, repositories.c.name)).tuples()
+        names = connection.execute(select(repositories.c.id, repositories.c.name))
         ids = [number for number, name in names if pattern.match(Repository(name)) is not None]
         by_repository = amounts_of_repositories(connection, None if pattern.text == "**" else ids)
         found[account.scope] = sum(by_repository.values(), Amounts())

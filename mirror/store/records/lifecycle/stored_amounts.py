@@ -12,9 +12,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, Table, bindparam, case, exists, func, select
 
 from mirror.records.lifecycle.quotas import Amounts
-from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import rows
-from mirror.store.catalog.push_rows import left_behind
+from mirror.store.catalog.push_rows import GIVEN_UP, unnamed
 from mirror.store.catalog.tables.collection_tables import reviews
 from mirror.store.catalog.tables.content_tables import blobs, manifests, repositories, repository_blobs, tags
 
@@ -51,11 +50,9 @@ def _statements(by: str, *, some: bool) -> tuple[Select[Any], ...]:
         held.join(repositories, repositories.c.id == repository_blobs.c.repository_id)
         .join(
             reviews,
-            (reviews.c.kind == ReviewKind.BLOB.value)
-            & (reviews.c.repository == repositories.c.name)
-            & (reviews.c.digest == repository_blobs.c.digest),
+            (reviews.c.repository == repositories.c.name) & (reviews.c.digest == repository_blobs.c.digest),
         )
-        .where(left_behind(repositories.c.name, repository_blobs.c.digest))
+        .where(GIVEN_UP, unnamed(repositories.c.name, repository_blobs.c.digest))
     )
     kept = select(manifests.c.digest).join(blobs, blobs.c.digest == manifests.c.digest)
     # A manifest that is held as a blob too has one file.
