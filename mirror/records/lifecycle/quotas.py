@@ -23,7 +23,7 @@ EACH_USER: Final = "*"
 
 
 class QuotaKind(StrEnum):
-    """What a quota limits."""
+    """Kind of a limit."""
 
     BYTES = "bytes"
     MANIFESTS = "manifests"
@@ -131,7 +131,7 @@ class AccountUsage:
 
     @property
     def with_reserved(self) -> Amounts:
-        """What is stored and reserved."""
+        """Content that is stored or reserved."""
         return self.used + Amounts(self.reserved_bytes)
 
     def require(self, added: Amounts) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     select,
     true,
+    update,
 )
 
 from mirror.oci import Digest, Manifest, Repository, Tag
@@ -80,10 +81,16 @@ _LEFT_BEHIND: Final = and_(
 )
 _ID: Final = select(repositories.c.id).where(repositories.c.name == _NAME).scalar_subquery()
 _HOLDS: Final = exists().where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest == blobs.c.digest)
-#: The size of a blob that does not count for its repository yet.
-_NEW_BLOB: Final = select(blobs.c.size_bytes).where(blobs.c.digest == _WANTED, ~_HOLDS | _LEFT_BEHIND)
-_COUNTS_AGAIN: Final = select(func.sum(blobs.c.size_bytes)).where(
+#: The size of a blob that does not count for its repository yet, and whether the repository has a row of it.
+_NEW_BLOB: Final = select(blobs.c.size_bytes, _HOLDS).where(blobs.c.digest == _WANTED, ~_HOLDS | _LEFT_BEHIND)
+_COUNT_AGAIN: Final = select(blobs.c.digest, blobs.c.size_bytes).where(
     blobs.c.digest.in_(bindparam("named", expanding=True)), _HOLDS, _LEFT_BEHIND
+)
+#: What deletions have left behind of one user counts for the user who needs it again.
+_TAKE_OVER: Final = (
+    update(repository_blobs)
+    .where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest.in_(bindparam("named", expanding=True)))
+    .values(pushed_by=bindparam("user"))
 )
 _HELD: Final = select(manifests.c.digest).where(manifests.c.repository_id == _ID, manifests.c.digest == _WANTED)
 _TAGGED: Final = select(tags.c.name, tags.c.pushed_by).where(
@@ -167,7 +174,9 @@ def charge_blob(
     if charged is None or not charged.push.accounts:
         return
     wanted = {"name": repository.name, "wanted": str(digest)}
-    size_bytes = connection.execute(_NEW_BLOB, wanted).scalar_one_or_none() or 0
+    size_bytes, is_held = connection.execute(_NEW_BLOB, wanted).one_or_none() or (0, False)
+    if is_held:
+        _take_over(connection, charged, repository, [str(digest)])
     _charge(connection, charged, lambda _: Amounts(size_bytes), now)
 
 
@@ -192,7 +201,9 @@ def charge_manifest(
     if connection.execute(_HELD, wanted).scalar_one_or_none() is None:
         size_bytes, number = manifest.size_bytes, 1
         for part in rows.parts({str(blob.digest) for blob in manifest.blobs}):
-            size_bytes += connection.execute(_COUNTS_AGAIN, {"name": repository.name, "named": part}).scalar() or 0
+            again = connection.execute(_COUNT_AGAIN, {"name": repository.name, "named": part}).all()
+            size_bytes += sum(blob.size_bytes for blob in again)
+            _take_over(connection, charged, repository, [blob.digest for blob in again])
     names = {tag.name for tag in pointing}
     pushers: dict[str, str | None] = {}
     for part in rows.parts(names):
@@ -237,6 +248,11 @@ def note(charged: ChargedPush, usage: AccountUsage, reserved_bytes: int, added: 
     own = AccountUsage(usage.account, usage.used, usage.reserved_bytes + reserved_bytes)
     more = Amounts(max(added.size_bytes - reserved_bytes, 0), added.manifests, added.tags)
     charged.push.passed += [(usage.account, kind) for kind in own.crossed(more)]
+
+
+def _take_over(connection: Connection, charged: ChargedPush, repository: Repository, named: list[str]) -> None:
+    if named:
+        connection.execute(_TAKE_OVER, {"name": repository.name, "named": named, "user": charged.push.user})
 
 
 def _charge(connection: Connection, charged: ChargedPush, added: Callable[[Account], Amounts], now: datetime) -> None:
