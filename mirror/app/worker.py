@@ -28,6 +28,7 @@ from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
 from mirror.app.storage.collecting import collect_in_background, collection_rules
 from mirror.app.storage.collection_metrics import CollectionMetrics
+from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -141,9 +142,10 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             served = services.withheld(content, BundledPlugins(bundle.reader))
         pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if asks_for_pulls(settings) else None
         is_read_only = settings.server.read_only
+        within_quotas = quota_wrapper(settings, store, slot)
 
-        def seen_by(rights: Rights) -> Registry:
-            allowed = Authorize(pulls or served, rights)
+        def seen_by(rights: Rights, user: str | None = None) -> Registry:
+            allowed = Authorize(within_quotas(pulls or served, user), rights)
             # Outermost, so that every caller gets the reason, and no login is asked for in vain.
             return ReadOnly(allowed) if is_read_only else allowed
 
@@ -177,7 +179,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             reports=reports.for_listing(lambda: registry.list_repositories(_NO_NAMES)),
             operators=operators(settings, store, authentication),
             operator_reports={
-                "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give
+                "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give,
+                "quotas": reports.quotas.give,
             },
             actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
             views=_client_views(settings, engines),
@@ -262,6 +265,7 @@ def allocate_shared_metrics(settings: Settings) -> SharedMetrics:
         PULLS,
         *rule_families(rule.name for rule in settings.mirrors),
         *pull_families(settings.upstreams),
+        *metrics_of_quotas(settings),
         *UpstreamMetrics(opened_upstreams(settings), workers).families,
     )
     return SharedMetrics(families, workers)

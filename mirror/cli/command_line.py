@@ -48,7 +48,7 @@ from mirror.cli.service import (
     token_command,
     user_command,
 )
-from mirror.cli.storage import gc_command, rm_command
+from mirror.cli.storage import gc_command, quota_command, rm_command
 from mirror.oci.errors import MirrorError
 
 _EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
@@ -139,6 +139,7 @@ application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
 application.add_typer(user_command.app, name="user")
 application.add_typer(token_command.app, name="token")
+application.add_typer(quota_command.app, name="quota")
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
+from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -50,6 +51,7 @@ class SqlRecords:
         self.incomplete = SqlIncompleteManifests(services)
         self.long_work = SqlLongWork(services)
         self.origins = SqlOrigins(services)
+        self.quotas = SqlQuotas(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
         self.users = SqlUsers(services)
