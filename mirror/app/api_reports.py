@@ -12,8 +12,10 @@ from mirror.admission.admission_metrics import STANDING, standing_series
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.bundles.bundle_streams import stream_statuses
 from mirror.app.services import Services
+from mirror.app.storage.scrubbing import scrub_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
@@ -85,8 +87,9 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, of bundles and of plugin admissions."""
-        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams())]
+        """Return the metrics of mirror rules, of bundles, of scrubs and of plugin admissions."""
+        scrubs = scrub_metrics(await scrub_report(self.services.store))
+        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs]
         found = [metric(family, series) for family, series in gauges]
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:

@@ -13,7 +13,9 @@ from mirror.oci.media_types import OCTET_STREAM
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.registry.port import Blob
 from mirror.store.catalog import rows
+from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.manifest_loader import StoredManifest
+from mirror.store.catalog.tables.collection_tables import damaged_content
 from mirror.store.catalog.tables.content_tables import (
     absent_content,
     blobs,
@@ -42,9 +44,18 @@ _BLOB_SIZE = (
     select(blobs.c.size_bytes)
     .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
     .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
-    .where(repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"))
+    .where(
+        repositories.c.name == bindparam("repository"),
+        blobs.c.digest == bindparam("digest"),
+        is_whole(blobs.c.digest),
+    )
 )
-
+_WHY_DAMAGED = (
+    select(damaged_content.c.problem)
+    .join(repository_blobs, repository_blobs.c.digest == damaged_content.c.digest)
+    .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
+    .where(repositories.c.name == bindparam("repository"), damaged_content.c.digest == bindparam("digest"))
+)
 _WHY_ABSENT = select(absent_content.c.reason, absent_content.c.detail).where(
     absent_content.c.repository == bindparam("repository"), absent_content.c.digest == bindparam("target")
 )
@@ -100,13 +111,25 @@ class StoreReader:
             return known
         generation = self._cache.generation
         wanted = {"repository": repository.name, "digest": str(digest)}
-        size_bytes: int | None = await self._catalog.read(
-            lambda connection: connection.execute(_BLOB_SIZE, wanted).scalar_one_or_none()
-        )
-        if size_bytes is None:
-            raise BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
+
+        def read(connection: Connection) -> int:
+            found: int | None = connection.execute(_BLOB_SIZE, wanted).scalar_one_or_none()
+            if found is None:
+                raise _no_blob(connection, repository, digest)
+            return found
+
+        size_bytes = await self._catalog.read(read)
         self._cache.keep_blob_size(generation, repository, digest, size_bytes)
         return size_bytes
+
+
+def _no_blob(connection: Connection, repository: Repository, digest: Digest) -> BlobUnknown:
+    message = f"{repository} has no blob {digest}"
+    wanted = {"repository": repository.name, "digest": str(digest)}
+    problem = connection.execute(_WHY_DAMAGED, wanted).scalar_one_or_none()
+    if problem is not None:
+        message = f"{digest} is damaged here ({problem}); fix: push it again, or see 'plugin-mirror scrub'"
+    return BlobUnknown(message, name=repository, digest=digest)
 
 
 def _no_manifest(connection: Connection, repository: Repository, target: Tag | Digest) -> NotFound:
