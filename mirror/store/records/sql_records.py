@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mirror.store.collection.sql_holders import SqlHolders
 from mirror.store.collection.sql_reviews import SqlReviews
 from mirror.store.records.admission.sql_admissions import SqlAdmissions
 from mirror.store.records.admission.sql_decisions import SqlDecisions
@@ -12,6 +13,7 @@ from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
 from mirror.store.records.lifecycle.sql_damage import SqlDamage
+from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
@@ -41,9 +43,11 @@ class SqlRecords:
         self.bundle_imports = SqlBundleImports(services)
         self.bundle_trust = SqlBundleTrust(services)
         self.damage = SqlDamage(services)
+        self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
         self.plugins = SqlHeldPlugins(services)
+        self.holders = SqlHolders(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
         self.origins = SqlOrigins(services)
