@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, select
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
@@ -44,8 +44,14 @@ _BY_DIGEST = (
     .join(repositories, repositories.c.id == manifests.c.repository_id)
     .join(blobs, blobs.c.digest == manifests.c.digest)
     .join(reviews, _is_about(ReviewKind.MANIFEST), isouter=True)
-    .where(repositories.c.name == bindparam("repository"), manifests.c.digest == bindparam("target"))
+    .where(
+        repositories.c.name == bindparam("repository"),
+        manifests.c.digest == bindparam("target"),
+        is_whole(manifests.c.digest),
+    )
 )
+#: A tag of a damaged manifest is found, and reading it fails. A mirror that follows this registry would delete the tag
+#: if it were told that the tag is gone.
 _BY_TAG = (
     select(manifests.c.digest, manifests.c.media_type, blobs.c.size_bytes, reviews.c.counts_from)
     .join(repositories, repositories.c.id == manifests.c.repository_id)
@@ -65,12 +71,13 @@ _BLOB = (
         is_whole(blobs.c.digest),
     )
 )
-_WHY_DAMAGED = (
-    select(damaged_content.c.problem)
-    .join(repository_blobs, repository_blobs.c.digest == damaged_content.c.digest)
-    .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
-    .where(repositories.c.name == bindparam("repository"), damaged_content.c.digest == bindparam("digest"))
-)
+_WHY_DAMAGED = {
+    held: select(damaged_content.c.problem)
+    .join(held, held.c.digest == damaged_content.c.digest)
+    .join(repositories, repositories.c.id == held.c.repository_id)
+    .where(repositories.c.name == bindparam("repository"), damaged_content.c.digest == bindparam("target"))
+    for held in (repository_blobs, manifests)
+}
 _WHY_ABSENT = select(absent_content.c.reason, absent_content.c.detail).where(
     absent_content.c.repository == bindparam("repository"), absent_content.c.digest == bindparam("target")
 )
@@ -150,12 +157,17 @@ class StoreReader:
 
 
 def _no_blob(connection: Connection, repository: Repository, digest: Digest) -> BlobUnknown:
-    message = f"{repository} has no blob {digest}"
-    wanted = {"repository": repository.name, "digest": str(digest)}
-    problem = connection.execute(_WHY_DAMAGED, wanted).scalar_one_or_none()
-    if problem is not None:
-        message = f"{digest} is damaged here ({problem}); fix: push it again, or see 'plugin-mirror scrub'"
+    message = _damage(connection, repository, digest, repository_blobs) or f"{repository} has no blob {digest}"
     return BlobUnknown(message, name=repository, digest=digest)
+
+
+def _damage(connection: Connection, repository: Repository, digest: Digest, held: Table) -> str | None:
+    """Return a sentence about the damage of content that a repository has; None if it has no such content."""
+    wanted = {"repository": repository.name, "target": str(digest)}
+    problem = connection.execute(_WHY_DAMAGED[held], wanted).scalar_one_or_none()
+    if problem is None:
+        return None
+    return f"{digest} is damaged here ({problem}); fix: push it again, or see 'plugin-mirror scrub'"
 
 
 def _no_manifest(connection: Connection, repository: Repository, target: Tag | Digest) -> NotFound:
@@ -166,4 +178,5 @@ def _no_manifest(connection: Connection, repository: Repository, target: Tag | D
         why = connection.execute(_WHY_ABSENT, {"repository": repository.name, "target": str(target)}).first()
         if why is not None:
             message += f": {AbsentContent(target, target, AbsenceReason(why.reason), why.detail).sentence}"
+        message = _damage(connection, repository, target, manifests) or message
     return ManifestUnknown(message, name=repository, reference=target)

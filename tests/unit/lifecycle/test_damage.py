@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror.oci import Digest, Tag
-from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, StorageDamaged, StorageFault
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown, StorageDamaged, StorageFault
 from mirror.records.lifecycle.damage import DamageCounts, ExaminationResult
 from mirror.store.content import blob_examination
 from mirror.store.content.data_layout import DataLayout
@@ -96,6 +96,8 @@ async def test_a_damaged_manifest_fails_until_it_is_pushed_again(folder: Path) -
     async with Store.open(folder) as store:
         with pytest.raises(StorageDamaged, match="set aside; fix: push it again"):
             await store.get_manifest(REPOSITORY, Tag("1"))
+        with pytest.raises(ManifestUnknown, match="is damaged here"):
+            await store.resolve(REPOSITORY, manifest.digest)
         await store.put_manifest(REPOSITORY, manifest, [Tag("1")])
         assert (await store.get_manifest(REPOSITORY, Tag("1"))).content == manifest.content
 
@@ -110,6 +112,25 @@ async def test_pull_through_fetches_damaged_content_again(store: Store, folder: 
         assert await read(world.registry.open_blob(NAME, layer)) == plugin.layer
         await world.idle()
     assert await store.records.damage.damaged() == []
+
+
+async def test_pull_through_fetches_a_damaged_manifest_again(store: Store, folder: Path) -> None:
+    async with pulling(store) as world:
+        plugin = await Plugin.make().at(world.hub)
+        await pull(world)
+        flip_a_bit(file_of(folder, plugin.manifest.digest))
+        await scrub(store)
+        assert (await pull(world)).content == plugin.manifest.content
+    assert await store.records.damage.damaged() == []
+
+
+async def test_a_damaged_incomplete_manifest_is_fetched_again(store: Store, folder: Path) -> None:
+    async with pulling(store) as world:
+        plugin = await Plugin.make().at(world.hub)
+        await world.registry.get_manifest(NAME, Tag("latest"))
+        flip_a_bit(file_of(folder, plugin.manifest.digest))
+        await scrub(store)
+        assert (await pull(world)).content == plugin.manifest.content
 
 
 async def test_a_wrong_size_in_the_catalog_is_corrected(folder: Path) -> None:
