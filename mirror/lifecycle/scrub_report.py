@@ -66,7 +66,7 @@ def _family(name: str, explanation: str, kind: MetricKind = MetricKind.GAUGE) ->
 
 
 #: Metrics, with the functions that read their values from the report. None: there is no value yet.
-_METRICS: Final[tuple[tuple[MetricFamily, Callable[[ScrubReport], float | None]], ...]] = (
+METRICS: Final[tuple[tuple[MetricFamily, Callable[[ScrubReport], float | None]], ...]] = (
     (
         _family("scrub_read_bytes_total", "Bytes of the store that scrubs have read.", MetricKind.COUNTER),
         lambda report: report.total_bytes,
@@ -92,4 +92,4 @@ _METRICS: Final[tuple[tuple[MetricFamily, Callable[[ScrubReport], float | None]]
 
 def scrub_metrics(report: ScrubReport) -> list[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
     """Return the metrics of scrubs, each family with its series."""
-    return [(family, [] if (value := read(report)) is None else [((), [value])]) for family, read in _METRICS]
+    return [(family, [] if (value := read(report)) is None else [((), [value])]) for family, read in METRICS]

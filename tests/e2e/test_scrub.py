@@ -68,7 +68,7 @@ def test_damage_is_healed_from_the_upstream_beside_a_server(packed: PackedPlugin
             damaged(mirror.data, packed.layer_digest)
             damaged(mirror.data, digest_of(packed.manifest))
             found = mirror.command("scrub", check=False)
-            assert (found.exit_code, found.stdout.count(f" healed from hub/{NAME}")) == (1, 2), found.stdout
+            assert (found.exit_code, found.stdout.count(f"\n  healed from hub/{NAME}")) == (1, 2), found.stdout
             assert take(mirror.port, packed.layer_digest).content == packed.layer
             assert mirror.command("scrub").stdout.endswith("; nothing is damaged\n")
 
@@ -99,8 +99,8 @@ def test_a_bundle_heals_what_no_upstream_has(tmp_path: Path) -> None:
     first, *lines = alone.stdout.splitlines()
     assert (alone.exit_code, first) == (1, "3 files read, 977.3 KiB; 0 healed, 1 still damaged")
     assert lines == [
-        f"{layer} is damaged",
-        "  the bytes have another digest",
+        str(layer),
+        "  damaged: the bytes have another digest",
         "  not healed: nothing that may be asked has it",
         "  breaks acme/driver:1.0",
         "  fix: push it again, or run 'plugin-mirror scrub --from BUNDLE' with a bundle that has it",

@@ -10,7 +10,7 @@ from mirror.lifecycle.healing import HealingSource
 from mirror.oci import Repository
 from mirror.oci.errors import NameInvalid
 from mirror.oci.name_mapping import NameMapping
-from mirror.records.lifecycle.damage import ContentUse, StoredContent, UpstreamPlace
+from mirror.records.lifecycle.damage import ContentUse, OriginPlace, StoredContent
 from mirror.transfer.graph.places import CopySource
 
 
@@ -50,20 +50,20 @@ class HealingPlaces:
                 yield HealingSource(self._bundle.source.name, CopySource(self._bundle, repository))
                 return
 
-    async def _configured(self, repository: Repository) -> AsyncIterator[UpstreamPlace]:
+    async def _configured(self, repository: Repository) -> AsyncIterator[OriginPlace]:
         """Yield the upstream repositories that rules map to a local repository."""
         settings = self._services.settings
         for rule in (section.rule() for section in settings.mirrors):
             for mapping in rule.names:
                 for source in _applied(NameMapping(mapping.target, mapping.source), repository):
-                    yield UpstreamPlace(rule.source, source)
+                    yield OriginPlace(rule.source, source)
         # As for pulls: such names are never asked of an upstream.
         if any(NameMapping(name, name).covers(repository) for name in settings.server.reserved):
             return
         if settings.proxy and not await self._services.store.records.origins.is_ours(repository):
             for section in settings.proxy:
                 for source in _applied(NameMapping(section.to, section.source.partition("/")[2]), repository):
-                    yield UpstreamPlace(section.upstream, source)
+                    yield OriginPlace(section.upstream, source)
 
 
 def _applied(mapping: NameMapping, repository: Repository) -> Iterator[Repository]:

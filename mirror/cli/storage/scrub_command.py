@@ -73,14 +73,14 @@ def _print(result: ScrubResult) -> None:
 
 
 def _print_one(each: HealingResult) -> None:
+    RESULTS.out(str(each.damaged.digest), highlight=False)
     if each.source:
-        RESULTS.out(f"{each.damaged.digest} healed from {each.source}", highlight=False)
+        RESULTS.out(f"  healed from {each.source}", highlight=False)
         return
-    RESULTS.out(f"{each.damaged.digest} is damaged", highlight=False)
     more = len(each.use.tags) - _TAGS_SHOWN
     others = f" and {more} more" if more > 0 else ""
     for line in (
-        each.damaged.problem,
+        f"damaged: {each.damaged.problem}",
         f"not healed: {each.error}",
         f"breaks {', '.join(each.use.tags[:_TAGS_SHOWN])}{others}" if each.use.tags else "no tag needs it",
         "fix: push it again, or run 'plugin-mirror scrub --from BUNDLE' with a bundle that has it",

@@ -80,7 +80,7 @@ class ExaminationResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamPlace:
+class OriginPlace:
     """A repository at an upstream from which content of a local repository came.
 
     Attributes:
@@ -106,7 +106,7 @@ class ContentUse:
     repositories: Sequence[Repository]
     is_manifest: bool
     tags: Sequence[str]
-    places: Sequence[UpstreamPlace]
+    places: Sequence[OriginPlace]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -11,6 +13,8 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.settings.section import Section
 from mirror.sync.schedule import parse_duration
 
+_RATE = re.compile(r"([0-9]{1,15} ?[A-Za-z]{0,3})(?:/s)?")
+
 
 def parse_rate(text: str) -> int:
     """Parse a rate such as ``20MB/s`` or ``50MiB/s``. Return bytes a second.
@@ -18,10 +22,10 @@ def parse_rate(text: str) -> int:
     Raises:
         ConfigurationFault: the text is no rate of at least one byte a second.
     """
-    try:
-        rate = int(TypeAdapter(ByteSize).validate_python(text.removesuffix("/s")))
-    except ValidationError:
-        rate = 0
+    match, rate = _RATE.fullmatch(text), 0
+    if match is not None:
+        with suppress(ValidationError):
+            rate = int(TypeAdapter(ByteSize).validate_python(match[1]))
     if rate <= 0:
         raise ConfigurationFault(f"{text[:40]!r} is not a rate; fix: write a rate such as 20MB/s")
     return rate

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, Connection, Select, bindparam, func, literal, or_, select, union, union_all
 
 from mirror.oci import Digest, Repository
-from mirror.records.lifecycle.damage import ContentUse, UpstreamPlace
+from mirror.records.lifecycle.damage import ContentUse, OriginPlace
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.content_tables import (
     ChildKind,
@@ -96,5 +96,5 @@ def use_of(connection: Connection, digest: Digest) -> ContentUse:
         [Repository(name) for name in sorted(names)],
         bool(as_manifest),
         [f"{row.repository}:{row.tag}" for row in connection.execute(_IN_TAGS, about)],
-        [UpstreamPlace(row.upstream, Repository(row.source)) for row in connection.execute(_PLACES, about)],
+        [OriginPlace(row.upstream, Repository(row.source)) for row in connection.execute(_PLACES, about)],
     )
