@@ -15,8 +15,10 @@ from mirror.app.services import Services
 from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_report import QuotaReport
 from mirror.app.storage.quota_wiring import quota_rules
+from mirror.app.storage.scrubbing import scrub_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
@@ -95,8 +97,9 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, bundles, plugin admissions, the collection and quotas."""
-        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams())]
+        """Return the metrics of mirror rules, bundles, plugin admissions, the collection, scrubs and quotas."""
+        scrubs = scrub_metrics(await scrub_report(self.services.store))
+        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs]
         found = [metric(family, series) for family, series in gauges]
         if self.collection is not None:
             found += await self.collection.read()

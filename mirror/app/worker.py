@@ -29,6 +29,7 @@ from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams,
 from mirror.app.storage.collecting import collect_in_background, collection_rules
 from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
+from mirror.app.storage.scrubbing import heal_in_background, scrub_in_background
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -191,6 +192,11 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             partial(_expire_uploads, settings, store),
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
             *([partial(collect_in_background, settings, store)] if _collects(settings, bundle) else []),
+            *(
+                [partial(scrub_in_background, settings, store), partial(heal_in_background, services)]
+                if bundle is None and not is_read_only
+                else []
+            ),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]
         scheduler = _scheduler(services, upstreams, slot)

@@ -11,6 +11,7 @@ from mirror.oci.errors import TagPushed
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.runtime.current_rule import RULE
 from mirror.store.catalog import rows
+from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.catalog.push_rows import PUSH, charge_blob, pusher
 from mirror.store.catalog.tables.content_tables import blobs, repositories, repository_blobs
@@ -21,7 +22,7 @@ from mirror.store.uploads.adoption import adopt
 _HELD_SOMEWHERE = (
     select(blobs.c.size_bytes)
     .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
-    .where(blobs.c.digest == bindparam("digest"))
+    .where(blobs.c.digest == bindparam("digest"), is_whole(blobs.c.digest))
     .limit(1)
 )
 _HELD_THERE = _HELD_SOMEWHERE.join(repositories, repositories.c.id == repository_blobs.c.repository_id).where(
