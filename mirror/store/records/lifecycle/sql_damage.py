@@ -194,7 +194,7 @@ class SqlDamage:
         def work(connection: Connection) -> None:
             state = {"healed": _healed(connection) + 1}
             row = {"name": _HEALED, "started_at": now, "updated_at": now, "finished_at": None, "position": ""}
-            rows.put(connection, long_work, {**row, "state": state}, keep="started_at")
+            rows.put(connection, long_work, {**row, "state": state}, keep=("started_at",))
 
         await self._catalog.write_uncached(work)
 
