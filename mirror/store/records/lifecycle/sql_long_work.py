@@ -37,7 +37,7 @@ class SqlLongWork:
                 "position": position,
                 "state": dict(state),
             }
-            rows.put(connection, long_work, row, keep="started_at")
+            rows.put(connection, long_work, row, keep=("started_at",))
 
         await self._catalog.write_uncached(write)
 
