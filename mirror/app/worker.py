@@ -25,7 +25,7 @@ from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.mirroring import sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
-from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
+from mirror.app.serving_plan import limits_of, opened_upstreams, scheduled_rules
 from mirror.app.storage.collecting import collect_in_background
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
@@ -138,8 +138,9 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             served = services.withheld(services.checked(content))
         else:
             served = services.withheld(content, BundledPlugins(bundle.reader))
-        pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if asks_for_pulls(settings) else None
         is_read_only = settings.server.read_only
+        remembers = bundle is None and not is_read_only
+        pulls = PullTracker(served, store.records.pulls.record_pulls, _CLOCK) if remembers else None
 
         def seen_by(rights: Rights) -> Registry:
             allowed = Authorize(pulls or served, rights)

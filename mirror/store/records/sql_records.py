@@ -11,6 +11,7 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_pulls import SqlPulls
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -44,6 +45,7 @@ class SqlRecords:
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
         self.origins = SqlOrigins(services)
+        self.pulls = SqlPulls(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
         self.users = SqlUsers(services)
