@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, update
 
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.manifest_rows import remove_manifest, review_left_behind
 from mirror.store.catalog.tables.collection_tables import doomed_files, reviews
-from mirror.store.catalog.tables.content_tables import blobs, incomplete_manifests, origins, repository_blobs
+from mirror.store.catalog.tables.content_tables import (
+    blobs,
+    incomplete_manifests,
+    origins,
+    repositories,
+    repository_blobs,
+)
 from mirror.store.collection.protectors import first_protector, last_use
 
 #: Names in reports of the reasons that are no rows of the catalog.
@@ -40,7 +47,26 @@ _NO_LONGER_HELD = delete(repository_blobs).where(
 )
 _NO_LONGER_STORED = delete(blobs).where(blobs.c.digest == bindparam("about")).returning(blobs.c.size_bytes)
 _DOOMED = insert(doomed_files)
-_FORGOTTEN = delete(origins).where(origins.c.repository == bindparam("of_name"), origins.c.target == bindparam("about"))
+_OTHER = origins.alias("other")
+_STILL_THERE = exists().where(repositories.c.name == bindparam("of_name"))
+#: The last origin of a repository with content stays: the repository would count as pushed to without it.
+_FORGOTTEN = delete(origins).where(
+    origins.c.repository == bindparam("of_name"),
+    origins.c.target == bindparam("about"),
+    or_(
+        ~_STILL_THERE,
+        exists().where(_OTHER.c.repository == bindparam("of_name"), _OTHER.c.target != bindparam("about")),
+    ),
+)
+#: Origins of digests that nothing in an empty repository needs any more.
+_LEFT_OVER = delete(origins).where(
+    origins.c.repository == bindparam("of_name"),
+    origins.c.target.contains(":"),
+    ~_STILL_THERE,
+    ~exists().where(
+        incomplete_manifests.c.repository == origins.c.repository, incomplete_manifests.c.digest == origins.c.target
+    ),
+)
 _INCOMPLETE = select(incomplete_manifests.c.digest).where(
     incomplete_manifests.c.repository == bindparam("of_name"), incomplete_manifests.c.digest == bindparam("about")
 )
@@ -118,12 +144,12 @@ class Deciding:
         removed = False
         if self.connection.execute(_INCOMPLETE, wanted).scalar_one_or_none() is not None:
             rows.drop_incomplete(self.connection, repository, digest)
-            self.connection.execute(_FORGOTTEN, wanted)
             review_left_behind(self.connection, repository, digest, cause, self.now)
             removed = True
         removed |= remove_manifest(self.connection, repository, digest, cause, self.now)
         if removed:
             self._removed += 1
+            self._forget_origins(wanted)
             self._doom_unless_needed(review.digest, cause)
 
     def _remove_blob(self, review: Row[Any], cause: ReviewCause) -> None:
@@ -134,7 +160,12 @@ class Deciding:
         if self.connection.execute(_NO_LONGER_HELD, wanted).rowcount:
             self._removed += 1
             rows.drop_repository_if_empty(self.connection, repository_id)
+            self._forget_origins({"of_name": review.repository, "about": review.digest})
             self._doom_unless_needed(review.digest, cause)
+
+    def _forget_origins(self, wanted: Mapping[str, str]) -> None:
+        self.connection.execute(_FORGOTTEN, wanted)
+        self.connection.execute(_LEFT_OVER, {"of_name": wanted["of_name"]})
 
     def _doom_unless_needed(self, digest: str, cause: ReviewCause) -> None:
         protector = first_protector(self.connection, ReviewKind.CONTENT, "", digest, self.now)

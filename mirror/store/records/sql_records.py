@@ -11,6 +11,7 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
@@ -45,6 +46,7 @@ class SqlRecords:
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
         self.origins = SqlOrigins(services)
+        self.pulled_contents = SqlPulledContents(services)
         self.pulls = SqlPulls(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
