@@ -14,6 +14,7 @@ from mirror.app.bundles.bundle_streams import stream_statuses
 from mirror.app.services import Services
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.budget_metrics import budget_series
 from mirror.runtime.clock import Clock
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
@@ -85,8 +86,11 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, of bundles and of plugin admissions."""
+        """Return the metrics of mirror rules, of bundles, of pull-through and of plugin admissions."""
         gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams())]
+        if self.services.settings.proxy:
+            record = await self.services.store.records.pulled_contents.record()
+            gauges += budget_series(record, self.services.settings.pull_through.keep.limits())
         found = [metric(family, series) for family, series in gauges]
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:

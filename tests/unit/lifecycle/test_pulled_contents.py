@@ -315,7 +315,7 @@ class TestEvict:
         assert await collect(store, clock) == used(content)
 
     async def test_what_others_share_stays(self, store: Store, world: World, clock: HandClock) -> None:
-        first, second = await publish_two(world)
+        await publish_two(world)
         await pull(world, NAME, Tag("1.0"))
         await pull(world, NAME, Tag("2.0"))
         content = await count(store)
