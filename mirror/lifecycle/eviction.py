@@ -48,6 +48,11 @@ class Eviction:
         """Size of the content after the eviction."""
         return self.used_bytes - self.freed_bytes
 
+    @property
+    def tags(self) -> int:
+        """Number of tags that are evicted."""
+        return sum(len(artifact.tags) for artifact in self.artifacts)
+
 
 def choose_surplus(content: PulledContent, keep: KeepLimits, now: datetime) -> Eviction:
     """Choose what goes beyond the limits: all that is unused for too long, then the least recently pulled.
@@ -80,12 +85,12 @@ def choose_room(content: PulledContent, wanted_bytes: int, now: datetime) -> Evi
     return needs.eviction
 
 
-def freed_bytes(content: PulledContent, artifacts: Iterable[PulledArtifact]) -> int:
-    """Return the size of the content that nothing needs once some artifacts are evicted."""
+def measured(content: PulledContent, artifacts: Iterable[PulledArtifact]) -> Eviction:
+    """Return the eviction of some artifacts."""
     needs = _Needs(content)
     for artifact in artifacts:
         needs.evict(artifact)
-    return needs.freed_bytes
+    return needs.eviction
 
 
 def _in_order(content: PulledContent, used_before: datetime) -> Iterator[PulledArtifact]:

@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from mirror.lifecycle.eviction import Eviction, KeepLimits, choose_room, choose_surplus, freed_bytes
+from mirror.lifecycle.eviction import Eviction, KeepLimits, choose_room, choose_surplus, measured
 from mirror.oci.errors import Busy
 from mirror.records.lifecycle.pulled_content import PulledArtifact, PulledContent, PulledContents, Refetchable
 from mirror.runtime.clock import Clock
+from mirror.runtime.concurrency.threads import in_thread
 
 _LOG = structlog.get_logger(__name__)
 #: Artifacts evicted in one transaction. Pushes wait for a step to end.
@@ -139,14 +140,12 @@ class PullBudget:
     async def _shrink(self) -> None:
         counted_at = self._clock.now()
         content = await self._count()
-        eviction = choose_surplus(content, self._keep, counted_at)
-        evicted = await self._evict(eviction)
-        left_bytes = eviction.used_bytes - freed_bytes(content, evicted)
-        tags = sum(len(artifact.tags) for artifact in content.artifacts) - _tags(evicted)
-        await self._note(content, evicted, counted_at=counted_at, used_bytes=left_bytes, tags=tags)
+        eviction = await self._evict(content, await in_thread(choose_surplus, content, self._keep, counted_at))
+        tags = sum(len(artifact.tags) for artifact in content.artifacts) - eviction.tags
+        await self._note(eviction, counted_at=counted_at, used_bytes=eviction.left_bytes, tags=tags)
         limit = self._keep.size_bytes
-        if limit is not None and left_bytes > limit:
-            _LOG.warning("pull-through exceeds its budget", used_bytes=left_bytes, budget_bytes=limit)
+        if limit is not None and eviction.left_bytes > limit:
+            _LOG.warning("pull-through exceeds its budget", used_bytes=eviction.left_bytes, budget_bytes=limit)
 
     async def _free(self, size_bytes: int | None) -> bool:
         """Free space for content of a size. For None, free as much of the margin as possible."""
@@ -158,19 +157,18 @@ class PullBudget:
         if not missing_bytes:
             return True
         content = await self._count()
-        eviction = choose_room(content, missing_bytes, self._clock.now())
+        eviction = await in_thread(choose_room, content, missing_bytes, self._clock.now())
         if not eviction.artifacts or (size_bytes is not None and eviction.freed_bytes < missing_bytes):
             return self._give_up(missing_bytes, eviction, size_bytes)
-        evicted = await self._evict(eviction)
+        eviction = await self._evict(content, eviction)
         await room.clear()
-        now = self._clock.now()
-        record = await self._contents.record()
-        await self._note(content, evicted, emergencies=record.emergencies + 1, last_emergency_at=now)
+        emergencies = (await self._contents.record()).emergencies + 1
+        await self._note(eviction, emergencies=emergencies, last_emergency_at=self._clock.now())
         _LOG.warning(
             "disk full, content evicted",
-            tags=_tags(evicted),
+            tags=eviction.tags,
             missing_bytes=missing_bytes,
-            evicted_bytes=freed_bytes(content, evicted),
+            evicted_bytes=eviction.freed_bytes,
         )
         left_bytes = await room.missing_bytes(size_bytes)
         if left_bytes >= missing_bytes:  # a backup may need the bytes, or a client that reads them
@@ -191,10 +189,11 @@ class PullBudget:
     async def _count(self) -> PulledContent:
         return await self._contents.count(self._refetchable, await self._room.downloading())
 
-    async def _evict(self, eviction: Eviction) -> list[PulledArtifact]:
+    async def _evict(self, content: PulledContent, chosen: Eviction) -> Eviction:
+        """Evict, and return what was evicted: artifacts that are needed by now stay."""
         evicted: list[PulledArtifact] = []
-        for start in range(0, len(eviction.artifacts), _ARTIFACTS_IN_A_STEP):
-            step = await self._contents.evict(eviction.artifacts[start : start + _ARTIFACTS_IN_A_STEP])
+        for start in range(0, len(chosen.artifacts), _ARTIFACTS_IN_A_STEP):
+            step = await self._contents.evict(chosen.artifacts[start : start + _ARTIFACTS_IN_A_STEP])
             for artifact in step:
                 _LOG.info(
                     "evicted",
@@ -204,17 +203,13 @@ class PullBudget:
                     used_at=artifact.used_at.isoformat(),
                 )
             evicted += step
-        return evicted
+        return await in_thread(measured, content, evicted)
 
-    async def _note(self, content: PulledContent, evicted: list[PulledArtifact], **figures: object) -> None:
+    async def _note(self, eviction: Eviction, **figures: Any) -> None:
         record = await self._contents.record()
         counted = replace(
             record,
-            evicted_tags=record.evicted_tags + _tags(evicted),
-            evicted_bytes=record.evicted_bytes + freed_bytes(content, evicted),
+            evicted_tags=record.evicted_tags + eviction.tags,
+            evicted_bytes=record.evicted_bytes + eviction.freed_bytes,
         )
-        await self._contents.save(replace(counted, **figures))  # type: ignore[arg-type]
-
-
-def _tags(artifacts: Collection[PulledArtifact]) -> int:
-    return sum(len(artifact.tags) for artifact in artifacts)
+        await self._contents.save(replace(counted, **figures))

@@ -13,7 +13,7 @@ from mirror.lifecycle.eviction import (
     KeepLimits,
     choose_room,
     choose_surplus,
-    freed_bytes,
+    measured,
 )
 from mirror.records.lifecycle.pulled_content import PulledArtifact, PulledContent
 from tests.support.clocks import START
@@ -61,7 +61,7 @@ def test_shared_content_is_counted_once_and_freed_with_the_last_artifact_that_ne
     assert chosen(content, 1052) == ""
     eviction = choose_surplus(content, KeepLimits(100), START)
     assert ("".join(one.tags[0] for one in eviction.artifacts), eviction.left_bytes) == ("ab", 50)
-    assert freed_bytes(content, content.artifacts[:1]) == 1
+    assert measured(content, content.artifacts[:1]).freed_bytes == 1
 
 
 def test_what_frees_nothing_is_not_evicted_for_room() -> None:

@@ -1,7 +1,8 @@
-"""Eviction of one artifact in the catalog. Only inside :meth:`Catalog.write`."""
+"""Eviction of artifacts in the catalog. Only inside :meth:`Catalog.write`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,8 +22,12 @@ _USED_AT: BindParameter[datetime] = bindparam("used_at")
 _ID = select(repositories.c.id).where(repositories.c.name == _NAME).scalar_subquery()
 
 _TAGS: Final = select(tags.c.digest).where(tags.c.repository_id == _ID, tags.c.name.in_(_WANTED))
-#: A repository with a pushed tag is not pulled through any more.
-_PUSHED: Final = select(tags.c.name).where(tags.c.repository_id == _ID, tags.c.pushed).limit(1)
+_PUSHED: Final = (
+    select(repositories.c.name)
+    .join(tags, tags.c.repository_id == repositories.c.id)
+    .where(repositories.c.name.in_(_WANTED), tags.c.pushed)
+    .distinct()
+)
 _ORIGINS: Final = select(origins.c.target).where(origins.c.repository == _NAME, origins.c.target.in_(_WANTED))
 #: What was pulled or pinned since the artifact was read.
 _IN_USE: Final = union_all(
@@ -42,13 +47,24 @@ _UNTAG: Final = delete(tags).where(tags.c.repository_id == _ID, tags.c.name.in_(
 _FORGET: Final = delete(origins).where(origins.c.repository == _NAME, origins.c.target.in_(_WANTED))
 
 
-def evict(connection: Connection, artifact: PulledArtifact, now: datetime) -> bool:
+def evict(connection: Connection, artifacts: Sequence[PulledArtifact], now: datetime) -> list[PulledArtifact]:
+    """Evict artifacts. Return those that were evicted.
+
+    Others have changed, or were pulled or pinned, since they were read. A repository that was pushed to since stays as
+    a whole: it is not pulled through any more.
+    """
+    names = {"wanted": sorted({artifact.repository for artifact in artifacts})}
+    pushed = set(connection.execute(_PUSHED, names).scalars())
+    return [each for each in artifacts if each.repository not in pushed and _evict(connection, each, now)]
+
+
+def _evict(connection: Connection, artifact: PulledArtifact, now: datetime) -> bool:
     """Remove the tags of an artifact, and review what they pointed to.
 
     The origins of digests stay: a repository that holds content without any origin counts as pushed to.
 
     Returns:
-        False if the artifact stays: it has changed, or was pulled or pinned, since it was read.
+        False if the artifact stays.
     """
 
     def found(statement: Select[Any] | Any, wanted: tuple[str, ...]) -> list[Row[Any]]:
@@ -59,7 +75,7 @@ def evict(connection: Connection, artifact: PulledArtifact, now: datetime) -> bo
     pulled = {row.target for row in found(_ORIGINS, artifact.tags)}
     is_same = held == set(artifact.digests) and pulled == set(artifact.tags)
     is_same &= all(row.digest in held for row in found(_TAGS, artifact.tags))
-    if not is_same or found(_PUSHED, ()) or found(_IN_USE, (*artifact.tags, *artifact.digests)):
+    if not is_same or found(_IN_USE, (*artifact.tags, *artifact.digests)):
         return False
     values = {"of_name": artifact.repository, "wanted": list(artifact.tags)}
     connection.execute(_UNTAG, values)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, exists, func, select, union_all
 
 from mirror.plugin.policy.admission_policy import PolicyAction
-from mirror.records.lifecycle.reviews import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import rows
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.access_tables import decisions, verdicts
@@ -47,9 +48,8 @@ _BLOBS: Final = (
     .where(repositories.c.name.in_(_NAMES))
 )
 _PULLS: Final = select(pulls.c.repository, pulls.c.target, pulls.c.pulled_at).where(pulls.c.repository.in_(_NAMES))
-_COPY = manifests.alias("copy")
 _UNDECIDED = ~exists().where(decisions.c.repository == verdicts.c.repository, decisions.c.digest == verdicts.c.digest)
-#: Tags and digests that an operator keeps, whose approval waits or was given, or of which a derived copy was made.
+#: Tags and digests that an operator keeps, or whose approval waits or was given.
 _PROTECTED: Final = union_all(
     select(pins.c.repository, pins.c.target).where(pins.c.repository.in_(_NAMES)),
     select(decisions.c.repository, decisions.c.digest).where(
@@ -58,13 +58,14 @@ _PROTECTED: Final = union_all(
     select(verdicts.c.repository, verdicts.c.digest).where(
         verdicts.c.repository.in_(_NAMES), verdicts.c.action == PolicyAction.HOLD.value, _UNDECIDED
     ),
-    select(KEPT.c.repository, KEPT.c.digest)
-    .join(derivations, derivations.c.original == KEPT.c.digest)
-    .join(_COPY, _COPY.c.digest == derivations.c.digest)
-    .where(KEPT.c.repository.in_(_NAMES)),
 )
 _LEAVING: Final = select(reviews.c.repository, reviews.c.digest).where(
-    reviews.c.repository.in_(_NAMES), reviews.c.cause == ReviewCause.EVICTED.value
+    reviews.c.kind.in_([ReviewKind.MANIFEST.value, ReviewKind.BLOB.value]),
+    reviews.c.repository.in_(_NAMES),
+    reviews.c.cause == ReviewCause.EVICTED.value,
+)
+_ORIGINALS: Final = (
+    select(derivations.c.original).join(manifests, manifests.c.digest == derivations.c.digest).distinct()
 )
 _WORKED_ON: Final = (
     select(held_content.c.repository, held_content.c.digest)
@@ -88,17 +89,30 @@ def names(connection: Connection) -> Sequence[str]:
     return connection.execute(_REPOSITORIES).scalars().all()
 
 
-def read(
-    connection: Connection, wanted: Sequence[str], downloading: Collection[str], now: datetime
-) -> list[PulledRepository]:
-    """Read repositories by their names.
+@dataclass(frozen=True, slots=True)
+class ContentInUse:
+    """Content of all repositories that stays for a reason that no row of its repository tells.
 
-    Args:
-        connection: a connection.
-        wanted: the names, not very many.
+    Attributes:
+        originals: digests of manifests of which there is a derived copy.
+        held: pairs of repository and digest that work under way needs; either may be empty for all.
         downloading: digests of blobs that are being downloaded.
-        now: the present time.
     """
+
+    originals: frozenset[str]
+    held: Sequence[tuple[str, str]]
+    downloading: Collection[str]
+
+
+def read_work(connection: Connection, downloading: Collection[str], now: datetime) -> ContentInUse:
+    """Read what is in use at the moment."""
+    originals = connection.execute(_ORIGINALS).scalars()
+    held = connection.execute(_WORKED_ON, {"now": now})
+    return ContentInUse(frozenset(originals), [(row.repository, row.digest) for row in held], downloading)
+
+
+def read(connection: Connection, wanted: Sequence[str], work: ContentInUse) -> list[PulledRepository]:
+    """Read repositories by their names, not very many at a time."""
     found = {name: PulledRepository(name) for name in wanted}
     texts: dict[str, str] = {}
 
@@ -127,7 +141,10 @@ def read(
         repository.protected.add(one(row.target))
     for repository, row in rows_of(_LEAVING):
         repository.leaving.add(one(row.digest))
-    _note_work(connection, found, downloading, now)
+    for repository in found.values():
+        repository.protected |= work.originals & repository.came_at.keys()
+        here = {digest for name, digest in work.held if name in {"", repository.name}}
+        repository.worked_on = None if "" in here else {*here, *work.downloading}
     return list(found.values())
 
 
@@ -147,12 +164,3 @@ def holding(connection: Connection, wanted: Collection[str]) -> Mapping[str, int
         for row in connection.execute(_HOLDING, {"digests": part}):
             counted[row.digest] = counted.get(row.digest, 0) + row.number
     return counted
-
-
-def _note_work(
-    connection: Connection, found: Mapping[str, PulledRepository], downloading: Collection[str], now: datetime
-) -> None:
-    held = connection.execute(_WORKED_ON, {"now": now}).all()
-    for repository in found.values():
-        here = {row.digest for row in held if row.repository in {"", repository.name}}
-        repository.worked_on = None if "" in here else {*here, *downloading}

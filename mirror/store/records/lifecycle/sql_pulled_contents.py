@@ -23,7 +23,7 @@ from mirror.store.store_services import StoreServices
 
 #: Name of the row with the figures.
 _BUDGET: Final = "pull-through budget"
-_REPOSITORIES_IN_A_STEP: Final = 20
+_REPOSITORIES_IN_A_STEP: Final = 10
 _DIGESTS_IN_A_STEP: Final = 2000
 _ADDED: Final = select(func.coalesce(func.sum(blobs.c.size_bytes), 0)).where(blobs.c.stored_at >= bindparam("since"))
 _SAVED: Final = select(long_work).where(long_work.c.name == _BUDGET)
@@ -41,10 +41,11 @@ class SqlPulledContents:
         now, catalog = self._clock.now(), self._catalog
         counting = _Counting(refetchable)
         names = await catalog.read_long(pulled_rows.names)
+        work = await catalog.read_long(partial(pulled_rows.read_work, downloading=downloading, now=now))
         # Short steps, so that other reads get a turn, and a large catalog is never in memory as a whole.
         for start in range(0, len(names), _REPOSITORIES_IN_A_STEP):
             step = names[start : start + _REPOSITORIES_IN_A_STEP]
-            found = await catalog.read_long(partial(pulled_rows.read, wanted=step, downloading=downloading, now=now))
+            found = await catalog.read_long(partial(pulled_rows.read, wanted=step, work=work))
             await in_thread("count what was pulled through", counting.add, found)
         digests = list(counting.numbers)
         for start in range(0, len(digests), _DIGESTS_IN_A_STEP):
@@ -58,9 +59,7 @@ class SqlPulledContents:
 
     async def evict(self, artifacts: Sequence[PulledArtifact]) -> Sequence[PulledArtifact]:
         now = self._clock.now()
-        return await self._catalog.write(
-            lambda connection: [artifact for artifact in artifacts if evict(connection, artifact, now)]
-        )
+        return await self._catalog.write(lambda connection: evict(connection, artifacts, now))
 
     async def record(self) -> BudgetRecord:
         row = await self._catalog.read(lambda connection: connection.execute(_SAVED).one_or_none())
