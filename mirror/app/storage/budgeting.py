@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from mirror.lifecycle.collection import Collector
+from mirror.lifecycle.collector import Collector
 from mirror.lifecycle.pull_budget import PullBudget, StorageRoom
 from mirror.oci.errors import MirrorError
 from mirror.oci.timestamps import machine_time
@@ -64,13 +64,14 @@ async def keep_budget(budget: PullBudget) -> None:
     while True:
         await asyncio.sleep(_PERIOD_SECONDS)
         rounds += 1
+        work = budget.keep_within if rounds % _PERIODS_OF_THE_BUDGET == 0 else budget.relieve
         try:
-            await budget.relieve()
-            if rounds % _PERIODS_OF_THE_BUDGET == 0:
-                await budget.keep_within()
+            await work()
         except MirrorError as error:
             # The next round tries again. A failed round must not end the budget for good.
             _LOG.error("pulled content could not be evicted", error=str(error), **error.detail)
+        except Exception as error:  # noqa: BLE001 - a bug here must not end the task group, and with it all downloads
+            _LOG.error("pulled content could not be evicted: unexpected error", exc_info=error)
 
 
 async def budget_report(settings: Settings, store: Store) -> Mapping[str, Any]:

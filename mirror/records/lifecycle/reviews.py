@@ -81,7 +81,7 @@ class Grace:
 
 @dataclass(frozen=True, slots=True)
 class UntaggedRule:
-    """How long manifests stay that no tag and no other manifest needs.
+    """Time that manifests stay that no tag and no other manifest needs.
 
     Attributes:
         pattern: the repositories that the rule is for.
@@ -94,14 +94,15 @@ class UntaggedRule:
 
 @dataclass(frozen=True, slots=True)
 class CollectionRules:
-    """What decisions need besides the catalog.
+    """Input of decisions besides the catalog.
 
     Attributes:
         grace: time before a decision.
         untagged: rules for untagged manifests; the first whose pattern matches applies.
         untagged_default: the same without a matching rule; None for ever.
         uploading: repositories with an open upload, by name. Their blobs stay.
-        all_since: start of a run that decides every review once, whatever its grace; None for reviews that are due.
+        all_since: start of a run that decides every earlier review once, whatever its grace; None for reviews that are
+            due.
     """
 
     grace: Grace
@@ -164,7 +165,7 @@ class FreedBytes:
 
 @dataclass(frozen=True, slots=True)
 class WaitingContent:
-    """What the collection has still to do.
+    """Work that the collection has still to do.
 
     Attributes:
         reviews: number of reviews, by cause.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
@@ -16,7 +16,12 @@ from mirror.store.catalog.tables.content_tables import ChildKind
 #: A client that is told "you have it" moves a review on, unless it was moved within this time. Less than any grace.
 RENEWED_AFTER: Final = timedelta(minutes=10)
 
-_KIND_OF_CHILD: Final = {ChildKind.BLOB: ReviewKind.BLOB, ChildKind.MEMBER: ReviewKind.MANIFEST}
+_KIND_OF_CHILD: Final = {
+    ChildKind.BLOB: ReviewKind.BLOB,
+    ChildKind.MEMBER: ReviewKind.MANIFEST,
+    # A tagged referrer keeps its subject.
+    ChildKind.SUBJECT: ReviewKind.MANIFEST,
+}
 _KEY = list(reviews.primary_key)
 _NEW = insert(reviews)
 #: A review that waits already is postponed: the grace begins again.
@@ -24,23 +29,18 @@ _UPSERT = _NEW.on_conflict_do_update(
     index_elements=_KEY,
     set_={"cause": _NEW.excluded.cause, "counts_from": _NEW.excluded.counts_from, "decided_at": None, "attempts": 0},
 )
-_FORGET = delete(reviews).where(
-    reviews.c.kind == bindparam("of_kind"),
-    reviews.c.repository == bindparam("name"),
-    reviews.c.digest == bindparam("about"),
-)
 _RENEW = (
     update(reviews)
     .where(
         reviews.c.kind == bindparam("of_kind"),
         reviews.c.repository == bindparam("name"),
         reviews.c.digest == bindparam("about"),
-        reviews.c.counts_from < bindparam("now"),
+        reviews.c.counts_from <= bindparam("before"),
     )
     .values(counts_from=bindparam("now"))
 )
-_OF_BLOB = select(reviews.c.counts_from).where(
-    reviews.c.kind == ReviewKind.BLOB.value,
+_COUNTS_FROM = select(reviews.c.counts_from).where(
+    reviews.c.kind == bindparam("of_kind"),
     reviews.c.repository == bindparam("name"),
     reviews.c.digest == bindparam("about"),
 )
@@ -106,18 +106,19 @@ def review_children(
         review(connection, kind_of_review, repository, digests, cause, now=now)
 
 
-def forget(connection: Connection, kind: ReviewKind, repository: str, digest: str) -> None:
-    """Remove the review of content that is gone."""
-    connection.execute(_FORGET, {"of_kind": kind.value, "name": repository, "about": digest})
+def is_old(counts_from: datetime | None, now: datetime) -> bool:
+    """Return True if a review is to be renewed that counts from a time; None if there is no review."""
+    return counts_from is not None and counts_from <= now - RENEWED_AFTER
 
 
 def renew(connection: Connection, kind: ReviewKind, repository: str, digest: str, now: datetime) -> None:
-    """Postpone a review, if there is one."""
-    wanted = {"of_kind": kind.value, "name": repository, "about": digest, "now": now}
+    """Postpone a review, if there is an old one."""
+    wanted = {"of_kind": kind.value, "name": repository, "about": digest, "now": now, "before": now - RENEWED_AFTER}
     connection.execute(_RENEW, wanted)
 
 
-def blob_counts_from(connection: Connection, repository: str, digest: str) -> datetime | None:
-    """Return the time from which the grace of a blob counts; None if no review is about the blob."""
-    found: datetime | None = connection.execute(_OF_BLOB, {"name": repository, "about": digest}).scalar_one_or_none()
+def counts_from(connection: Connection, kind: ReviewKind, repository: str, digest: str) -> datetime | None:
+    """Return the time from which the grace of some content counts; None if no review is about it."""
+    wanted = {"of_kind": kind.value, "name": repository, "about": digest}
+    found: datetime | None = connection.execute(_COUNTS_FROM, wanted).scalar_one_or_none()
     return found

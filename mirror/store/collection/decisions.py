@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewCause, ReviewKind
@@ -47,25 +46,16 @@ _NO_LONGER_HELD = delete(repository_blobs).where(
 )
 _NO_LONGER_STORED = delete(blobs).where(blobs.c.digest == bindparam("about")).returning(blobs.c.size_bytes)
 _DOOMED = insert(doomed_files)
-_OTHER = origins.alias("other")
-_STILL_THERE = exists().where(repositories.c.name == bindparam("of_name"))
-#: The last origin of a repository with content stays: the repository would count as pushed to without it.
-_FORGOTTEN = delete(origins).where(
-    origins.c.repository == bindparam("of_name"),
+_OTHER = origins.alias()
+_PULLED_MANIFEST = delete(origins).where(origins.c.repository == bindparam("of_name"), origins.c.target.contains(":"))
+#: The last origin of a repository stays while it holds anything: without it the repository would count as pushed to.
+_FORGOTTEN = _PULLED_MANIFEST.where(
     origins.c.target == bindparam("about"),
-    or_(
-        ~_STILL_THERE,
-        exists().where(_OTHER.c.repository == bindparam("of_name"), _OTHER.c.target != bindparam("about")),
-    ),
+    exists().where(_OTHER.c.repository == bindparam("of_name"), _OTHER.c.target != bindparam("about")),
 )
-#: Origins of digests that nothing in an empty repository needs any more.
-_LEFT_OVER = delete(origins).where(
-    origins.c.repository == bindparam("of_name"),
-    origins.c.target.contains(":"),
-    ~_STILL_THERE,
-    ~exists().where(
-        incomplete_manifests.c.repository == origins.c.repository, incomplete_manifests.c.digest == origins.c.target
-    ),
+_ALL_FORGOTTEN = _PULLED_MANIFEST.where(
+    ~exists().where(repositories.c.name == bindparam("of_name")),
+    ~exists().where(incomplete_manifests.c.repository == bindparam("of_name")),
 )
 _INCOMPLETE = select(incomplete_manifests.c.digest).where(
     incomplete_manifests.c.repository == bindparam("of_name"), incomplete_manifests.c.digest == bindparam("about")
@@ -92,8 +82,13 @@ class Deciding:
     _doomed_bytes: int = 0
 
     @property
+    def _left_at(self) -> datetime:
+        """Time of the reviews of what a decision leaves behind. A run that decides everything decides these too."""
+        return self.rules.all_since or self.now
+
+    @property
     def result(self) -> DecidedReviews:
-        """What was decided so far."""
+        """Result so far."""
         return DecidedReviews(
             self._decided, self._removed, self._doomed, self._doomed_bytes, dict(sorted(self._protected.items()))
         )
@@ -144,12 +139,13 @@ class Deciding:
         removed = False
         if self.connection.execute(_INCOMPLETE, wanted).scalar_one_or_none() is not None:
             rows.drop_incomplete(self.connection, repository, digest)
-            review_left_behind(self.connection, repository, digest, cause, self.now)
+            review_left_behind(self.connection, repository, digest, cause, self._left_at)
             removed = True
-        removed |= remove_manifest(self.connection, repository, digest, cause, self.now)
+        removed |= remove_manifest(self.connection, repository, digest, cause, self._left_at)
         if removed:
             self._removed += 1
-            self._forget_origins(wanted)
+            self.connection.execute(_FORGOTTEN, wanted)
+            self.connection.execute(_ALL_FORGOTTEN, wanted)
             self._doom_unless_needed(review.digest, cause)
 
     def _remove_blob(self, review: Row[Any], cause: ReviewCause) -> None:
@@ -160,19 +156,15 @@ class Deciding:
         if self.connection.execute(_NO_LONGER_HELD, wanted).rowcount:
             self._removed += 1
             rows.drop_repository_if_empty(self.connection, repository_id)
-            self._forget_origins({"of_name": review.repository, "about": review.digest})
+            self.connection.execute(_ALL_FORGOTTEN, {"of_name": review.repository})
             self._doom_unless_needed(review.digest, cause)
-
-    def _forget_origins(self, wanted: Mapping[str, str]) -> None:
-        self.connection.execute(_FORGOTTEN, wanted)
-        self.connection.execute(_LEFT_OVER, {"of_name": wanted["of_name"]})
 
     def _doom_unless_needed(self, digest: str, cause: ReviewCause) -> None:
         protector = first_protector(self.connection, ReviewKind.CONTENT, "", digest, self.now)
         if protector is None:
             self._doom(digest, cause)
         elif protector.passes:
-            review_rows.review(self.connection, ReviewKind.CONTENT, "", [digest], cause, now=self.now)
+            review_rows.review(self.connection, ReviewKind.CONTENT, "", [digest], cause, now=self._left_at)
 
     def _doom(self, digest: str, cause: ReviewCause) -> None:
         # A foreign key of each holder would refuse this if a protector were forgotten.

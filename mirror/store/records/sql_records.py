@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mirror.store.collection.sql_holders import SqlHolders
 from mirror.store.collection.sql_reviews import SqlReviews
 from mirror.store.records.admission.sql_admissions import SqlAdmissions
 from mirror.store.records.admission.sql_decisions import SqlDecisions
@@ -11,8 +12,13 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_damage import SqlDamage
+from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
+from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
 from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
+from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
+from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -40,16 +46,22 @@ class SqlRecords:
         self.bundle_exports = SqlBundleExports(services)
         self.bundle_imports = SqlBundleImports(services)
         self.bundle_trust = SqlBundleTrust(services)
+        self.damage = SqlDamage(services)
+        self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
         self.plugins = SqlHeldPlugins(services)
+        self.holders = SqlHolders(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
+        self.long_work = SqlLongWork(services)
         self.origins = SqlOrigins(services)
         self.pulled_contents = SqlPulledContents(services)
         self.pulls = SqlPulls(services)
+        self.quotas = SqlQuotas(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
+        self.scrubs = SqlScrubStates(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
         self.decisions = SqlDecisions(services, self.plugins)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from mirror.lifecycle.collection import Collector
+from mirror.lifecycle.collector import Collector
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import NotFound
 from mirror.plugin.policy.admission_policy import PolicyAction

@@ -12,21 +12,19 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from mirror.oci import Repository
 from mirror.records.lifecycle.pulled_content import BudgetRecord, PulledArtifact, PulledContent, Refetchable
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables.collection_tables import long_work
 from mirror.store.catalog.tables.content_tables import blobs
 from mirror.store.records.lifecycle import pulled_rows
 from mirror.store.records.lifecycle.eviction_rows import evict
 from mirror.store.records.lifecycle.pulled_repository import PulledRepository, divide
+from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 
-#: Name of the row with the figures.
+#: Name of the long work whose state are the figures.
 _BUDGET: Final = "pull-through budget"
 _REPOSITORIES_IN_A_STEP: Final = 10
 _DIGESTS_IN_A_STEP: Final = 2000
 _ADDED: Final = select(func.coalesce(func.sum(blobs.c.size_bytes), 0)).where(blobs.c.stored_at >= bindparam("since"))
-_SAVED: Final = select(long_work).where(long_work.c.name == _BUDGET)
 _TIMES: Final = ("counted_at", "last_emergency_at")
 
 
@@ -36,6 +34,7 @@ class SqlPulledContents:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._clock = services.clock
+        self._work = SqlLongWork(services)
 
     async def count(self, refetchable: Refetchable, downloading: Collection[str] = ()) -> PulledContent:
         now, catalog = self._clock.now(), self._catalog
@@ -62,24 +61,14 @@ class SqlPulledContents:
         return await self._catalog.write(lambda connection: evict(connection, artifacts, now))
 
     async def record(self) -> BudgetRecord:
-        row = await self._catalog.read(lambda connection: connection.execute(_SAVED).one_or_none())
-        if row is None:
-            return BudgetRecord()
-        times = {name: row.state[name] and datetime.fromisoformat(row.state[name]) for name in _TIMES}
-        return BudgetRecord(**row.state | times)
+        figures = (await self._work.find(_BUDGET)).state
+        times = {name: datetime.fromisoformat(figures[name]) for name in _TIMES if figures.get(name)}
+        return BudgetRecord(**{**figures, **times})
 
     async def save(self, record: BudgetRecord) -> None:
-        now = self._clock.now()
-        times = {name: value and value.isoformat() for name in _TIMES for value in [getattr(record, name)]}
-        row = {
-            "name": _BUDGET,
-            "started_at": now,
-            "updated_at": now,
-            "finished_at": record.counted_at,
-            "position": "",
-            "state": asdict(record) | times,
-        }
-        await self._catalog.write_uncached(lambda connection: rows.put(connection, long_work, row, keep="started_at"))
+        figures = asdict(record)
+        times = {name: figures[name].isoformat() for name in _TIMES if figures[name] is not None}
+        await self._work.note(_BUDGET, "", figures | times, finished=True)
 
 
 @dataclass(slots=True)
