@@ -18,6 +18,7 @@ from mirror.app.storage.quota_wiring import quota_rules
 from mirror.app.storage.scrubbing import scrub_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.budget_metrics import budget_series
 from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
 from mirror.runtime.metrics_exposition import metric
@@ -97,9 +98,12 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, bundles, plugin admissions, the collection, scrubs and quotas."""
+        """Return the metrics of rules, bundles, admissions, the collection, scrubs, quotas and pull-through."""
         scrubs = scrub_metrics(await scrub_report(self.services.store))
         gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs]
+        if self.services.settings.proxy:
+            record = await self.services.store.records.pulled_contents.record()
+            gauges += budget_series(record, self.services.settings.pull_through.keep.limits())
         found = [metric(family, series) for family, series in gauges]
         if self.collection is not None:
             found += await self.collection.read()

@@ -23,7 +23,7 @@ from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.mirroring import held_for_sync, sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
-from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
+from mirror.app.serving_plan import limits_of, opened_upstreams, scheduled_rules
 from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
@@ -134,8 +134,9 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             served = services.withheld(services.checked(content))
         else:
             served = services.withheld(content, BundledPlugins(bundle.reader))
-        pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if asks_for_pulls(settings) else None
         is_read_only = settings.server.read_only
+        remembers = bundle is None and not is_read_only
+        pulls = PullTracker(served, store.records.pulls.record_pulls, _CLOCK) if remembers else None
         within_quotas = quota_wrapper(settings, store, slot)
 
         def seen_by(rights: Rights, user: str | None = None) -> Registry:

@@ -57,3 +57,10 @@ class DownloadObserver(Protocol):
 
 #: Called when a repository holds a blob, with the repository and the digest of the blob.
 Stored = Callable[[Repository, Digest], Awaitable[None]]
+#: Frees space on the disk for a number of bytes. Returns False if that is not possible.
+MakeRoom = Callable[[int], Awaitable[bool]]
+
+
+async def no_room(_size_bytes: int) -> bool:
+    """Free nothing: without pull-through there is no content that would come back."""
+    return False

@@ -15,6 +15,8 @@ from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
 from mirror.store.records.lifecycle.sql_damage import SqlDamage
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
+from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
+from mirror.store.records.lifecycle.sql_pulls import SqlPulls
 from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
 from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
 from mirror.store.records.sql_absent_content import SqlAbsentContent
@@ -54,6 +56,8 @@ class SqlRecords:
         self.incomplete = SqlIncompleteManifests(services)
         self.long_work = SqlLongWork(services)
         self.origins = SqlOrigins(services)
+        self.pulled_contents = SqlPulledContents(services)
+        self.pulls = SqlPulls(services)
         self.quotas = SqlQuotas(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)

@@ -110,19 +110,6 @@ class SqlSyncRuns:
         statement = select(pulls.c.target).where(pulls.c.repository == repository.name, pulls.c.pulled_at >= since)
         return frozenset(row.target for row in await self._rows(statement))
 
-    async def record_pulls(self, pulled: Mapping[tuple[Repository, Tag | Digest], datetime]) -> None:
-        """Record the times of the last pulls of tags and digests."""
-
-        def write(connection: Connection) -> None:
-            found = (
-                {"repository": repository.name, "target": str(target), "pulled_at": at}
-                for (repository, target), at in pulled.items()
-            )
-            rows.put(connection, pulls, *found)
-
-        if pulled:
-            await self._catalog.write_uncached(write)
-
     async def rule_record(self, rule: str) -> RuleRecord:
         about_rule = select(sync_rules).where(sync_rules.c.rule == rule)
         known = await self._catalog.read(lambda connection: connection.execute(about_rule).one_or_none())
