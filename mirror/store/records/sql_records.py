@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mirror.store.collection.sql_holders import SqlHolders
 from mirror.store.collection.sql_reviews import SqlReviews
 from mirror.store.records.admission.sql_admissions import SqlAdmissions
 from mirror.store.records.admission.sql_decisions import SqlDecisions
@@ -41,6 +42,7 @@ class SqlRecords:
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
         self.plugins = SqlHeldPlugins(services)
+        self.holders = SqlHolders(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
         self.origins = SqlOrigins(services)
