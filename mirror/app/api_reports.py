@@ -14,6 +14,7 @@ from mirror.app.bundles.bundle_streams import stream_statuses
 from mirror.app.services import Services
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.backup_metrics import backup_gauges
 from mirror.runtime.clock import Clock
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
@@ -85,9 +86,10 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, of bundles and of plugin admissions."""
+        """Return the metrics of mirror rules, of bundles, of the last backup, and of plugin admissions."""
         gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams())]
         found = [metric(family, series) for family, series in gauges]
+        found += [metric(*each) for each in backup_gauges(await self.services.store.records.backups.last_backup())]
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)

@@ -27,6 +27,7 @@ from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
 from mirror.app.storage.collecting import collect_in_background
+from mirror.app.storage.names_keeping import keep_names
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -186,6 +187,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             partial(_expire_uploads, settings, store),
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
             *([partial(collect_in_background, settings, store)] if _collects(settings, bundle) else []),
+            *([partial(keep_names, settings, store)] if bundle is None and not is_read_only else []),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]
         scheduler = _scheduler(services, upstreams, slot)

@@ -59,3 +59,8 @@ def exchange(layout: DataLayout, filesystem: Filesystem, now: datetime) -> Path 
     filesystem.sync_folder(layout.root)
     shutil.rmtree(layout.recovering)
     return aside if had_catalog else None
+
+
+def discard(layout: DataLayout) -> None:
+    """Remove the rebuilt catalog. Raises OSError."""
+    shutil.rmtree(layout.recovering)

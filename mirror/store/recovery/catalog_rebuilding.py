@@ -19,6 +19,7 @@ from mirror.store.catalog.migrate import knows_revision, upgrade
 from mirror.store.catalog.tables.schema import HEAD
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.filesystem import Filesystem
 from mirror.store.recovery.names_snapshot import SNAPSHOT_TABLES, NamesSource
 
 _SALVAGED: Final = "salvaged.sqlite"
@@ -72,8 +73,16 @@ class RebuiltCatalog:
     unknown: list[tuple[Digest, int]] = field(default_factory=list)
 
 
+def prepare(layout: DataLayout, filesystem: Filesystem) -> None:
+    """Make the folders of the blobs, and an empty one for the catalog. Raises OSError."""
+    for folder in layout.folders():
+        filesystem.make_folder(folder)
+    shutil.rmtree(layout.recovering, ignore_errors=True)
+    filesystem.make_folder(layout.recovering)
+
+
 def rebuild(layout: DataLayout, blobs: BlobStorage) -> RebuiltCatalog:
-    """Rebuild the catalog in the folder ``recovering`` of a data folder that nobody else uses.
+    """Rebuild the catalog in the folder that :func:`prepare` made, in a data folder that nobody else uses.
 
     Args:
         layout: the data folder.
@@ -84,8 +93,6 @@ def rebuild(layout: DataLayout, blobs: BlobStorage) -> RebuiltCatalog:
         sqlite3.Error, OSError: the new catalog cannot be written.
     """
     rebuilt = RebuiltCatalog()
-    shutil.rmtree(layout.recovering, ignore_errors=True)
-    layout.recovering.mkdir(mode=0o700)
     source, revision = _source(layout, rebuilt)
     if not knows_revision(revision):
         raise CatalogFault(

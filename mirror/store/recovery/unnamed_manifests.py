@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, exists, or_, select
+from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ClientFault, ManifestBlobUnknown, StorageFault
@@ -25,6 +25,7 @@ from mirror.store.catalog.tables.content_tables import (
     repositories,
     repository_blobs,
 )
+from mirror.store.catalog.tables.content_tables import tags as tags_table
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
@@ -34,6 +35,10 @@ _SCHEMA: Final = 2
 _TAG_LENGTH: Final = 12
 _CHILD = manifest_children.c
 _SIZE: Final = select(blobs.c.size_bytes).where(blobs.c.digest == bindparam("digest"))
+_COUNTS: Final = select(
+    select(func.count()).select_from(repositories).scalar_subquery(),
+    select(func.count()).select_from(tags_table).scalar_subquery(),
+)
 
 
 def _lacks(held: Any, kind: ChildKind) -> Any:
@@ -91,6 +96,11 @@ class ManifestRecovery:
         self._repository = repository
         self._unknown: dict[Digest, int] = {}
 
+    async def counts(self) -> tuple[int, int]:
+        """Return the number of repositories, and that of tags. Raises CatalogFault."""
+        row = await self._services.catalog.read(lambda connection: connection.execute(_COUNTS).one())
+        return row[0], row[1]
+
     async def remove_broken(self) -> None:
         """Remove the manifests that lack content. A client would otherwise fail in the middle of a pull.
 
@@ -109,9 +119,8 @@ class ManifestRecovery:
                 manifest = await in_thread("read a manifest", self._load, digest, row.media_type, row.size_bytes)
             except StorageFault:
                 continue  # damaged: it may name anything
-            if await self._services.catalog.write(
-                lambda connection, of=(repository, manifest): self._drop(connection, *of)
-            ):
+            drop = partial(self._drop, repository=repository, manifest=manifest)
+            if await self._services.catalog.write(drop):
                 removed.append(f"{repository}@{digest}")
         return removed
 
