@@ -82,8 +82,8 @@ def _require_stream(*, hard_link: bool, verify: bool, as_json: bool) -> None:
 def _warn_of_the_disk(target: str, *, hard_link: bool) -> None:
     if hard_link:
         warning = (
-            f"{target} shares its files with the data folder: it is a snapshot that is lost with the disk, and damage to "
-            "a file is in both"
+            f"{target} shares its files with the data folder: it is a snapshot that is lost with the disk, and damage "
+            "to a file is in both"
         )
     else:
         warning = f"{target} is on the file system of the data folder, and is lost with it; fix: copy it elsewhere"

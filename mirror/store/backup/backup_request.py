@@ -1,4 +1,4 @@
-"""What a backup is asked for, and what it did."""
+"""Request for a backup, and the report of one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CopyMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BackupRequest:
-    """What a backup is asked for.
+    """Request for a backup.
 
     Attributes:
         program: version of the program.
@@ -52,7 +52,7 @@ class BackupRequest:
 
 @dataclass(slots=True)
 class BackupReport:
-    """What a backup did.
+    """Report of a backup.
 
     Attributes:
         document: the document of the complete backup; None before that.

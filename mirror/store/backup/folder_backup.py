@@ -112,16 +112,17 @@ class FolderBackup:
 
     def _plan(self, target: BackupTarget, catalog: CopiedCatalog) -> Iterator[None]:
         """Find out how much is to be copied, and whether there is room."""
-        copied_bytes = read_bytes = kept = 0
+        copied_bytes = read_bytes = known = 0
         for number, (digest, size_bytes) in enumerate(catalog.blobs()):
-            if self._is_kept(target.file(digest), digest, size_bytes):
-                kept += 1
+            file = target.file(digest)
+            known += file.exists()
+            if self._is_kept(file, digest, size_bytes):
                 read_bytes += size_bytes if self._request.verify else 0
             else:
                 copied_bytes += size_bytes
             if number % _LOOKED_AT == 0:
                 yield
-        if target.earlier is not None and target.earlier.blobs and not kept and not self._request.replace:
+        if target.earlier is not None and target.earlier.blobs and not known and not self._request.replace:
             raise ConfigurationFault(
                 f"{self._data.root} has none of the content in the earlier backup in {self._root}; "
                 "fix: make sure that the disk of the data folder is mounted, or add --replace"

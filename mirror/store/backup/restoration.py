@@ -43,7 +43,7 @@ _LOOKED_AT: Final = 500
 
 @dataclass(slots=True)
 class RestoreReport:
-    """What a restore did.
+    """Report of a restore.
 
     Attributes:
         document: the document of the backup; None until it was read.

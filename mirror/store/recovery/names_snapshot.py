@@ -58,7 +58,7 @@ SNAPSHOT_TABLES: Final[Sequence[Table]] = (
 
 @dataclass(frozen=True, slots=True)
 class SnapshotHead:
-    """What a snapshot says about itself.
+    """Description of a snapshot by itself.
 
     Attributes:
         revision: revision of the tables.
