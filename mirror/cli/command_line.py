@@ -48,7 +48,15 @@ from mirror.cli.service import (
     token_command,
     user_command,
 )
-from mirror.cli.storage import backup_command, gc_command, recover_command, restore_command
+from mirror.cli.storage import (
+    backup_command,
+    gc_command,
+    quota_command,
+    recover_command,
+    restore_command,
+    rm_command,
+    scrub_command,
+)
 from mirror.oci.errors import MirrorError
 
 _EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
@@ -76,6 +84,8 @@ _EXAMPLE_GC = "Example: plugin-mirror gc --dry-run --data /srv/plugins"
 _EXAMPLE_BACKUP = "Example: plugin-mirror backup /mnt/backup/plugins --data /srv/plugins"
 _EXAMPLE_RESTORE = "Example: plugin-mirror restore /mnt/backup/plugins --data /srv/plugins"
 _EXAMPLE_RECOVER = "Example: plugin-mirror recover --data /srv/plugins"
+_EXAMPLE_SCRUB = "Example: plugin-mirror scrub --rate 50MB/s --data /srv/plugins"
+_EXAMPLE_RM = "Example: plugin-mirror rm contiv/v2plugin:1.0.0-beta.3 --data /srv/plugins"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 _EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
 _EXAMPLE_BUNDLE_SHOW = "Example: plugin-mirror bundle show /media/stick/site.tar --key site-key.pub"
@@ -121,6 +131,8 @@ application.command("gc", epilog=_EXAMPLE_GC)(gc_command.run)
 application.command("backup", epilog=_EXAMPLE_BACKUP)(backup_command.run)
 application.command("restore", epilog=_EXAMPLE_RESTORE)(restore_command.run)
 application.command("recover", epilog=_EXAMPLE_RECOVER)(recover_command.run)
+application.command("scrub", epilog=_EXAMPLE_SCRUB)(scrub_command.run)
+application.command("rm", epilog=_EXAMPLE_RM)(rm_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
@@ -143,6 +155,7 @@ application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
 application.add_typer(user_command.app, name="user")
 application.add_typer(token_command.app, name="token")
+application.add_typer(quota_command.app, name="quota")
 
 
 def _print_version(wanted: bool) -> None:

@@ -13,6 +13,11 @@ from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
 from mirror.store.records.lifecycle.sql_backups import SqlBackups
+from mirror.store.records.lifecycle.sql_damage import SqlDamage
+from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
+from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
+from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
+from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -41,15 +46,20 @@ class SqlRecords:
         self.bundle_exports = SqlBundleExports(services)
         self.bundle_imports = SqlBundleImports(services)
         self.bundle_trust = SqlBundleTrust(services)
+        self.damage = SqlDamage(services)
+        self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
         self.plugins = SqlHeldPlugins(services)
         self.holders = SqlHolders(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
+        self.long_work = SqlLongWork(services)
         self.origins = SqlOrigins(services)
+        self.quotas = SqlQuotas(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
+        self.scrubs = SqlScrubStates(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
         self.decisions = SqlDecisions(services, self.plugins)

@@ -98,6 +98,17 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "quota_additions",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("scope", sa.String(320), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("manifests", sa.Integer(), nullable=False),
+        sa.Column("tags", sa.Integer(), nullable=False),
+        sa.Column("added_at", moment, nullable=False),
+        sa.Index("ix_quota_additions_scope_id", "scope", "id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "traffic",
         sa.Column("upstream", sa.String(64), primary_key=True),
         sa.Column("rule", sa.String(255), primary_key=True),
@@ -123,6 +134,11 @@ def upgrade() -> None:
         "SELECT repository, blob, manifest, 'blob', 1 FROM plugin_blobs"
     )
     op.drop_table("plugin_blobs")
+    op.execute("DELETE FROM finished_work WHERE name = 'plugins indexed'")
+    op.execute(
+        "INSERT INTO finished_work (name, finished_at) SELECT 'manifests indexed', '1970-01-01 00:00:00.000000' "
+        "WHERE NOT EXISTS (SELECT 1 FROM manifests) AND NOT EXISTS (SELECT 1 FROM incomplete_manifests)"
+    )
     op.add_column("pulls", sa.Column("count", sa.BigInteger(), nullable=False, server_default="1"))
     for table in ("manifests", "repository_blobs", "tags"):
         op.add_column(table, sa.Column("pushed_by", sa.String(255)))
