@@ -18,6 +18,7 @@ from mirror.app.storage.quota_wiring import quota_rules
 from mirror.app.storage.scrubbing import scrub_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.backup_metrics import backup_gauges
 from mirror.lifecycle.budget_metrics import budget_series
 from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
@@ -98,9 +99,10 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of rules, bundles, admissions, the collection, scrubs, quotas and pull-through."""
+        """Return the metrics of mirror rules, bundles, plugin admissions, and the upkeep of storage."""
         scrubs = scrub_metrics(await scrub_report(self.services.store))
-        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs]
+        backups = backup_gauges(await self.services.store.records.backups.last_backup())
+        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs, *backups]
         if self.services.settings.proxy:
             record = await self.services.store.records.pulled_contents.record()
             gauges += budget_series(record, self.services.settings.pull_through.keep.limits())

@@ -12,6 +12,7 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_backups import SqlBackups
 from mirror.store.records.lifecycle.sql_damage import SqlDamage
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
@@ -42,6 +43,7 @@ class SqlRecords:
     def __init__(self, services: StoreServices) -> None:
         self.absent = SqlAbsentContent(services)
         self.admissions = SqlAdmissions(services)
+        self.backups = SqlBackups(services)
         self.bundle_contents = SqlBundleContents(services)
         self.bundle_exports = SqlBundleExports(services)
         self.bundle_imports = SqlBundleImports(services)
