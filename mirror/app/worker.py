@@ -26,7 +26,8 @@ from mirror.app.mirroring import sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
-from mirror.app.storage.collecting import collect_in_background
+from mirror.app.storage.collecting import collect_in_background, collection_rules
+from mirror.app.storage.retiring import retire_in_background
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -185,11 +186,18 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             watch.keep_up,
             partial(_expire_uploads, settings, store),
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
-            *([partial(collect_in_background, settings, store)] if _collects(settings, bundle) else []),
+            *(_upkeep(settings, store) if _collects(settings, bundle) else []),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]
         scheduler = _scheduler(services, upstreams, slot)
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
+
+
+def _upkeep(settings: Settings, store: Store) -> list[Chore]:
+    return [
+        partial(collect_in_background, settings, store),
+        partial(retire_in_background, settings, store, collection_rules(settings).grace),
+    ]
 
 
 def _collects(settings: Settings, bundle: ServedBundle | None) -> bool:

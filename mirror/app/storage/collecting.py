@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store, require_data_folder
+from mirror.app.storage.retiring import retirement
 from mirror.lifecycle.collection import CollectionProgress, CollectionResult, Collector
 from mirror.oci.errors import Busy, MirrorError
 from mirror.records.lifecycle.reviews import CollectionRules, Grace
@@ -77,7 +78,7 @@ async def collect(
     dry_run: bool = False,
     progress: CollectionProgress | None = None,
 ) -> CollectionResult:
-    """Collect now, beside a running server.
+    """Drop the tags that no retention keeps and collect, now and beside a running server.
 
     Args:
         settings: settings of the command.
@@ -106,7 +107,9 @@ async def collect(
             progress=progress,
             dry_run=dry_run,
         )
-        return await (collector.collect() if grace != timedelta(0) else collector.collect_now())
+        retired = await retirement(settings, store, rules.grace).run()
+        result = await (collector.collect() if grace != timedelta(0) else collector.collect_now())
+        return replace(result, retirement=retired)
 
 
 @asynccontextmanager

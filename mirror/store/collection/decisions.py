@@ -64,12 +64,18 @@ class Deciding:
     _removed: int = 0
     _doomed: int = 0
     _doomed_bytes: int = 0
+    _untagged_until: datetime | None = None
 
     @property
     def result(self) -> DecidedReviews:
         """What was decided so far."""
         return DecidedReviews(
-            self._decided, self._removed, self._doomed, self._doomed_bytes, dict(sorted(self._protected.items()))
+            self._decided,
+            self._removed,
+            self._doomed,
+            self._doomed_bytes,
+            dict(sorted(self._protected.items())),
+            self._untagged_until,
         )
 
     def decide(self, review: Row[Any]) -> None:
@@ -88,7 +94,7 @@ class Deciding:
             self._protected[UPLOAD_OPEN] += 1
             self._pause(review)
             return
-        if kind is ReviewKind.MANIFEST and (until := self._untagged_until(review)) is not None:
+        if kind is ReviewKind.MANIFEST and (until := self._kept_until(review)) is not None:
             self._protected[UNTAGGED_KEPT] += 1
             self._postpone(review, until)
             return
@@ -100,7 +106,7 @@ class Deciding:
         else:
             self._doom(review.digest, cause)
 
-    def _untagged_until(self, review: Row[Any]) -> datetime | None:
+    def _kept_until(self, review: Row[Any]) -> datetime | None:
         """Return the time until which the manifest stays although nothing needs it; None if this time is over."""
         keep = self.rules.untagged_of(review.repository)
         wanted = {"name": review.repository, "about": review.digest, "now": self.now}
@@ -110,7 +116,10 @@ class Deciding:
         if keep is None:
             return self.now + _LONGEST_PAUSE
         until: datetime = max(times) + keep
-        return until if until > self.now else None
+        if until <= self.now:
+            return None
+        self._untagged_until = min(until, self._untagged_until or until)
+        return until
 
     def _remove_manifest(self, review: Row[Any], cause: ReviewCause) -> None:
         repository, digest = Repository(review.repository), Digest.parse(review.digest)

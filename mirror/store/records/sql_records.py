@@ -11,6 +11,8 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_pins import SqlPins
+from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -40,10 +42,12 @@ class SqlRecords:
         self.bundle_trust = SqlBundleTrust(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
+        self.pins = SqlPins(services)
         self.plugins = SqlHeldPlugins(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
         self.origins = SqlOrigins(services)
+        self.pushed_tags = SqlPushedTags(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
         self.users = SqlUsers(services)
