@@ -62,7 +62,7 @@ class RetentionRule:
 
 @dataclass(frozen=True, slots=True)
 class RetentionView:
-    """What retention has to know about a repository besides its tags.
+    """Facts that retention needs besides the tags of a repository.
 
     Attributes:
         now: the present time.

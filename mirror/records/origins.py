@@ -46,7 +46,7 @@ class OtherTags:
 
     pushed: Collection[Tag] = ()
     pulled: Mapping[Tag, Origin] = field(default_factory=dict)
-    immutable: Collection[Tag] = ()
+    immutable: frozenset[Tag] = frozenset()
 
 
 class Origins(Protocol):

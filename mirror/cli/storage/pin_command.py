@@ -13,6 +13,7 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci import Digest, Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import time_ago
 from mirror.records.lifecycle.pins import Pin
 from mirror.runtime.clock import SystemClock
@@ -94,9 +95,11 @@ def list_(
         print_json([one.to_json() for one in found])
     elif found:
         for one in found:
-            note = f": {one.note}" if one.note else ""
+            note = f": {printable(one.note)}" if one.note else ""
             RESULTS.out(one.name, style="bold", highlight=False)
-            RESULTS.out(f"  pinned {time_ago(one.at, SystemClock().now())} by {one.by}{note}", highlight=False)
+            RESULTS.out(
+                f"  pinned {time_ago(one.at, SystemClock().now())} by {printable(one.by)}{note}", highlight=False
+            )
     else:
         MESSAGES.print("nothing is pinned", markup=False)
 

@@ -65,7 +65,7 @@ class PushedTagSettings(Section):
 
 
 class RepositorySettings(Section):
-    """What holds for the tags of some repositories."""
+    """Rules for the tags of some repositories."""
 
     pattern: Annotated[str, AfterValidator(check_pattern)] = Field(description="names of repositories, with * and **")
     keep: PushedTagSettings | None = Field(
