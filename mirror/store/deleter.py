@@ -67,6 +67,7 @@ class StoreDeleter:
             repository_id = rows.find_repository(connection, repository)
             if repository_id is None:
                 raise unknown
+            require_deletable(connection, repository, digest, self._immutable)
             if not connection.execute(_BLOB, {"of_repository": repository_id, "held": str(digest)}).rowcount:
                 raise unknown
             review_rows.review(connection, ReviewKind.CONTENT, "", [str(digest)], ReviewCause.DELETED, now=now)

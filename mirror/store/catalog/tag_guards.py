@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, or_, select
+from sqlalchemy import CTE, ColumnElement, Connection, bindparam, exists, or_, select
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Protected
-from mirror.records.lifecycle.pushed_tags import ImmutableTags
+from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
 from mirror.store.catalog.tables.collection_tables import pins
-from mirror.store.catalog.tables.content_tables import origins, repositories, tags
+from mirror.store.catalog.tables.content_tables import ChildKind, manifest_children, origins, repositories, tags
 
 #: Tags that stand here for themselves. A pulled-through tag is the upstream's, and is never immutable.
 _OWN = (
@@ -23,26 +23,49 @@ _OWN = (
     )
 )
 _NAMED: Final = _OWN.where(tags.c.name.in_(bindparam("names", expanding=True)))
-_POINTING: Final = _OWN.where(tags.c.digest == bindparam("to"))
+
+
+def _named_by() -> CTE:
+    """Return a digest, the manifests of its repository that name it, the indexes of these, and so on."""
+    found = select(bindparam("to", type_=tags.c.digest.type).label("digest")).cte("named_by", recursive=True)
+    return found.union(
+        select(manifest_children.c.manifest).where(
+            manifest_children.c.repository == bindparam("at_repository"),
+            manifest_children.c.child == found.c.digest,
+            manifest_children.c.kind.in_([ChildKind.BLOB.value, ChildKind.MEMBER.value]),
+        )
+    )
+
+
+_NAMED_BY: Final = _named_by()
+
+
+def _is_above(digest: ColumnElement[str]) -> ColumnElement[bool]:
+    return digest.in_(select(_NAMED_BY.c.digest))
+
+
+_POINTING: Final = _OWN.where(_is_above(tags.c.digest))
+#: Pins of a tag or digest, and those of which it is a part.
 _PINNED: Final = (
     select(pins.c.target, pins.c.note)
     .where(
         pins.c.repository == bindparam("at_repository"),
         or_(
             pins.c.target == bindparam("to"),
+            _is_above(pins.c.target),
             exists()
             .where(
                 repositories.c.name == bindparam("at_repository"),
                 tags.c.repository_id == repositories.c.id,
                 tags.c.name == pins.c.target,
-                tags.c.digest == bindparam("to"),
+                _is_above(tags.c.digest),
             )
             .correlate(pins),
             exists()
             .where(
                 origins.c.repository == bindparam("at_repository"),
                 origins.c.target == pins.c.target,
-                origins.c.digest == bindparam("to"),
+                _is_above(origins.c.digest),
             )
             .correlate(pins),
         ),
@@ -77,10 +100,16 @@ def require_movable(
 def require_deletable(
     connection: Connection, repository: Repository, target: Tag | Digest, immutable: ImmutableTags
 ) -> None:
-    """Check that a tag, or a manifest with the tags that point to it, may be deleted.
+    """Check that a tag, or content with the tags and manifests that need it, may be deleted.
+
+    Args:
+        connection: the connection of the transaction.
+        repository: the repository.
+        target: the tag, or the digest of a manifest or blob.
+        immutable: the tags that may not move.
 
     Raises:
-        Protected: the tag or manifest is pinned, or a tag is immutable.
+        Protected: a tag or manifest that the deletion would remove or break is pinned, or the tag is immutable.
     """
     wanted = {"at_repository": repository.name, "to": str(target)}
     if (pin := connection.execute(_PINNED, wanted).one_or_none()) is not None:
@@ -89,9 +118,11 @@ def require_deletable(
         raise Protected(
             f"{name} is pinned{note}; fix: plugin-mirror unpin {name}", name=repository, reference=pin.target
         )
+    if immutable is none_immutable:
+        return
     if isinstance(target, Tag):
         named = {"at_repository": repository.name, "names": [target.name]}
-        found = connection.execute(_NAMED, named) if immutable(repository, target) else ()
+        found = connection.execute(_NAMED, named)
     else:
         found = connection.execute(_POINTING, wanted)
     for row in found:

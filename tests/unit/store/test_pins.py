@@ -12,7 +12,7 @@ from mirror.records.lifecycle.pins import Pin
 from mirror.records.lifecycle.reviews import CollectionRules, Grace
 from mirror.records.origins import Origin
 from mirror.store.registry import Store
-from tests.support.builders import ABSENT, REPOSITORY, plugin, push_image
+from tests.support.builders import ABSENT, REPOSITORY, index, plugin, push_image
 from tests.support.clocks import START
 
 TAG = Tag("1.0")
@@ -55,6 +55,19 @@ async def test_the_manifest_of_a_pinned_tag_or_digest_is_not_deleted(store: Stor
     await store.records.pins.pin(pin_of(TAG if by_tag else pushed.digest))
     with pytest.raises(Protected):
         await store.delete_manifest(REPOSITORY, pushed.digest)
+
+
+async def test_no_part_of_pinned_content_is_deleted(store: Store):
+    member = await push_image(store, "one")
+    whole = index(member.descriptor)
+    await store.put_manifest(REPOSITORY, whole, [TAG])
+    await store.records.pins.pin(pin_of(TAG))
+    with pytest.raises(Protected):
+        await store.delete_manifest(REPOSITORY, member.digest)
+    with pytest.raises(Protected):
+        await store.delete_blob(REPOSITORY, member.blobs[0].digest)
+    await store.records.pins.unpin(REPOSITORY, TAG)
+    await store.delete_blob(REPOSITORY, member.blobs[0].digest)
 
 
 async def test_the_origin_of_a_pinned_pulled_through_tag_is_not_forgotten(store: Store):
