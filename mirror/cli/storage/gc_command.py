@@ -14,7 +14,7 @@ from mirror.cli.storage.collection_bar import CollectionBar
 from mirror.oci.timestamps import machine_time
 
 if TYPE_CHECKING:
-    from mirror.lifecycle.collection import CollectionResult
+    from mirror.lifecycle.collector import CollectionResult
     from mirror.lifecycle.tag_retirement import RetirementResult
     from mirror.records.lifecycle.reviews import DecidedReviews
 

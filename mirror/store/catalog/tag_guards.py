@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
 
-from sqlalchemy import CTE, ColumnElement, Connection, bindparam, exists, or_, select
+from sqlalchemy import CTE, ColumnElement, Connection, Select, bindparam, exists, or_, select
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Protected
@@ -74,6 +74,13 @@ _PINNED: Final = (
     .limit(1)
 )
 
+_ANY_PIN: Final = (
+    select(pins.c.target, pins.c.note)
+    .where(pins.c.repository == bindparam("at_repository"))
+    .order_by(pins.c.target)
+    .limit(1)
+)
+
 
 def require_movable(
     connection: Connection, repository: Repository, wanted: Digest, names: Collection[Tag], immutable: ImmutableTags
@@ -112,12 +119,7 @@ def require_deletable(
         Protected: a tag or manifest that the deletion would remove or break is pinned, or the tag is immutable.
     """
     wanted = {"at_repository": repository.name, "to": str(target)}
-    if (pin := connection.execute(_PINNED, wanted).one_or_none()) is not None:
-        name = f"{repository}{'@' if ':' in pin.target else ':'}{pin.target}"
-        note = f" ({pin.note})" if pin.note else ""
-        raise Protected(
-            f"{name} is pinned{note}; fix: plugin-mirror unpin {name}", name=repository, reference=pin.target
-        )
+    _require_unpinned(connection, repository, _PINNED, wanted)
     if immutable is none_immutable:
         return
     if isinstance(target, Tag):
@@ -125,10 +127,38 @@ def require_deletable(
         found = connection.execute(_NAMED, named)
     else:
         found = connection.execute(_POINTING, wanted)
-    for row in found:
-        if immutable(repository, Tag(row.name)):
+    _require_none(repository, found.scalars(), immutable)
+
+
+def require_all_deletable(connection: Connection, repository: Repository, immutable: ImmutableTags) -> None:
+    """Check that a whole repository may be deleted.
+
+    Raises:
+        Protected: a tag or manifest of the repository is pinned, or a tag is immutable.
+    """
+    wanted = {"at_repository": repository.name}
+    _require_unpinned(connection, repository, _ANY_PIN, wanted)
+    if immutable is not none_immutable:
+        _require_none(repository, connection.execute(_OWN, wanted).scalars(), immutable)
+
+
+def _require_unpinned(
+    connection: Connection, repository: Repository, pinned: Select[Any], wanted: Mapping[str, str]
+) -> None:
+    pin = connection.execute(pinned, wanted).one_or_none()
+    if pin is not None:
+        name = f"{repository}{'@' if ':' in pin.target else ':'}{pin.target}"
+        note = f" ({pin.note})" if pin.note else ""
+        raise Protected(
+            f"{name} is pinned{note}; fix: plugin-mirror unpin {name}", name=repository, reference=pin.target
+        )
+
+
+def _require_none(repository: Repository, names: Iterable[str], immutable: ImmutableTags) -> None:
+    for name in names:
+        if immutable(repository, Tag(name)):
             raise Protected(
-                f"{repository}:{row.name} is immutable; fix: change immutable under repositories: in the configuration",
+                f"{repository}:{name} is immutable; fix: change immutable under repositories: in the configuration",
                 name=repository,
-                reference=row.name,
+                reference=name,
             )

@@ -68,7 +68,7 @@ class Deciding:
 
     @property
     def result(self) -> DecidedReviews:
-        """What was decided so far."""
+        """Result so far."""
         return DecidedReviews(
             self._decided,
             self._removed,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.lifecycle.collection import Collector
+from mirror.lifecycle.collector import Collector
 from mirror.lifecycle.tag_retention import RetentionRule, TagRetention
 from mirror.lifecycle.tag_retirement import Retirement, RetirementResult
 from mirror.oci import Repository, Tag

@@ -81,6 +81,10 @@ async def test_it_is_not_deleted_nor_is_its_manifest(store: Store):
         await store.delete_manifest(REPOSITORY, pushed.digest)
     with pytest.raises(Protected, match="v1 is immutable"):
         await store.delete_blob(REPOSITORY, pushed.blobs[0].digest)
+    with pytest.raises(Protected, match="v1 is immutable"):
+        await store.records.deletions.delete(REPOSITORY, TAG)
+    with pytest.raises(Protected, match="v1 is immutable"):
+        await store.records.deletions.content(REPOSITORY)
     await store.delete_tag(REPOSITORY, Tag("latest"))
 
 

@@ -70,6 +70,24 @@ async def test_no_part_of_pinned_content_is_deleted(store: Store):
     await store.delete_blob(REPOSITORY, member.blobs[0].digest)
 
 
+async def test_rm_deletes_neither_a_pinned_tag_nor_its_repository(store: Store):
+    pushed = await push_image(store, "one", "1.0", "latest")
+    deletions = store.records.deletions
+    await store.records.pins.pin(pin_of(TAG))
+    for target in (TAG, pushed.digest):
+        with pytest.raises(Protected, match="ticket 7"):
+            await deletions.plan(REPOSITORY, target)
+        with pytest.raises(Protected, match="ticket 7"):
+            await deletions.delete(REPOSITORY, target)
+    with pytest.raises(Protected, match="ticket 7"):
+        await deletions.content(REPOSITORY)
+    with pytest.raises(Protected, match="ticket 7"):
+        await deletions.empty(REPOSITORY, store.services.clock.now(), 10)
+    await deletions.delete(REPOSITORY, Tag("latest"))
+    await store.records.pins.unpin(REPOSITORY, TAG)
+    await deletions.delete(REPOSITORY, TAG)
+
+
 async def test_the_origin_of_a_pinned_pulled_through_tag_is_not_forgotten(store: Store):
     manifest = plugin(b"{}", b"layer")
     origin = Origin("hub", REPOSITORY, manifest.digest, checked_at=START, asked_at=START)
