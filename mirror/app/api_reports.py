@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from prometheus_client.metrics_core import Metric
 
@@ -12,8 +12,13 @@ from mirror.admission.admission_metrics import STANDING, standing_series
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.bundles.bundle_streams import stream_statuses
 from mirror.app.services import Services
+from mirror.app.storage.collection_metrics import CollectionMetrics
+from mirror.app.storage.quota_report import QuotaReport
+from mirror.app.storage.quota_wiring import quota_rules
+from mirror.app.storage.scrubbing import scrub_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
@@ -24,7 +29,7 @@ from mirror.sync.sync_metrics import rule_gauges
 from mirror.upstream.registry import UpstreamRegistry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApiReports:
     """Reports on mirror rules, upstreams, plugins and tags.
 
@@ -33,12 +38,14 @@ class ApiReports:
         upstreams: open upstreams by name.
         clock: source of the current time.
         bundle: bundle that is served instead of the store; None for the store.
+        collection: metrics of the collection; None if the store is not served.
     """
 
     services: Services
     upstreams: Mapping[str, UpstreamRegistry]
     clock: Clock
     bundle: ServedBundle | None = None
+    collection: CollectionMetrics | None = None
 
     def for_listing(self, may_list: Callable[[], Awaitable[object]]) -> Mapping[str, Report]:
         """Return the reports for callers who may list repositories, by name.
@@ -60,6 +67,11 @@ class ApiReports:
             ).give,
         }
         return {name: guarded(report, may_list) for name, report in reports.items()}
+
+    @cached_property
+    def quotas(self) -> QuotaReport:
+        """Report ``/api/v1/quotas``."""
+        return QuotaReport(self.services.store.records.quotas, quota_rules(self.services.settings))
 
     async def mirrors(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/mirrors``."""
@@ -90,9 +102,13 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, of bundles and of plugin admissions."""
-        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams())]
+        """Return the metrics of mirror rules, bundles, plugin admissions, the collection, scrubs and quotas."""
+        scrubs = scrub_metrics(await scrub_report(self.services.store))
+        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs]
         found = [metric(family, series) for family, series in gauges]
+        if self.collection is not None:
+            found += await self.collection.read()
+        found += await self.quotas.metrics()
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)

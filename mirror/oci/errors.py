@@ -20,6 +20,7 @@
     │   ├── Denied                   action that is not allowed
     │   │   ├── RightMissing         action that is not allowed to this caller, but may be to others
     │   │   ├── Protected            tag or manifest that is immutable or pinned
+    │   │   ├── QuotaExceeded        push for which a quota has no room
     │   │   └── TagPushed            tag that a mirror rule may not move, because a client has pushed it
     │   ├── ReferenceInUse           content that other content still needs
     │   ├── TooManyRequests          too many concurrent requests of one client; temporary
@@ -148,6 +149,10 @@ class RightMissing(Denied):
 
 class Protected(Denied):
     """A tag or manifest is immutable or pinned, so it may not be moved or deleted."""
+
+
+class QuotaExceeded(Denied):
+    """A quota of the repository or of the user has no room for a push."""
 
 
 class TagPushed(Denied):

@@ -26,6 +26,7 @@ _PERIOD: Final = timedelta(days=1)
 _LOOK_SECONDS: Final = 600.0
 #: The background run works a fifth of the time.
 _BACKGROUND_PAUSES: Final = 4.0
+_WORK: Final = "retention"
 #: Name of the lock, as part of an error message.
 RETENTION: Final = "retention of tags"
 
@@ -43,19 +44,23 @@ def retirement(settings: Settings, store: Store, grace: Grace, clock: Clock = _C
 
 
 async def retire_in_background(settings: Settings, store: Store, grace: Grace) -> None:
-    """Drop tags once a day until cancelled, one process at a time over all processes on the data folder."""
+    """Drop tags once a day until cancelled, one process at a time over all processes on the data folder.
+
+    With ``storage.collection.enabled: false`` only the recording of pulls is noted, and ``gc`` drops tags.
+    """
     locks, tags = StorageLocks(settings.storage.path.expanduser()), store.records.pushed_tags
-    jumps = ClockJumps(_CLOCK)
+    work, jumps = store.records.long_work, ClockJumps(_CLOCK)
     retiring = retirement(settings, store, grace).paced(jumps.trusted, _BACKGROUND_PAUSES)
+    drops = settings.storage.collection.enabled and bool(retiring.rules)
     while True:
         try:
             await tags.note_recording(is_on=asks_for_pulls(settings))
             async with locks(RETENTION):
-                last = await tags.last_run()
+                last = (await work.find(_WORK)).finished_at
                 # A clock that was set back must not stop the work until it has caught up.
-                if retiring.rules and (last is None or not timedelta(0) <= _CLOCK.now() - last < _PERIOD):
+                if drops and (last is None or not timedelta(0) <= _CLOCK.now() - last < _PERIOD):
                     note(await retiring.run())
-                    await tags.note_run()
+                    await work.note(_WORK, "", {}, finished=True)
         except Busy:
             pass  # another process does it
         except MirrorError as error:

@@ -16,6 +16,7 @@ from mirror.oci.errors import CatalogFault
 from mirror.records.lifecycle.reviews import Grace
 from mirror.registry.listing import all_tags
 from mirror.settings import Settings, load
+from mirror.settings.storage.collection_settings import CollectionSettings
 from mirror.store.registry import Store
 from tests.support.builders import REPOSITORY, push_image
 from tests.support.waiting import until
@@ -68,31 +69,39 @@ async def test_it_runs_when_the_server_starts_and_not_again_that_day(settings, s
     async with in_background(settings, store):
         await until(lambda: len(looks) > 1)
         assert await tags_of(store) == ["2.0"]
-        ran_at = await store.records.pushed_tags.last_run()
+        ran_at = (await store.records.long_work.find("retention")).finished_at
         await push_image(store, "3.0", "3.0")
         seen = len(looks)
         await until(lambda: len(looks) > seen + 2)
         assert await tags_of(store) == ["2.0", "3.0"]
-        assert await store.records.pushed_tags.last_run() == ran_at
+        assert (await store.records.long_work.find("retention")).finished_at == ran_at
 
 
 async def test_without_rules_nothing_is_noted(settings, store, looks):
     without = settings.model_copy(update={"repositories": ()})
     async with in_background(without, store):
         await until(lambda: len(looks) > 1)
-    assert await store.records.pushed_tags.last_run() is None
+    assert (await store.records.long_work.find("retention")).finished_at is None
+
+
+async def test_a_server_that_does_not_collect_drops_nothing(settings, store, looks):
+    disabled = CollectionSettings(enabled=False)
+    storage = settings.storage.model_copy(update={"collection": disabled})
+    async with in_background(settings.model_copy(update={"storage": storage}), store):
+        await until(lambda: len(looks) > 1)
+    assert await tags_of(store) == ["1.0", "2.0"]
 
 
 async def test_a_failed_round_does_not_end_it(settings, store, looks, monkeypatch):
     failures = [CatalogFault("the disk is gone")]
-    last_run = store.records.pushed_tags.last_run
+    repositories = store.records.pushed_tags.repositories
 
     async def failing() -> object:
         if failures:
             raise failures.pop()
-        return await last_run()
+        return await repositories()
 
-    monkeypatch.setattr(store.records.pushed_tags, "last_run", failing)
+    monkeypatch.setattr(store.records.pushed_tags, "repositories", failing)
     async with in_background(settings, store):
         await until(lambda: len(looks) > 2)
         assert await tags_of(store) == ["2.0"]

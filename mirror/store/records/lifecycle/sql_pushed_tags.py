@@ -21,9 +21,8 @@ from mirror.store.catalog.tables.sync_tables import pulls
 from mirror.store.records.sql_sync_runs import add_event
 from mirror.store.store_services import StoreServices
 
-#: Names of rows of ``long_work``: the recording of pulls, and the last run of retention.
+#: Name of the row of ``long_work`` for the recording of pulls.
 _PULLS: Final = "record pulls"
-_RETENTION: Final = "retention"
 
 _NAME = bindparam("name", type_=repositories.c.name.type)
 _PINNED = exists().where(
@@ -111,21 +110,18 @@ class SqlPushedTags:
         now = self._clock.now()
         known = await self.pulls_known_since()
         if is_on and known is None:
-            await self._catalog.write_uncached(lambda connection: _begin(connection, _PULLS, now, None))
+            row = {
+                "name": _PULLS,
+                "started_at": now,
+                "updated_at": now,
+                "finished_at": None,
+                "position": "",
+                "state": {},
+            }
+            await self._catalog.write_uncached(lambda connection: rows.put(connection, long_work, row))
         elif not is_on and known is not None:
             gone = delete(long_work).where(long_work.c.name == _PULLS)
             await self._catalog.write_uncached(lambda connection: connection.execute(gone))
-
-    async def last_run(self) -> datetime | None:
-        """Return the time of the last run of retention; None if there was none."""
-        wanted = {"wanted": _RETENTION}
-        row = await self._catalog.read(lambda connection: connection.execute(_WORK, wanted).one_or_none())
-        return None if row is None else row.finished_at
-
-    async def note_run(self) -> None:
-        """Note that retention has run now."""
-        now = self._clock.now()
-        await self._catalog.write_uncached(lambda connection: _begin(connection, _RETENTION, now, now))
 
     def _retire(self, connection: Connection, one: RetiredTag, now: datetime) -> bool:
         """Drop a tag, unless it was pushed, pinned or approved since the decision."""
@@ -141,8 +137,3 @@ class SqlPushedTags:
         review_rows.review(connection, ReviewKind.MANIFEST, name, [str(tag.digest)], ReviewCause.RETIRED, now=now)
         add_event(connection, TagEvent(one.repository, tag.tag, now, TagChange.DROPPED, tag.digest, None, "retention"))
         return True
-
-
-def _begin(connection: Connection, name: str, now: datetime, finished_at: datetime | None) -> None:
-    row = {"name": name, "started_at": now, "updated_at": now, "finished_at": finished_at, "position": "", "state": {}}
-    rows.put(connection, long_work, row)
