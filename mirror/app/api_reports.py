@@ -62,6 +62,7 @@ class ApiReports:
             "mirrors": self.mirrors,
             "bundles": self.bundles,
             "upstreams": self.upstream_list,
+            "pins": self.pins,
             "admission": AdmissionReport(store.records.verdicts, listed).give,
             "platform-tags": PlatformTagReport(
                 platform_rules, store if self.bundle is None else self.bundle.reader
@@ -81,6 +82,10 @@ class ApiReports:
     async def bundles(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/bundles``."""
         return {"bundles": [status.to_json() for status in await self._streams()]}
+
+    async def pins(self) -> Mapping[str, object]:
+        """Return the report ``/api/v1/pins``."""
+        return {"pins": [pin.to_json() for pin in await self.services.store.records.pins.pins()]}
 
     async def upstream_list(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/upstreams``. The counts under ``now`` are those of this process only."""

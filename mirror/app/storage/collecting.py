@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store, require_data_folder
+from mirror.app.storage.retiring import retirement
 from mirror.lifecycle.catalog_checks import CatalogChecks
 from mirror.lifecycle.collector import CollectionProgress, CollectionResult, Collector
 from mirror.oci.errors import Busy, MirrorError
@@ -81,7 +82,9 @@ async def collect(
     dry_run: bool = False,
     progress: CollectionProgress | None = None,
 ) -> CollectionResult:
-    """Collect now, beside a running server. All files and the whole catalog are looked through first.
+    """Drop the tags that no retention keeps, and collect, beside a running server.
+
+    All files and the whole catalog are looked through first.
 
     Args:
         settings: settings of the command.
@@ -111,7 +114,9 @@ async def collect(
             progress=progress,
             dry_run=dry_run,
         )
-        return await (collector.collect() if grace != timedelta(0) else collector.collect_now())
+        retired = await retirement(settings, store, rules.grace).run()
+        result = await (collector.collect() if grace != timedelta(0) else collector.collect_now())
+        return replace(result, retirement=retired)
 
 
 def _checks(store: Store, rules: CollectionRules) -> CatalogChecks:

@@ -16,8 +16,10 @@ from mirror.store.records.lifecycle.sql_backups import SqlBackups
 from mirror.store.records.lifecycle.sql_damage import SqlDamage
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
+from mirror.store.records.lifecycle.sql_pins import SqlPins
 from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
+from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
 from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
 from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
 from mirror.store.records.sql_absent_content import SqlAbsentContent
@@ -52,6 +54,7 @@ class SqlRecords:
         self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
+        self.pins = SqlPins(services)
         self.plugins = SqlHeldPlugins(services)
         self.holders = SqlHolders(services)
         self.hosts = SqlHosts(services)
@@ -60,6 +63,7 @@ class SqlRecords:
         self.origins = SqlOrigins(services)
         self.pulled_contents = SqlPulledContents(services)
         self.pulls = SqlPulls(services)
+        self.pushed_tags = SqlPushedTags(services)
         self.quotas = SqlQuotas(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
