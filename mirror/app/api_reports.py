@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from prometheus_client.metrics_core import Metric
@@ -12,9 +12,11 @@ from mirror.admission.admission_metrics import STANDING, standing_series
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.bundles.bundle_streams import stream_statuses
 from mirror.app.services import Services
+from mirror.app.storage.storage_report import storage_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
 from mirror.runtime.clock import Clock
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.platform_tag_report import PlatformTagReport
@@ -33,12 +35,15 @@ class ApiReports:
         upstreams: open upstreams by name.
         clock: source of the current time.
         bundle: bundle that is served instead of the store; None for the store.
+        flush: records the traffic noted by this process. That of other processes may appear up to a minute late.
     """
 
     services: Services
     upstreams: Mapping[str, UpstreamRegistry]
     clock: Clock
     bundle: ServedBundle | None = None
+    flush: Callable[[], Awaitable[None]] | None = None
+    _shared: SharedTasks[str, Mapping[str, object]] = field(default_factory=SharedTasks, init=False)
 
     def for_listing(self, may_list: Callable[[], Awaitable[object]]) -> Mapping[str, Report]:
         """Return the reports for callers who may list repositories, by name.
@@ -59,6 +64,15 @@ class ApiReports:
             ).give,
         }
         return {name: guarded(report, may_list) for name, report in reports.items()}
+
+    async def storage(self) -> Mapping[str, object]:
+        """Return the report ``/api/v1/storage``. Concurrent callers share one, because it reads whole indexes."""
+        return await self._shared.run("storage", self._storage)
+
+    async def _storage(self) -> Mapping[str, object]:
+        if self.flush is not None:
+            await self.flush()
+        return await storage_report(self.services)
 
     async def mirrors(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/mirrors``."""

@@ -27,6 +27,7 @@ from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
 from mirror.app.storage.collecting import collect_in_background
+from mirror.app.storage.traffic import traffic_counter
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -128,7 +129,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             open_services(settings, counted=counted, private_state=worker.private_state)
         )
         store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
-        outcomes = PullMetrics(slot, settings.upstreams)
+        traffic = traffic_counter(settings, store)
+        outcomes = PullMetrics(slot, settings.upstreams, traffic.fetched)
         bundle = worker.bundle
         pulling = pulling_through(settings, store, upstreams, outcomes, _CLOCK)
         content = await stack.enter_async_context(pulling) if bundle is None else bundle.registry
@@ -151,7 +153,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, slot))
         limits = limits_of(settings)
         activity = Activity.within(limits)
-        reports = ApiReports(services, upstreams, _CLOCK, bundle)
+        reports = ApiReports(services, upstreams, _CLOCK, bundle, traffic.flush)
         watch = metrics.Metrics(
             worker.shared_metrics,
             slot,
@@ -168,14 +170,15 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             activity=activity,
             readiness=_readiness(store, bundle, is_read_only=is_read_only),
             is_read_only=is_read_only,
-            requests=RequestMetrics(slot),
+            requests=RequestMetrics(slot, traffic.served),
             authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
             reports=reports.for_listing(lambda: registry.list_repositories(_NO_NAMES)),
             operators=operators(settings, store, authentication),
             operator_reports={
-                "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give
+                "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give,
+                "storage": reports.storage,
             },
             actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
             views=_client_views(settings, engines),
@@ -185,6 +188,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             watch.keep_up,
             partial(_expire_uploads, settings, store),
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
+            partial(flush_periodically, traffic.flush, "traffic"),
             *([partial(collect_in_background, settings, store)] if _collects(settings, bundle) else []),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]

@@ -11,6 +11,8 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_storage_numbers import SqlStorageNumbers
+from mirror.store.records.lifecycle.sql_traffic import SqlTraffic
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -43,9 +45,11 @@ class SqlRecords:
         self.plugins = SqlHeldPlugins(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
+        self.numbers = SqlStorageNumbers(services)
         self.origins = SqlOrigins(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
+        self.traffic = SqlTraffic(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
         self.decisions = SqlDecisions(services, self.plugins)

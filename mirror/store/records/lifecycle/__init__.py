@@ -1,0 +1,1 @@
+"""Records of the upkeep of storage, in the catalog."""
