@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
 from mirror.app.services import Services, has_data_folder, open_services, open_store
+from mirror.lifecycle.content_holding import holding
+from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault
+from mirror.records.lifecycle.content_holders import HolderPurpose
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.sync.dry_run import dry_run_context
 from mirror.sync.dry_run_registry import DryRunRegistry
-from mirror.sync.repository_run import RunContext
+from mirror.sync.repository_run import Hold, RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.rule_status import RuleStatus, rule_statuses
 from mirror.sync.run import run_rules
@@ -46,7 +49,17 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
         store, sources = services.store, await services.upstreams(_sources(rules))
         runs, derivations = store.records.sync_runs, store.records.derivations
         layers, locks, absent = services.layers.of(store), BlobLocks(store.downloads), store.records.absent
-        context = RunContext(runs, derivations, layers, _CLOCK, reporter, locks, rules=configured, absent=absent)
+        context = RunContext(
+            runs,
+            derivations,
+            layers,
+            _CLOCK,
+            reporter,
+            locks,
+            rules=configured,
+            hold=held_for_sync(store),
+            absent=absent,
+        )
         return await run_rules(rules, sparing(sources, store), services.checked(store), services.rule_locks, context)
 
 
@@ -97,6 +110,15 @@ def sparing(upstreams: Mapping[str, UpstreamRegistry], store: Store) -> dict[str
     """Return upstreams of which mirror rules read no manifest that the store holds."""
     find_held = store.records.sync_runs.held_manifest
     return {name: SparingSource(upstream, find_held) for name, upstream in upstreams.items()}
+
+
+def held_for_sync(store: Store) -> Hold:
+    """Return a function that holds the content of a repository while a rule copies its tags."""
+
+    def hold(repository: Repository) -> AbstractAsyncContextManager[None]:
+        return holding(store.records.holders, HolderPurpose.SYNC, repository.name, [(repository, None)])
+
+    return hold
 
 
 def _sources(rules: Sequence[MirrorRule]) -> set[str]:

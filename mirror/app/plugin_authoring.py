@@ -17,9 +17,11 @@ from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.authoring.tag import Named, tag
 from mirror.authoring.unpack import Unpacked, unpack
 from mirror.filters.admission.admit import Admit
+from mirror.lifecycle.content_holding import holding
 from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.build.derivation import DerivationChanges
+from mirror.records.lifecycle.content_holders import HolderPurpose
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -117,9 +119,14 @@ async def tag_reference(settings: Settings, reference: Reference, repository: Re
             "add a rule under mirrors: and run 'plugin-mirror sync', or copy it with 'plugin-mirror derive'"
         )
     # Checks look at content alone, which a tag does not change. Policies and rejections may depend on the name.
-    async with open_services(settings, must_exist=True) as services:
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(open_services(settings, must_exist=True))
         admitted = Admit(services.store, services.judge)
         absent = services.store.records.absent
+        held = [(reference.repository, None), (repository, None)]
+        await stack.enter_async_context(
+            holding(services.store.records.holders, HolderPurpose.TAG, f"{repository}:{name}", held)
+        )
         return await tag(admitted, reference.repository, reference.target, repository, name, absent=absent)
 
 
@@ -158,6 +165,10 @@ async def derive_reference(
 
             source = f"{reference.host}/{source}"
             reader = await stack.enter_async_context(open_anonymously(reference.host, plain_http=plain_http))
+        held = [(reference.repository, None), (repository, None)]
+        await stack.enter_async_context(
+            holding(store.records.holders, HolderPurpose.DERIVE, f"{repository}:{name}", held)
+        )
         return await derive(
             CopySource(reader, reference.repository),
             reference.target,

@@ -22,7 +22,7 @@ from mirror.app import metrics
 from mirror.app.access_control import anonymous_rights, authenticating, forwarded_headers, operators
 from mirror.app.api_reports import ApiReports
 from mirror.app.bundles.bundle_serving import ServedBundle
-from mirror.app.mirroring import sparing
+from mirror.app.mirroring import held_for_sync, sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
@@ -227,6 +227,7 @@ def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], sl
         BlobLocks(store.downloads),
         rules=[section.rule() for section in services.settings.mirrors],
         jumps=ClockJumps(_CLOCK),
+        hold=held_for_sync(store),
         absent=store.records.absent,
     )
     counted = SyncMetrics(slot, [section.name for section in services.settings.mirrors])

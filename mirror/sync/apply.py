@@ -39,6 +39,13 @@ async def apply_plan(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord
 
     Cancellation keeps every finished tag. Of unfinished tags it keeps the content from which the next run continues.
     """
+    if not any(each.decision.action is TagAction.COPY for each in plan.tags):
+        return await _apply(run, plan)
+    async with run.context.hold(run.mapping.local_repository):
+        return await _apply(run, plan)
+
+
+async def _apply(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord]:
     listed, mapping, subjects = plan.listed, run.mapping, set[Digest]()
     records = await _note_failed(run, plan.failed)
     records += await _apply_tags(run, plan.tags, listed, subjects)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,12 @@ from mirror.wire.referrers_fallback import is_digest_tag
 #: Makes a copy with changes, like :func:`mirror.transfer.derive_copy.derive_beside`. Returns None if the digest of the
 #: copy cannot be known, because its layers are missing here (dry runs only).
 Derive = Callable[..., Awaitable[Derived | None]]
+#: Keeps the collection away from a local repository while its tags are copied: their blobs come first.
+Hold = Callable[[Repository], AbstractAsyncContextManager[None]]
+
+
+def _hold_nothing(_repository: Repository) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class RunContext:
         rules: all configured rules in their order, which decides where rules meet in one repository.
         jumps: jumps of the clock that a long-lived process has seen; None in commands.
         absent: records of the content that repositories lack.
+        hold: holds the content of a repository while its tags are copied.
     """
 
     journal: RunRecorder
@@ -57,6 +65,7 @@ class RunContext:
     absent: AbsentContents = field(kw_only=True)
     rules: Sequence[MirrorRule] = ()
     jumps: ClockJumps | None = None
+    hold: Hold = _hold_nothing
 
     def trusted(self, moment: datetime) -> datetime:
         """Return ``moment``, or a later one if the clock jumped after it (:class:`ClockJumps`)."""

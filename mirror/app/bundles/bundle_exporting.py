@@ -21,10 +21,12 @@ from mirror.bundle.format.bundle_head import read_recorded_head
 from mirror.bundle.format.statement import MOST_SERIAL, NameOrigin, is_stream
 from mirror.bundle.trust.key_set_files import load_key_sets
 from mirror.bundle.trust.signing_key_files import load_signing_key
+from mirror.lifecycle.content_holding import holding
 from mirror.oci import Digest, Manifest, Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.platform_selection import PlatformSelection
 from mirror.records.bundle_exports import BundleExports, ExportRecord, TagSource
+from mirror.records.lifecycle.content_holders import HolderPurpose
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
@@ -137,7 +139,7 @@ async def _request(settings: Settings, order: ExportOrder, *, only_reads: bool =
         receipt = None if order.since is None or order.since.isdecimal() else await load_receipt(Path(order.since))
         # The receiver may have come further than the records here, if they were lost or are from a backup.
         received = 0 if receipt is None else receipt.serial_of(stream) or 0
-        yield ExportRequest(
+        request = ExportRequest(
             output=order.output,
             sources=await _sources(services, order),
             stream=stream,
@@ -153,6 +155,12 @@ async def _request(settings: Settings, order: ExportOrder, *, only_reads: bool =
             part_bytes=order.part_bytes,
             verify_written=order.verify_written,
         )
+        if only_reads:
+            yield request
+            return
+        held = {(source.repository, None) for source in request.sources}
+        async with holding(services.store.records.holders, HolderPurpose.EXPORT, order.output.name, held):
+            yield request
 
 
 async def _last_stream(exports: BundleExports) -> str:

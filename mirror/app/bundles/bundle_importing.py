@@ -24,9 +24,11 @@ from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.source_opening import open_source
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.trust.trust_decision import SerialVerdict, Trust, judge_place, judge_signatures
+from mirror.lifecycle.content_holding import holding
 from mirror.oci import Digest, Repository
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.bundle_trust import StreamState
+from mirror.records.lifecycle.content_holders import HolderPurpose
 from mirror.records.sync_runs import MirroredTag, TagOutcome
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -103,7 +105,11 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
                 partial(_why_withheld, services),
             )
             stream = _state_after(head, trust.root_for(known)), judge
-            result = await import_bundle(source, plan, stream, destination, progress)
+            detail = f"{head.statement.stream} {head.statement.serial}"
+            held = {(name.local.repository, None) for name in plan.names}
+            # Also between the drives of a bundle in parts: blobs wait here for manifests that come with the next one.
+            async with holding(store.records.holders, HolderPurpose.IMPORT, detail, held, goes_on=True):
+                result = await import_bundle(source, plan, stream, destination, progress)
         if isinstance(source.bundle.source, KeptSource):
             await source.bundle.source.forget()
         return replace(result, warnings=(*trust.warnings, *_serial_warnings(head, verdict, known)))

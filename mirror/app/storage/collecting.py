@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store, require_data_folder
-from mirror.lifecycle.collection import CollectionProgress, CollectionResult, Collector
+from mirror.lifecycle.collector import CollectionProgress, CollectionResult, Collector
 from mirror.oci.errors import Busy, MirrorError
 from mirror.records.lifecycle.reviews import CollectionRules, Grace
 from mirror.runtime.clock import SystemClock

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class CollectionBar:
     """A line with the numbers so far, visible inside its ``with`` block if the console is a terminal.
 
-    Implements :class:`mirror.lifecycle.collection.CollectionProgress`.
+    Implements :class:`mirror.lifecycle.collector.CollectionProgress`.
 
     Args:
         console: the console to write to.

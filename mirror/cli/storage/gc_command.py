@@ -13,7 +13,7 @@ from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
 from mirror.cli.storage.collection_bar import CollectionBar
 
 if TYPE_CHECKING:
-    from mirror.lifecycle.collection import CollectionResult
+    from mirror.lifecycle.collector import CollectionResult
 
 
 def run(

@@ -81,7 +81,7 @@ class Grace:
 
 @dataclass(frozen=True, slots=True)
 class UntaggedRule:
-    """How long manifests stay that no tag and no other manifest needs.
+    """Time that manifests stay that no tag and no other manifest needs.
 
     Attributes:
         pattern: the repositories that the rule is for.
@@ -94,7 +94,7 @@ class UntaggedRule:
 
 @dataclass(frozen=True, slots=True)
 class CollectionRules:
-    """What decisions need besides the catalog.
+    """Input of decisions besides the catalog.
 
     Attributes:
         grace: time before a decision.
@@ -164,7 +164,7 @@ class FreedBytes:
 
 @dataclass(frozen=True, slots=True)
 class WaitingContent:
-    """What the collection has still to do.
+    """Work that the collection has still to do.
 
     Attributes:
         reviews: number of reviews, by cause.

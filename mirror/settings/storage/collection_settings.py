@@ -34,7 +34,7 @@ def as_rules(value: object) -> object:
 
 
 class UntaggedSettings(Section):
-    """How long repositories keep manifests that no tag and no other manifest needs."""
+    """Time that repositories keep manifests that no tag and no other manifest needs."""
 
     pattern: Annotated[str, AfterValidator(check_pattern)] = Field(
         "**", description="names of repositories, with * and **"

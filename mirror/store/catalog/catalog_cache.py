@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.records.origins import Origin
@@ -15,6 +17,21 @@ _ENTRY_BYTES = 512
 _LOGINS_BYTES = 1024 * 1024
 #: Memory of a parsed manifest with its bytes, as a multiple of its size: measured 3.9 for plugins, 4.6 for indexes.
 _PARSED_FACTOR = 5
+
+
+Found = TypeVar("Found")
+
+
+class Held(NamedTuple, Generic[Found]):
+    """Content that a repository holds.
+
+    Attributes:
+        found: the manifest, or the size of the blob in bytes.
+        counts_from: the time from which its review counts; None without a review.
+    """
+
+    found: Found
+    counts_from: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -45,8 +62,8 @@ class CatalogCache:
         self.lookups = CacheCounts()
         self._generation = generation
         self._bodies: LruCache[str, Manifest] = LruCache(limit_bytes // 2)
-        self._targets: LruCache[tuple[Repository, Tag | Digest], tuple[int, str]] = LruCache(limit_bytes // 4)
-        self._sizes: LruCache[tuple[Repository, Digest], tuple[int, int]] = LruCache(limit_bytes // 4)
+        self._targets: LruCache[tuple[Repository, Tag | Digest], tuple[int, Held[str]]] = LruCache(limit_bytes // 4)
+        self._sizes: LruCache[tuple[Repository, Digest], tuple[int, Held[int]]] = LruCache(limit_bytes // 4)
         self._logins: LruCache[tuple[str, str], tuple[int, object]] = LruCache(_LOGINS_BYTES)
         self._origins: LruCache[tuple[Repository, Tag | Digest], tuple[int, Origin | None]] = LruCache(limit_bytes // 4)
 
@@ -58,15 +75,16 @@ class CatalogCache:
         """
         return self._generation.settled
 
-    def manifest(self, repository: Repository, target: Tag | Digest) -> Manifest | None:
+    def manifest(self, repository: Repository, target: Tag | Digest) -> Held[Manifest] | None:
         """Return the current manifest of ``target``, or None if the cache does not know it."""
         held = self._targets.get((repository, target))
         # Entries are kept with even counts only. If the count is the same, the catalog has not changed since.
         if held is not None and held[0] == self._generation.current:
-            manifest = self._bodies.get(held[1])
+            key, counts_from = held[1]
+            manifest = self._bodies.get(key)
             if manifest is not None:
                 self.lookups.manifest_hits += 1
-                return manifest
+                return Held(manifest, counts_from)
         self.lookups.manifest_misses += 1
         return None
 
@@ -76,12 +94,12 @@ class CatalogCache:
         return self._bodies.peek(_body_key(digest, media_type))
 
     def keep_manifest(
-        self, generation: int | None, repository: Repository, target: Tag | Digest, manifest: Manifest
+        self, generation: int | None, repository: Repository, target: Tag | Digest, held: Held[Manifest]
     ) -> None:
         """Keep a manifest that was read under ``generation``."""
-        key = self.keep_body(manifest)
+        key = self.keep_body(held.found)
         if generation is not None:
-            self._targets.put((repository, target), (generation, key), _ENTRY_BYTES)
+            self._targets.put((repository, target), (generation, Held(key, held.counts_from)), _ENTRY_BYTES)
 
     def keep_body(self, manifest: Manifest) -> str:
         """Keep a parsed manifest for all repositories, and return its key."""
@@ -90,7 +108,7 @@ class CatalogCache:
             self._bodies.put(key, manifest, _ENTRY_BYTES + _PARSED_FACTOR * manifest.size_bytes)
         return key
 
-    def blob_size(self, repository: Repository, digest: Digest) -> int | None:
+    def blob(self, repository: Repository, digest: Digest) -> Held[int] | None:
         """Return the size in bytes of a blob that the repository holds, or None if the cache does not know it."""
         held = self._sizes.get((repository, digest))
         if held is not None and held[0] == self._generation.current:
@@ -99,10 +117,10 @@ class CatalogCache:
         self.lookups.blob_size_misses += 1
         return None
 
-    def keep_blob_size(self, generation: int | None, repository: Repository, digest: Digest, size_bytes: int) -> None:
+    def keep_blob(self, generation: int | None, repository: Repository, digest: Digest, held: Held[int]) -> None:
         """Keep the size of a blob that was read under ``generation``."""
         if generation is not None:
-            self._sizes.put((repository, digest), (generation, size_bytes), _ENTRY_BYTES)
+            self._sizes.put((repository, digest), (generation, held), _ENTRY_BYTES)
 
     def origin(self, repository: Repository, target: Tag | Digest) -> tuple[Origin | None] | None:
         """Return the origin of ``target`` in a tuple, which holds None if there is no origin.

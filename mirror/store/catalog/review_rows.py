@@ -35,12 +35,12 @@ _RENEW = (
         reviews.c.kind == bindparam("of_kind"),
         reviews.c.repository == bindparam("name"),
         reviews.c.digest == bindparam("about"),
-        reviews.c.counts_from < bindparam("now"),
+        reviews.c.counts_from <= bindparam("before"),
     )
     .values(counts_from=bindparam("now"))
 )
-_OF_BLOB = select(reviews.c.counts_from).where(
-    reviews.c.kind == ReviewKind.BLOB.value,
+_COUNTS_FROM = select(reviews.c.counts_from).where(
+    reviews.c.kind == bindparam("of_kind"),
     reviews.c.repository == bindparam("name"),
     reviews.c.digest == bindparam("about"),
 )
@@ -111,13 +111,19 @@ def forget(connection: Connection, kind: ReviewKind, repository: str, digest: st
     connection.execute(_FORGET, {"of_kind": kind.value, "name": repository, "about": digest})
 
 
+def is_old(counts_from: datetime | None, now: datetime) -> bool:
+    """Return True if a review is to be renewed that counts from a time; None if there is no review."""
+    return counts_from is not None and counts_from <= now - RENEWED_AFTER
+
+
 def renew(connection: Connection, kind: ReviewKind, repository: str, digest: str, now: datetime) -> None:
-    """Postpone a review, if there is one."""
-    wanted = {"of_kind": kind.value, "name": repository, "about": digest, "now": now}
+    """Postpone a review, if there is an old one."""
+    wanted = {"of_kind": kind.value, "name": repository, "about": digest, "now": now, "before": now - RENEWED_AFTER}
     connection.execute(_RENEW, wanted)
 
 
-def blob_counts_from(connection: Connection, repository: str, digest: str) -> datetime | None:
-    """Return the time from which the grace of a blob counts; None if no review is about the blob."""
-    found: datetime | None = connection.execute(_OF_BLOB, {"name": repository, "about": digest}).scalar_one_or_none()
+def counts_from(connection: Connection, kind: ReviewKind, repository: str, digest: str) -> datetime | None:
+    """Return the time from which the grace of some content counts; None if no review is about it."""
+    wanted = {"of_kind": kind.value, "name": repository, "about": digest}
+    found: datetime | None = connection.execute(_COUNTS_FROM, wanted).scalar_one_or_none()
     return found

@@ -67,7 +67,7 @@ class Deciding:
 
     @property
     def result(self) -> DecidedReviews:
-        """What was decided so far."""
+        """Result so far."""
         return DecidedReviews(
             self._decided, self._removed, self._doomed, self._doomed_bytes, dict(sorted(self._protected.items()))
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from mirror.oci import Digest
@@ -59,7 +59,11 @@ _STORED_AGAIN = exists().where(blobs.c.digest == doomed_files.c.digest)
 _NEEDED_BY_WORK = exists().where(
     held_content.c.holder == content_holders.c.id,
     content_holders.c.until > bindparam("now"),
-    or_(held_content.c.digest == "", held_content.c.digest == doomed_files.c.digest),
+    # A file that no repository holds matters to work on all content only, such as a backup, or to work that names it.
+    or_(
+        held_content.c.digest == doomed_files.c.digest,
+        and_(held_content.c.repository == "", held_content.c.digest == ""),
+    ),
 )
 _TO_REMOVE = (
     select(doomed_files)
@@ -187,7 +191,7 @@ class SqlReviews:
                 kind: comparison.review_forgotten(connection, kind, keys, now) for kind, keys in found.items() if keys
             }
 
-        return dict.fromkeys(ReviewKind, 0) | (await self._catalog.write_uncached(work) if any(found.values()) else {})
+        return dict.fromkeys(ReviewKind, 0) | (await self._catalog.write(work) if any(found.values()) else {})
 
 
 def _due(connection: Connection, rules: CollectionRules, now: datetime, most: int) -> Sequence[Row[Any]]:

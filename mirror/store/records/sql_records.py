@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mirror.store.collection.sql_holders import SqlHolders
 from mirror.store.collection.sql_reviews import SqlReviews
 from mirror.store.records.admission.sql_admissions import SqlAdmissions
 from mirror.store.records.admission.sql_decisions import SqlDecisions
@@ -11,6 +12,7 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_storage_numbers import SqlStorageNumbers
 from mirror.store.records.lifecycle.sql_traffic import SqlTraffic
 from mirror.store.records.sql_absent_content import SqlAbsentContent
@@ -40,9 +42,11 @@ class SqlRecords:
         self.bundle_exports = SqlBundleExports(services)
         self.bundle_imports = SqlBundleImports(services)
         self.bundle_trust = SqlBundleTrust(services)
+        self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
         self.plugins = SqlHeldPlugins(services)
+        self.holders = SqlHolders(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
         self.numbers = SqlStorageNumbers(services)

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from mirror.app.plugin_inspection import inspect_reference
+from mirror.app.storage.collecting import collect
 from mirror.bundle import bundled_repository, reader
 from mirror.bundle.bundle_errors import BundleIncomplete, BundleInvalid, BundleUntrusted
 from mirror.bundle.format.bundle_layout import BundleLayout
@@ -495,6 +496,22 @@ class TestParts:
         result = await site.bring(drives[1] / table.name)
         assert (await site.tags(*names)).keys() == names.keys()
         assert not list((site.data / "bundles").iterdir())
+        assert result.moved_bytes < built.layout.size_bytes / 2
+
+    async def test_a_collection_between_two_drives_removes_nothing(self, site: Site):
+        plugins = [large(number) for number in range(4)]
+        names = {f"acme/driver:{number}": manifest for number, (manifest, _) in enumerate(plugins)}
+        path, built = site.bundle(names, [blob for _, blobs in plugins for blob in blobs])
+        table = await _split(site, path, part_bytes=100 * 1024)
+        first, *others = _to_drives(site, table)
+        with pytest.raises(BundleIncomplete):
+            await site.bring(first / table.name)
+        collected = await collect(site.settings, grace=timedelta(0))
+        assert (collected.decided.removed, collected.freed.files) == (0, 0)
+        with pytest.raises(BundleIncomplete):
+            await site.bring(others[0] / table.name)
+        result = await site.bring(others[1] / table.name)
+        assert (await site.tags(*names)).keys() == names.keys()
         assert result.moved_bytes < built.layout.size_bytes / 2
 
     async def test_a_drive_without_the_first_part_cannot_be_the_first(self, site: Site):

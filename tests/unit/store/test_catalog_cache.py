@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mirror.oci import Manifest, Repository, Tag
-from mirror.store.catalog.catalog_cache import CatalogCache
+from mirror.store.catalog.catalog_cache import CatalogCache, Held
 from mirror.store.catalog.generation import Generation
 from tests.support.builders import manifest_of
 
@@ -23,21 +23,21 @@ async def generation(tmp_path: Path) -> Iterator[Generation]:
 
 async def test_what_was_read_is_kept_until_something_changes(generation: Generation) -> None:
     cache, manifest = CatalogCache(generation, 1_000_000), an_index()
-    cache.keep_manifest(cache.generation, REPOSITORY, TAG, manifest)
-    cache.keep_blob_size(cache.generation, REPOSITORY, manifest.digest, 7)
-    assert cache.manifest(REPOSITORY, TAG) is manifest
-    assert cache.blob_size(REPOSITORY, manifest.digest) == 7
+    cache.keep_manifest(cache.generation, REPOSITORY, TAG, Held(manifest))
+    cache.keep_blob(cache.generation, REPOSITORY, manifest.digest, Held(7))
+    assert cache.manifest(REPOSITORY, TAG) == Held(manifest)
+    assert cache.blob(REPOSITORY, manifest.digest) == Held(7)
     assert cache.manifest(Repository("a/c"), TAG) is None
     assert cache.manifest(REPOSITORY, Tag("other")) is None
 
     with generation.turn():
-        assert cache.manifest(REPOSITORY, TAG) is manifest
+        assert cache.manifest(REPOSITORY, TAG) == Held(manifest)
         with generation.changing():
             assert cache.manifest(REPOSITORY, TAG) is None
-            assert cache.blob_size(REPOSITORY, manifest.digest) is None
+            assert cache.blob(REPOSITORY, manifest.digest) is None
 
     assert cache.manifest(REPOSITORY, TAG) is None
-    assert cache.blob_size(REPOSITORY, manifest.digest) is None
+    assert cache.blob(REPOSITORY, manifest.digest) is None
     assert cache.body(manifest.digest, manifest.media_type) is manifest
 
 
@@ -47,9 +47,9 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(generation: Ge
     with generation.turn(), generation.changing():
         during = cache.generation
 
-    cache.keep_manifest(before, REPOSITORY, TAG, manifest)
+    cache.keep_manifest(before, REPOSITORY, TAG, Held(manifest))
     assert cache.manifest(REPOSITORY, TAG) is None
-    cache.keep_manifest(during, REPOSITORY, TAG, manifest)
+    cache.keep_manifest(during, REPOSITORY, TAG, Held(manifest))
     assert cache.manifest(REPOSITORY, TAG) is None
 
 
@@ -57,9 +57,9 @@ async def test_memory_is_bounded(generation: Generation) -> None:
     cache = CatalogCache(generation, 200_000)
     manifests = [an_index(str(number) + "x" * 1000) for number in range(100)]
     for manifest in manifests:
-        cache.keep_manifest(cache.generation, REPOSITORY, manifest.digest, manifest)
+        cache.keep_manifest(cache.generation, REPOSITORY, manifest.digest, Held(manifest))
 
-    held = [manifest for manifest in manifests if cache.manifest(REPOSITORY, manifest.digest) is manifest]
+    held = [manifest for manifest in manifests if cache.manifest(REPOSITORY, manifest.digest)]
 
     assert manifests[-1] in held
     assert 5 < len(held) < 20

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -70,6 +71,17 @@ async def digest_of(store: Store, tag: str) -> Digest | None:
 
 def outcomes(result: RuleResult) -> dict[str, str]:
     return {str(each.tag): each.outcome.value for each in result.tags}
+
+
+async def test_a_repository_is_held_while_tags_are_copied_to_it(
+    upstream: Upstream, here: Store, context: RunContext
+) -> None:
+    held: list[Repository] = []
+    context = replace(context, hold=lambda repository: nullcontext(held.append(repository)))
+    await run_rule(RULE, upstream, here, context)
+    assert held == [HERE]
+    await run_rule(RULE, upstream, here, context)
+    assert held == [HERE]  # a run that copies nothing writes nothing
 
 
 async def test_tags_are_chosen_off_the_event_loop(upstream: Upstream, here: Store, context: RunContext) -> None:

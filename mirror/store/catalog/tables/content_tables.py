@@ -24,7 +24,7 @@ from mirror.store.catalog.tables.schema import UtcDateTime, keyed_table, metadat
 
 
 class ChildKind(StrEnum):
-    """How a manifest names a child."""
+    """Way in which a manifest names a child."""
 
     #: The config, a layer, or a blob of an index.
     BLOB = "blob"
