@@ -89,11 +89,11 @@ def add(
     deleted_ago: timedelta = timedelta(days=2),
     with_files: bool = True,
 ) -> None:
-    """Add images to the empty store at `data`, as if clients had pushed all and deleted some of them.
+    """Add images to the store at `data`, as if clients had pushed all and deleted some of them.
 
     Args:
         data: the data folder. It may be in use.
-        made: the images.
+        made: the images. The store must hold none of them.
         deleted_ago: time since the deletion.
         with_files: False to write the rows only.
     """
@@ -102,9 +102,10 @@ def add(
     came_at, gone_at = _moment(now - timedelta(days=30)), _moment(now - deleted_ago)
     with closing(sqlite3.connect(layout.catalog, timeout=_TIMEOUT_SECONDS)) as catalog, catalog:
         ids: dict[str, int] = {}
+        (last,) = catalog.execute("SELECT coalesce(max(id), 0) FROM repositories").fetchone()
         for some in _in_parts(made):
             for image in some:
-                ids.setdefault(image.repository, len(ids) + 1)
+                ids.setdefault(image.repository, last + len(ids) + 1)
                 for file in (*image.blobs, image.manifest) if with_files else ():
                     kind, _, hexadecimal = file.digest.partition(":")
                     (layout.blob_folder(kind, hexadecimal[:2]) / hexadecimal).write_bytes(file.content)
