@@ -25,13 +25,15 @@ LIES = {
     "a manifest is lost": "DELETE FROM manifests WHERE digest = (SELECT digest FROM tags LIMIT 1)",
     "a blob is lost": "DELETE FROM repository_blobs WHERE digest = (SELECT digest FROM repository_blobs LIMIT 1)",
     "blobs from elsewhere": f"""
-        INSERT OR IGNORE INTO repository_blobs
+        INSERT OR IGNORE INTO repository_blobs (repository_id, digest, added_at)
         SELECT r.id, b.digest, b.added_at FROM repositories r, repository_blobs b WHERE r.id IN {_ONE_CLIENTS}""",
     "a tag from nowhere": """
-        INSERT INTO tags SELECT repository_id, 'unsent', digest, created_at, 1 FROM manifests LIMIT 1""",
+        INSERT INTO tags (repository_id, name, digest, updated_at, pushed)
+        SELECT repository_id, 'unsent', digest, created_at, 1 FROM manifests LIMIT 1""",
     "a repository from nowhere": """
         INSERT INTO repositories (name) VALUES ('never/sent');
-        INSERT INTO repository_blobs SELECT r.id, b.digest, b.added_at FROM repositories r, repository_blobs b
+        INSERT INTO repository_blobs (repository_id, digest, added_at)
+        SELECT r.id, b.digest, b.added_at FROM repositories r, repository_blobs b
         WHERE r.name = 'never/sent' LIMIT 1""",
     "a row without a file": "INSERT INTO blobs VALUES ('sha256:00', 1, '2026-01-01 00:00:00')",
 }

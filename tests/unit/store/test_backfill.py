@@ -84,7 +84,7 @@ async def test_it_is_done_once_in_steps_with_one_line_in_the_log(
             assert (
                 store.records.verdicts.admission_generation - changes == 2
             )  # includes the check for pending migrations
-    (line,) = [one for one in lines if one["event"] == "plugin index built for an earlier data folder"]
+    (line,) = [one for one in lines if one["event"] == "manifest index built for an earlier data folder"]
     assert (line["manifests"], line["plugins"], line["rejected"], line["damaged"]) == (10, 7, 2, 0)
 
 
@@ -115,7 +115,7 @@ async def test_a_damaged_manifest_is_left_out_and_told_of(old_folder: Path) -> N
         (old_folder / "blobs/sha256" / digest.hex[:2] / digest.hex).write_bytes(b"damaged")
         async with Store.open(old_folder) as store:
             assert await store.records.plugins.holds_plugins(DRIVER)
-    (line,) = [one for one in lines if one["event"] == "plugin index built for an earlier data folder"]
+    (line,) = [one for one in lines if one["event"] == "manifest index built for an earlier data folder"]
     assert (line["plugins"], line["damaged"]) == (6, 1)
 
 

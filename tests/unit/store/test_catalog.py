@@ -384,7 +384,8 @@ async def test_a_hundred_thousand_tags_are_paged_by_the_database(folder: Path) -
         image = await push_image(store, "image", "latest")
     with sqlite3.connect(folder / "catalog.sqlite") as connection:
         connection.executemany(
-            "INSERT INTO tags SELECT id, ?, ?, '2026-01-01', 1 FROM repositories",
+            "INSERT INTO tags (repository_id, name, digest, updated_at, pushed) "
+            "SELECT id, ?, ?, '2026-01-01', 1 FROM repositories",
             [(name, str(image.digest)) for name in names],
         )
         plan = connection.execute(

@@ -123,6 +123,11 @@ def upgrade() -> None:
         "SELECT repository, blob, manifest, 'blob', 1 FROM plugin_blobs"
     )
     op.drop_table("plugin_blobs")
+    op.execute("DELETE FROM finished_work WHERE name = 'plugins indexed'")
+    op.execute(
+        "INSERT INTO finished_work (name, finished_at) SELECT 'manifests indexed', '1970-01-01 00:00:00.000000' "
+        "WHERE NOT EXISTS (SELECT 1 FROM manifests) AND NOT EXISTS (SELECT 1 FROM incomplete_manifests)"
+    )
     op.add_column("pulls", sa.Column("count", sa.BigInteger(), nullable=False, server_default="1"))
     for table in ("manifests", "repository_blobs", "tags"):
         op.add_column(table, sa.Column("pushed_by", sa.String(255)))
