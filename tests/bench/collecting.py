@@ -29,8 +29,7 @@ from tests.support import many_images
 from tests.support.many_images import SmallFile, SmallImage
 
 #: Files of an image: manifest, config and layers.
-FILES_OF_AN_IMAGE = 5
-GARBAGE_FILES = 100_000
+_FILES_OF_AN_IMAGE = 5
 
 
 def half_deleted(garbage_files: int) -> Iterator[SmallImage]:
@@ -39,8 +38,8 @@ def half_deleted(garbage_files: int) -> Iterator[SmallImage]:
     Args:
         garbage_files: number of files of the deleted images, and of the others.
     """
-    each = garbage_files // FILES_OF_AN_IMAGE
-    return many_images.images(each, each, layers=FILES_OF_AN_IMAGE - 2)
+    each = garbage_files // _FILES_OF_AN_IMAGE
+    return many_images.images(each, each, layers=_FILES_OF_AN_IMAGE - 2)
 
 
 @contextmanager
