@@ -29,7 +29,7 @@ class UserCallers:
         logins: verification of logins.
         rules: access rules of the configuration.
         anyone: rights of anonymous callers.
-        seen_by: function that returns the registry as a caller with the given rights sees it.
+        seen_by: function that returns the registry as a caller with the given rights and user name sees it.
         key: signing key of 32 bytes, the same in every process.
         clock: source of the time.
     """
@@ -38,7 +38,7 @@ class UserCallers:
     logins: Logins
     rules: Sequence[AccessRule]
     anyone: Rights
-    seen_by: Callable[[Rights], Registry]
+    seen_by: Callable[[Rights, str | None], Registry]
     key: bytes = field(repr=False)
     clock: Clock
 
@@ -55,12 +55,13 @@ class UserCallers:
             )
         own = self._own_rights(grant.user)
         rights = TokenRights(own, self.anyone, grant)
-        return Caller(grant.user or None, self.seen_by(rights), rights, own)
+        user = grant.user or None
+        return Caller(user, self.seen_by(rights, user), rights, own)
 
     async def by_login(self, login: Login, address: str) -> Caller:
         identity = await self.logins.identify(login, address)
         own = self._own_rights(identity.user)
-        return Caller(identity.user, self.seen_by(own), own, own)
+        return Caller(identity.user, self.seen_by(own, identity.user), own, own)
 
     async def grant(
         self, scopes: Sequence[Scope], address: str, login: Login | None, identity_token: str | None

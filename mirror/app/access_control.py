@@ -34,14 +34,14 @@ def anonymous_rights(settings: Settings) -> AnonymousRights:
 
 @asynccontextmanager
 async def authenticating(
-    settings: Settings, store: Store, seen_by: Callable[[Rights], Registry], slot: WorkerSlot
+    settings: Settings, store: Store, seen_by: Callable[[Rights, str | None], Registry], slot: WorkerSlot
 ) -> AsyncIterator[Authentication | None]:
     """Yield the part of a server that identifies callers; None if logins are switched off.
 
     Args:
         settings: access rules, and the addresses of the server.
         store: store of users and access tokens.
-        seen_by: function that returns the registry as a caller with the given rights sees it.
+        seen_by: function that returns the registry as a caller with the given rights and user name sees it.
         slot: shared memory in which logins are counted.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 from prometheus_client.metrics_core import Metric
 
@@ -12,9 +12,14 @@ from mirror.admission.admission_metrics import STANDING, standing_series
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.bundles.bundle_streams import stream_statuses
 from mirror.app.services import Services
+from mirror.app.storage.collection_metrics import CollectionMetrics
+from mirror.app.storage.quota_report import QuotaReport
+from mirror.app.storage.quota_wiring import quota_rules
+from mirror.app.storage.scrubbing import scrub_report
 from mirror.app.storage.storage_report import storage_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.metrics_exposition import metric
@@ -26,7 +31,7 @@ from mirror.sync.sync_metrics import rule_gauges
 from mirror.upstream.registry import UpstreamRegistry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApiReports:
     """Reports on mirror rules, upstreams, plugins and tags.
 
@@ -35,6 +40,7 @@ class ApiReports:
         upstreams: open upstreams by name.
         clock: source of the current time.
         bundle: bundle that is served instead of the store; None for the store.
+        collection: metrics of the collection; None if the store is not served.
         flush: records the traffic noted by this process. That of other processes may appear up to a minute late.
     """
 
@@ -42,6 +48,7 @@ class ApiReports:
     upstreams: Mapping[str, UpstreamRegistry]
     clock: Clock
     bundle: ServedBundle | None = None
+    collection: CollectionMetrics | None = None
     flush: Callable[[], Awaitable[None]] | None = None
     _shared: SharedTasks[str, Mapping[str, object]] = field(default_factory=SharedTasks, init=False)
 
@@ -74,6 +81,11 @@ class ApiReports:
             await self.flush()
         return await storage_report(self.services)
 
+    @cached_property
+    def quotas(self) -> QuotaReport:
+        """Report ``/api/v1/quotas``."""
+        return QuotaReport(self.services.store.records.quotas, quota_rules(self.services.settings))
+
     async def mirrors(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/mirrors``."""
         return {"mirrors": [state.to_json() for state in await self._states()]}
@@ -99,9 +111,13 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, of bundles and of plugin admissions."""
-        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams())]
+        """Return the metrics of mirror rules, bundles, plugin admissions, the collection, scrubs and quotas."""
+        scrubs = scrub_metrics(await scrub_report(self.services.store))
+        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs]
         found = [metric(family, series) for family, series in gauges]
+        if self.collection is not None:
+            found += await self.collection.read()
+        found += await self.quotas.metrics()
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import structlog
 
@@ -26,8 +24,11 @@ from mirror.app.mirroring import held_for_sync, sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
-from mirror.app.storage.collecting import collect_in_background
+from mirror.app.storage.collecting import collection_rules
+from mirror.app.storage.collection_metrics import CollectionMetrics
+from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
 from mirror.app.storage.traffic import traffic_counter
+from mirror.app.storage.upkeep_chores import Chore, upkeep_chores
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -35,7 +36,6 @@ from mirror.filters.engine_gate import EngineViews
 from mirror.filters.engine_tracking import PULLS, EngineTracker, pull_counter
 from mirror.filters.pull_tracking import PullTracker
 from mirror.filters.read_only import ReadOnly, refuse_change
-from mirror.oci.errors import MirrorError
 from mirror.plugin.policy.engine_vulnerabilities import Treatment
 from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.pull_metrics import families as pull_families
@@ -66,12 +66,8 @@ from mirror.wire.pagination import PageRequest
 
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
-_EXPIRY_PERIOD_SECONDS: Final = 600.0
 # Listing no repositories is the cheapest request that needs the right to list them.
 _NO_NAMES: Final = PageRequest(limit=0)
-
-#: Background work that runs until it is cancelled.
-Chore: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +138,10 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             served = services.withheld(content, BundledPlugins(bundle.reader))
         pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if asks_for_pulls(settings) else None
         is_read_only = settings.server.read_only
+        within_quotas = quota_wrapper(settings, store, slot)
 
-        def seen_by(rights: Rights) -> Registry:
-            allowed = Authorize(pulls or served, rights)
+        def seen_by(rights: Rights, user: str | None = None) -> Registry:
+            allowed = Authorize(within_quotas(pulls or served, user), rights)
             # Outermost, so that every caller gets the reason, and no login is asked for in vain.
             return ReadOnly(allowed) if is_read_only else allowed
 
@@ -153,7 +150,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, slot))
         limits = limits_of(settings)
         activity = Activity.within(limits)
-        reports = ApiReports(services, upstreams, _CLOCK, bundle, traffic.flush)
+        collection = None if bundle else CollectionMetrics(store.records, collection_rules(settings).grace)
+        reports = ApiReports(services, upstreams, _CLOCK, bundle, collection, traffic.flush)
         watch = metrics.Metrics(
             worker.shared_metrics,
             slot,
@@ -179,6 +177,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             operator_reports={
                 "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give,
                 "storage": reports.storage,
+                "quotas": reports.quotas.give,
             },
             actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
             views=_client_views(settings, engines),
@@ -186,18 +185,13 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         )
         chores: list[Chore] = [
             watch.keep_up,
-            partial(_expire_uploads, settings, store),
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
             partial(flush_periodically, traffic.flush, "traffic"),
-            *([partial(collect_in_background, settings, store)] if _collects(settings, bundle) else []),
+            *upkeep_chores(services, changes=bundle is None and not is_read_only),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]
         scheduler = _scheduler(services, upstreams, slot)
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
-
-
-def _collects(settings: Settings, bundle: ServedBundle | None) -> bool:
-    return settings.storage.collection.enabled and not settings.server.read_only and bundle is None
 
 
 def _readiness(store: Store, bundle: ServedBundle | None, *, is_read_only: bool) -> dict[str, Check]:
@@ -264,22 +258,7 @@ def allocate_shared_metrics(settings: Settings) -> SharedMetrics:
         PULLS,
         *rule_families(rule.name for rule in settings.mirrors),
         *pull_families(settings.upstreams),
+        *metrics_of_quotas(settings),
         *UpstreamMetrics(opened_upstreams(settings), workers).families,
     )
     return SharedMetrics(families, workers)
-
-
-async def _expire_uploads(settings: Settings, store: Store) -> None:
-    age = timedelta(hours=settings.storage.upload_expiry_hours)
-    # Empty sessions expire sooner: a client could begin them without end, and each one is a folder (ADR 23).
-    empty_age = timedelta(minutes=settings.storage.empty_upload_expiry_minutes)
-    while True:
-        try:
-            removed = await store.uploads.expire(age, empty_age)
-        except MirrorError as error:
-            # The next round tries again. A failed round must not end the removal of expired sessions for good.
-            _LOG.error("upload sessions could not be expired", error=str(error), **error.detail)
-        else:
-            if removed:
-                _LOG.info("upload sessions expired", count=removed)
-        await asyncio.sleep(_EXPIRY_PERIOD_SECONDS)

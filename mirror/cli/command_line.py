@@ -48,7 +48,7 @@ from mirror.cli.service import (
     token_command,
     user_command,
 )
-from mirror.cli.storage import gc_command, rm_command, stats_command
+from mirror.cli.storage import gc_command, quota_command, rm_command, scrub_command, stats_command
 from mirror.oci.errors import MirrorError
 
 _EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
@@ -74,6 +74,7 @@ _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema
 _EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/stick/install-plugin"
 _EXAMPLE_GC = "Example: plugin-mirror gc --dry-run --data /srv/plugins"
 _EXAMPLE_STATS = "Example: plugin-mirror stats --data /srv/plugins"
+_EXAMPLE_SCRUB = "Example: plugin-mirror scrub --rate 50MB/s --data /srv/plugins"
 _EXAMPLE_RM = "Example: plugin-mirror rm contiv/v2plugin:1.0.0-beta.3 --data /srv/plugins"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 _EXAMPLE_BUNDLE_RECEIPT = "Example: plugin-mirror bundle receipt -o site.receipt"
@@ -118,6 +119,7 @@ application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
 application.command("fetch", epilog=_EXAMPLE_FETCH)(fetch_command.run)
 application.command("gc", epilog=_EXAMPLE_GC)(gc_command.run)
 application.command("stats", epilog=_EXAMPLE_STATS)(stats_command.run)
+application.command("scrub", epilog=_EXAMPLE_SCRUB)(scrub_command.run)
 application.command("rm", epilog=_EXAMPLE_RM)(rm_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
@@ -141,6 +143,7 @@ application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
 application.add_typer(user_command.app, name="user")
 application.add_typer(token_command.app, name="token")
+application.add_typer(quota_command.app, name="quota")
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,6 +19,7 @@
     │   ├── Unauthorized             caller unknown, or login wrong
     │   ├── Denied                   action that is not allowed
     │   │   ├── RightMissing         action that is not allowed to this caller, but may be to others
+    │   │   ├── QuotaExceeded        push for which a quota has no room
     │   │   └── TagPushed            tag that a mirror rule may not move, because a client has pushed it
     │   ├── ReferenceInUse           content that other content still needs
     │   ├── TooManyRequests          too many concurrent requests of one client; temporary
@@ -143,6 +144,10 @@ class Denied(ClientFault):
 
 class RightMissing(Denied):
     """The action is not allowed to this caller. Another caller may have the right."""
+
+
+class QuotaExceeded(Denied):
+    """A quota of the repository or of the user has no room for a push."""
 
 
 class TagPushed(Denied):

@@ -42,7 +42,12 @@ def _some(listed: tuple[Item, ...]) -> tuple[Item, ...]:
     return listed
 
 
-def _check_user(name: str) -> str:
+def check_user(name: str) -> str:
+    """Return the name of a user, or ``*`` for every user, unchanged.
+
+    Raises:
+        ValueError: no user can have this name.
+    """
     # An asterisk is not a user name, so no user can be called like that.
     if name == EVERY_USER:
         return name
@@ -55,7 +60,7 @@ def _check_user(name: str) -> str:
 class AccessSettings(Section):
     """A rule that gives some users some actions on some repositories."""
 
-    users: Annotated[tuple[Annotated[str, AfterValidator(_check_user)], ...], AfterValidator(_some)] = Field(
+    users: Annotated[tuple[Annotated[str, AfterValidator(check_user)], ...], AfterValidator(_some)] = Field(
         description="names of users; '*' means every user"
     )
     repositories: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], AfterValidator(_some)] = Field(

@@ -19,6 +19,7 @@ from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
 from mirror.settings.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
+from mirror.settings.storage.quota_settings import QuotaSettings
 from mirror.settings.storage.storage_settings import StorageSettings
 from mirror.settings.upstream_settings import UpstreamSettings
 from mirror.store.uploads.session_limits import SessionLimits
@@ -227,6 +228,9 @@ class Settings(Section):
     access: tuple[AccessSettings, ...] = Field(
         (), description="rights of users, in addition to those of anonymous callers; one matching rule is enough"
     )
+    quotas: tuple[QuotaSettings, ...] = Field(
+        (), description="limits on the content of repositories and of users; a push must fit in each one that covers it"
+    )
     platform_tags: tuple[PlatformTagSettings, ...] = Field(
         (),
         description="tags that give each engine the plugin for its platform; the first rule that covers a tag decides",
@@ -239,6 +243,9 @@ class Settings(Section):
         names = [rule.name for rule in self.mirrors]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"mirrors: the name {min(twice)!r} is given to more than one rule")
+        quotas = [section.quota().name for section in self.quotas]
+        if twice := {name for name in quotas if quotas.count(name) > 1}:
+            raise ValueError(f"quotas: there is more than one for {min(twice)}")
         # A name without an upstream is reported at start, not when a tag is first asked for.
         for where, source in self._sources():
             upstream, slash, repository = source.partition("/")

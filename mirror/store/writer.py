@@ -11,7 +11,9 @@ from mirror.oci.errors import TagPushed
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.runtime.current_rule import RULE
 from mirror.store.catalog import rows
+from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
+from mirror.store.catalog.push_rows import PUSH, charge_blob, pusher
 from mirror.store.catalog.tables.content_tables import blobs, repositories, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
 from mirror.store.store_services import StoreServices
@@ -20,7 +22,7 @@ from mirror.store.uploads.adoption import adopt
 _HELD_SOMEWHERE = (
     select(blobs.c.size_bytes)
     .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
-    .where(blobs.c.digest == bindparam("digest"))
+    .where(blobs.c.digest == bindparam("digest"), is_whole(blobs.c.digest))
     .limit(1)
 )
 _HELD_THERE = _HELD_SOMEWHERE.join(repositories, repositories.c.id == repository_blobs.c.repository_id).where(
@@ -54,11 +56,14 @@ class StoreWriter:
         if await self._catalog.read(find) is None:
             return None  # the most frequent answer, which needs no writer's turn
 
+        charged, now = PUSH.get(), self._clock.now()
+
         def mount(connection: Connection) -> int | None:
             # Looked up again: the blob may have been deleted before this turn.
             size_bytes = find(connection)
             if size_bytes is not None:
-                rows.add_blob(connection, repository, digest, self._clock.now())
+                charge_blob(connection, charged, repository, digest, now)
+                rows.add_blob(connection, repository, digest, now, pusher(charged))
             return size_bytes
 
         size_bytes = await self._catalog.write(mount)
@@ -75,12 +80,21 @@ class StoreWriter:
     ) -> tuple[str, ...]:
         referrer = referrer_columns(manifest)
         # Read here: the transaction runs in a thread that has no context of its own.
-        now, pushed = self._clock.now(), not RULE.get()
+        now, pushed, charged = self._clock.now(), not RULE.get(), PUSH.get()
 
         def hold(connection: Connection) -> None:
             if not pushed:
                 _require_unpushed(connection, repository, tags)
-            hold_manifest(connection, repository, manifest, tags, now=now, referrer=referrer, pushed=pushed)
+            hold_manifest(
+                connection,
+                repository,
+                manifest,
+                tags,
+                now=now,
+                referrer=referrer,
+                pushed=pushed,
+                charged=charged,
+            )
             # In the transaction that moves the tags: pull-through must not take them for its own any more.
             rows.forget_origins(connection, repository, [tag.name for tag in tags], now)
 

@@ -13,6 +13,7 @@ from tests.bench.content import MIB
 from tests.bench.looking import FIRST, LAYERS_MS
 from tests.bench.packing import PEAK_MIB, TAR
 from tests.bench.pulling import DIRECT, LAST_FIRST_BYTE_MS, NO_RULE, UPSTREAM_COPIES
+from tests.bench.quotas import NO_QUOTAS
 from tests.bench.sample import Sample, Spread, ratios
 from tests.bench.servers import NGINX, OURS, REGISTRY
 from tests.bench.syncing import SKOPEO
@@ -175,6 +176,10 @@ BARS: Sequence[Bar] = (
     Bar("at least 3.5 times docker-registry", "blob-get-1mib", rate_over(REGISTRY), at_least=3.5),
     Bar("at least 0.8 times nginx", "blob-get-1mib", rate_over(NGINX), at_least=0.8),
     Bar("at least 1.3 times docker-registry", "blob-push-256mib", rate_over(REGISTRY), at_least=1.3),
+    *(
+        Bar("at least 0.95 times that without quotas", case, rate_over(NO_QUOTAS), at_least=0.95)
+        for case in ("push-quotas-64kib", "push-quotas-4mib")
+    ),
     Bar("at least as fast as tar | gzip -6", "pack", rate_over(TAR), at_least=1),
     *(
         bar

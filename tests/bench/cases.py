@@ -9,8 +9,20 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from tests.bench import attacks, bundling, collecting, loads, looking, many_tags, packing, pulling, syncing, upkeep
-from tests.bench.content import GIB, MIB, TAG, Bodies, Body, plugin
+from tests.bench import (
+    attacks,
+    bundling,
+    collecting,
+    loads,
+    looking,
+    many_tags,
+    packing,
+    pulling,
+    quotas,
+    syncing,
+    upkeep,
+)
+from tests.bench.content import GIB, KIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
 from tests.bench.trial import Load, Trial
 from tests.harness.packing import PackedPlugin
@@ -223,6 +235,17 @@ CASES: Sequence[Case] = (
     ),
     Case("blob-push-1mib", "blob push, 1 MiB", "MiB", partial(_pushing, size_bytes=MIB, clients=8)),
     Case("blob-push-256mib", "blob push, 256 MiB", "MiB", partial(_pushing, size_bytes=256 * MIB, clients=2)),
+    *(
+        Case(
+            f"push-quotas-{what}",
+            f"push of images of {what} with quotas",
+            "images",
+            lambda _stage, size_bytes=size_bytes: quotas.pushes(Content(_packed()), size_bytes=size_bytes),
+            seconds_at_least=3,
+            rounds_at_least=7,
+        )
+        for what, size_bytes in (("64kib", 64 * KIB), ("4mib", 4 * MIB))
+    ),
     Case(
         "manifest-get-tag-of-100000",
         "manifest GET by one tag of 100 000",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench.client import connected, push_blob, put_manifest
 from tests.bench.content import REPOSITORY, TAG, Body
@@ -75,9 +76,17 @@ def running(name: str, server: Server) -> Contestant:
 
 
 @contextmanager
-def mirror(content: Content, *, data: Path | None = None) -> Iterator[Server]:
-    """Start our server with two workers and an access log in a file. `data` replaces its data folder."""
-    with Mirror(workers=WORKERS, data=data) as started:
+def mirror(
+    content: Content, *, data: Path | None = None, sections: Mapping[str, Any] | None = None
+) -> Iterator[Server]:
+    """Start our server with two workers and an access log in a file.
+
+    Args:
+        content: Content that is pushed first.
+        data: Data folder in place of a temporary one.
+        sections: Further sections of the configuration.
+    """
+    with Mirror(workers=WORKERS, data=data, sections=sections) as started:
         yield _filled(Server(started.port, known(started.pid)), content)
 
 

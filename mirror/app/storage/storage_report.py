@@ -13,6 +13,9 @@ from typing import Final, TypeAlias, TypeVar
 
 from mirror.app.services import Services, open_services
 from mirror.app.storage.collecting import collection_rules
+from mirror.app.storage.quota_report import as_json
+from mirror.app.storage.quota_wiring import quota_rules
+from mirror.app.storage.scrubbing import scrub_report
 from mirror.oci.timestamps import machine_time
 from mirror.records.lifecycle.reviews import FreedBytes, ReviewCause
 from mirror.settings import Settings
@@ -66,6 +69,15 @@ async def _collection(services: Services) -> object:
     }
 
 
+async def _quotas(services: Services) -> object:
+    rules = quota_rules(services.settings)
+    return [as_json(usage) for usage in await services.store.records.quotas.usages(rules)] if rules.quotas else None
+
+
+async def _scrub(services: Services) -> object:
+    return (await scrub_report(services.store)).to_json()
+
+
 def _by_cause(values: Mapping[ReviewCause, Value]) -> dict[str, Value]:
     return {cause.value: values[cause] for cause in ReviewCause if cause in values}
 
@@ -77,6 +89,8 @@ SECTIONS: Final[Mapping[str, StorageSection]] = {
     "traffic": _traffic,
     "pulls": _pulls,
     "collection": _collection,
+    "quotas": _quotas,
+    "scrub": _scrub,
 }
 
 

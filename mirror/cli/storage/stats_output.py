@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mirror.cli.printing import RESULTS, counted, new_table, size
+from mirror.cli.storage.quota_command import print_quotas
 from mirror.oci.timestamps import time_ago
 
 #: Rows of a list that are shown. ``--json`` has more.
@@ -89,4 +90,5 @@ _PRINTED: Final[Mapping[str, Callable[[Any], None]]] = {
     "traffic": _traffic,
     "pulls": _pulls,
     "collection": _collection,
+    "quotas": print_quotas,
 }

@@ -101,7 +101,8 @@ class CollectionRules:
         untagged: rules for untagged manifests; the first whose pattern matches applies.
         untagged_default: the same without a matching rule; None for ever.
         uploading: repositories with an open upload, by name. Their blobs stay.
-        all_since: start of a run that decides every review once, whatever its grace; None for reviews that are due.
+        all_since: start of a run that decides every earlier review once, whatever its grace; None for reviews that are
+            due.
     """
 
     grace: Grace

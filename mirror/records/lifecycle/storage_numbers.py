@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class StoredContent:
+class ContentNumbers:
     """Size of the content of a store.
 
     Attributes:
@@ -123,7 +123,7 @@ class TrafficRecords(Protocol):
 class StorageNumbers(Protocol):
     """Port to the numbers of a store. All methods read whole indexes, and raise CatalogFault."""
 
-    async def content(self) -> StoredContent:
+    async def content(self) -> ContentNumbers:
         """Count the content of the store."""
         ...
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from mirror.settings.section import Section
 from mirror.settings.storage.collection_settings import CollectionSettings, UntaggedSettings, as_rules
+from mirror.settings.storage.scrub_settings import ScrubSettings
 from mirror.store.content.kept_free import KeptFree
 
 
@@ -38,6 +39,8 @@ class StorageSettings(Section):
         description="how long manifests stay that no tag and no other manifest needs; the first rule whose pattern "
         "matches the repository applies, and without one they stay for ever",
     )
+
+    scrub: ScrubSettings = ScrubSettings()
 
     @property
     def kept_free(self) -> KeptFree:

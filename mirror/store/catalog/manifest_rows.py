@@ -11,7 +11,9 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import child_rows, review_rows, rows
-from mirror.store.catalog.tables.content_tables import derivations, manifests, repositories, repository_blobs
+from mirror.store.catalog.child_rows import KEPT
+from mirror.store.catalog.push_rows import ChargedPush, charge_manifest, pusher
+from mirror.store.catalog.tables.content_tables import derivations, manifests, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
 
 _POINTED = select(tags_table.c.name, tags_table.c.digest).where(
@@ -20,13 +22,9 @@ _POINTED = select(tags_table.c.name, tags_table.c.digest).where(
 _NO_LONGER = delete(manifests).where(  # the foreign key deletes its tags
     manifests.c.repository_id == bindparam("of_repository"), manifests.c.digest == bindparam("held")
 )
-_REFERRERS = select(manifests.c.digest).where(
-    manifests.c.repository_id == bindparam("of_repository"), manifests.c.subject == bindparam("held")
-)
 _ORIGINALS = (
-    select(repositories.c.name, manifests.c.digest)
-    .join(manifests, manifests.c.repository_id == repositories.c.id)
-    .join(derivations, derivations.c.original == manifests.c.digest)
+    select(KEPT.c.repository, KEPT.c.digest)
+    .join(derivations, derivations.c.original == KEPT.c.digest)
     .where(derivations.c.digest == bindparam("held"))
 )
 
@@ -40,6 +38,7 @@ def hold_manifest(
     now: datetime,
     referrer: Mapping[str, object],
     pushed: bool,
+    charged: ChargedPush | None = None,
     came_at: datetime | None = None,
 ) -> None:
     """Write the rows of a manifest and its tags. Only inside :meth:`Catalog.write`.
@@ -52,18 +51,22 @@ def hold_manifest(
         now: the present time.
         referrer: the result of :func:`referrer_columns` for the manifest.
         pushed: True if a client pushes the tags, False if a mirror rule or pull-through brings them.
+        charged: the push of a client, if it is one, and the accounts in which it must fit.
         came_at: the time that the manifest came, if earlier than ``now``. If the row exists, its time stays.
 
     Raises:
         ManifestBlobUnknown: the repository does not hold a blob or manifest that the manifest names, and that is not
             recorded as absent.
+        QuotaExceeded: a quota has no room for the push.
     """
     repository_id = rows.ensure_repository(connection, repository)
     _require_children(connection, repository, repository_id, manifest)
+    charge_manifest(connection, charged, repository, manifest, tags, now=now)
+    user = pusher(charged)
     key = {"repository_id": repository_id, "digest": str(manifest.digest)}
     row = {**key, "media_type": manifest.media_type, "created_at": came_at or now, **referrer}
-    rows.put(connection, manifests, row, keep="created_at")
-    point_tags(connection, repository, manifest.digest, tags, now=now, pushed=pushed)
+    rows.put(connection, manifests, {**row, "pushed_by": user}, keep=("created_at", "pushed_by"))
+    point_tags(connection, repository, manifest.digest, tags, now=now, pushed=pushed, pushed_by=user)
     rows.drop_incomplete(connection, repository, manifest.digest)
     child_rows.index(connection, repository, manifest)
     if not tags:
@@ -79,6 +82,7 @@ def point_tags(
     *,
     now: datetime,
     pushed: bool,
+    pushed_by: str | None = None,
 ) -> None:
     """Let tags point to a held manifest. What they pointed to before is reviewed. Only inside :meth:`Catalog.write`."""
     if not tags:
@@ -86,8 +90,8 @@ def point_tags(
     repository_id = rows.ensure_repository(connection, repository)
     names = [tag.name for tag in tags]
     before = connection.execute(_POINTED, {"repository_id": repository_id, "names": names}).all()
-    key = {"repository_id": repository_id, "digest": str(digest)}
-    rows.put(connection, tags_table, *({**key, "name": name, "updated_at": now, "pushed": pushed} for name in names))
+    row = {"repository_id": repository_id, "digest": str(digest), "updated_at": now, "pushed": pushed}
+    rows.put(connection, tags_table, *({**row, "name": name, "pushed_by": pushed_by} for name in names))
     left = [row.digest for row in before if row.digest != str(digest)]
     review_rows.review(connection, ReviewKind.MANIFEST, repository.name, left, ReviewCause.MOVED, now=now)
 
@@ -104,10 +108,7 @@ def remove_manifest(
     wanted = {"of_repository": repository_id, "held": str(digest)}
     if repository_id is None or not connection.execute(_NO_LONGER, wanted).rowcount:
         return False
-    referrers = connection.execute(_REFERRERS, wanted).scalars().all()
-    review_rows.review(connection, ReviewKind.MANIFEST, repository.name, referrers, cause, now=now)
     review_left_behind(connection, repository, digest, cause, now)
-    review_rows.forget(connection, ReviewKind.MANIFEST, repository.name, str(digest))
     rows.drop_repository_if_empty(connection, repository_id)
     return True
 
@@ -120,8 +121,10 @@ def review_left_behind(
     child_rows.forget(connection, repository.name, str(digest))
     rows.forget_absent(connection, repository, digest)
     review_rows.review_children(connection, repository.name, left, cause, now)
+    referrers = child_rows.referrers(connection, repository.name, str(digest))
+    review_rows.review(connection, ReviewKind.MANIFEST, repository.name, referrers, cause, now=now)
     for original in connection.execute(_ORIGINALS, {"held": str(digest)}).all():
-        review_rows.review(connection, ReviewKind.MANIFEST, original.name, [original.digest], cause, now=now)
+        review_rows.review(connection, ReviewKind.MANIFEST, original.repository, [original.digest], cause, now=now)
     review_rows.review(connection, ReviewKind.CONTENT, "", [str(digest)], cause, now=now)
 
 

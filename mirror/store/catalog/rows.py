@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, select
 from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's insert() has the same methods
 
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
-from mirror.store.catalog import review_rows
+from mirror.store.catalog import damage_rows, review_rows
 from mirror.store.catalog.tables.collection_tables import doomed_files
 from mirror.store.catalog.tables.content_tables import (
     absent_content,
@@ -24,6 +24,8 @@ from mirror.store.catalog.tables.content_tables import (
     repositories,
     repository_blobs,
 )
+
+Value = TypeVar("Value")
 
 #: Most values in one IN list. The limits of databases begin at 999.
 _IN_LIMIT = 500
@@ -73,23 +75,23 @@ def drop_repository_if_empty(connection: Connection, repository_id: int) -> None
     connection.execute(_NO_LONGER_REPOSITORY, {"repository_id": repository_id})
 
 
-def put(connection: Connection, table: Table, *rows: Mapping[str, object], keep: str | None = None) -> None:
+def put(connection: Connection, table: Table, *rows: Mapping[str, object], keep: tuple[str, ...] = ()) -> None:
     """Insert rows into a table, or replace those with the same primary key.
 
     Args:
         connection: the connection of the transaction.
         table: the table.
         rows: the rows, with values for all columns.
-        keep: a column whose value stays if the row exists.
+        keep: columns whose values stay if the row exists.
     """
     if rows:
         connection.execute(_upsert(table, keep), rows[0] if len(rows) == 1 else list(rows))
 
 
 @cache
-def _upsert(table: Table, keep: str | None) -> Insert:
+def _upsert(table: Table, keep: tuple[str, ...]) -> Insert:
     statement = insert(table)
-    columns = [column.name for column in table.columns if not column.primary_key and column.name != keep]
+    columns = [column.name for column in table.columns if not column.primary_key and column.name not in keep]
     if not columns:
         return statement.on_conflict_do_nothing(index_elements=list(table.primary_key))
     values = {name: statement.excluded[name] for name in columns}
@@ -97,8 +99,9 @@ def _upsert(table: Table, keep: str | None) -> Insert:
 
 
 def add_content(connection: Connection, digest: Digest, size_bytes: int, now: datetime) -> None:
-    """Record that the bytes of ``digest`` are durable. Bytes that were to be removed stay."""
+    """Record that the bytes of ``digest`` are durable. Bytes that were to be removed stay, and damage is healed."""
     connection.execute(_NO_LONGER_DOOMED, {"stored": str(digest)})
+    damage_rows.whole_again(connection, str(digest))
     put(connection, blobs, {"digest": str(digest), "size_bytes": size_bytes, "stored_at": now})
 
 
@@ -113,15 +116,25 @@ def put_about(connection: Connection, digest: Digest, table: Table, row: Mapping
         put(connection, table, row)
 
 
-def add_blob(connection: Connection, repository: Repository, digest: Digest, now: datetime) -> None:
-    """Record that a repository holds a blob whose bytes are durable. A manifest that names it is to follow."""
-    repository_id = ensure_repository(connection, repository)
-    put(connection, repository_blobs, {"repository_id": repository_id, "digest": str(digest), "added_at": now})
+def add_blob(
+    connection: Connection, repository: Repository, digest: Digest, now: datetime, pushed_by: str | None = None
+) -> None:
+    """Record that a repository holds a blob whose bytes are durable. A manifest that names it is to follow.
+
+    Args:
+        connection: the connection of the transaction.
+        repository: the repository.
+        digest: the blob.
+        now: the present time.
+        pushed_by: the user who pushed the blob. If the row exists, its user stays.
+    """
+    row = {"repository_id": ensure_repository(connection, repository), "digest": str(digest), "added_at": now}
+    put(connection, repository_blobs, {**row, "pushed_by": pushed_by}, keep=("pushed_by",))
     review_rows.review(connection, ReviewKind.BLOB, repository.name, [str(digest)], ReviewCause.STORED, now=now)
 
 
 def first_missing(connection: Connection, held: Table, repository_id: int, wanted: Collection[Digest]) -> Digest | None:
-    """Return the first of ``wanted`` without a row of the repository in ``held``, or None if there is none."""
+    """Return the first of ``wanted`` that the repository does not have whole in ``held``, or None if there is none."""
     found: set[str] = set()
     for part in parts([str(one) for one in wanted]):
         found.update(connection.execute(_held(held), {"repository_id": repository_id, "wanted": part}).scalars())
@@ -131,7 +144,8 @@ def first_missing(connection: Connection, held: Table, repository_id: int, wante
 @cache
 def _held(held: Table) -> Select[Any]:
     in_repository = held.c.repository_id == bindparam("repository_id")
-    return select(held.c.digest).where(in_repository, held.c.digest.in_(bindparam("wanted", expanding=True)))
+    wanted = held.c.digest.in_(bindparam("wanted", expanding=True))
+    return select(held.c.digest).where(in_repository, wanted, damage_rows.is_whole(held.c.digest))
 
 
 def forget_origins(connection: Connection, repository: Repository, targets: Collection[str], now: datetime) -> None:
@@ -157,7 +171,7 @@ def drop_incomplete(connection: Connection, repository: Repository, digest: Dige
     return bool(connection.execute(_NO_LONGER_INCOMPLETE, {"name": repository.name, "held": str(digest)}).rowcount)
 
 
-def parts(values: Iterable[str]) -> Iterator[list[str]]:
+def parts(values: Iterable[Value]) -> Iterator[list[Value]]:
     """Iterate over values in lists that are short enough for the parameters of one statement."""
     remaining = iter(values)
     while part := list(islice(remaining, _IN_LIMIT)):

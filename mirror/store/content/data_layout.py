@@ -6,6 +6,7 @@
     catalog-0007.sqlite             copy of the catalog, made before an update of this program changed its tables
     generation                      lock of the writers, and the count of their transactions
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
+    damaged/sha256-abcdef…          damaged content that was set aside, until whole bytes come
     token.key                       key that signs the tokens of clients; readable by its owner only
     reserve                         space given up when the disk is full, so that the store still opens
     reserve-1 … reserve-8           the same for inodes
@@ -32,7 +33,7 @@ _SPARE_FILES: Final = 8
 #: Names in the data folder, without the catalog and its copies. ``lost+found`` exists where the folder is the root of
 #: a filesystem.
 _NAMES = frozenset(
-    {"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "bundles", "lost+found"}
+    {"generation", "token.key", "reserve", "blobs", "damaged", "uploads", "limits", "locks", "bundles", "lost+found"}
 )
 #: A UUID. An id from a request becomes a path only if it matches, so it cannot leave the folder ``uploads``.
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -101,11 +102,20 @@ class DataLayout:
         """Return the folder of the blob files whose digests begin with two hexadecimal digits."""
         return self.root.joinpath("blobs", algorithm, prefix)
 
+    @property
+    def damaged(self) -> Path:
+        return self.root / "damaged"
+
+    def set_aside(self, digest: Digest) -> Path:
+        """Return the path of damaged content that was set aside."""
+        return self.damaged / f"{digest.algorithm}-{digest.hex}"
+
     def folders(self) -> Iterator[Path]:
         """Yield every folder that the store creates, parents before their children."""
         yield self.uploads
         if self.private_state is not None:
             return
+        yield self.damaged
         yield self.root / "blobs"
         for algorithm in ALGORITHMS:
             yield self.root / "blobs" / algorithm

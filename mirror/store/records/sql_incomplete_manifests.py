@@ -14,6 +14,7 @@ from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.records.origins import Origin
 from mirror.store.catalog import child_rows, review_rows, rows
+from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.catalog.tables.content_tables import (
@@ -34,8 +35,10 @@ from mirror.store.uploads.adoption import adopt
 _NAME: BindParameter[str] = bindparam("name")
 _WANTED: BindParameter[str] = bindparam("wanted")
 _HERE = incomplete_manifests.c.repository == _NAME
-_MANIFESTS = select(incomplete_manifests.c.digest, incomplete_manifests.c.media_type, blobs.c.size_bytes).join(
-    blobs, blobs.c.digest == incomplete_manifests.c.digest
+_MANIFESTS = (
+    select(incomplete_manifests.c.digest, incomplete_manifests.c.media_type, blobs.c.size_bytes)
+    .join(blobs, blobs.c.digest == incomplete_manifests.c.digest)
+    .where(is_whole(incomplete_manifests.c.digest))
 )
 _ONE = _MANIFESTS.where(_HERE, incomplete_manifests.c.digest == _WANTED)
 _KEPT_AT = select(incomplete_manifests.c.kept_at).where(_HERE, incomplete_manifests.c.digest == _WANTED)

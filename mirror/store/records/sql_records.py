@@ -12,7 +12,11 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_damage import SqlDamage
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
+from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
+from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
+from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
 from mirror.store.records.lifecycle.sql_storage_numbers import SqlStorageNumbers
 from mirror.store.records.lifecycle.sql_traffic import SqlTraffic
 from mirror.store.records.sql_absent_content import SqlAbsentContent
@@ -42,6 +46,7 @@ class SqlRecords:
         self.bundle_exports = SqlBundleExports(services)
         self.bundle_imports = SqlBundleImports(services)
         self.bundle_trust = SqlBundleTrust(services)
+        self.damage = SqlDamage(services)
         self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
@@ -50,10 +55,13 @@ class SqlRecords:
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
         self.numbers = SqlStorageNumbers(services)
+        self.long_work = SqlLongWork(services)
         self.origins = SqlOrigins(services)
+        self.quotas = SqlQuotas(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
         self.traffic = SqlTraffic(services)
+        self.scrubs = SqlScrubStates(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
         self.decisions = SqlDecisions(services, self.plugins)

@@ -17,6 +17,7 @@ from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
 from mirror.store.catalog.database import Catalog
+from mirror.store.catalog.push_rows import PUSH, charge_blob, pusher
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import UploadLayout
 from mirror.store.content.disk_room import DiskRoom
@@ -192,10 +193,12 @@ class StoreUpload:
         self.offset = receiving.size_bytes
 
     async def _adopt(self, digest: Digest, size_bytes: int) -> None:
-        now = self._parts.clock.now()
+        # Read here: the transaction runs in a thread that has no context of its own.
+        now, charged, repository = self._parts.clock.now(), PUSH.get(), self._session.repository
 
         def hold(connection: Connection) -> None:
-            rows.add_blob(connection, self._session.repository, digest, now)
+            charge_blob(connection, charged, repository, digest, now)
+            rows.add_blob(connection, repository, digest, now, pusher(charged))
 
         parts, file = self._parts, self._upload.data
         await adopt(parts.catalog, parts.blobs, file, digest, size_bytes=size_bytes, now=now, hold=hold)

@@ -83,7 +83,7 @@ async def world() -> AsyncIterator[World]:
             logins,
             rules=RULES,
             anyone=AnonymousRights(frozenset()),
-            seen_by=lambda rights: Authorize(MemoryRegistry(), rights),
+            seen_by=lambda rights, _user: Authorize(MemoryRegistry(), rights),
             key=b"k" * 32,
             clock=clock,
         )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.records.lifecycle.storage_numbers import RepositorySize, StoredContent, TargetPulls
+from mirror.records.lifecycle.storage_numbers import ContentNumbers, RepositorySize, TargetPulls
 from mirror.records.origins import Origin
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables.sync_tables import pulls
@@ -19,7 +19,7 @@ ONE, TWO = plugin(b"{}", b"one"), plugin(b"{}", b"two!")
 
 
 async def test_an_empty_store_has_zeros(store: Store) -> None:
-    assert await store.records.numbers.content() == StoredContent(0, 0, 0, 0, 0, 0, 0, 0)
+    assert await store.records.numbers.content() == ContentNumbers(0, 0, 0, 0, 0, 0, 0, 0)
     assert await store.records.numbers.largest(10) == []
 
 

@@ -96,7 +96,7 @@ damaged_content = keyed_table(
     Column("last_error", String, nullable=False),
 )
 
-#: Bytes, manifests and tags that uploads and pushes under way will add, by quota. They count as used until ``until``.
+#: Bytes that large uploads under way will add, by account of a quota. They count as used until ``until``.
 quota_reservations = keyed_table(
     "quota_reservations",
     Column("scope", String(320), primary_key=True),
@@ -104,6 +104,21 @@ quota_reservations = keyed_table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("until", UtcDateTime, nullable=False),
     Index(None, "upload"),
+)
+
+#: What pushes have added lately, by account of a quota. A process knows the usage of an account at one moment, and adds
+#: the rows with higher ids, which are never used twice.
+quota_additions = Table(
+    "quota_additions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("scope", String(320), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("manifests", Integer, nullable=False),
+    Column("tags", Integer, nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+    Index(None, "scope", "id"),
+    sqlite_autoincrement=True,
 )
 
 #: Pulls and bytes by upstream and rule (a mirror rule, or the ``to`` of a proxy rule): what clients received, and what

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, ScalarSelect, Table, bindparam, case, exists, func, select, union_all
 
-from mirror.records.lifecycle.storage_numbers import RepositorySize, StoredContent, TargetPulls
+from mirror.records.lifecycle.storage_numbers import ContentNumbers, RepositorySize, TargetPulls
 from mirror.store.catalog.tables.content_tables import (
     ChildKind,
     blobs,
@@ -106,9 +106,9 @@ class SqlStorageNumbers:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
 
-    async def content(self) -> StoredContent:
+    async def content(self) -> ContentNumbers:
         row = await self._catalog.read_long(lambda connection: connection.execute(_CONTENT).one())
-        return StoredContent(**row._asdict())
+        return ContentNumbers(**row._asdict())
 
     async def largest(self, most: int) -> Sequence[RepositorySize]:
         def read(connection: Connection) -> list[RepositorySize]:

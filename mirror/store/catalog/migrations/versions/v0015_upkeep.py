@@ -98,6 +98,17 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "quota_additions",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("scope", sa.String(320), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("manifests", sa.Integer(), nullable=False),
+        sa.Column("tags", sa.Integer(), nullable=False),
+        sa.Column("added_at", moment, nullable=False),
+        sa.Index("ix_quota_additions_scope_id", "scope", "id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "traffic",
         sa.Column("upstream", sa.String(64), primary_key=True),
         sa.Column("rule", sa.String(255), primary_key=True),

@@ -1,0 +1,51 @@
+"""The section ``quotas``: limits on the content of repositories and on what users push."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, ByteSize, Field, model_validator
+
+from mirror.oci.name_pattern import NamePattern
+from mirror.records.lifecycle.quotas import Quota, QuotaKind
+from mirror.settings.access_settings import check_user
+from mirror.settings.pull_through_settings import check_pattern
+from mirror.settings.section import Section
+
+
+class QuotaSettings(Section):
+    """A quota of repositories, or of users."""
+
+    pattern: Annotated[str, AfterValidator(check_pattern)] | None = Field(
+        None, description="names of repositories, with * and **, whose content counts together"
+    )
+    user: Annotated[str, AfterValidator(check_user)] | None = Field(
+        None,
+        description="name of a user whose pushes count; '*' means each user on its own. The first quota that names a "
+        "user applies to the user",
+    )
+    bytes: ByteSize | None = Field(
+        None, ge=0, description="most bytes, such as 200GiB; content counts once in each repository that holds it"
+    )
+    manifests: int | None = Field(None, ge=0, description="most manifests")
+    tags: int | None = Field(None, ge=0, description="most tags")
+    soft: Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$")] = Field(
+        "80%", description="part of each limit from which pushes get a warning"
+    )
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if (self.pattern is None) == (self.user is None):
+            raise ValueError("a quota is for repositories or for users; fix: write either pattern: or user:")
+        if not self._limits():
+            raise ValueError("a quota needs a limit; fix: write at least one of bytes:, manifests: and tags:")
+        return self
+
+    def quota(self) -> Quota:
+        """Return the quota that this section describes."""
+        pattern = None if self.pattern is None else NamePattern(self.pattern)
+        return Quota(self._limits(), int(self.soft.removesuffix("%")) / 100, pattern, self.user)
+
+    def _limits(self) -> tuple[tuple[QuotaKind, int], ...]:
+        limits = {QuotaKind.BYTES: self.bytes, QuotaKind.MANIFESTS: self.manifests, QuotaKind.TAGS: self.tags}
+        return tuple((kind, int(limit)) for kind, limit in limits.items() if limit is not None)

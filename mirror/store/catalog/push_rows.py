@@ -1,0 +1,271 @@
+"""Rows of pushes: who pushed content, and whether the content fits in quotas. All functions run in a transaction.
+
+The usage of an account is what a process knew of it at one moment, plus the rows that pushes have added since, plus
+what uploads under way have reserved. No push changes a row that another push changes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Final
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
+
+from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.oci.errors import QuotaExceeded
+from mirror.records.lifecycle.quotas import Account, AccountUsage, Amounts, Push
+from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.store.catalog import rows
+from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations, reviews
+from mirror.store.catalog.tables.content_tables import (
+    blobs,
+    manifest_children,
+    manifests,
+    repositories,
+    repository_blobs,
+    tags,
+)
+
+#: A reservation ends so long after its last renewal, if its process dies.
+RESERVED_FOR: Final = timedelta(hours=1)
+#: Rows of additions are kept longer than any process goes without reading the usage again.
+ADDITIONS_KEPT: Final = timedelta(minutes=5)
+_LONGEST_KNOWN_SECONDS: Final = 240.0
+
+#: Causes of reviews of blobs that were named before.
+_LEFT: Final = [
+    cause.value
+    for cause in (
+        ReviewCause.MOVED,
+        ReviewCause.DELETED,
+        ReviewCause.RETIRED,
+        ReviewCause.EVICTED,
+        ReviewCause.FOUND,
+    )
+]
+
+
+#: The condition for a review of a blob that deletions have left behind, if :func:`unnamed` holds too. Only the row is
+#: there until the collection decides. Its bytes count for no quota, so that a deletion makes room at once.
+GIVEN_UP: Final = and_(reviews.c.kind == ReviewKind.BLOB.value, reviews.c.cause.in_(_LEFT))
+
+
+def unnamed(repository: ColumnElement[str], digest: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition for content that no manifest of a repository names."""
+    return ~exists().where(manifest_children.c.repository == repository, manifest_children.c.child == digest)
+
+
+_NAME: Final[BindParameter[str]] = bindparam("name")
+_WANTED: Final[BindParameter[str]] = bindparam("wanted")
+_LEFT_BEHIND: Final = and_(
+    exists().where(GIVEN_UP, reviews.c.repository == _NAME, reviews.c.digest == blobs.c.digest),
+    unnamed(_NAME, blobs.c.digest),
+)
+_ID: Final = select(repositories.c.id).where(repositories.c.name == _NAME).scalar_subquery()
+_HOLDS: Final = exists().where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest == blobs.c.digest)
+#: The size of a blob that does not count for its repository yet, and whether the repository has a row of it.
+_NEW_BLOB: Final = select(blobs.c.size_bytes, _HOLDS).where(blobs.c.digest == _WANTED, ~_HOLDS | _LEFT_BEHIND)
+_COUNT_AGAIN: Final = select(blobs.c.digest, blobs.c.size_bytes).where(
+    blobs.c.digest.in_(bindparam("named", expanding=True)), _HOLDS, _LEFT_BEHIND
+)
+#: What deletions have left behind of one user counts for the user who needs it again.
+_TAKE_OVER: Final = (
+    update(repository_blobs)
+    .where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest.in_(bindparam("named", expanding=True)))
+    .values(pushed_by=bindparam("user"))
+)
+_HELD: Final = select(manifests.c.digest).where(manifests.c.repository_id == _ID, manifests.c.digest == _WANTED)
+_TAGGED: Final = select(tags.c.name, tags.c.pushed_by).where(
+    tags.c.repository_id == _ID, tags.c.name.in_(bindparam("named", expanding=True))
+)
+
+_ADDED: Final = (
+    select(
+        func.coalesce(func.sum(quota_additions.c.size_bytes), 0).label("size_bytes"),
+        func.coalesce(func.sum(quota_additions.c.manifests), 0).label("manifests"),
+        func.coalesce(func.sum(quota_additions.c.tags), 0).label("tags"),
+    )
+    .where(quota_additions.c.scope == bindparam("scope"), quota_additions.c.id > bindparam("known"))
+    .subquery("added")
+)
+_OWN: Final = quota_reservations.c.upload == bindparam("own")
+_RESERVED: Final = (
+    select(
+        func.coalesce(func.sum(case((_OWN, 0), else_=quota_reservations.c.size_bytes)), 0).label("of_others"),
+        func.coalesce(func.sum(case((_OWN, quota_reservations.c.size_bytes), else_=0)), 0).label("own"),
+    )
+    .where(
+        quota_reservations.c.scope == bindparam("scope"),
+        # A reservation from before the clock was set back does not hold for longer than any other.
+        quota_reservations.c.until.between(bindparam("now"), bindparam("latest")),
+    )
+    .subquery("reserved")
+)
+_SINCE: Final = select(_ADDED, _RESERVED).select_from(_ADDED.join(_RESERVED, true()))
+_ADD: Final = insert(quota_additions)
+_RELEASE: Final = delete(quota_reservations).where(quota_reservations.c.upload == bindparam("own"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownUsage:
+    """The usage of an account at one moment.
+
+    Attributes:
+        used: what was stored.
+        last_addition: the highest id in :data:`quota_additions` at that moment; 0 for none.
+        generation: the generation of the catalog; None if a change was being committed.
+        at_seconds: the moment, by the monotonic clock.
+    """
+
+    used: Amounts
+    last_addition: int
+    generation: int | None
+    at_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedPush:
+    """A push, and what the process knows of its accounts.
+
+    Attributes:
+        push: the push.
+        known: usage by scope. Other tasks replace its values.
+    """
+
+    push: Push
+    known: Mapping[str, KnownUsage]
+
+
+#: The push of a client for which the current task works. None for all other work: mirror rules, pull-through, commands.
+PUSH: Final[ContextVar[ChargedPush | None]] = ContextVar("push", default=None)
+
+
+def pusher(charged: ChargedPush | None) -> str | None:
+    """Return the user who pushes."""
+    return None if charged is None else charged.push.user
+
+
+def charge_blob(
+    connection: Connection,
+    charged: ChargedPush | None,
+    repository: Repository,
+    digest: Digest,
+    now: datetime,
+) -> None:
+    """Count a blob that a repository is about to hold. Raises QuotaExceeded."""
+    if charged is None or not charged.push.accounts:
+        return
+    wanted = {"name": repository.name, "wanted": str(digest)}
+    size_bytes, is_held = connection.execute(_NEW_BLOB, wanted).one_or_none() or (0, False)
+    if is_held:
+        _take_over(connection, charged, repository, [str(digest)])
+    _charge(connection, charged, lambda _: Amounts(size_bytes), now)
+
+
+def charge_manifest(
+    connection: Connection,
+    charged: ChargedPush | None,
+    repository: Repository,
+    manifest: Manifest,
+    pointing: Collection[Tag],
+    *,
+    now: datetime,
+) -> None:
+    """Count a manifest and tags that a repository is about to hold, and blobs that count again.
+
+    Raises:
+        QuotaExceeded: a quota has no room for them.
+    """
+    if charged is None or not charged.push.accounts:
+        return
+    wanted = {"name": repository.name, "wanted": str(manifest.digest)}
+    size_bytes = number = 0
+    if connection.execute(_HELD, wanted).scalar_one_or_none() is None:
+        size_bytes, number = manifest.size_bytes, 1
+        for part in rows.parts({str(blob.digest) for blob in manifest.blobs}):
+            again = connection.execute(_COUNT_AGAIN, {"name": repository.name, "named": part}).all()
+            size_bytes += sum(blob.size_bytes for blob in again)
+            _take_over(connection, charged, repository, [blob.digest for blob in again])
+    names = {tag.name for tag in pointing}
+    pushers: dict[str, str | None] = {}
+    for part in rows.parts(names):
+        pushers.update(connection.execute(_TAGGED, {"name": repository.name, "named": part}).all())
+
+    def added(account: Account) -> Amounts:
+        counted = [name for name in pushers if account.user is None or pushers[name] == account.user]
+        return Amounts(size_bytes, number, len(names) - len(counted))
+
+    _charge(connection, charged, added, now)
+
+
+def usage_now(
+    connection: Connection, charged: ChargedPush, account: Account, now: datetime
+) -> tuple[AccountUsage, int]:
+    """Return the usage of an account without the reservation of the push itself, and the bytes of this reservation.
+
+    Raises:
+        QuotaExceeded: what this process knows is too old. The caller learns, and tries again.
+    """
+    known = charged.known[account.scope]
+    charged.push.seen[account.scope] = known
+    if monotonic() - known.at_seconds > _LONGEST_KNOWN_SECONDS:
+        raise QuotaExceeded(f"the usage of {account.scope} must be read again; fix: retry", quota=account.scope)
+    row = connection.execute(
+        _SINCE,
+        {
+            "scope": account.scope,
+            "known": known.last_addition,
+            "own": charged.push.upload,
+            "now": now,
+            "latest": now + RESERVED_FOR,
+        },
+    ).one()
+    used = known.used + Amounts(row.size_bytes, row.manifests, row.tags)
+    return AccountUsage(account, used, row.of_others), row.own
+
+
+def note(charged: ChargedPush, usage: AccountUsage, reserved_bytes: int, added: Amounts) -> None:
+    """Note in the push which soft limits it passes."""
+    # What the upload has reserved has passed its soft limits already.
+    own = AccountUsage(usage.account, usage.used, usage.reserved_bytes + reserved_bytes)
+    more = Amounts(max(added.size_bytes - reserved_bytes, 0), added.manifests, added.tags)
+    charged.push.passed += [(usage.account, kind) for kind in own.crossed(more)]
+
+
+def _take_over(connection: Connection, charged: ChargedPush, repository: Repository, named: list[str]) -> None:
+    if named:
+        connection.execute(_TAKE_OVER, {"name": repository.name, "named": named, "user": charged.push.user})
+
+
+def _charge(connection: Connection, charged: ChargedPush, added: Callable[[Account], Amounts], now: datetime) -> None:
+    push = charged.push
+    push.passed.clear()
+    for account in push.accounts:
+        usage, reserved_bytes = usage_now(connection, charged, account, now)
+        more = added(account)
+        usage.require(more)
+        note(charged, usage, reserved_bytes, more)
+        push.used[account] = usage.used + more
+        if more != Amounts():
+            row = {"size_bytes": more.size_bytes, "manifests": more.manifests, "tags": more.tags}
+            connection.execute(_ADD, {"scope": account.scope, "added_at": now, **row})
+    if push.upload:
+        connection.execute(_RELEASE, {"own": push.upload})
