@@ -145,6 +145,12 @@ def _collecting(_stage: Stage, *, garbage_files: int) -> AbstractContextManager[
     return collecting.collections(garbage_files=garbage_files)
 
 
+def _pulling_beside_upkeep() -> AbstractContextManager[Trial]:
+    # The large blob gives the scrub something to read for longer than all measurements together.
+    content = Content(_packed(MIB), (Bodies(GIB, block=bytes(MIB)).fresh(),))
+    return upkeep.pulls_beside(content, garbage_files=GARBAGE_FILES)
+
+
 def _unchanged_tags(_stage: Stage, *, tags: int) -> AbstractContextManager[Trial]:
     """Measure syncs of one repository with many tags."""
     return syncing.unchanged_tags(tags=tags)
@@ -296,7 +302,7 @@ CASES: Sequence[Case] = (
         "pulls-beside-upkeep",
         "4 clients pull a plugin of 1 MiB beside upkeep",
         "plugins",
-        lambda _stage: upkeep.pulls_beside(Content(_packed(MIB)), garbage_files=GARBAGE_FILES),
+        lambda _stage: _pulling_beside_upkeep(),
         seconds_at_least=3,
         rounds_at_least=7,
         quick=False,

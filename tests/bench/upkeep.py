@@ -15,9 +15,8 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from os import kill
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from mirror.settings.storage.storage_settings import StorageSettings
 from tests.bench import bystanders, client, many_tags
 from tests.bench.collecting import copy_store, half_deleted
 from tests.bench.laps import run_laps
@@ -34,12 +33,12 @@ SCRUB = f"{OURS}, scrub"
 #: Figures: how long a client with one small request waited that comes every few milliseconds.
 WORST_MS, P99_MS = "longest wait for GET /v2/, ms", "p99 of GET /v2/, ms"
 #: Figure that shows that the upkeep was under way.
-STEPS = "reviews decided and files removed meanwhile"
+STEPS = "reviews decided, files removed or read meanwhile"
 
 _CLIENTS = 4
 _TAGS = 1000
 _INTERVAL_MS = 5
-#: The collection begins at most a minute after the start of a server.
+#: Upkeep begins a minute after the start of a server.
 _BEGIN_SECONDS = 150
 
 
@@ -53,15 +52,14 @@ def pulls_beside(content: Content, *, garbage_files: int) -> Iterator[Trial]:
             many_tags.add(data, _TAGS)
         many_images.add(data, half_deleted(garbage_files))
         contestants, loads = [], {}
-        for name, section in _sections().items():
+        for name, section in _SECTIONS.items():
             copy = folder / f"data{len(contestants)}"
             copy_store(data, copy)
-            storage = {"path": str(copy), "collection": {"enabled": False}} | section
+            storage = {"path": str(copy), "collection": {"enabled": False}, "scrub": {"every": "never"}} | section
             server = stack.enter_context(Mirror(data=copy, sections={"storage": storage}))
             pid = known(server.pid)
-            if name == COLLECTION:
-                before = _left(copy)
-                wait_until(lambda: _left(copy) < before, "the collection to begin", timeout_seconds=_BEGIN_SECONDS)  # noqa: B023 - called at once
+            if name != OURS:
+                _wait_for_work(copy)
             _signal(pid, signal.SIGSTOP)
             stack.callback(_signal, pid, signal.SIGCONT)  # a stopped server cannot end
             contestants.append(Contestant(name, _going_on(Server(server.port, pid, data=copy))))
@@ -69,12 +67,12 @@ def pulls_beside(content: Content, *, garbage_files: int) -> Iterator[Trial]:
         yield Trial(contestants, _pulls, loads)
 
 
-def _sections() -> Mapping[str, Mapping[str, Any]]:
-    """Return the section `storage` of each contestant."""
-    sections: dict[str, Mapping[str, Any]] = {OURS: {}, COLLECTION: {"collection": {"bytes_grace": "0s"}}}
-    if "scrub" in StorageSettings.model_fields:
-        sections[SCRUB] = {"scrub": {"every": "1d", "rate": "20MB/s"}}
-    return sections
+#: The section `storage` of each contestant.
+_SECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    OURS: {},
+    COLLECTION: {"collection": {"bytes_grace": "0s"}},
+    SCRUB: {"scrub": {"every": "1d", "rate": "20MB/s"}},
+}
 
 
 def _going_on(server: Server) -> Callable[[], Any]:
@@ -97,7 +95,9 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def _pulls(server: Server, seconds: int) -> Outcome:
     """Pull a plugin by random tags with several clients, while another client sends tiny requests at fixed times."""
-    before = _left(server.data) if server.data else 0
+    if server.data is None:
+        raise ValueError("the server has no data folder")
+    before = _progress(server.data)
 
     @contextmanager
     def puller() -> Iterator[Callable[[], None]]:
@@ -113,18 +113,29 @@ def _pulls(server: Server, seconds: int) -> Outcome:
     with bystanders.asking(server.port, seconds=seconds, clients=1, interval_ms=_INTERVAL_MS) as end:
         outcome = run_laps(_CLIENTS, seconds, puller).outcome(1)
         waited = end()
-    figures = {WORST_MS: 1e3 * waited.worst_seconds, P99_MS: 1e3 * waited.p99_seconds}
-    if server.data:
-        figures[STEPS] = before - _left(server.data)
+    figures = {
+        WORST_MS: 1e3 * waited.worst_seconds,
+        P99_MS: 1e3 * waited.p99_seconds,
+        STEPS: _progress(server.data) - before,
+    }
     return replace(outcome, errors=waited.errors, figures=figures)
 
 
-def _left(data: Path) -> int:
-    """Return how many reviews and files the collection has still to do."""
+def _wait_for_work(data: Path) -> None:
+    before = _progress(data)
+    wait_until(lambda: _progress(data) > before, "the upkeep to begin", timeout_seconds=_BEGIN_SECONDS)
+
+
+def _progress(data: Path) -> int:
+    """Return a number that grows with each decision, removed file and read file."""
     with closing(sqlite3.connect(f"file:{data}/catalog.sqlite?mode=ro", uri=True, timeout=30)) as catalog:
-        # A blob that is no longer needed counts twice until its file is gone, and so the sum never grows.
-        reviews, blobs, doomed = (
-            catalog.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("reviews", "blobs", "doomed_files")
+
+        def number(sql: str) -> int:
+            return int(catalog.execute(sql).fetchone()[0])
+
+        # A blob counts twice until it is doomed, and once until its file is gone, so that the sum never grows.
+        left = [number(f"SELECT count(*) FROM {table}") for table in ("reviews", "blobs", "blobs", "doomed_files")]
+        read = number(
+            "SELECT coalesce(sum(json_extract(state, '$.files')), 0) FROM long_work WHERE name LIKE 'scrub %'"
         )
-    return int(reviews + 2 * blobs + doomed)
+        return read - sum(left)
