@@ -57,6 +57,7 @@ from mirror.cli.storage import (
     restore_command,
     rm_command,
     scrub_command,
+    stats_command,
 )
 from mirror.oci.errors import MirrorError
 
@@ -87,6 +88,7 @@ _EXAMPLE_RESTORE = "Example: plugin-mirror restore /mnt/backup/plugins --data /s
 _EXAMPLE_RECOVER = "Example: plugin-mirror recover --data /srv/plugins"
 _EXAMPLE_PIN = 'Example: plugin-mirror pin contiv/v2plugin:1.0 --note "the last one for engine 1.13"'
 _EXAMPLE_UNPIN = "Example: plugin-mirror unpin contiv/v2plugin:1.0"
+_EXAMPLE_STATS = "Example: plugin-mirror stats --data /srv/plugins"
 _EXAMPLE_SCRUB = "Example: plugin-mirror scrub --rate 50MB/s --data /srv/plugins"
 _EXAMPLE_RM = "Example: plugin-mirror rm contiv/v2plugin:1.0.0-beta.3 --data /srv/plugins"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
@@ -136,6 +138,7 @@ application.command("restore", epilog=_EXAMPLE_RESTORE)(restore_command.run)
 application.command("recover", epilog=_EXAMPLE_RECOVER)(recover_command.run)
 application.command("pin", epilog=_EXAMPLE_PIN)(pin_command.pin)
 application.command("unpin", epilog=_EXAMPLE_UNPIN)(pin_command.unpin)
+application.command("stats", epilog=_EXAMPLE_STATS)(stats_command.run)
 application.command("scrub", epilog=_EXAMPLE_SCRUB)(scrub_command.run)
 application.command("rm", epilog=_EXAMPLE_RM)(rm_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)

@@ -22,6 +22,8 @@ from mirror.store.records.lifecycle.sql_pulls import SqlPulls
 from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
 from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
 from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
+from mirror.store.records.lifecycle.sql_storage_numbers import SqlStorageNumbers
+from mirror.store.records.lifecycle.sql_traffic import SqlTraffic
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -59,6 +61,7 @@ class SqlRecords:
         self.holders = SqlHolders(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
+        self.numbers = SqlStorageNumbers(services)
         self.long_work = SqlLongWork(services)
         self.origins = SqlOrigins(services)
         self.pulled_contents = SqlPulledContents(services)
@@ -67,6 +70,7 @@ class SqlRecords:
         self.quotas = SqlQuotas(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
+        self.traffic = SqlTraffic(services)
         self.scrubs = SqlScrubStates(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
