@@ -18,25 +18,28 @@ def _counter(name: str, explanation: str) -> MetricFamily:
     return MetricFamily(f"plugin_mirror_{name}_total", explanation, MetricKind.COUNTER)
 
 
-_BUDGET: Final = _gauge("pulled_through_budget_bytes", "Value of pull_through.keep.bytes, if it is set.")
-#: Metrics with the functions that read their values.
-_FIGURES: Final[tuple[tuple[MetricFamily, Callable[[BudgetRecord], float]], ...]] = (
+#: Metrics with the functions that read their values. None: the metric has no value.
+BUDGET_METRICS: Final[tuple[tuple[MetricFamily, Callable[[BudgetRecord, KeepLimits], float | None]], ...]] = (
     (
         _gauge("pulled_through_bytes", "Bytes of content that only pull-through needs, when they were last counted."),
-        lambda record: record.used_bytes,
+        lambda record, _: record.used_bytes,
     ),
     (
         _gauge("pulled_through_tags", "Pulled-through tags that may be evicted, when they were last counted."),
-        lambda record: record.tags,
+        lambda record, _: record.tags,
     ),
-    (_counter("evicted_tags", "Pulled-through tags that were evicted."), lambda record: record.evicted_tags),
+    (
+        _gauge("pulled_through_budget_bytes", "Bytes of content that pull-through may keep (pull_through.keep.bytes)."),
+        lambda _, limits: limits.size_bytes,
+    ),
+    (_counter("evicted_tags", "Pulled-through tags that were evicted."), lambda record, _: record.evicted_tags),
     (
         _counter("evicted_bytes", "Bytes of content that evictions left without a user."),
-        lambda record: record.evicted_bytes,
+        lambda record, _: record.evicted_bytes,
     ),
     (
         _counter("emergency_evictions", "Evictions because the disk was full."),
-        lambda record: record.emergencies,
+        lambda record, _: record.emergencies,
     ),
 )
 
@@ -44,8 +47,6 @@ _FIGURES: Final[tuple[tuple[MetricFamily, Callable[[BudgetRecord], float]], ...]
 def budget_series(
     record: BudgetRecord, limits: KeepLimits
 ) -> list[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
-    """Return the metrics of the budget, each family with its series."""
-    found = [(family, read(record)) for family, read in _FIGURES]
-    if limits.size_bytes is not None:
-        found.append((_BUDGET, limits.size_bytes))
-    return [(family, [((), [float(value)])]) for family, value in found]
+    """Return the metrics of the budget, each family with its series. A metric without a value is left out."""
+    found = [(family, read(record, limits)) for family, read in BUDGET_METRICS]
+    return [(family, [((), [float(value)])]) for family, value in found if value is not None]
