@@ -14,6 +14,7 @@ from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import DigestInvalid, StorageFault, StorageFull, UploadInvalid, UploadUnknown
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.records.lifecycle.reviews import ReviewCause
 from mirror.registry.streams import closing_stream
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
@@ -124,7 +125,7 @@ class StoreDownloadLease:
         size_bytes, now = self.offset, self._parts.clock.now()
 
         def hold(connection: Connection) -> None:
-            rows.add_blob(connection, self._repository, self._digest, now)
+            rows.add_blob(connection, self._repository, self._digest, now, cause=ReviewCause.FETCHED)
 
         try:
             await in_thread(f"store {self._digest}", self._receiving.sync)

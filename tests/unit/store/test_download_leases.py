@@ -11,6 +11,7 @@ import pytest
 from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageDamaged, StorageFull
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.records.lifecycle.reviews import Grace, ReviewCause
 from mirror.store.content.kept_free import KeptFree
 from mirror.store.registry import Store
 from mirror.store.uploads.download_leases import StoreDownloadLease
@@ -48,6 +49,15 @@ async def test_what_was_brought_and_verified_is_a_blob(store: Store, folder: Pat
     await claim.release()
     assert await read_blob(store, DIGEST, NAME) == BLOB
     assert list((folder / "uploads").iterdir()) == []
+
+
+async def test_what_was_brought_has_the_grace_of_fetched_content(store: Store) -> None:
+    claim = await claimed(store)
+    await claim.append(in_chunks(BLOB, 70_000), nobody)
+    await claim.verify()
+    await claim.commit()
+    await claim.release()
+    assert (await store.records.reviews.waiting(Grace())).reviews == {ReviewCause.FETCHED: 1}
 
 
 async def test_one_writer_over_all_processes(store: Store, other: Store) -> None:
