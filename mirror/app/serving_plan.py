@@ -7,7 +7,6 @@ from typing import Final
 
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings import Settings
-from mirror.settings.storage.repository_settings import retention_rules
 from mirror.sync.rule import MirrorRule
 
 #: Connections to upstreams get at most this part of the file descriptors.
@@ -36,10 +35,3 @@ def limits_of(settings: Settings) -> ServerLimits:
         return limits
     asked = sum(settings.upstreams[name].limits.connections for name in opened_upstreams(settings))
     return limits.within(descriptors - min(asked, descriptors // _UPSTREAM_SHARE))
-
-
-def asks_for_pulls(settings: Settings) -> bool:
-    """Return True if some retention depends on the times of pulls, which are recorded only then."""
-    rules = [section.rule() for section in settings.mirrors]
-    retentions = [rule.retention for rule in rules] + [one.retention for one in retention_rules(settings.repositories)]
-    return any(one is not None and one.pulled_within is not None for one in retentions)

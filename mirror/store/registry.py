@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -23,6 +23,7 @@ from mirror.store.content.data_layout import DataLayout, is_ours
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_access import require_access
+from mirror.store.content.folder_use import require_restored, shared_use
 from mirror.store.content.kept_free import KeptFree
 from mirror.store.content.volume import Volume
 from mirror.store.deleter import StoreDeleter
@@ -113,6 +114,7 @@ class Store:
         await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
         blobs = FilesystemBlobStorage(layout, filesystem)
         async with (
+            _shared(layout),
             Generation.open(layout.generation) as generation,
             Catalog.open(layout, generation, blobs.flush) as catalog,
         ):
@@ -137,8 +139,16 @@ class Store:
             yield store
 
 
+@asynccontextmanager
+async def _shared(layout: DataLayout) -> AsyncIterator[None]:
+    with ExitStack() as stack:
+        await in_thread(f"open the data folder {layout.root}", stack.enter_context, shared_use(layout))
+        yield
+
+
 def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
     if layout.private_state is None:
+        require_restored(layout)
         require_access(layout)
         _prepare_root(layout, filesystem)
     for folder in layout.folders():

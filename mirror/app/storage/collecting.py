@@ -30,8 +30,8 @@ from mirror.store.work_locks import StorageLocks
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _PERIOD_SECONDS: Final = 60.0
-#: The background collection works a fifth of the time.
-_BACKGROUND_PAUSES: Final = 4.0
+#: The background collection works a tenth of the time.
+_BACKGROUND_PAUSES: Final = 9.0
 #: Name of the lock, as part of an error message.
 COLLECTION: Final = "collection"
 

@@ -8,7 +8,6 @@ from typing import Final
 
 import structlog
 
-from mirror.app.serving_plan import asks_for_pulls
 from mirror.lifecycle.tag_retirement import Retirement, RetirementResult
 from mirror.oci.errors import Busy, MirrorError
 from mirror.records.lifecycle.reviews import Grace, ReviewCause
@@ -54,7 +53,7 @@ async def retire_in_background(settings: Settings, store: Store, grace: Grace) -
     drops = settings.storage.collection.enabled and bool(retiring.rules)
     while True:
         try:
-            await tags.note_recording(is_on=asks_for_pulls(settings))
+            await tags.note_recording()
             async with locks(RETENTION):
                 last = (await work.find(_WORK)).finished_at
                 # A clock that was set back must not stop the work until it has caught up.

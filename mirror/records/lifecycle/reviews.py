@@ -32,10 +32,8 @@ class ReviewCause(StrEnum):
 
     #: A blob was pushed or mounted, or a manifest was pushed without a tag. Whatever is to use it comes later.
     STORED = "stored"
-    #: Content was pulled through, or brought by a mirror rule.
+    #: Content was pulled through, or brought by a mirror rule or a bundle.
     FETCHED = "fetched"
-    #: A bundle is being imported.
-    IMPORTED = "imported"
     #: A tag was moved to another manifest.
     MOVED = "moved"
     #: A client, a rule or an operator deleted a tag, manifest or blob.

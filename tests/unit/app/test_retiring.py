@@ -17,6 +17,7 @@ from mirror.records.lifecycle.reviews import Grace
 from mirror.registry.listing import all_tags
 from mirror.settings import Settings, load
 from mirror.settings.storage.collection_settings import CollectionSettings
+from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
 from mirror.store.registry import Store
 from tests.support.builders import REPOSITORY, push_image
 from tests.support.waiting import until
@@ -60,8 +61,13 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The number of looks at whether retention is due, without pauses between them."""
     found: list[object] = []
     monkeypatch.setattr(retiring, "_LOOK_SECONDS", 0.0)
-    asks = retiring.asks_for_pulls
-    monkeypatch.setattr(retiring, "asks_for_pulls", lambda settings: found.append(None) or asks(settings))
+    noted = SqlPushedTags.note_recording
+
+    async def note(tags: SqlPushedTags) -> None:
+        found.append(None)
+        await noted(tags)
+
+    monkeypatch.setattr(SqlPushedTags, "note_recording", note)
     return found
 
 

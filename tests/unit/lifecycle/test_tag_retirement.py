@@ -17,6 +17,7 @@ from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.records.admissions import Admission, AdmissionDecision, Subject
 from mirror.records.lifecycle.pins import Pin
+from mirror.records.lifecycle.pull_counts import PullCount
 from mirror.records.lifecycle.pushed_tags import none_immutable
 from mirror.records.lifecycle.reviews import CollectionRules, Grace
 from mirror.records.platform_rules import PlatformTags
@@ -137,20 +138,20 @@ async def test_pulls_count_from_the_time_at_which_their_recording_began(store, c
     clock.advance(days=400)
     retiring = retirement(store, clock, pulled_within=90 * DAY)
     assert await retiring.run() == RetirementResult([], [("**", None)])
-    await store.records.pushed_tags.note_recording(is_on=True)
+    await store.records.pushed_tags.note_recording()
     began = clock.now()
     clock.advance(days=89)
     assert await retiring.run() == RetirementResult([], [("**", began + 90 * DAY)])
-    await store.records.sync_runs.record_pulls({(REPOSITORY, Tag("used")): clock.now()})
+    await store.records.pulls.record_pulls({(REPOSITORY, Tag("used")): PullCount(clock.now())})
     clock.advance(days=2)
     assert names(await retiring.run()) == ["unused"]
 
 
-async def test_recording_that_was_off_begins_anew(store, clock):
+async def test_recording_is_known_since_it_began(store, clock):
     tags = store.records.pushed_tags
-    for is_on in (True, False, True):
-        await tags.note_recording(is_on=is_on)
-        clock.advance(days=1)
+    await tags.note_recording()
+    clock.advance(days=1)
+    await tags.note_recording()
     assert await tags.pulls_known_since() == clock.now() - DAY
 
 

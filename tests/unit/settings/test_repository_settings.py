@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from mirror.app.serving_plan import asks_for_pulls
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings, load
@@ -64,14 +63,6 @@ def test_immutable_patterns_of_all_matching_rules_count():
 def test_a_mistake_is_found_when_the_configuration_is_read(section: dict[str, Any], told: str):
     with pytest.raises(ConfigurationFault, match=told):
         settings(section)
-
-
-@pytest.mark.parametrize(
-    ("keep", "asked"),
-    [({"newest": 1}, False), ({"pulled_within": "30d"}, True), ({"newest": 1, "pulled_within": "1h"}, True)],
-)
-def test_pulls_are_recorded_if_a_retention_needs_them(keep: dict[str, Any], asked: bool):
-    assert asks_for_pulls(settings({"pattern": "**", "keep": keep})) is asked
 
 
 def untagged(*given: Any) -> dict[str, timedelta | None]:

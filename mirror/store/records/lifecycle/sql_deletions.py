@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select, union
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, union
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, ReferenceInUse, RepositoryUnknown
@@ -66,6 +66,12 @@ _BLOBS: Final = (
     .where(repository_blobs.c.repository_id == _HERE, repository_blobs.c.added_at <= bindparam("before"))
     .limit(bindparam("most"))
 )
+#: An empty repository is nobody's: a client may push to it next.
+_NOT_PULLED: Final = delete(origins).where(
+    origins.c.repository == _NAMED,
+    ~exists().where(repositories.c.name == _NAMED),
+    ~exists().where(incomplete_manifests.c.repository == _NAMED),
+)
 _NO_BLOB: Final = delete(repository_blobs).where(
     repository_blobs.c.repository_id == bindparam("of_repository"), repository_blobs.c.digest == bindparam("held")
 )
@@ -119,6 +125,7 @@ class SqlDeletions:
             manifests = connection.execute(_MANIFESTS, wanted).scalars().all()
             for digest in manifests:
                 _delete_manifest(connection, repository, Digest.parse(digest), now)
+            connection.execute(_NOT_PULLED, wanted)
             if manifests:
                 return len(manifests)
             blobs = connection.execute(_BLOBS, wanted).scalars().all()
@@ -128,6 +135,7 @@ class SqlDeletions:
             connection.execute(_NO_BLOB, [{"of_repository": repository_id, "held": digest} for digest in blobs])
             review_rows.review(connection, ReviewKind.CONTENT, "", blobs, ReviewCause.DELETED, now=now)
             rows.drop_repository_if_empty(connection, repository_id)
+            connection.execute(_NOT_PULLED, wanted)
             return len(blobs)
 
         return await self._catalog.write(work)

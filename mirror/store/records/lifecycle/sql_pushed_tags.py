@@ -105,11 +105,10 @@ class SqlPushedTags:
 
         return await self._catalog.write(work) if tags else []
 
-    async def note_recording(self, *, is_on: bool) -> None:
-        """Note that pulls are recorded from now on, unless they were before; or that they no longer are."""
+    async def note_recording(self) -> None:
+        """Note that pulls are recorded from now on, unless they were before."""
         now = self._clock.now()
-        known = await self.pulls_known_since()
-        if is_on and known is None:
+        if await self.pulls_known_since() is None:
             row = {
                 "name": _PULLS,
                 "started_at": now,
@@ -119,9 +118,6 @@ class SqlPushedTags:
                 "state": {},
             }
             await self._catalog.write_uncached(lambda connection: rows.put(connection, long_work, row))
-        elif not is_on and known is not None:
-            gone = delete(long_work).where(long_work.c.name == _PULLS)
-            await self._catalog.write_uncached(lambda connection: connection.execute(gone))
 
     def _retire(self, connection: Connection, one: RetiredTag, now: datetime) -> bool:
         """Drop a tag, unless it was pushed, pinned or approved since the decision."""
