@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
 from mirror.runtime import private_files
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.store.backfill import Backfill
@@ -87,6 +88,7 @@ class Store:
         filesystem: Filesystem | None = None,
         kept_free: KeptFree | None = None,
         private_state: Path | None = None,
+        immutable: ImmutableTags = none_immutable,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -101,6 +103,7 @@ class Store:
             filesystem: changes the files; None for the operating system's.
             kept_free: the part of the disk that new content leaves free; None for none.
             private_state: folder of :func:`mirror.store.private_state.private_state`; None for a writable data folder.
+            immutable: the tags that may not move.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
@@ -130,7 +133,7 @@ class Store:
             )
             volume = Volume(layout, filesystem, room)
             cache = CatalogCache(generation, cache_bytes)
-            services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock)
+            services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock, immutable)
             store = cls(services, uploads, volume)
             await Backfill(services, store.records.plugins).run()
             yield store

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, selec
 
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewCause, ReviewKind
-from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.manifest_rows import remove_manifest, review_left_behind
 from mirror.store.catalog.tables.collection_tables import doomed_files, reviews
 from mirror.store.catalog.tables.content_tables import (
+    ChildKind,
     blobs,
     incomplete_manifests,
     origins,
@@ -80,6 +81,7 @@ class Deciding:
     _removed: int = 0
     _doomed: int = 0
     _doomed_bytes: int = 0
+    _untagged_until: datetime | None = None
 
     @property
     def _left_at(self) -> datetime:
@@ -90,7 +92,12 @@ class Deciding:
     def result(self) -> DecidedReviews:
         """Result so far."""
         return DecidedReviews(
-            self._decided, self._removed, self._doomed, self._doomed_bytes, dict(sorted(self._protected.items()))
+            self._decided,
+            self._removed,
+            self._doomed,
+            self._doomed_bytes,
+            dict(sorted(self._protected.items())),
+            self._untagged_until,
         )
 
     def decide(self, review: Row[Any]) -> None:
@@ -104,12 +111,13 @@ class Deciding:
                 self._pause(review)
             else:
                 self._done(review)
+                self._review_subject(review)
             return
         if kind is not ReviewKind.CONTENT and review.repository in self.rules.uploading:
             self._protected[UPLOAD_OPEN] += 1
             self._pause(review)
             return
-        if kind is ReviewKind.MANIFEST and (until := self._untagged_until(review)) is not None:
+        if kind is ReviewKind.MANIFEST and (until := self._kept_until(review)) is not None:
             self._protected[UNTAGGED_KEPT] += 1
             self._postpone(review, until)
             return
@@ -121,7 +129,15 @@ class Deciding:
         else:
             self._doom(review.digest, cause)
 
-    def _untagged_until(self, review: Row[Any]) -> datetime | None:
+    def _review_subject(self, review: Row[Any]) -> None:
+        """Review the subject of a manifest that stays: only a tag of its referrer keeps a subject."""
+        if review.kind == ReviewKind.MANIFEST.value:
+            named = child_rows.children(self.connection, review.repository, review.digest)
+            subjects = [child for child in named if child[1] is ChildKind.SUBJECT]
+            cause = ReviewCause(review.cause)
+            review_rows.review_children(self.connection, review.repository, subjects, cause, self._left_at)
+
+    def _kept_until(self, review: Row[Any]) -> datetime | None:
         """Return the time until which the manifest stays although nothing needs it; None if this time is over."""
         keep = self.rules.untagged_of(review.repository)
         wanted = {"name": review.repository, "about": review.digest, "now": self.now}
@@ -131,7 +147,10 @@ class Deciding:
         if keep is None:
             return self.now + _LONGEST_PAUSE
         until: datetime = max(times) + keep
-        return until if until > self.now else None
+        if until <= self.now:
+            return None
+        self._untagged_until = min(until, self._untagged_until or until)
+        return until
 
     def _remove_manifest(self, review: Row[Any], cause: ReviewCause) -> None:
         repository, digest = Repository(review.repository), Digest.parse(review.digest)
