@@ -78,6 +78,13 @@ async def _scrub(services: Services) -> object:
     return (await scrub_report(services.store)).to_json()
 
 
+async def _backup(services: Services) -> object:
+    last = await services.store.records.backups.last_backup()
+    if last is None:
+        return None
+    return asdict(last) | {"created": machine_time(last.created), "finished": machine_time(last.finished)}
+
+
 def _by_cause(values: Mapping[ReviewCause, Value]) -> dict[str, Value]:
     return {cause.value: values[cause] for cause in ReviewCause if cause in values}
 
@@ -91,6 +98,7 @@ SECTIONS: Final[Mapping[str, StorageSection]] = {
     "collection": _collection,
     "quotas": _quotas,
     "scrub": _scrub,
+    "backup": _backup,
 }
 
 
