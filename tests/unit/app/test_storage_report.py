@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mirror.app.api_reports import ApiReports
+from mirror.app.numbers.storage_report import SECTIONS, storage_report
+from mirror.app.numbers.traffic import traffic_counter
 from mirror.app.services import open_services
-from mirror.app.storage.storage_report import SECTIONS, storage_report
-from mirror.app.storage.traffic import traffic_counter
 from mirror.oci import Repository
 from mirror.records.lifecycle.backups import LastBackup
 from mirror.runtime.clock import SystemClock
