@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Final, TypeAlias, TypeVar
 
 from mirror.app.services import Services, open_services
+from mirror.app.storage.budgeting import budget_report
 from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.quota_report import as_json
 from mirror.app.storage.quota_wiring import quota_rules
@@ -74,6 +75,17 @@ async def _quotas(services: Services) -> object:
     return [as_json(usage) for usage in await services.store.records.quotas.usages(rules)] if rules.quotas else None
 
 
+async def _budget(services: Services) -> object:
+    return await budget_report(services.settings, services.store) if services.settings.proxy else None
+
+
+async def _backup(services: Services) -> object:
+    last = await services.store.records.backups.last_backup()
+    if last is None:
+        return None
+    return asdict(last) | {"created": machine_time(last.created), "finished": machine_time(last.finished)}
+
+
 async def _scrub(services: Services) -> object:
     return (await scrub_report(services.store)).to_json()
 
@@ -95,6 +107,7 @@ SECTIONS: Final[Mapping[str, StorageSection]] = {
     "repositories": _repositories,
     "traffic": _traffic,
     "pulls": _pulls,
+    "budget": _budget,
     "collection": _collection,
     "quotas": _quotas,
     "scrub": _scrub,
