@@ -221,7 +221,7 @@ def usages_now(connection: Connection, charged: ChargedPush, now: datetime) -> l
         QuotaExceeded: what this process knows is too old. The caller learns, and tries again.
     """
     push = charged.push
-    found = {account.scope: _Reading(account, charged.known[account.scope]) for account in push.accounts}
+    found = {account.scope: _AccountReading(account, charged.known[account.scope]) for account in push.accounts}
     for scope, reading in found.items():
         push.seen[scope] = reading.before
         if monotonic() - reading.before.at_seconds > _LONGEST_KNOWN_SECONDS:
@@ -238,7 +238,7 @@ def usages_now(connection: Connection, charged: ChargedPush, now: datetime) -> l
     ]
 
 
-class _Reading:
+class _AccountReading:
     """Usage of an account while the rows of :data:`_SINCE` are read."""
 
     def __init__(self, account: Account, before: KnownUsage) -> None:
