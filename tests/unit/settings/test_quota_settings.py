@@ -26,7 +26,7 @@ def test_sizes_have_units_and_a_soft_limit_is_a_percentage() -> None:
         ({"pattern": "**/a", "tags": 1}, "must be the last component"),
         ({"user": "no one", "tags": 1}, "user"),
         ({"pattern": "a", "tags": 1, "soft": "0.8"}, "pattern"),
-        ({"pattern": "a", "bytes": -1}, "greater than or equal to 0"),
+        ({"pattern": "a", "bytes": "many"}, "bytes"),
     ],
 )
 def test_a_wrong_quota_is_refused_with_the_reason(section: dict[str, object], why: str) -> None:
