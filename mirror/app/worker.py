@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import structlog
 
@@ -25,9 +23,12 @@ from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.mirroring import held_for_sync, sparing
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
-from mirror.app.serving_plan import asks_for_pulls, limits_of, opened_upstreams, scheduled_rules
-from mirror.app.storage.collecting import collect_in_background
+from mirror.app.serving_plan import limits_of, opened_upstreams, scheduled_rules
+from mirror.app.storage.collecting import collection_rules
+from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
+from mirror.app.storage.traffic import traffic_counter
+from mirror.app.storage.upkeep_chores import Chore, upkeep_chores
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -35,7 +36,6 @@ from mirror.filters.engine_gate import EngineViews
 from mirror.filters.engine_tracking import PULLS, EngineTracker, pull_counter
 from mirror.filters.pull_tracking import PullTracker
 from mirror.filters.read_only import ReadOnly, refuse_change
-from mirror.oci.errors import MirrorError
 from mirror.plugin.policy.engine_vulnerabilities import Treatment
 from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.pull_metrics import families as pull_families
@@ -66,12 +66,8 @@ from mirror.wire.pagination import PageRequest
 
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
-_EXPIRY_PERIOD_SECONDS: Final = 600.0
 # Listing no repositories is the cheapest request that needs the right to list them.
 _NO_NAMES: Final = PageRequest(limit=0)
-
-#: Background work that runs until it is cancelled.
-Chore: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             open_services(settings, counted=counted, private_state=worker.private_state)
         )
         store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
-        outcomes = PullMetrics(slot, settings.upstreams)
+        traffic = traffic_counter(settings, store)
+        outcomes = PullMetrics(slot, settings.upstreams, traffic.fetched)
         bundle = worker.bundle
         pulling = pulling_through(settings, store, upstreams, outcomes, _CLOCK)
         content = await stack.enter_async_context(pulling) if bundle is None else bundle.registry
@@ -139,8 +136,9 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             served = services.withheld(services.checked(content))
         else:
             served = services.withheld(content, BundledPlugins(bundle.reader))
-        pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if asks_for_pulls(settings) else None
         is_read_only = settings.server.read_only
+        remembers = bundle is None and not is_read_only
+        pulls = PullTracker(served, store.records.pulls.record_pulls, _CLOCK) if remembers else None
         within_quotas = quota_wrapper(settings, store, slot)
 
         def seen_by(rights: Rights, user: str | None = None) -> Registry:
@@ -153,7 +151,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, slot))
         limits = limits_of(settings)
         activity = Activity.within(limits)
-        reports = ApiReports(services, upstreams, _CLOCK, bundle)
+        collection = None if bundle else CollectionMetrics(store.records, collection_rules(settings).grace)
+        reports = ApiReports(services, upstreams, _CLOCK, bundle, collection, traffic.flush)
         watch = metrics.Metrics(
             worker.shared_metrics,
             slot,
@@ -170,7 +169,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             activity=activity,
             readiness=_readiness(store, bundle, is_read_only=is_read_only),
             is_read_only=is_read_only,
-            requests=RequestMetrics(slot),
+            requests=RequestMetrics(slot, traffic.served),
             authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
@@ -178,6 +177,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             operators=operators(settings, store, authentication),
             operator_reports={
                 "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give,
+                "storage": reports.storage,
                 "quotas": reports.quotas.give,
             },
             actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
@@ -186,17 +186,13 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         )
         chores: list[Chore] = [
             watch.keep_up,
-            partial(_expire_uploads, settings, store),
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
-            *([partial(collect_in_background, settings, store)] if _collects(settings, bundle) else []),
+            partial(flush_periodically, traffic.flush, "traffic"),
+            *upkeep_chores(services, changes=bundle is None and not is_read_only),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]
         scheduler = _scheduler(services, upstreams, slot)
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
-
-
-def _collects(settings: Settings, bundle: ServedBundle | None) -> bool:
-    return settings.storage.collection.enabled and not settings.server.read_only and bundle is None
 
 
 def _readiness(store: Store, bundle: ServedBundle | None, *, is_read_only: bool) -> dict[str, Check]:
@@ -267,19 +263,3 @@ def allocate_shared_metrics(settings: Settings) -> SharedMetrics:
         *UpstreamMetrics(opened_upstreams(settings), workers).families,
     )
     return SharedMetrics(families, workers)
-
-
-async def _expire_uploads(settings: Settings, store: Store) -> None:
-    age = timedelta(hours=settings.storage.upload_expiry_hours)
-    # Empty sessions expire sooner: a client could begin them without end, and each one is a folder (ADR 23).
-    empty_age = timedelta(minutes=settings.storage.empty_upload_expiry_minutes)
-    while True:
-        try:
-            removed = await store.uploads.expire(age, empty_age)
-        except MirrorError as error:
-            # The next round tries again. A failed round must not end the removal of expired sessions for good.
-            _LOG.error("upload sessions could not be expired", error=str(error), **error.detail)
-        else:
-            if removed:
-                _LOG.info("upload sessions expired", count=removed)
-        await asyncio.sleep(_EXPIRY_PERIOD_SECONDS)

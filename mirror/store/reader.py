@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, select
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
+from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown, StorageDamaged
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.registry.port import Blob
 from mirror.store.catalog import rows
 from mirror.store.catalog.catalog_cache import Held
+from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.manifest_loader import StoredManifest
-from mirror.store.catalog.tables.collection_tables import reviews
+from mirror.store.catalog.tables.collection_tables import damaged_content, reviews
 from mirror.store.catalog.tables.content_tables import (
     absent_content,
     blobs,
@@ -43,8 +44,14 @@ _BY_DIGEST = (
     .join(repositories, repositories.c.id == manifests.c.repository_id)
     .join(blobs, blobs.c.digest == manifests.c.digest)
     .join(reviews, _is_about(ReviewKind.MANIFEST), isouter=True)
-    .where(repositories.c.name == bindparam("repository"), manifests.c.digest == bindparam("target"))
+    .where(
+        repositories.c.name == bindparam("repository"),
+        manifests.c.digest == bindparam("target"),
+        is_whole(manifests.c.digest),
+    )
 )
+#: A tag of a damaged manifest is found, and reading it fails. A mirror that follows this registry would delete the tag
+#: if it were told that the tag is gone.
 _BY_TAG = (
     select(manifests.c.digest, manifests.c.media_type, blobs.c.size_bytes, reviews.c.counts_from)
     .join(repositories, repositories.c.id == manifests.c.repository_id)
@@ -58,9 +65,19 @@ _BLOB = (
     .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
     .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
     .join(reviews, _is_about(ReviewKind.BLOB), isouter=True)
-    .where(repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"))
+    .where(
+        repositories.c.name == bindparam("repository"),
+        blobs.c.digest == bindparam("digest"),
+        is_whole(blobs.c.digest),
+    )
 )
-
+_WHY_DAMAGED = {
+    held: select(damaged_content.c.problem)
+    .join(held, held.c.digest == damaged_content.c.digest)
+    .join(repositories, repositories.c.id == held.c.repository_id)
+    .where(repositories.c.name == bindparam("repository"), damaged_content.c.digest == bindparam("target"))
+    for held in (repository_blobs, manifests)
+}
 _WHY_ABSENT = select(absent_content.c.reason, absent_content.c.detail).where(
     absent_content.c.repository == bindparam("repository"), absent_content.c.digest == bindparam("target")
 )
@@ -99,10 +116,23 @@ class StoreReader:
     async def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
     ) -> AsyncIterator[Blob]:
-        async with self._blobs.open(digest, (await self._blob(repository, digest)).found, part) as blob:
+        held = await self._blob(repository, digest)
+        async with AsyncExitStack() as stack:
+            try:
+                blob = await stack.enter_async_context(self._blobs.open(digest, held.found, part))
+            except StorageDamaged:
+                # It may have been collected, or even stored again, between the look-up and the opening.
+                held = await self._read_blob(repository, digest)
+                blob = await stack.enter_async_context(self._blobs.open(digest, held.found, part))
             yield blob
 
     async def _read_manifest(self, repository: Repository, target: Tag | Digest) -> Held[Manifest]:
+        try:
+            return await self._load_manifest(repository, target)
+        except StorageDamaged:  # as for blobs
+            return await self._load_manifest(repository, target)
+
+    async def _load_manifest(self, repository: Repository, target: Tag | Digest) -> Held[Manifest]:
         # Taken before the read: after a change in between, the kept result is not valid.
         generation = self._cache.generation
 
@@ -127,12 +157,30 @@ class StoreReader:
     async def _read_blob(self, repository: Repository, digest: Digest) -> Held[int]:
         generation = self._cache.generation
         wanted = {"repository": repository.name, "digest": str(digest)}
-        row = await self._catalog.read(lambda connection: connection.execute(_BLOB, wanted).one_or_none())
-        if row is None:
-            raise BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
-        held: Held[int] = Held(row.size_bytes, row.counts_from)
+
+        def read(connection: Connection) -> Held[int]:
+            row = connection.execute(_BLOB, wanted).one_or_none()
+            if row is None:
+                raise _no_blob(connection, repository, digest)
+            return Held(row.size_bytes, row.counts_from)
+
+        held = await self._catalog.read(read)
         self._cache.keep_blob(generation, repository, digest, held)
         return held
+
+
+def _no_blob(connection: Connection, repository: Repository, digest: Digest) -> BlobUnknown:
+    message = _damage(connection, repository, digest, repository_blobs) or f"{repository} has no blob {digest}"
+    return BlobUnknown(message, name=repository, digest=digest)
+
+
+def _damage(connection: Connection, repository: Repository, digest: Digest, held: Table) -> str | None:
+    """Return a sentence about the damage of content that a repository has; None if it has no such content."""
+    wanted = {"repository": repository.name, "target": str(digest)}
+    problem = connection.execute(_WHY_DAMAGED[held], wanted).scalar_one_or_none()
+    if problem is None:
+        return None
+    return f"{digest} is damaged here ({problem}); fix: push it again, or see 'plugin-mirror scrub'"
 
 
 def _no_manifest(connection: Connection, repository: Repository, target: Tag | Digest) -> NotFound:
@@ -143,4 +191,5 @@ def _no_manifest(connection: Connection, repository: Repository, target: Tag | D
         why = connection.execute(_WHY_ABSENT, {"repository": repository.name, "target": str(target)}).first()
         if why is not None:
             message += f": {AbsentContent(target, target, AbsenceReason(why.reason), why.detail).sentence}"
+        message = _damage(connection, repository, target, manifests) or message
     return ManifestUnknown(message, name=repository, reference=target)

@@ -11,17 +11,19 @@ from mirror.oci.errors import TagPushed
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.runtime.current_rule import RULE
 from mirror.store.catalog import rows
+from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.catalog.push_rows import PUSH, charge_blob, pusher
 from mirror.store.catalog.tables.content_tables import blobs, repositories, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
+from mirror.store.catalog.tag_guards import require_movable
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt
 
 _HELD_SOMEWHERE = (
     select(blobs.c.size_bytes)
     .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
-    .where(blobs.c.digest == bindparam("digest"))
+    .where(blobs.c.digest == bindparam("digest"), is_whole(blobs.c.digest))
     .limit(1)
 )
 _HELD_THERE = _HELD_SOMEWHERE.join(repositories, repositories.c.id == repository_blobs.c.repository_id).where(
@@ -46,6 +48,7 @@ class StoreWriter:
         self._catalog = services.catalog
         self._blobs = services.blobs
         self._clock = services.clock
+        self._immutable = services.immutable
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
         def find(connection: Connection) -> int | None:
@@ -84,6 +87,7 @@ class StoreWriter:
         def hold(connection: Connection) -> None:
             if not pushed:
                 _require_unpushed(connection, repository, tags)
+            require_movable(connection, repository, manifest.digest, tags, self._immutable)
             hold_manifest(
                 connection,
                 repository,

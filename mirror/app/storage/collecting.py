@@ -14,6 +14,8 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store, require_data_folder
+from mirror.app.storage.retiring import retirement
+from mirror.lifecycle.catalog_checks import CatalogChecks
 from mirror.lifecycle.collector import CollectionProgress, CollectionResult, Collector
 from mirror.oci.errors import Busy, MirrorError
 from mirror.records.lifecycle.reviews import CollectionRules, Grace
@@ -28,8 +30,8 @@ from mirror.store.work_locks import StorageLocks
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _PERIOD_SECONDS: Final = 60.0
-#: The background collection works a fifth of the time.
-_BACKGROUND_PAUSES: Final = 4.0
+#: The background collection works a tenth of the time.
+_BACKGROUND_PAUSES: Final = 9.0
 #: Name of the lock, as part of an error message.
 COLLECTION: Final = "collection"
 
@@ -42,9 +44,11 @@ def collection_rules(settings: Settings) -> CollectionRules:
 async def collect_in_background(settings: Settings, store: Store) -> None:
     """Collect until cancelled, one process at a time over all processes on the data folder."""
     locks = StorageLocks(settings.storage.path.expanduser())
+    rules = collection_rules(settings)
+    checks = _checks(store, rules)
     collector = Collector(
         store.records.reviews,
-        collection_rules(settings),
+        rules,
         store.uploads.repositories,
         _CLOCK,
         pause_ratio=_BACKGROUND_PAUSES,
@@ -53,6 +57,7 @@ async def collect_in_background(settings: Settings, store: Store) -> None:
         await asyncio.sleep(_PERIOD_SECONDS)
         try:
             async with locks(COLLECTION):
+                await checks.check_a_little()
                 result = await collector.collect()
         except Busy:
             continue  # another process collects
@@ -77,7 +82,9 @@ async def collect(
     dry_run: bool = False,
     progress: CollectionProgress | None = None,
 ) -> CollectionResult:
-    """Collect now, beside a running server.
+    """Drop the tags that no retention keeps, and collect, beside a running server.
+
+    All files and the whole catalog are looked through first.
 
     Args:
         settings: settings of the command.
@@ -98,6 +105,7 @@ async def collect(
         rules = replace(rules, untagged=(), untagged_default=untagged)
     layout = DataLayout(settings.storage.path.expanduser())
     async with _opened(settings, layout.root, dry_run=dry_run) as store:
+        await _checks(store, rules).check_all()
         collector = Collector(
             store.records.reviews,
             rules,
@@ -106,7 +114,13 @@ async def collect(
             progress=progress,
             dry_run=dry_run,
         )
-        return await (collector.collect() if grace != timedelta(0) else collector.collect_now())
+        retired = await retirement(settings, store, rules.grace).run()
+        result = await (collector.collect() if grace != timedelta(0) else collector.collect_now())
+        return replace(result, retirement=retired)
+
+
+def _checks(store: Store, rules: CollectionRules) -> CatalogChecks:
+    return CatalogChecks(store.records.reviews, store.records.long_work, rules.grace, _CLOCK)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ _MOST_REMEMBERED_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ContentPlace:
+class UpstreamPlace:
     """Place of a manifest or blob.
 
     Attributes:
@@ -52,13 +52,13 @@ class CollectedContent:
     """
 
     def __init__(self) -> None:
-        self.places: dict[Digest, ContentPlace] = {}
+        self.places: dict[Digest, UpstreamPlace] = {}
         # The bytes alone: a parsed manifest takes ten times as much.
         self._remembered: LruCache[Digest, bytes] = LruCache(_MOST_REMEMBERED_BYTES)
 
     def add_manifest(self, registry: Reader, repository: Repository, manifest: Manifest) -> None:
         """Add a manifest with its config and layers, except for foreign layers."""
-        place = ContentPlace(registry, repository, manifest.media_type, manifest.size_bytes)
+        place = UpstreamPlace(registry, repository, manifest.media_type, manifest.size_bytes)
         # A digest may be a manifest for one manifest and a layer for another one. Then it stands early.
         self.places[manifest.digest] = place
         self._remembered.put(manifest.digest, manifest.content, manifest.size_bytes)
@@ -81,7 +81,7 @@ class CollectedContent:
                     digest=blob.digest,
                 )
             if known is None or (is_config and not known.is_early):
-                self.places[blob.digest] = ContentPlace(registry, repository, "", blob.size_bytes, is_config)
+                self.places[blob.digest] = UpstreamPlace(registry, repository, "", blob.size_bytes, is_config)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         place = self.places.get(target) if isinstance(target, Digest) else None
@@ -105,7 +105,7 @@ class CollectedContent:
         place = self._blob(repository, digest)
         return place.registry.open_blob(place.repository, digest, part, place.size_bytes)
 
-    def _blob(self, repository: Repository, digest: Digest) -> ContentPlace:
+    def _blob(self, repository: Repository, digest: Digest) -> UpstreamPlace:
         place = self.places.get(digest)
         if place is None or place.media_type:
             raise BlobUnknown(f"the bundle does not hold the blob {digest}", name=repository, digest=digest)

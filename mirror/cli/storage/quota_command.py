@@ -29,8 +29,7 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.services import open_store
-    from mirror.app.storage.quota_report import as_json
-    from mirror.app.storage.quota_wiring import quota_rules
+    from mirror.app.storage.quota_wiring import as_json, quota_rules
 
     settings = settings_of(config, data)
 
@@ -40,13 +39,14 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
 
     print_list(
         run_to_the_end(read()),
-        _print,
+        print_quotas,
         "no quotas; fix: to limit pushes, write quotas: in the configuration",
         as_json=json,
     )
 
 
-def _print(found: list[dict[str, Any]]) -> None:
+def print_quotas(found: list[dict[str, Any]]) -> None:
+    """Print quotas with what is used of them."""
     table = new_table("QUOTA", "LIMIT", "USED", "")
     for usage in found:
         name = usage["account"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def run(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME[:TAG|@DIGEST]…", help="A tag, a digest with all its tags, or a whole repository."),
+        typer.Argument(metavar="NAME[:TAG|@DIGEST]", help="A tag, a digest with all its tags, or a whole repository."),
     ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted. Change nothing.")] = False,

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from mirror.settings.section import Section
 from mirror.settings.storage.collection_settings import CollectionSettings, UntaggedSettings, as_rules
+from mirror.settings.storage.scrub_settings import ScrubSettings
 from mirror.store.content.kept_free import KeptFree
 
 
@@ -32,12 +33,21 @@ class StorageSettings(Section):
         description="the same for inodes (files and folders); at most a tenth of all inodes of the disk",
     )
 
+    names_snapshot_minutes: float = Field(
+        5,
+        gt=0,
+        description="least time between two snapshots of the names in the catalog, from which 'plugin-mirror recover' "
+        "rebuilds a lost catalog, in minutes",
+    )
+
     collection: CollectionSettings = CollectionSettings()
     untagged: Annotated[tuple[UntaggedSettings, ...], BeforeValidator(as_rules)] = Field(
         (UntaggedSettings(),),
         description="how long manifests stay that no tag and no other manifest needs; the first rule whose pattern "
         "matches the repository applies, and without one they stay for ever",
     )
+
+    scrub: ScrubSettings = ScrubSettings()
 
     @property
     def kept_free(self) -> KeptFree:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, select, union_all
 
@@ -50,6 +50,11 @@ _GONE = delete(manifest_children).where(
 )
 _OF = select(manifest_children.c.child, manifest_children.c.kind).where(
     manifest_children.c.repository == _NAME, manifest_children.c.manifest == _MANIFEST
+)
+_REFERRERS = select(manifest_children.c.manifest).where(
+    manifest_children.c.repository == _NAME,
+    manifest_children.c.child == bindparam("subject"),
+    manifest_children.c.kind == ChildKind.SUBJECT.value,
 )
 _UNREAD_BEFORE = delete(manifest_children).where(
     manifest_children.c.repository == _NAME,
@@ -108,6 +113,11 @@ def children(connection: Connection, repository: str, manifest: str) -> list[tup
     """Return what a held manifest names, as pairs of digest and kind, without empty ones."""
     found = connection.execute(_OF, {"repository": repository, "manifest": manifest})
     return [(row.child, ChildKind(row.kind)) for row in found if row.child]
+
+
+def referrers(connection: Connection, repository: str, subject: str) -> Sequence[str]:
+    """Return the digests of the held manifests that name a subject."""
+    return connection.execute(_REFERRERS, {"repository": repository, "subject": subject}).scalars().all()
 
 
 def forget(connection: Connection, repository: str, digest: str) -> None:

@@ -11,8 +11,9 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import child_rows, review_rows, rows
+from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.push_rows import ChargedPush, charge_manifest, pusher
-from mirror.store.catalog.tables.content_tables import derivations, manifests, repositories, repository_blobs
+from mirror.store.catalog.tables.content_tables import derivations, manifests, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
 
 _POINTED = select(tags_table.c.name, tags_table.c.digest).where(
@@ -21,13 +22,9 @@ _POINTED = select(tags_table.c.name, tags_table.c.digest).where(
 _NO_LONGER = delete(manifests).where(  # the foreign key deletes its tags
     manifests.c.repository_id == bindparam("of_repository"), manifests.c.digest == bindparam("held")
 )
-_REFERRERS = select(manifests.c.digest).where(
-    manifests.c.repository_id == bindparam("of_repository"), manifests.c.subject == bindparam("held")
-)
 _ORIGINALS = (
-    select(repositories.c.name, manifests.c.digest)
-    .join(manifests, manifests.c.repository_id == repositories.c.id)
-    .join(derivations, derivations.c.original == manifests.c.digest)
+    select(KEPT.c.repository, KEPT.c.digest)
+    .join(derivations, derivations.c.original == KEPT.c.digest)
     .where(derivations.c.digest == bindparam("held"))
 )
 
@@ -111,10 +108,7 @@ def remove_manifest(
     wanted = {"of_repository": repository_id, "held": str(digest)}
     if repository_id is None or not connection.execute(_NO_LONGER, wanted).rowcount:
         return False
-    referrers = connection.execute(_REFERRERS, wanted).scalars().all()
-    review_rows.review(connection, ReviewKind.MANIFEST, repository.name, referrers, cause, now=now)
     review_left_behind(connection, repository, digest, cause, now)
-    review_rows.forget(connection, ReviewKind.MANIFEST, repository.name, str(digest))
     rows.drop_repository_if_empty(connection, repository_id)
     return True
 
@@ -127,8 +121,10 @@ def review_left_behind(
     child_rows.forget(connection, repository.name, str(digest))
     rows.forget_absent(connection, repository, digest)
     review_rows.review_children(connection, repository.name, left, cause, now)
+    referrers = child_rows.referrers(connection, repository.name, str(digest))
+    review_rows.review(connection, ReviewKind.MANIFEST, repository.name, referrers, cause, now=now)
     for original in connection.execute(_ORIGINALS, {"held": str(digest)}).all():
-        review_rows.review(connection, ReviewKind.MANIFEST, original.name, [original.digest], cause, now=now)
+        review_rows.review(connection, ReviewKind.MANIFEST, original.repository, [original.digest], cause, now=now)
     review_rows.review(connection, ReviewKind.CONTENT, "", [str(digest)], cause, now=now)
 
 

@@ -52,8 +52,7 @@ ADDITIONS_KEPT: Final = timedelta(minutes=5)
 _LONGEST_KNOWN_SECONDS: Final = 240.0
 
 #: Causes of reviews of blobs that something has named before.
-_BROUGHT: Final = {ReviewCause.STORED, ReviewCause.FETCHED, ReviewCause.IMPORTED}
-_LEFT: Final = [each.value for each in ReviewCause if each not in _BROUGHT]
+_LEFT: Final = [each.value for each in ReviewCause if each not in {ReviewCause.STORED, ReviewCause.FETCHED}]
 
 
 #: The condition for a review of a blob that deletions have left behind, if :func:`unnamed` holds too. Only the row is

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
@@ -16,18 +16,18 @@ from mirror.store.catalog.tables.content_tables import ChildKind
 #: A client that is told "you have it" moves a review on, unless it was moved within this time. Less than any grace.
 RENEWED_AFTER: Final = timedelta(minutes=10)
 
-_KIND_OF_CHILD: Final = {ChildKind.BLOB: ReviewKind.BLOB, ChildKind.MEMBER: ReviewKind.MANIFEST}
+_KIND_OF_CHILD: Final = {
+    ChildKind.BLOB: ReviewKind.BLOB,
+    ChildKind.MEMBER: ReviewKind.MANIFEST,
+    # A tagged referrer keeps its subject.
+    ChildKind.SUBJECT: ReviewKind.MANIFEST,
+}
 _KEY = list(reviews.primary_key)
 _NEW = insert(reviews)
 #: A review that waits already is postponed: the grace begins again.
 _UPSERT = _NEW.on_conflict_do_update(
     index_elements=_KEY,
     set_={"cause": _NEW.excluded.cause, "counts_from": _NEW.excluded.counts_from, "decided_at": None, "attempts": 0},
-)
-_FORGET = delete(reviews).where(
-    reviews.c.kind == bindparam("of_kind"),
-    reviews.c.repository == bindparam("name"),
-    reviews.c.digest == bindparam("about"),
 )
 _RENEW = (
     update(reviews)
@@ -104,11 +104,6 @@ def review_children(
             by_kind.setdefault(_KIND_OF_CHILD[kind], []).append(digest)
     for kind_of_review, digests in by_kind.items():
         review(connection, kind_of_review, repository, digests, cause, now=now)
-
-
-def forget(connection: Connection, kind: ReviewKind, repository: str, digest: str) -> None:
-    """Remove the review of content that is gone."""
-    connection.execute(_FORGET, {"of_kind": kind.value, "name": repository, "about": digest})
 
 
 def is_old(counts_from: datetime | None, now: datetime) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's insert() h
 
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
-from mirror.store.catalog import review_rows
+from mirror.store.catalog import damage_rows, review_rows
 from mirror.store.catalog.tables.collection_tables import doomed_files
 from mirror.store.catalog.tables.content_tables import (
     absent_content,
@@ -99,8 +99,9 @@ def _upsert(table: Table, keep: tuple[str, ...]) -> Insert:
 
 
 def add_content(connection: Connection, digest: Digest, size_bytes: int, now: datetime) -> None:
-    """Record that the bytes of ``digest`` are durable. Bytes that were to be removed stay."""
+    """Record that the bytes of ``digest`` are durable. Bytes that were to be removed stay, and damage is healed."""
     connection.execute(_NO_LONGER_DOOMED, {"stored": str(digest)})
+    damage_rows.whole_again(connection, str(digest))
     put(connection, blobs, {"digest": str(digest), "size_bytes": size_bytes, "stored_at": now})
 
 
@@ -116,7 +117,13 @@ def put_about(connection: Connection, digest: Digest, table: Table, row: Mapping
 
 
 def add_blob(
-    connection: Connection, repository: Repository, digest: Digest, now: datetime, pushed_by: str | None = None
+    connection: Connection,
+    repository: Repository,
+    digest: Digest,
+    now: datetime,
+    pushed_by: str | None = None,
+    *,
+    cause: ReviewCause = ReviewCause.STORED,
 ) -> None:
     """Record that a repository holds a blob whose bytes are durable. A manifest that names it is to follow.
 
@@ -126,14 +133,15 @@ def add_blob(
         digest: the blob.
         now: the present time.
         pushed_by: the user who pushed the blob. If the row exists, its user stays.
+        cause: the event.
     """
     row = {"repository_id": ensure_repository(connection, repository), "digest": str(digest), "added_at": now}
     put(connection, repository_blobs, {**row, "pushed_by": pushed_by}, keep=("pushed_by",))
-    review_rows.review(connection, ReviewKind.BLOB, repository.name, [str(digest)], ReviewCause.STORED, now=now)
+    review_rows.review(connection, ReviewKind.BLOB, repository.name, [str(digest)], cause, now=now)
 
 
 def first_missing(connection: Connection, held: Table, repository_id: int, wanted: Collection[Digest]) -> Digest | None:
-    """Return the first of ``wanted`` without a row of the repository in ``held``, or None if there is none."""
+    """Return the first of ``wanted`` that the repository does not have whole in ``held``, or None if there is none."""
     found: set[str] = set()
     for part in parts([str(one) for one in wanted]):
         found.update(connection.execute(_held(held), {"repository_id": repository_id, "wanted": part}).scalars())
@@ -143,7 +151,8 @@ def first_missing(connection: Connection, held: Table, repository_id: int, wante
 @cache
 def _held(held: Table) -> Select[Any]:
     in_repository = held.c.repository_id == bindparam("repository_id")
-    return select(held.c.digest).where(in_repository, held.c.digest.in_(bindparam("wanted", expanding=True)))
+    wanted = held.c.digest.in_(bindparam("wanted", expanding=True))
+    return select(held.c.digest).where(in_repository, wanted, damage_rows.is_whole(held.c.digest))
 
 
 def forget_origins(connection: Connection, repository: Repository, targets: Collection[str], now: datetime) -> None:

@@ -7,14 +7,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewCause, ReviewKind
-from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.manifest_rows import remove_manifest, review_left_behind
 from mirror.store.catalog.tables.collection_tables import doomed_files, reviews
-from mirror.store.catalog.tables.content_tables import blobs, incomplete_manifests, origins, repository_blobs
+from mirror.store.catalog.tables.content_tables import (
+    ChildKind,
+    blobs,
+    incomplete_manifests,
+    origins,
+    repositories,
+    repository_blobs,
+)
 from mirror.store.collection.protectors import first_protector, last_use
 
 #: Names in reports of the reasons that are no rows of the catalog.
@@ -40,7 +47,17 @@ _NO_LONGER_HELD = delete(repository_blobs).where(
 )
 _NO_LONGER_STORED = delete(blobs).where(blobs.c.digest == bindparam("about")).returning(blobs.c.size_bytes)
 _DOOMED = insert(doomed_files)
-_FORGOTTEN = delete(origins).where(origins.c.repository == bindparam("of_name"), origins.c.target == bindparam("about"))
+_OTHER = origins.alias()
+_PULLED_MANIFEST = delete(origins).where(origins.c.repository == bindparam("of_name"), origins.c.target.contains(":"))
+#: The last origin of a repository stays while it holds anything: without it the repository would count as pushed to.
+_FORGOTTEN = _PULLED_MANIFEST.where(
+    origins.c.target == bindparam("about"),
+    exists().where(_OTHER.c.repository == bindparam("of_name"), _OTHER.c.target != bindparam("about")),
+)
+_ALL_FORGOTTEN = _PULLED_MANIFEST.where(
+    ~exists().where(repositories.c.name == bindparam("of_name")),
+    ~exists().where(incomplete_manifests.c.repository == bindparam("of_name")),
+)
 _INCOMPLETE = select(incomplete_manifests.c.digest).where(
     incomplete_manifests.c.repository == bindparam("of_name"), incomplete_manifests.c.digest == bindparam("about")
 )
@@ -64,12 +81,23 @@ class Deciding:
     _removed: int = 0
     _doomed: int = 0
     _doomed_bytes: int = 0
+    _untagged_until: datetime | None = None
+
+    @property
+    def _left_at(self) -> datetime:
+        """Time of the reviews of what a decision leaves behind. A run that decides everything decides these too."""
+        return self.rules.all_since or self.now
 
     @property
     def result(self) -> DecidedReviews:
         """Result so far."""
         return DecidedReviews(
-            self._decided, self._removed, self._doomed, self._doomed_bytes, dict(sorted(self._protected.items()))
+            self._decided,
+            self._removed,
+            self._doomed,
+            self._doomed_bytes,
+            dict(sorted(self._protected.items())),
+            self._untagged_until,
         )
 
     def decide(self, review: Row[Any]) -> None:
@@ -83,12 +111,13 @@ class Deciding:
                 self._pause(review)
             else:
                 self._done(review)
+                self._review_subject(review)
             return
         if kind is not ReviewKind.CONTENT and review.repository in self.rules.uploading:
             self._protected[UPLOAD_OPEN] += 1
             self._pause(review)
             return
-        if kind is ReviewKind.MANIFEST and (until := self._untagged_until(review)) is not None:
+        if kind is ReviewKind.MANIFEST and (until := self._kept_until(review)) is not None:
             self._protected[UNTAGGED_KEPT] += 1
             self._postpone(review, until)
             return
@@ -100,7 +129,15 @@ class Deciding:
         else:
             self._doom(review.digest, cause)
 
-    def _untagged_until(self, review: Row[Any]) -> datetime | None:
+    def _review_subject(self, review: Row[Any]) -> None:
+        """Review the subject of a manifest that stays: only a tag of its referrer keeps a subject."""
+        if review.kind == ReviewKind.MANIFEST.value:
+            named = child_rows.children(self.connection, review.repository, review.digest)
+            subjects = [child for child in named if child[1] is ChildKind.SUBJECT]
+            cause = ReviewCause(review.cause)
+            review_rows.review_children(self.connection, review.repository, subjects, cause, self._left_at)
+
+    def _kept_until(self, review: Row[Any]) -> datetime | None:
         """Return the time until which the manifest stays although nothing needs it; None if this time is over."""
         keep = self.rules.untagged_of(review.repository)
         wanted = {"name": review.repository, "about": review.digest, "now": self.now}
@@ -110,7 +147,10 @@ class Deciding:
         if keep is None:
             return self.now + _LONGEST_PAUSE
         until: datetime = max(times) + keep
-        return until if until > self.now else None
+        if until <= self.now:
+            return None
+        self._untagged_until = min(until, self._untagged_until or until)
+        return until
 
     def _remove_manifest(self, review: Row[Any], cause: ReviewCause) -> None:
         repository, digest = Repository(review.repository), Digest.parse(review.digest)
@@ -118,12 +158,13 @@ class Deciding:
         removed = False
         if self.connection.execute(_INCOMPLETE, wanted).scalar_one_or_none() is not None:
             rows.drop_incomplete(self.connection, repository, digest)
-            self.connection.execute(_FORGOTTEN, wanted)
-            review_left_behind(self.connection, repository, digest, cause, self.now)
+            review_left_behind(self.connection, repository, digest, cause, self._left_at)
             removed = True
-        removed |= remove_manifest(self.connection, repository, digest, cause, self.now)
+        removed |= remove_manifest(self.connection, repository, digest, cause, self._left_at)
         if removed:
             self._removed += 1
+            self.connection.execute(_FORGOTTEN, wanted)
+            self.connection.execute(_ALL_FORGOTTEN, wanted)
             self._doom_unless_needed(review.digest, cause)
 
     def _remove_blob(self, review: Row[Any], cause: ReviewCause) -> None:
@@ -134,6 +175,7 @@ class Deciding:
         if self.connection.execute(_NO_LONGER_HELD, wanted).rowcount:
             self._removed += 1
             rows.drop_repository_if_empty(self.connection, repository_id)
+            self.connection.execute(_ALL_FORGOTTEN, {"of_name": review.repository})
             self._doom_unless_needed(review.digest, cause)
 
     def _doom_unless_needed(self, digest: str, cause: ReviewCause) -> None:
@@ -141,7 +183,7 @@ class Deciding:
         if protector is None:
             self._doom(digest, cause)
         elif protector.passes:
-            review_rows.review(self.connection, ReviewKind.CONTENT, "", [digest], cause, now=self.now)
+            review_rows.review(self.connection, ReviewKind.CONTENT, "", [digest], cause, now=self._left_at)
 
     def _doom(self, digest: str, cause: ReviewCause) -> None:
         # A foreign key of each holder would refuse this if a protector were forgotten.

@@ -23,9 +23,11 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    not_,
     or_,
     select,
 )
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog.child_rows import KEPT
@@ -120,17 +122,37 @@ def _kin() -> Select[Any]:
     kin = select(_ABOUT.label("digest")).cte("kin", recursive=True)
     is_member = and_(_CHILD.kind == ChildKind.MEMBER.value, _CHILD.child == kin.c.digest)
     is_referrer = and_(_CHILD.kind == ChildKind.SUBJECT.value, _CHILD.manifest == kin.c.digest)
-    above = select(case((_CHILD.kind == ChildKind.MEMBER.value, _CHILD.manifest), else_=_CHILD.child)).where(
-        _CHILD.repository == _NAME, or_(is_member, is_referrer)
+    found = case((_CHILD.kind == ChildKind.MEMBER.value, _CHILD.manifest), else_=_CHILD.child)
+    above = select(found).where(
+        _CHILD.repository == _NAME,
+        or_(is_member, is_referrer),
+        # A subject need not be held. What is above one that is not would be no reason that ends with a review.
+        exists().where(KEPT.c.repository == _NAME, KEPT.c.digest == found),
     )
-    kin = kin.union(above)
-    # A subject need not be held.
-    return select(kin.c.digest).join(KEPT, and_(KEPT.c.repository == _NAME, KEPT.c.digest == kin.c.digest))
+    return select(kin.union(above).c.digest)
+
+
+def reviewed_kin() -> Select[Any]:
+    """Return the reviews of the manifests with which a manifest stays, and of its referrers."""
+    kin = _kin().subquery("reviewed_kin")
+    referrers = select(_CHILD.manifest).where(
+        _CHILD.repository == _NAME, _CHILD.child == _ABOUT, _CHILD.kind == ChildKind.SUBJECT.value
+    )
+    return select(reviews.c.digest).where(
+        reviews.c.kind == ReviewKind.MANIFEST.value,
+        reviews.c.repository == _NAME,
+        or_(reviews.c.digest.in_(select(kin.c.digest)), reviews.c.digest.in_(referrers)),
+    )
 
 
 def _has_kept_kin() -> ColumnElement[bool]:
+    # A member stays as long as its index, whose readers ask for it next. No index can be in a circle of members.
+    is_member = exists().where(
+        _CHILD.repository == _NAME, _CHILD.child == _ABOUT, _CHILD.kind == ChildKind.MEMBER.value
+    )
     kin = _kin().subquery("kept_kin")
-    return exists().where(kin.c.digest != _ABOUT, or_(*(holds(kin.c.digest) for holds in _ROOTS.values())))
+    roots = exists().where(kin.c.digest != _ABOUT, or_(*(holds(kin.c.digest) for holds in _ROOTS.values())))
+    return or_(is_member, roots)
 
 
 def _held_by_work() -> ColumnElement[bool]:
@@ -181,6 +203,7 @@ PROTECTORS: Final[Sequence[Protector]] = (
             _CHILD.kind == ChildKind.UNREAD.value,
             _CHILD.manifest != _ABOUT,
         ),
+        passes=True,  # nobody knows what to review once it is gone or read
     ),
     Protector("work under way", frozenset(ReviewKind), _held_by_work(), passes=True),
     Protector(
@@ -202,6 +225,22 @@ def first_protector(
     wanted = {"name": repository, "about": digest, "now": now}
     found: int = connection.execute(_choice(kind), wanted).scalar_one()
     return None if found < 0 else PROTECTORS[found]
+
+
+def is_unprotected(kind: ReviewKind, digest: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that nothing protects the content in a row of another statement.
+
+    The statement binds ``name`` and ``now``.
+
+    Args:
+        kind: kind of the content, not that of manifests, whose protectors are recursive.
+        digest: the column of the statement that has the digest.
+    """
+
+    def column_of(element: object, **_more: object) -> Any:
+        return digest if isinstance(element, BindParameter) and element.key == _ABOUT.key else None
+
+    return not_(or_(*(replacement_traverse(one.condition, {}, column_of) for one in PROTECTORS if kind in one.kinds)))
 
 
 @cache

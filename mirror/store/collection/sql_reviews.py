@@ -31,6 +31,7 @@ from mirror.store.catalog.tables.collection_tables import (
 from mirror.store.catalog.tables.content_tables import MANIFESTS_INDEXED, blobs, finished_work
 from mirror.store.collection import comparison
 from mirror.store.collection.decisions import Deciding
+from mirror.store.collection.unneeded_content import remove_unneeded
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 
@@ -44,10 +45,14 @@ _DUE = (
     .order_by(reviews.c.counts_from)
     .limit(bindparam("most"))
 )
-#: All reviews that have not been decided since a time, whatever their grace.
+#: All reviews that have not been decided since the start of a run, whatever their grace. Later events are left to the
+#: next run: a busy server would keep this one from ending. A time in the future is that of a wrong clock.
 _UNDECIDED = (
     select(reviews)
-    .where(or_(reviews.c.decided_at.is_(None), reviews.c.decided_at < bindparam("since")))
+    .where(
+        or_(reviews.c.decided_at.is_(None), reviews.c.decided_at < bindparam("since")),
+        or_(reviews.c.counts_from <= bindparam("since"), reviews.c.counts_from > bindparam("now")),
+    )
     .limit(bindparam("most"))
 )
 _COUNTED_DUE = (
@@ -104,22 +109,27 @@ class SqlReviews:
 
         def work(connection: Connection) -> DecidedReviews:
             # Read again: another change may have come before this turn.
+            left, removed = remove_unneeded(connection, _due(connection, rules, now, most), rules, now)
             deciding = Deciding(connection, rules, now)
-            for review in _due(connection, rules, now, most):
+            for review in left:
                 deciding.decide(review)
-            return deciding.result
+            return removed + deciding.result
 
         return await self._catalog.write(work)
 
     async def remove_bytes(self, grace: timedelta, most: int) -> FreedBytes:
         now = self._clock.now()
         wanted = {"before": now - grace, "now": now, "most": most}
-        if not await self._catalog.read(lambda connection: connection.execute(_TO_REMOVE, wanted).first()):
+        # Only what a committed decision has doomed: the transaction below may be shared with a decision, and a commit
+        # that fails would bring the rows back without their files.
+        doomed = await self._catalog.read(lambda connection: connection.execute(_TO_REMOVE, wanted).all())
+        if not doomed:
             return FreedBytes()
+        committed = {row.digest for row in doomed}
 
         def work(connection: Connection) -> FreedBytes:
             # A push stores its file in a transaction too, so no file can come back between the look and the removal.
-            found = connection.execute(_TO_REMOVE, wanted).all()
+            found = [row for row in connection.execute(_TO_REMOVE, wanted) if row.digest in committed]
             by_cause: defaultdict[str, FreedBytes] = defaultdict(FreedBytes)
             for row in found:
                 self._blobs.remove(Digest.parse(row.digest))
@@ -199,7 +209,7 @@ def _due(connection: Connection, rules: CollectionRules, now: datetime, most: in
     if connection.execute(_IS_INDEXED).scalar_one_or_none() is None:
         return []  # what the manifests name is not known yet
     if rules.all_since is not None:
-        return connection.execute(_UNDECIDED, {"since": rules.all_since, "most": most}).all()
+        return connection.execute(_UNDECIDED, {"since": rules.all_since, "now": now, "most": most}).all()
     found: list[Row[Any]] = []
     for cause in ReviewCause:
         wanted = {"cause": cause.value, "before": now - rules.grace.of(cause), "most": most - len(found)}

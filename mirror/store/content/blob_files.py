@@ -13,8 +13,9 @@ from typing import IO, Protocol
 
 from mirror.oci import Digest
 from mirror.oci.digest import ALGORITHMS, Hasher, new_hasher
-from mirror.oci.errors import StorageDamaged, StorageFault
+from mirror.oci.errors import DigestInvalid, StorageDamaged, StorageFault
 from mirror.registry.port import Blob
+from mirror.store.content.blob_examination import BlobExamination, Suspects
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_errors import storage_faults
@@ -36,6 +37,16 @@ class BlobStorage(Protocol):
     @property
     def refused(self) -> Collection[Path]:
         """The latest files that this process was not allowed to open."""
+        ...
+
+    @property
+    def suspects(self) -> Suspects:
+        """Content that a read of this process found damaged."""
+        ...
+
+    @property
+    def examination(self) -> BlobExamination:
+        """Finds damaged files, and sets them aside."""
         ...
 
     def staged(self, content: bytes) -> AbstractAsyncContextManager[Path]:
@@ -72,7 +83,7 @@ class BlobStorage(Protocol):
         ...
 
     def list_files(self, prefix: str) -> Sequence[tuple[str, int, datetime]]:
-        """List the files whose digests begin with two hexadecimal digits, of every algorithm.
+        """List the files whose digests begin with two hexadecimal digits, of every algorithm. Other files are left out.
 
         Returns:
             Digest, size in bytes and time of the last change of each file.
@@ -106,6 +117,8 @@ class FilesystemBlobStorage:
         self._filesystem = filesystem
         self._unsynced: set[Path] = set()
         self.refused: deque[Path] = deque(maxlen=_MOST_REFUSED)
+        self.suspects = Suspects()
+        self.examination = BlobExamination(layout, filesystem, self._unsynced)
 
     @asynccontextmanager
     async def staged(self, content: bytes) -> AsyncIterator[Path]:
@@ -148,10 +161,11 @@ class FilesystemBlobStorage:
             for algorithm in ALGORITHMS:
                 with os.scandir(self._layout.blob_folder(algorithm, prefix)) as entries:
                     for entry in entries:
-                        with suppress(FileNotFoundError):  # removed meanwhile
+                        with suppress(DigestInvalid, FileNotFoundError):  # not ours; or removed meanwhile
+                            digest = Digest.parse(f"{algorithm}:{entry.name}")
                             stat = entry.stat(follow_symlinks=False)
                             changed_at = datetime.fromtimestamp(stat.st_mtime, UTC)
-                            found.append((f"{algorithm}:{entry.name}", stat.st_size, changed_at))
+                            found.append((str(digest), stat.st_size, changed_at))
         return found
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
@@ -165,7 +179,7 @@ class FilesystemBlobStorage:
         with storage_faults(f"open {digest}"):
             descriptor = self._open(digest, size_bytes)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            yield FileBlob(file, digest, size_bytes, span)
+            yield FileBlob(file, digest, size_bytes, span, self.suspects)
 
     def _open(self, digest: Digest, size_bytes: int) -> int:
         try:
@@ -174,14 +188,24 @@ class FilesystemBlobStorage:
             self.refused.append(self._layout.blob(digest))
             raise
         except FileNotFoundError as error:
-            raise StorageDamaged(f"the file of {digest} is missing from the disk", digest=digest) from error
+            raise self._missing(digest) from error
         actual_bytes = os.fstat(descriptor).st_size
         if actual_bytes != size_bytes:
             os.close(descriptor)
+            self.suspects.add(digest)
             raise StorageDamaged(
                 f"the file of {digest} has {actual_bytes} bytes, not {size_bytes}", digest=digest, size_bytes=size_bytes
             )
         return descriptor
+
+    def _missing(self, digest: Digest) -> StorageDamaged:
+        if self._layout.set_aside(digest).exists():
+            return StorageDamaged(
+                f"{digest} was damaged and has been set aside; fix: push it again, or see 'plugin-mirror scrub'",
+                digest=digest,
+            )
+        self.suspects.add(digest)
+        return StorageDamaged(f"the file of {digest} is missing from the disk", digest=digest)
 
 
 class FileBlob:
@@ -190,11 +214,12 @@ class FileBlob:
     The blob stays readable after its file is removed, because the descriptor keeps the bytes.
     """
 
-    def __init__(self, file: IO[bytes], digest: Digest, size_bytes: int, span: Span) -> None:
+    def __init__(self, file: IO[bytes], digest: Digest, size_bytes: int, span: Span, suspects: Suspects) -> None:
         self.file = file
         self.size_bytes = size_bytes
         self.span = span
         self._digest = digest
+        self._suspects = suspects
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         whole = self.span.size_bytes == self.size_bytes
@@ -205,14 +230,20 @@ class FileBlob:
             # The last chunk is held back until the digest of the whole is verified, so that no client gets a
             # complete wrong blob.
             if hasher is not None and stop == self.size_bytes and hasher.hexdigest() != self._digest.hex:
+                self._suspects.add(self._digest)
                 raise StorageDamaged(
                     f"the file of {self._digest} is damaged: its bytes have another digest", digest=self._digest
                 )
             yield chunk
 
     def _read(self, start: int, stop: int, hasher: Hasher | None) -> bytes:
-        chunk = os.pread(self.file.fileno(), stop - start, start)
+        try:
+            chunk = os.pread(self.file.fileno(), stop - start, start)
+        except OSError:
+            self._suspects.add(self._digest)
+            raise
         if len(chunk) < stop - start:
+            self._suspects.add(self._digest)
             raise StorageDamaged(f"the file of {self._digest} ends at byte {start + len(chunk)}", digest=self._digest)
         if hasher is not None:
             hasher.update(chunk)

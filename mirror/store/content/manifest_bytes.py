@@ -17,4 +17,5 @@ def load_manifest(blobs: BlobStorage, digest: Digest, media_type: str, size_byte
     try:
         return Manifest.parse_stored(content, media_type, digest)
     except ClientFault as error:
+        blobs.suspects.add(digest)
         raise StorageDamaged(f"the file of manifest {digest} is damaged: {error}", digest=digest) from error

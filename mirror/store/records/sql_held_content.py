@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.store.catalog import rows
+from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.tables.content_tables import blobs, manifests, repositories, tags
 from mirror.store.store_services import StoreServices
 
@@ -19,7 +20,11 @@ _TAGS = (
 _ANYWHERE = (
     select(manifests.c.digest, manifests.c.media_type, blobs.c.size_bytes)
     .join(blobs, blobs.c.digest == manifests.c.digest)
-    .where(manifests.c.digest == bindparam("digest"), manifests.c.media_type == bindparam("media_type"))
+    .where(
+        manifests.c.digest == bindparam("digest"),
+        manifests.c.media_type == bindparam("media_type"),
+        is_whole(manifests.c.digest),
+    )
     .limit(1)
 )
 

@@ -14,6 +14,7 @@ from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.records.origins import Origin
 from mirror.store.catalog import child_rows, review_rows, rows
+from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.catalog.tables.content_tables import (
@@ -34,8 +35,10 @@ from mirror.store.uploads.adoption import adopt
 _NAME: BindParameter[str] = bindparam("name")
 _WANTED: BindParameter[str] = bindparam("wanted")
 _HERE = incomplete_manifests.c.repository == _NAME
-_MANIFESTS = select(incomplete_manifests.c.digest, incomplete_manifests.c.media_type, blobs.c.size_bytes).join(
-    blobs, blobs.c.digest == incomplete_manifests.c.digest
+_MANIFESTS = (
+    select(incomplete_manifests.c.digest, incomplete_manifests.c.media_type, blobs.c.size_bytes)
+    .join(blobs, blobs.c.digest == incomplete_manifests.c.digest)
+    .where(is_whole(incomplete_manifests.c.digest))
 )
 _ONE = _MANIFESTS.where(_HERE, incomplete_manifests.c.digest == _WANTED)
 _KEPT_AT = select(incomplete_manifests.c.kept_at).where(_HERE, incomplete_manifests.c.digest == _WANTED)
@@ -227,13 +230,15 @@ def _complete(connection: Connection, repository: Repository, manifest: Manifest
     Returns:
         True if the manifest is complete now.
     """
+    came_at = connection.execute(_KEPT_AT, {"name": repository.name, "wanted": str(manifest.digest)}).scalar()
+    if came_at is None:
+        return False  # removed since it was looked up
     pointing = select(origins.c.target).where(
         origins.c.repository == repository.name, origins.c.digest == str(manifest.digest)
     )
     targets = connection.execute(pointing).scalars()
     pointing_tags = [Tag(target) for target in targets if target != str(manifest.digest)]
     referrer = referrer_columns(manifest)
-    came_at = connection.execute(_KEPT_AT, {"name": repository.name, "wanted": str(manifest.digest)}).scalar()
     try:
         hold_manifest(
             connection,

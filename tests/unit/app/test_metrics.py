@@ -16,8 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
+from mirror.app.storage.collection_metrics import FAMILIES as COLLECTION_FAMILIES
 from mirror.bundle.stream_metrics import GAUGES as STREAM_GAUGES
 from mirror.filters.engine_tracking import PULLS
+from mirror.lifecycle.budget_metrics import BUDGET_METRICS
+from mirror.lifecycle.scrub_report import METRICS as SCRUB_METRICS
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.pull_metrics import families as pull_families
 from mirror.runtime.logs import LogLines
@@ -37,12 +40,14 @@ UNITS = ("_total", "_seconds", "_bytes", "_info")
 #: Gauges that count things, and so have no unit.
 COUNTS = {"requests_in_flight", "connections", "uploads_receiving", "uploads_open", "storage_files", "repositories"}
 COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds", "volume_inodes", "volume_free_inodes"}
+COUNTS |= {"damaged_content"}
 #: Those that depend on the configuration.
 OTHER_FAMILIES = [
     *rule_families(["a rule"]),
     *pull_families(["hub"]),
     *UpstreamMetrics(["hub"], 2).families,
-    *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES)),
+    *COLLECTION_FAMILIES,
+    *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES, *SCRUB_METRICS, *BUDGET_METRICS)),
     DECISIONS,
     PULLS,
     LOGINS,

@@ -17,7 +17,7 @@ from mirror.store.catalog import rows
 from mirror.store.catalog.push_rows import ADDITIONS_KEPT, PUSH, RESERVED_FOR, ChargedPush, KnownUsage, note, usages_now
 from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations
 from mirror.store.catalog.tables.content_tables import repositories
-from mirror.store.records.lifecycle.stored_amounts import amounts_of_repositories, amounts_of_users
+from mirror.store.records.quotas.stored_amounts import amounts_of_repositories, amounts_of_users
 from mirror.store.store_services import StoreServices
 
 #: Content that mirror rules and pull-through bring counts for pushes after this time at the latest.

@@ -1,0 +1,60 @@
+"""The key ``storage.scrub``: when and how fast the server reads everything that it stores."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ByteSize, Field, TypeAdapter, ValidationError
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.settings.section import Section
+from mirror.sync.schedule import parse_duration
+
+_RATE = re.compile(r"([0-9]{1,15} ?[A-Za-z]{0,3})(?:/s)?")
+
+
+def parse_rate(text: str) -> int:
+    """Parse a rate such as ``20MB/s`` or ``50MiB/s``. Return bytes a second.
+
+    Raises:
+        ConfigurationFault: the text is no rate of at least one byte a second.
+    """
+    match, rate = _RATE.fullmatch(text), 0
+    if match is not None:
+        with suppress(ValidationError):
+            rate = int(TypeAdapter(ByteSize).validate_python(match[1]))
+    if rate <= 0:
+        raise ConfigurationFault(f"{text[:40]!r} is not a rate; fix: write a rate such as 20MB/s")
+    return rate
+
+
+def _check_rate(text: str) -> str:
+    try:
+        parse_rate(text)
+    except ConfigurationFault as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+class ScrubSettings(Section):
+    """Scrub: the server reads every byte that it stores, and heals what is damaged."""
+
+    every: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}[smhd]$")] | Literal["never"] = Field(
+        "30d", description="time between the ends of two scrubs, such as 30d; never: only the command scrub reads"
+    )
+    rate: Annotated[str, AfterValidator(_check_rate)] = Field(
+        "20MB/s", description="most bytes that the scrub reads in a second"
+    )
+
+    @property
+    def period(self) -> timedelta | None:
+        """The time between two scrubs; None without scrubs."""
+        return None if self.every == "never" else parse_duration(self.every)
+
+    @property
+    def bytes_per_second(self) -> int:
+        """The rate in bytes a second."""
+        return parse_rate(self.rate)
