@@ -20,8 +20,8 @@ from mirror.store.records.lifecycle.sql_pins import SqlPins
 from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
 from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
-from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
 from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
+from mirror.store.records.quotas.sql_quotas import SqlQuotas
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
