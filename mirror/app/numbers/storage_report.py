@@ -78,13 +78,6 @@ async def _budget(services: Services) -> object:
     return await budget_report(services.settings, services.store) if services.settings.proxy else None
 
 
-async def _backup(services: Services) -> object:
-    last = await services.store.records.backups.last_backup()
-    if last is None:
-        return None
-    return asdict(last) | {"created": machine_time(last.created), "finished": machine_time(last.finished)}
-
-
 async def _scrub(services: Services) -> object:
     return (await scrub_report(services.store)).to_json()
 
