@@ -148,5 +148,6 @@ async def _is_due(store: Store, period: timedelta) -> bool:
 
 
 def _healer(services: Services, places: HealingPlaces) -> Healer:
-    store = services.store
-    return Healer(store.records.damage, store, BlobLocks(store.downloads), places.find, clock=_CLOCK)
+    store, records = services.store, services.store.records
+    locks, arrived = BlobLocks(store.downloads), records.incomplete.arrived
+    return Healer(records.damage, store, locks, places.find, arrived=arrived, clock=_CLOCK)

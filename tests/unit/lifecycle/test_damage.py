@@ -20,6 +20,7 @@ from mirror.store.registry import Store
 from tests.support.builders import OTHER, REPOSITORY, index, manifest_of, push_blob, push_image, read_blob
 from tests.support.damage import WAYS, at_once, examine, file_of, flip_a_bit, scrub
 from tests.support.pull_through import NAME, Plugin, pull, pulling, read
+from tests.unit.store.disks import WatchedFilesystem, no_fault
 
 CONTENT = b"a layer" * 1000
 
@@ -244,6 +245,46 @@ async def test_a_read_that_finds_damage_makes_the_content_suspect(store: Store, 
         await read_blob(store, blob.digest)
     assert store.records.damage.take_suspects() == [blob.digest]
     assert store.records.damage.take_suspects() == []
+
+
+async def test_a_manifest_that_a_read_finds_damaged_is_suspect(folder: Path) -> None:
+    async with Store.open(folder) as store:
+        manifest = await push_image(store, "one", "1")
+    flip_a_bit(file_of(folder, manifest.digest))
+    async with Store.open(folder) as store:
+        with pytest.raises(StorageDamaged):
+            await store.get_manifest(REPOSITORY, Tag("1"))
+        assert store.records.damage.take_suspects() == [manifest.digest]
+
+
+async def test_a_disk_that_refuses_to_set_aside_changes_nothing(folder: Path) -> None:
+    disk = WatchedFilesystem(folder)
+    async with Store.open(folder, filesystem=disk) as store:
+        blob = await push_blob(store, CONTENT)
+        flip_a_bit(file_of(folder, blob.digest))
+
+        def refuse(what: str, path: str) -> None:
+            if what == "rename" and path.startswith("damaged/"):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        disk.fault = refuse
+        with pytest.raises(StorageFault):
+            await examine(store, blob.digest)
+        assert (await store.records.damage.counts()).damaged == 0
+        disk.fault = no_fault
+        assert await examine(store, blob.digest) is ExaminationResult.DAMAGED
+
+
+async def test_the_move_of_damaged_bytes_is_durable_before_its_row(folder: Path) -> None:
+    disk = WatchedFilesystem(folder)
+    async with Store.open(folder, filesystem=disk) as store:
+        blob = await push_blob(store, CONTENT)
+        flip_a_bit(file_of(folder, blob.digest))
+        disk.calls.clear()
+        await examine(store, blob.digest)
+    name = f"{blob.digest.algorithm}-{blob.digest.hex}"
+    assert disk.calls[0] == ("rename", f"damaged/{name}")
+    assert {("sync", "damaged"), ("sync", f"blobs/sha256/{blob.digest.hex[:2]}")} <= set(disk.calls)
 
 
 async def test_the_tags_that_damage_breaks_are_told_through_indexes(store: Store, folder: Path) -> None:
