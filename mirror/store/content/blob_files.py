@@ -206,7 +206,10 @@ class FilesystemBlobStorage:
                 digest=digest,
             )
         self.suspects.add(digest)
-        return StorageDamaged(f"the file of {digest} is missing from the disk", digest=digest)
+        return StorageDamaged(
+            f"the file of {digest} is missing from the disk; fix: push it again, or see 'plugin-mirror scrub'",
+            digest=digest,
+        )
 
 
 class FileBlob:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -215,6 +217,22 @@ async def test_a_file_that_was_replaced_after_its_examination_stays(store: Store
     assert content is not None
     assert await store.records.damage.examine(content, pushed_meanwhile) is not ExaminationResult.DAMAGED
     assert await read_blob(store, blob.digest) == CONTENT
+
+
+async def test_pushes_beside_scrubs_of_other_processes_are_never_lost(folder: Path) -> None:
+    contents = [random.Random(number).randbytes(100_000) for number in range(6)]
+    choices = random.Random(15)
+    async with Store.open(folder) as pushing, Store.open(folder) as scrubbing:
+        blobs = [await push_blob(pushing, content) for content in contents]
+        for _ in range(15):
+            for blob in choices.sample(blobs, 3):
+                choices.choice(WAYS)(file_of(folder, blob.digest))
+            await asyncio.gather(
+                scrub(scrubbing), *(push_blob(pushing, content) for content in contents), scrub(pushing)
+            )
+            for store in (pushing, scrubbing):
+                assert [await read_blob(store, blob.digest) for blob in blobs] == contents
+            assert await pushing.records.damage.damaged() == []
 
 
 async def test_content_that_was_collected_meanwhile_is_no_damage(folder: Path) -> None:
