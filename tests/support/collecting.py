@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from mirror.lifecycle.collection import CollectionResult, Collector
-
+from mirror.lifecycle.collector import CollectionResult, Collector
 from mirror.oci import Digest, Manifest, Repository
 from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows

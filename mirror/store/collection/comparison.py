@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, exists, literal, select
@@ -26,7 +27,7 @@ from mirror.store.catalog.tables.content_tables import (
     repository_blobs,
     tags,
 )
-from mirror.store.collection.protectors import first_protector
+from mirror.store.collection.protectors import first_protector, reviewed_kin
 
 #: Most rows of one kind that one comparison proposes.
 _MOST: Final = 100_000
@@ -58,11 +59,7 @@ _CONTENT = (
     )
     .subquery()
 )
-_HAS_REVIEW = select(reviews.c.kind).where(
-    reviews.c.kind == bindparam("kind"),
-    reviews.c.repository == bindparam("name"),
-    reviews.c.digest == bindparam("about"),
-)
+_REVIEWED_KIN = reviewed_kin()
 _FOUND: Final = {ReviewKind.MANIFEST: _MANIFESTS, ReviewKind.BLOB: _BLOBS, ReviewKind.CONTENT: _CONTENT}
 
 
@@ -70,12 +67,9 @@ def forgotten(kind: ReviewKind, now: datetime) -> Callable[[Connection], Sequenc
     """Return a function that reads the content of a kind, as pairs of repository and digest, that nothing keeps."""
 
     def read(connection: Connection) -> list[tuple[str, str]]:
-        found = connection.execute(_candidates(kind)).all()
-        return [
-            (row.repository, row.digest)
-            for row in found
-            if first_protector(connection, kind, row.repository, row.digest, now) is None
-        ]
+        found = connection.execute(_candidates(kind).limit(_MOST)).all()
+        keys = [(row.repository, row.digest) for row in found]
+        return [key for key in keys if _is_unneeded(connection, kind, *key, now)]
 
     return read
 
@@ -84,11 +78,27 @@ def review_forgotten(connection: Connection, kind: ReviewKind, keys: Sequence[tu
     """Write the reviews of found content. Return the number of those that had none. Only inside a transaction."""
     number = 0
     for repository, digest in keys:
-        # A change may have written the review since, and then remembers it.
-        if connection.execute(_HAS_REVIEW, {"kind": kind.value, "name": repository, "about": digest}).first() is None:
+        # Looked at again: a change since may need the content, or has written its review.
+        wanted = {"name": repository, "about": digest}
+        still = connection.execute(_candidate(kind), wanted).first() is not None
+        if still and _is_unneeded(connection, kind, repository, digest, now):
             review_rows.review(connection, kind, repository, [digest], ReviewCause.FOUND, now=now)
             number += 1
     return number
+
+
+def _is_unneeded(connection: Connection, kind: ReviewKind, repository: str, digest: str, now: datetime) -> bool:
+    if first_protector(connection, kind, repository, digest, now) is not None:
+        return False
+    # With the end of the manifest under review, this one gets its own review.
+    wanted = {"name": repository, "about": digest}
+    return kind is not ReviewKind.MANIFEST or connection.execute(_REVIEWED_KIN, wanted).first() is None
+
+
+@cache
+def _candidate(kind: ReviewKind) -> Select[Any]:
+    found = _candidates(kind).subquery()
+    return select(found).where(found.c.repository == bindparam("name"), found.c.digest == bindparam("about"))
 
 
 def _candidates(kind: ReviewKind) -> Select[Any]:
@@ -96,4 +106,4 @@ def _candidates(kind: ReviewKind) -> Select[Any]:
     waits = exists().where(
         reviews.c.kind == kind.value, reviews.c.repository == found.c.repository, reviews.c.digest == found.c.digest
     )
-    return select(found.c.repository, found.c.digest).where(~waits).limit(_MOST)
+    return select(found.c.repository, found.c.digest).where(~waits)

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, selec
 
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewCause, ReviewKind
-from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.manifest_rows import remove_manifest, review_left_behind
 from mirror.store.catalog.tables.collection_tables import doomed_files, reviews
 from mirror.store.catalog.tables.content_tables import (
+    ChildKind,
     blobs,
     incomplete_manifests,
     origins,
@@ -104,6 +105,7 @@ class Deciding:
                 self._pause(review)
             else:
                 self._done(review)
+                self._review_subject(review)
             return
         if kind is not ReviewKind.CONTENT and review.repository in self.rules.uploading:
             self._protected[UPLOAD_OPEN] += 1
@@ -120,6 +122,14 @@ class Deciding:
             self._remove_blob(review, cause)
         else:
             self._doom(review.digest, cause)
+
+    def _review_subject(self, review: Row[Any]) -> None:
+        """Review the subject of a manifest that stays: only a tag of its referrer keeps a subject."""
+        if review.kind == ReviewKind.MANIFEST.value:
+            named = child_rows.children(self.connection, review.repository, review.digest)
+            subjects = [child for child in named if child[1] is ChildKind.SUBJECT]
+            cause = ReviewCause(review.cause)
+            review_rows.review_children(self.connection, review.repository, subjects, cause, self._left_at)
 
     def _untagged_until(self, review: Row[Any]) -> datetime | None:
         """Return the time until which the manifest stays although nothing needs it; None if this time is over."""

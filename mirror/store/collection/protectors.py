@@ -120,12 +120,27 @@ def _kin() -> Select[Any]:
     kin = select(_ABOUT.label("digest")).cte("kin", recursive=True)
     is_member = and_(_CHILD.kind == ChildKind.MEMBER.value, _CHILD.child == kin.c.digest)
     is_referrer = and_(_CHILD.kind == ChildKind.SUBJECT.value, _CHILD.manifest == kin.c.digest)
-    above = select(case((_CHILD.kind == ChildKind.MEMBER.value, _CHILD.manifest), else_=_CHILD.child)).where(
-        _CHILD.repository == _NAME, or_(is_member, is_referrer)
+    found = case((_CHILD.kind == ChildKind.MEMBER.value, _CHILD.manifest), else_=_CHILD.child)
+    above = select(found).where(
+        _CHILD.repository == _NAME,
+        or_(is_member, is_referrer),
+        # A subject need not be held. What is above one that is not would be no reason that ends with a review.
+        exists().where(KEPT.c.repository == _NAME, KEPT.c.digest == found),
     )
-    kin = kin.union(above)
-    # A subject need not be held.
-    return select(kin.c.digest).join(KEPT, and_(KEPT.c.repository == _NAME, KEPT.c.digest == kin.c.digest))
+    return select(kin.union(above).c.digest)
+
+
+def reviewed_kin() -> Select[Any]:
+    """Return the reviews of the manifests with which a manifest stays, and of its referrers."""
+    kin = _kin().subquery("reviewed_kin")
+    referrers = select(_CHILD.manifest).where(
+        _CHILD.repository == _NAME, _CHILD.child == _ABOUT, _CHILD.kind == ChildKind.SUBJECT.value
+    )
+    return select(reviews.c.digest).where(
+        reviews.c.kind == ReviewKind.MANIFEST.value,
+        reviews.c.repository == _NAME,
+        or_(reviews.c.digest.in_(select(kin.c.digest)), reviews.c.digest.in_(referrers)),
+    )
 
 
 def _has_kept_kin() -> ColumnElement[bool]:

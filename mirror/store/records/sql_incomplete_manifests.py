@@ -230,13 +230,15 @@ def _complete(connection: Connection, repository: Repository, manifest: Manifest
     Returns:
         True if the manifest is complete now.
     """
+    came_at = connection.execute(_KEPT_AT, {"name": repository.name, "wanted": str(manifest.digest)}).scalar()
+    if came_at is None:
+        return False  # removed since it was looked up
     pointing = select(origins.c.target).where(
         origins.c.repository == repository.name, origins.c.digest == str(manifest.digest)
     )
     targets = connection.execute(pointing).scalars()
     pointing_tags = [Tag(target) for target in targets if target != str(manifest.digest)]
     referrer = referrer_columns(manifest)
-    came_at = connection.execute(_KEPT_AT, {"name": repository.name, "wanted": str(manifest.digest)}).scalar()
     try:
         hold_manifest(
             connection,

@@ -99,7 +99,7 @@ async def serving(
             for name in ("anna", "root", "watch", "bob"):
                 await store.records.users.add_user(User(name, password_hash(), datetime.now(UTC)))
         slot = SharedMetrics((LOGINS,)).slot()
-        async with authenticating(settings, store, lambda _rights: MemoryRegistry(), slot) as authentication:
+        async with authenticating(settings, store, lambda _rights, _user: MemoryRegistry(), slot) as authentication:
             application = build(
                 MemoryRegistry(),
                 authentication=authentication,

@@ -14,6 +14,7 @@ from sqlalchemy import delete, insert, update
 from mirror.access.client import Client
 from mirror.filters.by_platform import ByPlatform
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
+from mirror.oci.errors import ManifestUnknown
 from mirror.oci.name_pattern import NamePattern
 from mirror.records.admissions import AdmissionDecision, Subject
 from mirror.records.derivations import Derivation
@@ -103,6 +104,27 @@ async def a_referrer_of_a_deleted_manifest(store: Store, _clock: HandClock) -> A
     image = await push_image(store, "image", "1.0")
     yield kept(await push_image(store, "signature", subject=image.descriptor.to_json()))
     await store.delete_manifest(REPOSITORY, image.digest)
+
+
+async def a_referrer_of_a_member_that_was_deleted(store: Store, clock: HandClock) -> AsyncIterator[Kept]:
+    async for one in a_referrer_of_a_member(store, clock):
+        yield one
+        for member in (await store.get_manifest(REPOSITORY, Tag("1.0"))).manifests:
+            await store.delete_manifest(REPOSITORY, member.digest)
+        await collect_now(store, clock)
+
+
+async def the_subject_of_a_referrer_that_is_approved(store: Store, clock: HandClock) -> AsyncIterator[Kept]:
+    image = await push_image(store, "image")
+    signature = await push_image(store, "signature", "sha256-0.sig", subject=image.descriptor.to_json())
+    subject = Subject(signature.digest, (str(signature.digest),))
+    await store.records.decisions.decide(REPOSITORY, [subject], AdmissionDecision(True, "alice", clock.now(), ""))
+    yield kept(image)
+    await store.delete_tag(REPOSITORY, Tag("sha256-0.sig"))
+    await collect_now(store, clock)
+    with pytest.raises(ManifestUnknown):
+        await store.get_manifest(REPOSITORY, image.digest)
+    await store.delete_manifest(REPOSITORY, signature.digest)
 
 
 async def the_subject_of_a_tagged_referrer(store: Store, _clock: HandClock) -> AsyncIterator[Kept]:
@@ -264,6 +286,8 @@ CASES: list[tuple[str, Making]] = [
     ("its index or subject", a_referrer_of_what_is_tagged),
     ("its index or subject", a_referrer_of_a_member),
     ("its index or subject", a_referrer_of_a_deleted_manifest),
+    ("its index or subject", a_referrer_of_a_member_that_was_deleted),
+    ("a tagged referrer", the_subject_of_a_referrer_that_is_approved),
     ("a tagged referrer", the_subject_of_a_tagged_referrer),
     ("a tagged referrer", the_subject_of_a_deleted_referrer),
     ("an approval", an_approved_plugin),
@@ -352,6 +376,14 @@ async def test_an_untagged_manifest_stays_for_its_time(folder: Path, store: Stor
     clock.advance(days=2)
     await collect_now(store, clock, rules)
     assert kept_bytes(folder) == set()
+
+
+async def test_a_comparison_leaves_out_what_waits_for_another_review(store: Store, clock: HandClock) -> None:
+    image = await push_image(store, "image", "1.0")
+    await push_image(store, "signature", subject=image.descriptor.to_json())
+    await collect_now(store, clock)
+    await store.delete_tag(REPOSITORY, Tag("1.0"))
+    assert not any((await store.records.reviews.compare()).values())
 
 
 async def test_work_keeps_the_files_that_are_to_be_removed(folder: Path, store: Store, clock: HandClock) -> None:

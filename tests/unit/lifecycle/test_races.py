@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mirror.oci import Digest, Tag
-from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, StorageFault
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, NotFound, StorageFault
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewKind
 from mirror.records.origins import Origin
 from mirror.store.registry import Store
@@ -195,3 +195,26 @@ async def test_a_repository_is_pulled_through_until_its_last_blob_is_gone(store:
 
     await collect_now(store, clock)
     assert await store.records.origins.origin(REPOSITORY, coming.digest) is None
+
+
+async def test_a_manifest_that_is_collected_while_its_last_blob_arrives_stays_gone(
+    store: Store, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coming = plugin(b"{}", b"layer")
+    origin = Origin("hub", OTHER, coming.digest, clock.now(), clock.now())
+    await store.records.incomplete.keep_incomplete(REPOSITORY, coming, origin, Tag("latest"))
+    for blob in (b"{}", b"layer"):
+        await push_blob(store, blob)
+    manifests = store.services.manifests
+    load = manifests.load
+
+    async def collect_and_load(*arguments: Any) -> Any:
+        loaded = await load(*arguments)
+        await store.records.origins.forget(REPOSITORY, Tag("latest"))
+        await collect_now(store, clock)
+        return loaded
+
+    monkeypatch.setattr(type(manifests), "load", lambda _self, *arguments: collect_and_load(*arguments))
+    await store.records.incomplete.arrived(REPOSITORY, Digest.of(b"layer"))
+    with pytest.raises(NotFound):
+        await store.get_manifest(REPOSITORY, coming.digest)

@@ -144,7 +144,8 @@ class Walk:
         now = self.clock.now()
         sure = {place for place, until in self._sure_until.items() if now < until}
         if isinstance(outcome, ManifestBlobUnknown):
-            assert not step.needs <= (before.needed() & before.places) | sure, "refused although nothing was missing"
+            whole = before.manifests | before.blobs
+            assert not step.needs <= (before.needed() | sure) & whole, "refused although nothing was missing"
         lost = (after.needed(before.places) & before.places | sure) - after.places - step.deletes
         assert lost == set(), "collected although it is needed"
         self._deleted = (self._deleted | step.deletes) - after.places
@@ -387,12 +388,12 @@ async def finish(walk: Walk) -> None:
             pass
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_what_is_needed_stays_and_what_is_not_goes(folder: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_is_needed_stays_and_what_is_not_goes(folder: Path, seed: int, pytestconfig: pytest.Config) -> None:
     walk = Walk(folder, seed)
     await walk.open()
     try:
-        for _ in range(STEPS):
+        for _ in range(STEPS * (10 if pytestconfig.getoption("--matrix") else 1)):
             await walk.step()
             walk.advance()
         await finish(walk)
