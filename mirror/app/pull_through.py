@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 import structlog
 
+from mirror.app.storage.budgeting import keep_budget, pull_budget
+from mirror.oci import Repository
 from mirror.proxy.freshness import Freshness
-from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream
+from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream, online
 from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.registry import PullThroughRegistry
 from mirror.proxy.upstream_lookups import PullRecords
@@ -57,7 +60,10 @@ async def pulling_through(
     await _release_tags(settings, store, routes, clock.now() - max(freshness.fresh_for, freshness.retry_after))
     # The process may have died after the last blob of a manifest arrived, and before the manifest became complete.
     await store.records.incomplete.complete_whole()
+    budget = pull_budget(settings, store, partial(_refetchable, routes))
     async with BackgroundTasks() as tasks:
+        if not settings.server.read_only:
+            tasks.create_task(keep_budget(budget))
         downloads = ActiveDownloads(
             store,
             store.downloads,
@@ -65,6 +71,7 @@ async def pulling_through(
             outcomes,
             store.records.incomplete.arrived,
             finish=settings.pull_through.unattended is Unattended.FINISH,
+            make_room=budget.make_room,
         )
         yield PullThroughRegistry(
             store,
@@ -76,6 +83,10 @@ async def pulling_through(
             freshness=freshness,
             outcomes=outcomes,
         )
+
+
+def _refetchable(routes: Routes, repository: Repository) -> frozenset[str]:
+    return frozenset(route.upstream.name for route in online(routes.of(repository)))
 
 
 async def _release_tags(settings: Settings, store: Store, routes: Routes, confirmed_before: datetime) -> None:

@@ -35,9 +35,3 @@ def limits_of(settings: Settings) -> ServerLimits:
         return limits
     asked = sum(settings.upstreams[name].limits.connections for name in opened_upstreams(settings))
     return limits.within(descriptors - min(asked, descriptors // _UPSTREAM_SHARE))
-
-
-def asks_for_pulls(settings: Settings) -> bool:
-    """Return True if the retention of some rule depends on the times of pulls, which are recorded only then."""
-    rules = [section.rule() for section in settings.mirrors]
-    return any(rule.retention is not None and rule.retention.pulled_within is not None for rule in rules)

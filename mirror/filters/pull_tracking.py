@@ -1,37 +1,35 @@
-"""Tracking of pulls: records when content was last pulled, for rules that keep only pulled tags."""
+"""Tracking of pulls: records when content was last pulled, and how often. The upkeep of storage decides by that."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.records.lifecycle.pull_counts import PullCount, PullCounts
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
-
-Pulled = Mapping[tuple[Repository, Tag | Digest], datetime]
 
 #: Bound on the pulls tracked between two flushes. Further names are skipped, known ones are still updated.
 _MOST_WAITING = 100_000
 
 
 class PullTracker(DelegatingRegistry):
-    """Tracks requested manifests in memory. :meth:`flush` records them, all at once.
+    """Counts requested manifests in memory. :meth:`flush` records the counts, all at once.
 
     A process that dies loses the pulls tracked within the last minute.
 
     Args:
         inner: the wrapped registry.
-        record: stores the times durably.
+        record: adds the counts to those stored.
         clock: source of the current time.
     """
 
-    def __init__(self, inner: Registry, record: Callable[[Pulled], Awaitable[None]], clock: Clock) -> None:
+    def __init__(self, inner: Registry, record: Callable[[PullCounts], Awaitable[None]], clock: Clock) -> None:
         super().__init__(inner)
         self._record = record
         self._clock = clock
-        self._pulled: dict[tuple[Repository, Tag | Digest], datetime] = {}
+        self._pulled: dict[tuple[Repository, Tag | Digest], PullCount] = {}
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         found = await super().resolve(repository, target)
@@ -50,10 +48,15 @@ class PullTracker(DelegatingRegistry):
         try:
             await self._record(pulled)
         except BaseException:  # cancellation as well
-            # The newer times win.
-            self._pulled = pulled | self._pulled
+            for key, newer in self._pulled.items():
+                pulled[key] = pulled[key] + newer if key in pulled else newer
+            self._pulled = pulled
             raise
 
     def _note(self, repository: Repository, target: Tag | Digest) -> None:
-        if len(self._pulled) < _MOST_WAITING or (repository, target) in self._pulled:
-            self._pulled[repository, target] = self._clock.now()
+        key, now = (repository, target), self._clock.now()
+        before = self._pulled.get(key)
+        if before is not None:
+            self._pulled[key] = PullCount(now, before.number + 1)
+        elif len(self._pulled) < _MOST_WAITING:
+            self._pulled[key] = PullCount(now)

@@ -6,8 +6,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
+from mirror.lifecycle.eviction import KeepLimits
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_mapping import NameMapping
 from mirror.oci.name_pattern import NamePattern
@@ -72,6 +73,39 @@ class Unattended(StrEnum):
     STOP = "stop"
 
 
+class WhenFull(StrEnum):
+    """Treatment of new content on a full disk."""
+
+    EVICT = "evict"
+    REFUSE = "refuse"
+
+
+class PulledKeepSettings(Section):
+    """Limits of the content that only pull-through needs. Without a key there is no such limit."""
+
+    size: ByteSize | None = Field(
+        None,
+        alias="bytes",
+        gt=0,
+        description="size of the content, such as 200GiB. Beyond it, what was pulled least recently is evicted",
+    )
+    unused_for: Duration | None = Field(
+        None, description="time since the last pull, such as 90d, after which a tag is evicted; at least 1d"
+    )
+
+    @field_validator("unused_for")
+    @classmethod
+    def _survives_a_weekend(cls, value: str | None) -> str | None:
+        if value is not None and parse_duration(value) < timedelta(days=1):
+            raise ValueError("it must be at least 1d: what a host pulls each night would be fetched each night")
+        return value
+
+    def limits(self) -> KeepLimits:
+        """Return the limits."""
+        unused_for = None if self.unused_for is None else parse_duration(self.unused_for)
+        return KeepLimits(None if self.size is None else int(self.size), unused_for)
+
+
 class PullThroughSettings(Section):
     """Behaviour of all proxy rules."""
 
@@ -81,6 +115,12 @@ class PullThroughSettings(Section):
     unattended: Unattended = Field(
         Unattended.FINISH,
         description="a download that no client waits for any more: finish it, or stop it and keep what has arrived",
+    )
+    keep: PulledKeepSettings = Field(PulledKeepSettings(), description="how much of the pulled content is kept")
+    when_full: WhenFull = Field(
+        WhenFull.EVICT,
+        description="a disk on which little more than storage.least_free_bytes is free: evict what was pulled least "
+        "recently, or refuse new content",
     )
 
     @field_validator("fresh_for")

@@ -63,7 +63,7 @@ class Monitoring:
         self._volume = volume
         self._uploads = uploads
         self.room, self.require_room, self.probe_volume = volume.space, volume.require, volume.probe
-        self.probe_reading = volume.probe_reading
+        self.probe_reading, self.missing_bytes = volume.probe_reading, volume.missing_bytes
 
     @property
     def work(self) -> StoreActivity:

@@ -22,7 +22,7 @@ from typing import Final
 from mirror.oci import Digest, Repository
 from mirror.registry.port import Blob, ReadWriter
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.transfer.blob_request import BlobRequest, DownloadObserver, Stored
+from mirror.transfer.blob_request import BlobRequest, DownloadObserver, MakeRoom, Stored, no_room
 from mirror.transfer.download_progress import GrowingBlob
 from mirror.transfer.partial_store import PartialStore
 from mirror.transfer.shared_download import SharedDownload
@@ -45,6 +45,7 @@ class ActiveDownloads:
         on_stored: called when a repository holds a blob.
         finish: True to continue a download after its last reader has left.
         retry: bounds on the retries of a started download while its sources fail.
+        make_room: frees space for a blob that does not fit on the disk.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ActiveDownloads:
         *,
         finish: bool = True,
         retry: RetryPolicy = _RETRY,
+        make_room: MakeRoom = no_room,
     ) -> None:
         self._local = local
         self._partials = partials
@@ -65,6 +67,7 @@ class ActiveDownloads:
         self._on_stored = on_stored
         self._finish = finish
         self._retry = retry
+        self._make_room = make_room
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_FETCHED))
         self._running: dict[Digest, tuple[SharedDownload, asyncio.Task[None]]] = {}
 
@@ -137,6 +140,7 @@ class ActiveDownloads:
             observer=self._observer,
             on_stored=self._on_stored,
             retry=self._retry,
+            make_room=self._make_room,
             slots=self._slots[request.sources[0].upstream if request.sources else ""],
         )
         # The application's task group owns the download: no request's cancellation ends it for the other readers.

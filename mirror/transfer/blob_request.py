@@ -46,8 +46,8 @@ class BlobRequest:
 class DownloadObserver(Protocol):
     """Receiver of received bytes and failures of downloads."""
 
-    def received(self, upstream: str, size_bytes: int) -> None:
-        """Record bytes of a blob received from an upstream."""
+    def received(self, upstream: str, repository: Repository, size_bytes: int) -> None:
+        """Record bytes of a blob received from an upstream for a local repository."""
         ...
 
     def failed(self, upstream: str, error: MirrorError) -> None:
@@ -57,3 +57,10 @@ class DownloadObserver(Protocol):
 
 #: Called when a repository holds a blob, with the repository and the digest of the blob.
 Stored = Callable[[Repository, Digest], Awaitable[None]]
+#: Frees space on the disk for a number of bytes. Returns False if that is not possible.
+MakeRoom = Callable[[int], Awaitable[bool]]
+
+
+async def no_room(_size_bytes: int) -> bool:
+    """Free nothing: without pull-through there is no content that would come back."""
+    return False

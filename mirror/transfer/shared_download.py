@@ -10,7 +10,7 @@ import structlog
 from mirror.oci import Repository, errors
 from mirror.registry.port import ReadWriter
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.transfer.blob_request import BlobRequest, DownloadObserver, Stored
+from mirror.transfer.blob_request import BlobRequest, DownloadObserver, MakeRoom, Stored
 from mirror.transfer.download_progress import DownloadProgress
 from mirror.transfer.partial_store import DownloadLease, PartialBlob, PartialStore
 from mirror.transfer.source_fetcher import SourceFetcher
@@ -36,6 +36,7 @@ class SharedDownload:
         observer: receiver of received bytes and failures.
         on_stored: called when a repository holds the blob.
         retry: bounds on the retries while sources fail.
+        make_room: frees space for a blob that does not fit.
         slots: limit of simultaneous downloads. No lease is held while waiting for a slot.
 
     Attributes:
@@ -53,6 +54,7 @@ class SharedDownload:
         observer: DownloadObserver,
         on_stored: Stored,
         retry: RetryPolicy,
+        make_room: MakeRoom,
         slots: asyncio.Semaphore,
     ) -> None:
         self.progress = DownloadProgress(request.size_bytes)
@@ -62,6 +64,7 @@ class SharedDownload:
         self._partials = partials
         self._observer = observer
         self._on_stored = on_stored
+        self._make_room = make_room
         self._slots = slots
         self._has_slot = False
         self.requests = {request.repository: request}
@@ -204,7 +207,7 @@ class SharedDownload:
         if lease.offset > size_bytes:
             await lease.drop()
             return False
-        await lease.expect(size_bytes)
+        await self._expect(lease)
         resumed = lease.offset > 0
         if lease.offset < size_bytes:
             await self._fetcher.fetch_rest(lease, self._open)
@@ -221,6 +224,16 @@ class SharedDownload:
         self.progress.complete()
         await lease.commit()
         return True
+
+    async def _expect(self, lease: DownloadLease) -> None:
+        """Keep space for the blob. Content that was pulled through, and that nobody has pulled for long, gives way."""
+        size_bytes = self.progress.size_bytes
+        try:
+            await lease.expect(size_bytes)
+        except errors.StorageFull:
+            if not await self._make_room(size_bytes - lease.offset):
+                raise
+            await lease.expect(size_bytes)
 
     def _mismatch_error(self, error: errors.DigestInvalid, *, resumed: bool) -> errors.MirrorError:
         """Make the error for a wrong digest. Nobody knows the source of bytes left by an earlier download."""

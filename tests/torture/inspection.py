@@ -13,8 +13,9 @@ from pathlib import Path
 from mirror.store.registry import Store
 from tests.torture.model import BrokenPromise
 
-_KNOWN = {"blobs", "damaged", "uploads", "locks", "generation", "reserve", "token.key"}
-_KNOWN |= {f"reserve-{n}" for n in range(1, 9)}
+_KNOWN = {"blobs", "damaged", "uploads", "locks", "generation", "reserve", "token.key"} | {
+    f"reserve-{n}" for n in range(1, 9)
+}
 _CATALOG = re.compile(r"catalog\.sqlite(-wal|-shm)?")
 _BLOB = re.compile(r"(sha256|sha512)/([0-9a-f]{2})/(\2[0-9a-f]+)")
 

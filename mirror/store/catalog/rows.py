@@ -117,7 +117,13 @@ def put_about(connection: Connection, digest: Digest, table: Table, row: Mapping
 
 
 def add_blob(
-    connection: Connection, repository: Repository, digest: Digest, now: datetime, pushed_by: str | None = None
+    connection: Connection,
+    repository: Repository,
+    digest: Digest,
+    now: datetime,
+    pushed_by: str | None = None,
+    *,
+    cause: ReviewCause = ReviewCause.STORED,
 ) -> None:
     """Record that a repository holds a blob whose bytes are durable. A manifest that names it is to follow.
 
@@ -127,10 +133,11 @@ def add_blob(
         digest: the blob.
         now: the present time.
         pushed_by: the user who pushed the blob. If the row exists, its user stays.
+        cause: the event.
     """
     row = {"repository_id": ensure_repository(connection, repository), "digest": str(digest), "added_at": now}
     put(connection, repository_blobs, {**row, "pushed_by": pushed_by}, keep=("pushed_by",))
-    review_rows.review(connection, ReviewKind.BLOB, repository.name, [str(digest)], ReviewCause.STORED, now=now)
+    review_rows.review(connection, ReviewKind.BLOB, repository.name, [str(digest)], cause, now=now)
 
 
 def first_missing(connection: Connection, held: Table, repository_id: int, wanted: Collection[Digest]) -> Digest | None:

@@ -23,6 +23,10 @@ from mirror.store.storage_errors import storage_faults
 _INODES_OF_AN_UPLOAD: Final = 3
 #: Largest share of all inodes of a disk that is left free, so that a tiny disk can be used too.
 _LARGEST_SHARE_OF_INODES: Final = 1 / 10
+#: Space above the part to be left free in which room is made before content is refused: a part of the disk, at most
+#: this many bytes.
+_MARGIN_SHARE: Final = 1 / 50
+_LARGEST_MARGIN_BYTES: Final = 1024**3
 
 
 class GrowingFile(Protocol):
@@ -71,6 +75,24 @@ class DiskRoom:
         with self._lock:
             self._require(size_bytes, writer)
 
+    def missing_bytes(self, size_bytes: int | None = None) -> int:
+        """Return the number of bytes that must be freed before new content fits; 0 if it fits.
+
+        Args:
+            size_bytes: size of the content; None for a margin above the part to be left free.
+
+        Returns:
+            At least 1 if too few inodes are free.
+
+        Raises:
+            StorageFault: the disk cannot be measured.
+        """
+        with self._lock, storage_faults("measure the disk"):
+            found = self._measure(self._folder)
+            wanted_bytes = _margin_bytes(found) if size_bytes is None else size_bytes
+            missing_bytes = self._kept.size_bytes + self._promised_bytes(None) + wanted_bytes - _free_bytes(found)
+        return max(missing_bytes, 1 if self._lacks_inodes(found) else 0)
+
     @contextmanager
     def promised(self, writer: GrowingFile, whole_bytes: int) -> Iterator[None]:
         """Keep space inside the block for a file that grows to ``whole_bytes`` bytes. Raises as :meth:`require`."""
@@ -94,22 +116,29 @@ class DiskRoom:
     def _require(self, size_bytes: int, writer: GrowingFile | None) -> None:
         with storage_faults("measure the disk"):
             found = self._measure(self._folder)
-        free_bytes = found.f_bavail * found.f_frsize
-        # Written bytes are no longer free, so only the missing bytes of the promises count.
-        promised_bytes = sum(
-            max(whole_bytes - each.size_bytes, 0) for each, whole_bytes in self._promised.items() if each is not writer
-        )
+        free_bytes, promised_bytes = _free_bytes(found), self._promised_bytes(writer)
         if free_bytes - promised_bytes - size_bytes < self._kept.size_bytes:
             raise self._too_large(size_bytes, free_bytes, promised_bytes)
-        # Some filesystems, such as btrfs, have no fixed number of inodes and report 0 for all figures.
-        kept_inodes = min(self._kept.inodes, int(found.f_files * _LARGEST_SHARE_OF_INODES))
-        if found.f_files and found.f_favail - _INODES_OF_AN_UPLOAD < kept_inodes:
+        if self._lacks_inodes(found):
             raise StorageFull(
-                f"{found.f_favail} of {found.f_files} inodes (files and folders) are free on the disk of the "
-                f"data folder, and {kept_inodes} are kept free (storage.least_free_inodes); fix: delete files on "
-                "this disk, or use a filesystem with more inodes",
+                f"{found.f_favail} of {found.f_files} inodes (files and folders) are free on the disk of the data "
+                f"folder, and {self._kept_inodes(found)} are kept free (storage.least_free_inodes); fix: delete files "
+                "on this disk, or use a filesystem with more inodes",
                 free_inodes=found.f_favail,
             )
+
+    def _promised_bytes(self, writer: GrowingFile | None) -> int:
+        # Written bytes are no longer free, so only the missing bytes of the promises count.
+        return sum(
+            max(whole_bytes - each.size_bytes, 0) for each, whole_bytes in self._promised.items() if each is not writer
+        )
+
+    def _lacks_inodes(self, found: os.statvfs_result) -> bool:
+        # Some filesystems, such as btrfs, have no fixed number of inodes and report 0 for all figures.
+        return bool(found.f_files) and found.f_favail - _INODES_OF_AN_UPLOAD < self._kept_inodes(found)
+
+    def _kept_inodes(self, found: os.statvfs_result) -> int:
+        return min(self._kept.inodes, int(found.f_files * _LARGEST_SHARE_OF_INODES))
 
     def _too_large(self, size_bytes: int, free_bytes: int, promised_bytes: int) -> StorageFull:
         # Below the limit, nothing fits any more, whatever its size.
@@ -124,3 +153,11 @@ class DiskRoom:
             wanted_bytes=size_bytes,
             promised_bytes=promised_bytes,
         )
+
+
+def _free_bytes(found: os.statvfs_result) -> int:
+    return found.f_bavail * found.f_frsize
+
+
+def _margin_bytes(found: os.statvfs_result) -> int:
+    return min(int(found.f_blocks * found.f_frsize * _MARGIN_SHARE), _LARGEST_MARGIN_BYTES)

@@ -84,6 +84,10 @@ class Volume:
         """Check that the disk has space for new content. Raises StorageFull, StorageFault."""
         await in_thread("measure the disk", self._room.require)
 
+    async def missing_bytes(self, size_bytes: int | None = None) -> int:
+        """Return the number of bytes to free, as :meth:`DiskRoom.missing_bytes`. Raises StorageFault."""
+        return await in_thread("measure the disk", self._room.missing_bytes, size_bytes)
+
     def _probe(self) -> None:
         file = self._layout.uploads / f"{uuid.uuid4().hex}.probe"
         content = uuid.uuid4().bytes

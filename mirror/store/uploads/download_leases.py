@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO
+from datetime import timedelta
+from typing import IO, Final
 
 from sqlalchemy import Connection
 
 from mirror.oci import Descriptor, Digest, Repository
+from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import DigestInvalid, StorageFault, StorageFull, UploadInvalid, UploadUnknown
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.records.lifecycle.reviews import ReviewCause
 from mirror.registry.streams import closing_stream
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
@@ -25,6 +28,9 @@ from mirror.store.uploads.running_hashes import RunningHash
 from mirror.store.uploads.session_file import UploadSessionFile
 from mirror.store.uploads.upload_session import UploadParts
 from mirror.store.uploads.upload_writer import UploadWriter, remove_upload
+
+#: A download without new bytes for this time is not under way. Its client has left, or its upstream fails.
+_UNDER_WAY_FOR: Final = timedelta(minutes=10)
 
 
 class StoreDownloadLease:
@@ -68,6 +74,7 @@ class StoreDownloadLease:
         """
         with self._noting_a_full_disk():
             self._parts.room.promise(self._receiving, size_bytes)
+        self._is_full = False  # the room was made since an earlier refusal
 
     async def append(self, chunks: AsyncIterable[bytes], on_progress: Callable[[], object]) -> None:
         """Add bytes to the end, and write each soon after it came.
@@ -118,7 +125,7 @@ class StoreDownloadLease:
         size_bytes, now = self.offset, self._parts.clock.now()
 
         def hold(connection: Connection) -> None:
-            rows.add_blob(connection, self._repository, self._digest, now)
+            rows.add_blob(connection, self._repository, self._digest, now, cause=ReviewCause.FETCHED)
 
         try:
             await in_thread(f"store {self._digest}", self._receiving.sync)
@@ -224,6 +231,20 @@ class DownloadLeases:
         with suppress(FileNotFoundError):
             held_bytes = self._layout.download(blob.digest).data.stat().st_size
         return max(blob.size_bytes - held_bytes, 0)
+
+    async def under_way(self) -> frozenset[str]:
+        """Return the digests of the blobs that a process downloads, or has done a moment ago. Raises StorageFault."""
+        return await in_thread("list downloads", self._under_way)
+
+    def _under_way(self) -> frozenset[str]:
+        since = (self._parts.clock.now() - _UNDER_WAY_FOR).timestamp()
+        found = set()
+        for algorithm in ALGORITHMS:
+            for folder in self._layout.uploads.glob(f"{algorithm}-*"):
+                with suppress(FileNotFoundError, NotADirectoryError):  # the download has ended
+                    if UploadLayout(folder).data.stat().st_mtime >= since:
+                        found.add(folder.name.replace("-", ":", 1))
+        return frozenset(found)
 
     async def watch_download(self, digest: Digest) -> PartialFile | None:
         """Open the bytes of a download for reading while others write them. Return None if there is no download."""

@@ -19,6 +19,7 @@ from mirror.app.metrics import FAMILIES, Metrics
 from mirror.app.storage.collection_metrics import FAMILIES as COLLECTION_FAMILIES
 from mirror.bundle.stream_metrics import GAUGES as STREAM_GAUGES
 from mirror.filters.engine_tracking import PULLS
+from mirror.lifecycle.budget_metrics import BUDGET_METRICS
 from mirror.lifecycle.scrub_report import METRICS as SCRUB_METRICS
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.pull_metrics import families as pull_families
@@ -46,7 +47,7 @@ OTHER_FAMILIES = [
     *pull_families(["hub"]),
     *UpstreamMetrics(["hub"], 2).families,
     *COLLECTION_FAMILIES,
-    *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES, *SCRUB_METRICS)),
+    *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES, *SCRUB_METRICS, *BUDGET_METRICS)),
     DECISIONS,
     PULLS,
     LOGINS,

@@ -31,6 +31,10 @@ class Records:
         self.times |= pulled
 
 
+def counted(records):
+    return {str(target): count.number for (_, target), count in records.times.items()}
+
+
 @pytest.fixture
 def records():
     return Records()
@@ -52,13 +56,25 @@ async def test_what_was_asked_for_and_given_is_recorded(pulls, records):
     assert records.times.keys() == {(NAME, TAG), (NAME, MANIFEST.digest)}
 
 
-async def test_what_could_not_be_recorded_is_recorded_later(pulls, records):
+async def test_each_pull_counts(pulls, records):
+    for _ in range(3):
+        await pulls.resolve(NAME, TAG)
+    await pulls.get_manifest(NAME, MANIFEST.digest)
+    await pulls.flush()
+    assert counted(records) == {"1.0": 3, str(MANIFEST.digest): 1}
+    await pulls.flush()
+    assert records.times.keys() == {(NAME, TAG), (NAME, MANIFEST.digest)}
+
+
+async def test_what_could_not_be_recorded_is_recorded_later_with_what_came_since(pulls, records):
     records.failing = 1
     await pulls.resolve(NAME, TAG)
     with pytest.raises(StorageFull):
         await pulls.flush()
+    await pulls.resolve(NAME, TAG)
+    await pulls.get_manifest(NAME, MANIFEST.digest)
     await pulls.flush()
-    assert records.times.keys() == {(NAME, TAG)}
+    assert counted(records) == {"1.0": 2, str(MANIFEST.digest): 1}
 
 
 async def test_it_is_recorded_in_a_while_and_at_the_end_whatever_fails_between(pulls, records, monkeypatch):

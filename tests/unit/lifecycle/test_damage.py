@@ -18,13 +18,36 @@ from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown,
 from mirror.records.lifecycle.damage import DamageCounts, ExaminationResult
 from mirror.store.content import blob_examination
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.filesystem import Filesystem
 from mirror.store.registry import Store
 from tests.support.builders import OTHER, REPOSITORY, index, manifest_of, push_blob, push_image, read_blob
 from tests.support.damage import WAYS, at_once, examine, file_of, flip_a_bit, scrub
 from tests.support.pull_through import NAME, Plugin, pull, pulling, read
-from tests.unit.store.disks import WatchedFilesystem, no_fault
 
 CONTENT = b"a layer" * 1000
+
+
+class RecordingDisk(Filesystem):
+    """A filesystem that records moves and syncs of folders, and may refuse to move files.
+
+    Attributes:
+        calls: pairs of call and path.
+        refuses: True to refuse moves.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Path]] = []
+        self.refuses = False
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.calls.append(("rename", source))
+        if self.refuses:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        super().rename(source, target)
+
+    def sync_folder(self, folder: Path) -> None:
+        self.calls.append(("sync", folder))
+        super().sync_folder(folder)
 
 
 async def test_a_scrub_of_whole_content_finds_nothing(store: Store) -> None:
@@ -276,33 +299,28 @@ async def test_a_manifest_that_a_read_finds_damaged_is_suspect(folder: Path) -> 
 
 
 async def test_a_disk_that_refuses_to_set_aside_changes_nothing(folder: Path) -> None:
-    disk = WatchedFilesystem(folder)
+    disk = RecordingDisk()
     async with Store.open(folder, filesystem=disk) as store:
         blob = await push_blob(store, CONTENT)
         flip_a_bit(file_of(folder, blob.digest))
-
-        def refuse(what: str, path: str) -> None:
-            if what == "rename" and path.startswith("damaged/"):
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-        disk.fault = refuse
+        disk.refuses = True
         with pytest.raises(StorageFault):
             await examine(store, blob.digest)
         assert (await store.records.damage.counts()).damaged == 0
-        disk.fault = no_fault
+        disk.refuses = False
         assert await examine(store, blob.digest) is ExaminationResult.DAMAGED
 
 
 async def test_the_move_of_damaged_bytes_is_durable_before_its_row(folder: Path) -> None:
-    disk = WatchedFilesystem(folder)
+    disk = RecordingDisk()
     async with Store.open(folder, filesystem=disk) as store:
         blob = await push_blob(store, CONTENT)
-        flip_a_bit(file_of(folder, blob.digest))
+        file = file_of(folder, blob.digest)
+        flip_a_bit(file)
         disk.calls.clear()
         await examine(store, blob.digest)
-    name = f"{blob.digest.algorithm}-{blob.digest.hex}"
-    assert disk.calls[0] == ("rename", f"damaged/{name}")
-    assert {("sync", "damaged"), ("sync", f"blobs/sha256/{blob.digest.hex[:2]}")} <= set(disk.calls)
+    assert disk.calls[0] == ("rename", file)
+    assert {("sync", folder / "damaged"), ("sync", file.parent)} <= set(disk.calls[1:])
 
 
 async def test_the_tags_that_damage_breaks_are_told_through_indexes(store: Store, folder: Path) -> None:

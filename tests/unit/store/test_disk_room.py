@@ -115,3 +115,25 @@ def test_inodes_are_kept_too(room: DiskRoom, disk: Disk, inodes: int, free_inode
 def test_a_disk_that_cannot_be_measured(tmp_path: Path) -> None:
     with pytest.raises(StorageFault, match="cannot measure the disk"):
         DiskRoom(tmp_path / "missing", KeptFree()).require()
+
+
+@pytest.mark.parametrize(("size_bytes", "missing"), [(0, 0), (36 * MIB, 0), (36 * MIB + 1, 1), (100 * MIB, 64 * MIB)])
+def test_the_room_that_content_lacks_is_told(room: DiskRoom, size_bytes: int, missing: int) -> None:
+    assert room.missing_bytes(size_bytes) == missing
+
+
+def test_space_promised_to_others_is_missing_too(room: DiskRoom) -> None:
+    with room.promised(File(), 30 * MIB):
+        assert room.missing_bytes(16 * MIB) == 10 * MIB
+
+
+def test_a_margin_is_a_small_part_of_the_disk(room: DiskRoom, disk: Disk) -> None:
+    margin_bytes = 10**6 * 4096 // 50
+    assert room.missing_bytes() == margin_bytes - 36 * MIB
+    disk.free_bytes = 64 * MIB + margin_bytes + 4096
+    assert room.missing_bytes() == 0
+
+
+def test_too_few_inodes_are_missing_room(room: DiskRoom, disk: Disk) -> None:
+    disk.free_bytes, disk.free_inodes = 1000 * MIB, 1002
+    assert room.missing_bytes(1) == 1

@@ -11,6 +11,8 @@ import pytest
 from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageDamaged, StorageFull
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.records.lifecycle.reviews import Grace, ReviewCause
+from mirror.store.content.kept_free import KeptFree
 from mirror.store.registry import Store
 from mirror.store.uploads.download_leases import StoreDownloadLease
 from tests.support.builders import in_chunks, push_blob, read_blob
@@ -47,6 +49,15 @@ async def test_what_was_brought_and_verified_is_a_blob(store: Store, folder: Pat
     await claim.release()
     assert await read_blob(store, DIGEST, NAME) == BLOB
     assert list((folder / "uploads").iterdir()) == []
+
+
+async def test_what_was_brought_has_the_grace_of_fetched_content(store: Store) -> None:
+    claim = await claimed(store)
+    await claim.append(in_chunks(BLOB, 70_000), nobody)
+    await claim.verify()
+    await claim.commit()
+    await claim.release()
+    assert (await store.records.reviews.waiting(Grace())).reviews == {ReviewCause.FETCHED: 1}
 
 
 async def test_one_writer_over_all_processes(store: Store, other: Store) -> None:
@@ -291,3 +302,29 @@ async def test_room_for_several_blobs_counts_only_what_is_missing(folder: Path) 
         await store.downloads.require_room(large)
         with pytest.raises(StorageFull):
             await store.downloads.require_room([*large, Descriptor(OCTET_STREAM, Digest.of(b"new"), 2 * size_bytes)])
+
+
+async def test_downloads_of_all_processes_are_told_while_they_grow(store: Store, other: Store, folder: Path) -> None:
+    assert await other.downloads.under_way() == frozenset()
+    claim = await claimed(store)
+    await claim.append(in_chunks(BLOB[:1000], 100), nobody)
+    assert await other.downloads.under_way() == {str(DIGEST)}
+    await claim.release()
+    (file,) = folder.glob("uploads/*/data")
+    os.utime(file, (0, 0))
+    assert await other.downloads.under_way() == frozenset()
+
+
+async def test_bytes_of_a_blob_that_fits_after_room_was_made_are_kept(tmp_path: Path) -> None:
+    left = os.statvfs(tmp_path)
+    kept_free = KeptFree(left.f_bavail * left.f_frsize // 2)
+    async with Store.open(tmp_path / "data", kept_free=kept_free) as store:
+        claim = await claimed(store)
+        with pytest.raises(StorageFull):
+            await claim.expect(2**60)
+        await claim.expect(len(BLOB))
+        await claim.append(in_chunks(BLOB[:1000], 100), nobody)
+        await claim.release()
+        again = await claimed(store)
+        assert again.offset == 1000
+        await again.release()

@@ -11,6 +11,7 @@ import pytest
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Busy
+from mirror.records.lifecycle.pull_counts import PullCount
 from mirror.records.sync_runs import MirroredTag, Run, RunOutcome, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.store.records import sql_sync_runs
 from mirror.store.registry import Store
@@ -97,8 +98,9 @@ async def test_runs_and_events_are_kept_up_to_a_limit(store: Store, monkeypatch:
 
 
 async def test_pulls_are_remembered_by_their_time(store: Store) -> None:
-    await store.records.sync_runs.record_pulls({(NAME, TAG): NOON, (NAME, A): NOON - timedelta(days=1)})
-    await store.records.sync_runs.record_pulls({(NAME, TAG): NOON + timedelta(days=1)})
+    earlier, later = PullCount(NOON - timedelta(days=1)), PullCount(NOON + timedelta(days=1))
+    await store.records.pulls.record_pulls({(NAME, TAG): PullCount(NOON), (NAME, A): earlier})
+    await store.records.pulls.record_pulls({(NAME, TAG): later})
     assert await store.records.sync_runs.pulled_since(NAME, NOON) == {"1.0"}
     assert await store.records.sync_runs.pulled_since(NAME, NOON - timedelta(days=2)) == {"1.0", str(A)}
     assert await store.records.sync_runs.pulled_since(Repository("acme/other"), NOON - timedelta(days=2)) == frozenset()
@@ -108,7 +110,7 @@ async def test_noting_does_not_make_anybody_forget_what_was_read(store: Store) -
     before = store.services.catalog.generation.current
     run = await store.records.sync_runs.begin_run("acme")
     await store.records.sync_runs.record(run, [RunStep(None, BROUGHT, MOVED)])
-    await store.records.sync_runs.record_pulls({(NAME, TAG): NOON})
+    await store.records.pulls.record_pulls({(NAME, TAG): PullCount(NOON)})
     await store.records.sync_runs.end_run(ended(run))
     assert store.services.catalog.generation.current == before
 

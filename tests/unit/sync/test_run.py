@@ -23,6 +23,7 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from mirror.records.lifecycle.pull_counts import PullCount
 from mirror.records.sync_runs import RunOutcome, TagChange, TagOutcome
 from mirror.registry.port import Page
 from mirror.runtime.clock_jumps import ClockJumps
@@ -358,7 +359,8 @@ async def test_what_nobody_pulls_is_dropped_and_stays_away_until_it_moves(
     rule = ruled(retention=Retention(pulled_within=90 * DAY))
     await run_rule(rule, upstream, here, context)
     clock.advance(days=80)
-    await here.records.sync_runs.record_pulls({(HERE, Tag("latest")): clock.now(), (HERE, BETA4.digest): clock.now()})
+    now = PullCount(clock.now())
+    await here.records.pulls.record_pulls({(HERE, Tag("latest")): now, (HERE, BETA4.digest): now})
     clock.advance(days=20)
     assert outcomes(await run_rule(rule, upstream, here, context))["1.0.0-beta.3"] == "dropped"
     assert await digest_of(here, "latest") == BETA3.digest

@@ -8,13 +8,22 @@ from pathlib import Path
 import pytest
 
 from mirror.oci import Digest, Repository
-from mirror.oci.errors import BlobUnknown, Busy, MirrorError, UpstreamBusy, UpstreamProtocolError, UpstreamUnreachable
+from mirror.oci.errors import (
+    BlobUnknown,
+    Busy,
+    MirrorError,
+    StorageFull,
+    UpstreamBusy,
+    UpstreamProtocolError,
+    UpstreamUnreachable,
+)
 from mirror.registry.port import Growing
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
+from mirror.store.content.kept_free import KeptFree
 from mirror.store.registry import Store
 from mirror.transfer import active_downloads
 from mirror.transfer.active_downloads import ActiveDownloads
-from mirror.transfer.blob_request import BlobRequest, Source
+from mirror.transfer.blob_request import BlobRequest, MakeRoom, Source
 from mirror.transfer.download_progress import HELD_BACK_BYTES
 from mirror.wire.ranges import RangeRequest
 from tests.support.builders import hold, push_blob
@@ -257,6 +266,48 @@ class TestFailures:
     async def test_without_a_source_it_is_unknown(self, one: Process) -> None:
         error = await raised(one.reading(BlobRequest(NAME, DIGEST, len(BLOB), ())))
         assert isinstance(error, BlobUnknown)
+
+
+class TestFullDisk:
+    """A blob that does not fit. Content that was pulled through before may give way."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
+        async with Store.open(tmp_path / "data", kept_free=KeptFree(2**60)) as opened:
+            yield opened
+
+    @asynccontextmanager
+    async def downloads(self, store: Store, make_room: MakeRoom) -> AsyncIterator[ActiveDownloads]:
+        async with BackgroundTasks() as tasks:
+            told = Told()
+            yield ActiveDownloads(store, store.downloads, tasks, told, told.note, retry=QUICK, make_room=make_room)
+
+    async def test_the_blob_is_fetched_once_there_is_room(
+        self, store: Store, hub: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wants: list[int] = []
+
+        async def make_room(size_bytes: int) -> bool:
+            wants.append(size_bytes)
+            monkeypatch.setattr(store.downloads._parts.room, "_kept", KeptFree())
+            return True
+
+        async with self.downloads(store, make_room) as downloads:
+            assert await read(downloads.open(wanted(hub))) == BLOB
+        assert wants == [len(BLOB)]
+
+    @pytest.mark.parametrize("is_said", [True, False])
+    async def test_without_room_the_blob_is_refused_and_nothing_remains(
+        self, store: Store, hub: ScriptedUpstream, tmp_path: Path, is_said: bool
+    ) -> None:
+        async def make_room(_size_bytes: int) -> bool:
+            return is_said
+
+        async with self.downloads(store, make_room) as downloads:
+            assert isinstance(await raised(read(downloads.open(wanted(hub)))), StorageFull)
+            await until(lambda: not downloads.count)
+        assert hub.asked["open_blob"] == 0
+        assert list((tmp_path / "data" / "uploads").iterdir()) == []
 
 
 class TestPlaces:
