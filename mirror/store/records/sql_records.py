@@ -12,8 +12,9 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.integrity.sql_damage import SqlDamage
+from mirror.store.records.integrity.sql_scrub_states import SqlScrubStates
 from mirror.store.records.lifecycle.sql_backups import SqlBackups
-from mirror.store.records.lifecycle.sql_damage import SqlDamage
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
 from mirror.store.records.lifecycle.sql_pins import SqlPins
@@ -21,7 +22,6 @@ from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
 from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
 from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
-from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
 from mirror.store.records.lifecycle.sql_storage_numbers import SqlStorageNumbers
 from mirror.store.records.lifecycle.sql_traffic import SqlTraffic
 from mirror.store.records.sql_absent_content import SqlAbsentContent

@@ -24,7 +24,7 @@ from mirror.store.catalog.tables.content_tables import (
 )
 from mirror.store.content.blob_examination import ExaminedFile
 from mirror.store.content.manifest_bytes import load_manifest
-from mirror.store.records.lifecycle import sql_content_use
+from mirror.store.records.integrity import sql_content_use
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt

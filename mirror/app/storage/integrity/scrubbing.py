@@ -12,7 +12,7 @@ import structlog
 
 from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.services import Services, open_services
-from mirror.app.storage.healing_places import HealingPlaces
+from mirror.app.storage.integrity.healing_places import HealingPlaces
 from mirror.lifecycle.healing import Healer, HealingResult
 from mirror.lifecycle.scrub import Pacer, Scrubber
 from mirror.lifecycle.scrub_report import ScrubReport
