@@ -11,9 +11,17 @@ from mirror.runtime import logs
 
 Result = TypeVar("Result")
 
-#: Events that commands do not log: a repeated request, and a refused plugin. The error that a command prints has the
-#: reason.
-_UNTOLD: Final = frozenset({"stamina.retry_scheduled", "plugin refused"})
+#: Events that commands do not log: a repeated request, a refused plugin, and damaged content. The error or the result
+#: that a command prints has the reason.
+_UNTOLD: Final = frozenset(
+    {
+        "stamina.retry_scheduled",
+        "plugin refused",
+        "damaged content found",
+        "damaged content not healed",
+        "catalog corrected",
+    }
+)
 
 
 class Interrupted(Exception):

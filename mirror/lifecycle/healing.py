@@ -16,6 +16,7 @@ from mirror.records.lifecycle.damage import ContentUse, Damage, DamagedContent, 
 from mirror.registry.port import ReadWriter
 from mirror.runtime.clock import Clock
 from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.blob_request import Stored
 from mirror.transfer.copy_engine import copy_blob
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import Progress, SilentProgress
@@ -70,6 +71,7 @@ class Healer:
         destination: the store.
         locks: locks of the blobs that this process copies, and the leases of the store.
         sources: finds sources.
+        arrived: called for each repository that has healed content. Pulled-through manifests may have waited for it.
         clock: the time of day.
         progress: receives the bytes copied.
     """
@@ -81,6 +83,7 @@ class Healer:
         locks: BlobLocks,
         sources: FindSources,
         *,
+        arrived: Stored,
         clock: Clock,
         progress: Progress | None = None,
     ) -> None:
@@ -88,6 +91,7 @@ class Healer:
         self._destination = destination
         self._locks = locks
         self._sources = sources
+        self._arrived = arrived
         self._clock = clock
         self._progress = progress or SilentProgress()
 
@@ -128,6 +132,8 @@ class Healer:
                 source, error = await self._fetch(content, use)
             if source:
                 await self._damage.count_healed()
+                for repository in use.repositories:
+                    await self._arrived(repository, damaged.digest)
                 _LOG.info("damaged content healed", digest=str(damaged.digest), source=source)
             else:
                 await self._damage.note_attempt(damaged.digest, error)

@@ -14,7 +14,7 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size, wrapped
 
 if TYPE_CHECKING:
-    from mirror.app.storage.scrubbing import ScrubResult
+    from mirror.app.storage.integrity.scrubbing import ScrubResult
     from mirror.lifecycle.healing import HealingResult
 
 _TAGS_SHOWN = 10
@@ -42,7 +42,7 @@ def run(
     Exit code 1: something was damaged, even if it is healed now.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.storage import scrubbing
+    from mirror.app.storage.integrity import scrubbing
     from mirror.settings.storage.scrub_settings import parse_rate
 
     settings = settings_of(config, data)

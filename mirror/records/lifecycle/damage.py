@@ -22,10 +22,12 @@ class StoredContent:
     Attributes:
         digest: their digest.
         size_bytes: their size in bytes.
+        is_plain: True if they are no manifest, and not known to be damaged.
     """
 
     digest: Digest
     size_bytes: int
+    is_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

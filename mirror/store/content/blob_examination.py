@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci import Digest
-from mirror.oci.digest import Hasher, new_hasher
+from mirror.oci.digest import new_hasher
 from mirror.oci.errors import DigestInvalid
+from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_errors import storage_faults
-from mirror.store.storage_threads import in_thread
+from mirror.store.storage_threads import begin_in_thread, in_thread
 
 _PIECE_BYTES: Final = 1024 * 1024
 #: Content remembered as suspect. The next scrub finds the rest.
@@ -84,43 +85,31 @@ class BlobExamination:
         Raises:
             StorageFault: the file cannot be opened or read for a reason that says nothing about its bytes.
         """
-        descriptor = await in_thread(f"open {digest}", self._open, digest)
-        if descriptor is None:
+        beginning = begin_in_thread(f"read {digest}", self._begin, digest)
+        reading = await await_or_release(beginning, release=_close)
+        if reading is None:
             return ExaminedFile(0, "the file is missing", None)
         try:
-            return await self._examine(digest, descriptor, read)
+            await read(reading.position)
+            while not reading.has_ended:
+                await read(await in_thread(f"read {digest}", reading.step))
+            return reading.result
         finally:
-            # Out of the page cache again: clients need the memory more.
-            await in_thread(f"close {digest}", self._close, descriptor)
+            reading.close()
 
-    async def _examine(self, digest: Digest, descriptor: int, read: Callable[[int], Awaitable[None]]) -> ExaminedFile:
-        found = os.fstat(descriptor)
-        identity, hasher, position = _identity(found), new_hasher(digest.algorithm), 0
-        while True:
-            piece = await in_thread(f"read {digest}", _read, descriptor, position, hasher)
-            if isinstance(piece, str):
-                return ExaminedFile(found.st_size, f"byte {position} cannot be read: {piece}", identity)
-            position += piece
-            await read(piece)
-            if piece < _PIECE_BYTES:
-                break
-        problem = "" if hasher.hexdigest() == digest.hex else "the bytes have another digest"
-        return ExaminedFile(position, problem, identity)
-
-    def _open(self, digest: Digest) -> int | None:
-        with suppress(FileNotFoundError):
+    def _begin(self, digest: Digest) -> _FileReading | None:
+        """Open a file and read its first piece. A small file is closed then: one hop into a thread is enough for it."""
+        try:
             descriptor = os.open(self._layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
-            # Out of the page cache, so that the bytes come from the disk.
-            self._let_go(descriptor)
-            return descriptor
-        return None
-
-    def _close(self, descriptor: int) -> None:
-        self._let_go(descriptor)
-        os.close(descriptor)
-
-    def _let_go(self, descriptor: int) -> None:
-        self._filesystem.let_go(descriptor, os.fstat(descriptor).st_size)
+        except FileNotFoundError:
+            return None
+        reading = _FileReading(digest, descriptor, self._filesystem)
+        try:
+            reading.step()
+        except OSError:
+            reading.close()
+            raise
+        return reading
 
     def set_aside(self, digest: Digest, examined: ExaminedFile) -> bool:
         """Move a damaged file to the folder ``damaged``. Blocks; only inside :meth:`Catalog.write`.
@@ -131,10 +120,10 @@ class BlobExamination:
         blob, aside = self._layout.blob(digest), self._layout.set_aside(digest)
         with storage_faults(f"set {digest} aside"):
             try:
-                present = _identity(blob.stat())
+                present = blob.stat()
             except FileNotFoundError:
                 return examined.identity is None
-            if present != examined.identity:
+            if (present.st_ino, present.st_mtime_ns) != examined.identity:
                 return False
             self._filesystem.rename(blob, aside)
         self._unsynced |= {blob.parent, aside.parent}
@@ -153,18 +142,61 @@ class BlobExamination:
             self._filesystem.remove(self._layout.set_aside(digest))
 
 
-def _read(descriptor: int, position: int, hasher: Hasher) -> int | str:
-    """Read the next piece into a hash. Return its size in bytes, or the reason for which the disk has lost it."""
-    try:
-        piece = os.pread(descriptor, _PIECE_BYTES, position)
-    except OSError as error:
-        if error.errno not in _LOST_BYTES:
-            raise
-        return error.strerror or str(error)
-    hasher.update(piece)
-    return len(piece)
+class _FileReading:
+    """A file that is read to its end, in pieces. All calls block.
+
+    Attributes:
+        position: number of bytes read so far.
+        has_ended: True after the last piece. The file is closed then.
+    """
+
+    def __init__(self, digest: Digest, descriptor: int, filesystem: Filesystem) -> None:
+        self.position = 0
+        self.has_ended = False
+        self._digest = digest
+        self._descriptor = descriptor
+        self._filesystem = filesystem
+        self._hasher = new_hasher(digest.algorithm)
+        self._found = os.fstat(descriptor)
+        self._lost = ""
+        # Out of the page cache, so that the bytes come from the disk.
+        filesystem.let_go(descriptor, self._found.st_size)
+
+    @property
+    def result(self) -> ExaminedFile:
+        """The result, after the end."""
+        # Not the time of the last change of the inode: a hard link changes it too.
+        identity = self._found.st_ino, self._found.st_mtime_ns
+        if self._lost:
+            return ExaminedFile(self._found.st_size, self._lost, identity)
+        is_whole = self._hasher.hexdigest() == self._digest.hex
+        return ExaminedFile(self.position, "" if is_whole else "the bytes have another digest", identity)
+
+    def step(self) -> int:
+        """Read the next piece, and return its size in bytes."""
+        try:
+            piece = os.pread(self._descriptor, _PIECE_BYTES, self.position)
+        except OSError as error:
+            if error.errno not in _LOST_BYTES:
+                raise
+            self._lost = f"byte {self.position} cannot be read: {error.strerror or error}"
+            piece = b""
+        self._hasher.update(piece)
+        self.position += len(piece)
+        if len(piece) < _PIECE_BYTES:
+            self.has_ended = True
+            # Out of the page cache again: clients need the memory more.
+            self._filesystem.let_go(self._descriptor, self.position)
+            self.close()
+        return len(piece)
+
+    def close(self) -> None:
+        """Close the file. Does nothing if called again."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
-def _identity(found: os.stat_result) -> _Identity:
-    # Not the time of the last change of the inode: a hard link changes it too.
-    return found.st_ino, found.st_mtime_ns
+def _close(reading: _FileReading | None) -> None:
+    if reading is not None:
+        reading.close()

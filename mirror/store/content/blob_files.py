@@ -141,7 +141,8 @@ class FilesystemBlobStorage:
     def flush(self) -> None:
         # The folders of all changes of a group commit are synced together. After the first sync a journaling
         # filesystem has little left to do, because the sync writes the whole journal.
-        folders, self._unsynced = self._unsynced, set()
+        folders = set(self._unsynced)
+        self._unsynced.clear()
         for folder in folders:
             self._filesystem.sync_folder(folder)
 
@@ -205,7 +206,10 @@ class FilesystemBlobStorage:
                 digest=digest,
             )
         self.suspects.add(digest)
-        return StorageDamaged(f"the file of {digest} is missing from the disk", digest=digest)
+        return StorageDamaged(
+            f"the file of {digest} is missing from the disk; fix: push it again, or see 'plugin-mirror scrub'",
+            digest=digest,
+        )
 
 
 class FileBlob:

@@ -12,15 +12,15 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.integrity.sql_damage import SqlDamage
+from mirror.store.records.integrity.sql_scrub_states import SqlScrubStates
 from mirror.store.records.lifecycle.sql_backups import SqlBackups
-from mirror.store.records.lifecycle.sql_damage import SqlDamage
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
 from mirror.store.records.lifecycle.sql_pins import SqlPins
 from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
 from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
-from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
 from mirror.store.records.quotas.sql_quotas import SqlQuotas
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mirror.app.services import open_services
-from mirror.app.storage.healing_places import HealingPlaces
+from mirror.app.storage.integrity.healing_places import HealingPlaces
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.damage import ContentUse, OriginPlace, StoredContent
 from mirror.settings import load

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.app.storage import scrubbing
+from mirror.app.storage.integrity import scrubbing
 from mirror.records.lifecycle.damage import ScrubState
 from mirror.settings import load
 from mirror.store.registry import Store

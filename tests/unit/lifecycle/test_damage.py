@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -16,12 +18,36 @@ from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown,
 from mirror.records.lifecycle.damage import DamageCounts, ExaminationResult
 from mirror.store.content import blob_examination
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.filesystem import Filesystem
 from mirror.store.registry import Store
 from tests.support.builders import OTHER, REPOSITORY, index, manifest_of, push_blob, push_image, read_blob
 from tests.support.damage import WAYS, at_once, examine, file_of, flip_a_bit, scrub
 from tests.support.pull_through import NAME, Plugin, pull, pulling, read
 
 CONTENT = b"a layer" * 1000
+
+
+class RecordingDisk(Filesystem):
+    """A filesystem that records moves and syncs of folders, and may refuse to move files.
+
+    Attributes:
+        calls: pairs of call and path.
+        refuses: True to refuse moves.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Path]] = []
+        self.refuses = False
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.calls.append(("rename", source))
+        if self.refuses:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        super().rename(source, target)
+
+    def sync_folder(self, folder: Path) -> None:
+        self.calls.append(("sync", folder))
+        super().sync_folder(folder)
 
 
 async def test_a_scrub_of_whole_content_finds_nothing(store: Store) -> None:
@@ -216,6 +242,22 @@ async def test_a_file_that_was_replaced_after_its_examination_stays(store: Store
     assert await read_blob(store, blob.digest) == CONTENT
 
 
+async def test_pushes_beside_scrubs_of_other_processes_are_never_lost(folder: Path) -> None:
+    contents = [random.Random(number).randbytes(100_000) for number in range(6)]
+    choices = random.Random(15)
+    async with Store.open(folder) as pushing, Store.open(folder) as scrubbing:
+        blobs = [await push_blob(pushing, content) for content in contents]
+        for _ in range(15):
+            for blob in choices.sample(blobs, 3):
+                choices.choice(WAYS)(file_of(folder, blob.digest))
+            await asyncio.gather(
+                scrub(scrubbing), *(push_blob(pushing, content) for content in contents), scrub(pushing)
+            )
+            for store in (pushing, scrubbing):
+                assert [await read_blob(store, blob.digest) for blob in blobs] == contents
+            assert await pushing.records.damage.damaged() == []
+
+
 async def test_content_that_was_collected_meanwhile_is_no_damage(folder: Path) -> None:
     async with Store.open(folder) as store:
         blob = await push_blob(store, CONTENT)
@@ -244,6 +286,41 @@ async def test_a_read_that_finds_damage_makes_the_content_suspect(store: Store, 
         await read_blob(store, blob.digest)
     assert store.records.damage.take_suspects() == [blob.digest]
     assert store.records.damage.take_suspects() == []
+
+
+async def test_a_manifest_that_a_read_finds_damaged_is_suspect(folder: Path) -> None:
+    async with Store.open(folder) as store:
+        manifest = await push_image(store, "one", "1")
+    flip_a_bit(file_of(folder, manifest.digest))
+    async with Store.open(folder) as store:
+        with pytest.raises(StorageDamaged):
+            await store.get_manifest(REPOSITORY, Tag("1"))
+        assert store.records.damage.take_suspects() == [manifest.digest]
+
+
+async def test_a_disk_that_refuses_to_set_aside_changes_nothing(folder: Path) -> None:
+    disk = RecordingDisk()
+    async with Store.open(folder, filesystem=disk) as store:
+        blob = await push_blob(store, CONTENT)
+        flip_a_bit(file_of(folder, blob.digest))
+        disk.refuses = True
+        with pytest.raises(StorageFault):
+            await examine(store, blob.digest)
+        assert (await store.records.damage.counts()).damaged == 0
+        disk.refuses = False
+        assert await examine(store, blob.digest) is ExaminationResult.DAMAGED
+
+
+async def test_the_move_of_damaged_bytes_is_durable_before_its_row(folder: Path) -> None:
+    disk = RecordingDisk()
+    async with Store.open(folder, filesystem=disk) as store:
+        blob = await push_blob(store, CONTENT)
+        file = file_of(folder, blob.digest)
+        flip_a_bit(file)
+        disk.calls.clear()
+        await examine(store, blob.digest)
+    assert disk.calls[0] == ("rename", file)
+    assert {("sync", folder / "damaged"), ("sync", file.parent)} <= set(disk.calls[1:])
 
 
 async def test_the_tags_that_damage_breaks_are_told_through_indexes(store: Store, folder: Path) -> None:

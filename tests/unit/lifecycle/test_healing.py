@@ -9,7 +9,7 @@ import pytest
 
 from mirror.lifecycle.healing import Healer, HealingSource
 from mirror.oci import Digest, Manifest, Tag
-from mirror.oci.errors import UpstreamUnreachable
+from mirror.oci.errors import ManifestUnknown, UpstreamUnreachable
 from mirror.records.lifecycle.damage import ContentUse, StoredContent
 from mirror.store.registry import Store
 from mirror.transfer.blob_locks import BlobLocks
@@ -17,7 +17,7 @@ from mirror.transfer.graph.places import CopySource
 from tests.support.builders import REPOSITORY, push_image, read_blob
 from tests.support.clocks import HandClock
 from tests.support.damage import WAYS, file_of, flip_a_bit, scrub
-from tests.support.pull_through import ScriptedUpstream
+from tests.support.pull_through import NAME, Plugin, ScriptedUpstream, pulling, read
 
 IMAGE = "one"
 
@@ -37,7 +37,8 @@ class Site:
         self.image = image
         self.sources = sources
         self.clock = clock
-        self.healer = Healer(store.records.damage, store, BlobLocks(store.downloads), self._find, clock=clock)
+        locks, arrived = BlobLocks(store.downloads), store.records.incomplete.arrived
+        self.healer = Healer(store.records.damage, store, locks, self._find, arrived=arrived, clock=clock)
 
     @property
     def layer(self) -> Digest:
@@ -102,6 +103,28 @@ async def test_a_failed_attempt_is_told_and_repeated_after_a_growing_pause(site:
         source.failure = None
     (result,) = await site.healer.heal_due()
     assert result.source == "source 0"
+
+
+async def test_a_manifest_that_waited_for_healed_content_becomes_complete(store: Store, folder: Path) -> None:
+    async with pulling(store) as world:
+        plugin = await Plugin.make().at(world.hub)
+        await world.registry.get_manifest(NAME, Tag("latest"))
+        config, layer = Digest.of(plugin.config), Digest.of(plugin.layer)
+        await read(world.registry.open_blob(NAME, config))
+        await world.idle()
+        flip_a_bit(file_of(folder, config))
+        await scrub(store)
+        await read(world.registry.open_blob(NAME, layer))
+        await world.idle()
+        with pytest.raises(ManifestUnknown):
+            await store.get_manifest(NAME, Tag("latest"))
+
+        async def hub(_use: ContentUse, _content: StoredContent) -> Sequence[HealingSource]:
+            return [HealingSource("hub", CopySource(world.hub, NAME))]
+
+        locks, arrived = BlobLocks(store.downloads), store.records.incomplete.arrived
+        await Healer(store.records.damage, store, locks, hub, arrived=arrived, clock=world.clock).heal_all()
+        assert (await store.get_manifest(NAME, Tag("latest"))).digest == plugin.manifest.digest
 
 
 async def test_known_damage_can_be_healed_at_once(site: Site) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, func, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exists, func, select, update
 
 from mirror.oci import Digest
 from mirror.oci.errors import DigestInvalid, StorageDamaged
@@ -15,10 +15,16 @@ from mirror.records.lifecycle.damage import ContentUse, DamageCounts, DamagedCon
 from mirror.store.catalog import child_rows, damage_rows, rows
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.collection_tables import damaged_content, long_work
-from mirror.store.catalog.tables.content_tables import ChildKind, blobs, manifest_children
+from mirror.store.catalog.tables.content_tables import (
+    ChildKind,
+    blobs,
+    incomplete_manifests,
+    manifest_children,
+    manifests,
+)
 from mirror.store.content.blob_examination import ExaminedFile
 from mirror.store.content.manifest_bytes import load_manifest
-from mirror.store.records.lifecycle import sql_content_use
+from mirror.store.records.integrity import sql_content_use
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt
@@ -30,8 +36,11 @@ _HEALED: Final = "healed"
 
 _ABOUT: BindParameter[str] = bindparam("about")
 _ONE = select(blobs.c.digest, blobs.c.size_bytes).where(blobs.c.digest == _ABOUT)
+_IS_PLAIN = and_(
+    *(~exists().where(each.c.digest == blobs.c.digest) for each in (manifests, incomplete_manifests, damaged_content))
+)
 _NEXT = (
-    select(blobs.c.digest, blobs.c.size_bytes)
+    select(blobs.c.digest, blobs.c.size_bytes, _IS_PLAIN.label("is_plain"))
     .where(blobs.c.digest > bindparam("after"))
     .order_by(blobs.c.digest)
     .limit(bindparam("most"))
@@ -72,7 +81,7 @@ class SqlDamage:
     async def stored(self, after: str, most: int) -> Sequence[StoredContent]:
         wanted = {"after": after, "most": most}
         found = await self._catalog.read_long(lambda connection: connection.execute(_NEXT, wanted).all())
-        return [StoredContent(Digest.parse(row.digest), row.size_bytes) for row in found]
+        return [StoredContent(Digest.parse(row.digest), row.size_bytes, row.is_plain) for row in found]
 
     async def left(self, after: str) -> tuple[int, int]:
         files, size_bytes = await self._catalog.read_long(
@@ -92,6 +101,8 @@ class SqlDamage:
             examined = await self._blobs.examination.examine(content.digest, read)
         if examined.problem:
             return await self._set_aside(content.digest, examined)
+        if content.is_plain and examined.size_bytes == content.size_bytes:
+            return ExaminationResult.WHOLE
         return await self._correct(content, examined.size_bytes)
 
     async def _set_aside(self, digest: Digest, examined: ExaminedFile) -> ExaminationResult:

@@ -12,7 +12,7 @@ import structlog
 
 from mirror.app.bundles.bundle_opening import open_bundle
 from mirror.app.services import Services, open_services
-from mirror.app.storage.healing_places import HealingPlaces
+from mirror.app.storage.integrity.healing_places import HealingPlaces
 from mirror.lifecycle.healing import Healer, HealingResult
 from mirror.lifecycle.scrub import Pacer, Scrubber
 from mirror.lifecycle.scrub_report import ScrubReport
@@ -148,5 +148,6 @@ async def _is_due(store: Store, period: timedelta) -> bool:
 
 
 def _healer(services: Services, places: HealingPlaces) -> Healer:
-    store = services.store
-    return Healer(store.records.damage, store, BlobLocks(store.downloads), places.find, clock=_CLOCK)
+    store, records = services.store, services.store.records
+    locks, arrived = BlobLocks(store.downloads), records.incomplete.arrived
+    return Healer(records.damage, store, locks, places.find, arrived=arrived, clock=_CLOCK)

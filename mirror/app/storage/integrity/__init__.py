@@ -1,0 +1,1 @@
+"""Scrub and healing, built from the settings."""

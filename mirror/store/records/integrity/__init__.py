@@ -1,0 +1,1 @@
+"""Records of the scrub and of damage, in the catalog."""
