@@ -52,7 +52,7 @@ def run(
     Exit code 1: the backup is complete, but the store had lost content.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.storage.backing_up import back_up
+    from mirror.app.storage.backups.backing_up import back_up
 
     settings = settings_of(config, data)
     if target == _STREAM:

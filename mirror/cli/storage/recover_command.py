@@ -16,7 +16,7 @@ from mirror.oci import Repository
 from mirror.oci.timestamps import machine_time
 
 if TYPE_CHECKING:
-    from mirror.app.storage.recovering import Recovery
+    from mirror.app.storage.backups.recovering import Recovery
 
 _MOST_SHOWN: Final = 20
 
@@ -43,7 +43,7 @@ def run(
     Exit code 1: names are known whose content is lost.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.storage.recovering import recover
+    from mirror.app.storage.backups.recovering import recover
 
     settings = settings_of(config, data)
     work = recover(settings, Repository.parse(repository), dry_run=dry_run)

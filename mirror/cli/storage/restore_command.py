@@ -36,7 +36,7 @@ def run(
     Exit code 1: the store is restored, but the backup lacks content.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.storage.restoring import restore
+    from mirror.app.storage.backups.restoring import restore
 
     settings = settings_of(config, data)
     if source == "-" and sys.stdin.isatty():

@@ -126,7 +126,10 @@ class Restoration:
     def _require_empty(self) -> None:
         root = self._data.root
         if not self._data.restoring.exists() and {entry.name for entry in os.scandir(root)} - _TOLERATED:
-            raise ConfigurationFault(f"{root} is not empty; fix: restore into an absent or empty folder (--data)")
+            raise ConfigurationFault(
+                f"{root} is not empty, and no restore into it is unfinished; "
+                "fix: restore into an absent or empty folder (--data)"
+            )
 
     def _mark(self) -> None:
         if not self._data.restoring.exists():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.app.storage.names_keeping import snapshot_if_changed
-from mirror.app.storage.recovering import Recovery, recover
+from mirror.app.storage.backups.names_keeping import snapshot_if_changed
+from mirror.app.storage.backups.recovering import Recovery, recover
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import Busy, NotFound
 from mirror.oci.media_types import OCI_INDEX

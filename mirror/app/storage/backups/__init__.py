@@ -1,0 +1,1 @@
+"""Backups of the store, and the recovery of its catalog."""
