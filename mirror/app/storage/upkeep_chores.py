@@ -13,8 +13,8 @@ import structlog
 from mirror.app.services import Services
 from mirror.app.storage.collecting import collect_in_background, collection_rules
 from mirror.app.storage.names_keeping import keep_names
-from mirror.app.storage.retiring import retire_in_background
 from mirror.app.storage.scrubbing import heal_in_background, scrub_in_background
+from mirror.app.tags.retiring import retire_in_background
 from mirror.oci.errors import MirrorError
 from mirror.settings import Settings
 from mirror.store.registry import Store
