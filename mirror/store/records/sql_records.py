@@ -17,10 +17,8 @@ from mirror.store.records.integrity.sql_scrub_states import SqlScrubStates
 from mirror.store.records.lifecycle.sql_backups import SqlBackups
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
-from mirror.store.records.lifecycle.sql_pins import SqlPins
 from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
-from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
 from mirror.store.records.quotas.sql_quotas import SqlQuotas
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
@@ -34,6 +32,8 @@ from mirror.store.records.sql_sync_runs import SqlSyncRuns
 from mirror.store.records.sql_tag_owners import SqlTagOwners
 from mirror.store.records.sql_traffic import SqlTraffic
 from mirror.store.records.sql_users import SqlUsers
+from mirror.store.records.tags.sql_pins import SqlPins
+from mirror.store.records.tags.sql_pushed_tags import SqlPushedTags
 from mirror.store.store_services import StoreServices
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from mirror.app.services import open_store
-from mirror.app.storage import retiring
+from mirror.app.tags import retiring
 from mirror.oci.errors import CatalogFault
 from mirror.records.lifecycle.reviews import Grace
 from mirror.registry.listing import all_tags
 from mirror.settings import Settings, load
 from mirror.settings.storage.collection_settings import CollectionSettings
-from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
+from mirror.store.records.tags.sql_pushed_tags import SqlPushedTags
 from mirror.store.registry import Store
 from tests.support.builders import REPOSITORY, push_image
 from tests.support.waiting import until

@@ -1,0 +1,1 @@
+"""Work on tags, in the background and for commands."""

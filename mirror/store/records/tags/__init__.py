@@ -1,0 +1,1 @@
+"""Records of tags: pins, and tags that clients have pushed."""
