@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from prometheus_client.metrics_core import Metric
@@ -16,11 +16,14 @@ from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_report import QuotaReport
 from mirror.app.storage.quota_wiring import quota_rules
 from mirror.app.storage.scrubbing import scrub_report
+from mirror.app.storage.storage_report import storage_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.lifecycle.backup_metrics import backup_gauges
 from mirror.lifecycle.budget_metrics import budget_series
 from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.platform_tag_report import PlatformTagReport
@@ -40,6 +43,7 @@ class ApiReports:
         clock: source of the current time.
         bundle: bundle that is served instead of the store; None for the store.
         collection: metrics of the collection; None if the store is not served.
+        flush: records the traffic noted by this process. That of other processes may appear up to a minute late.
     """
 
     services: Services
@@ -47,6 +51,8 @@ class ApiReports:
     clock: Clock
     bundle: ServedBundle | None = None
     collection: CollectionMetrics | None = None
+    flush: Callable[[], Awaitable[None]] | None = None
+    _shared: SharedTasks[str, Mapping[str, object]] = field(default_factory=SharedTasks, init=False)
 
     def for_listing(self, may_list: Callable[[], Awaitable[object]]) -> Mapping[str, Report]:
         """Return the reports for callers who may list repositories, by name.
@@ -61,12 +67,22 @@ class ApiReports:
             "mirrors": self.mirrors,
             "bundles": self.bundles,
             "upstreams": self.upstream_list,
+            "pins": self.pins,
             "admission": AdmissionReport(store.records.verdicts, listed).give,
             "platform-tags": PlatformTagReport(
                 platform_rules, store if self.bundle is None else self.bundle.reader
             ).give,
         }
         return {name: guarded(report, may_list) for name, report in reports.items()}
+
+    async def storage(self) -> Mapping[str, object]:
+        """Return the report ``/api/v1/storage``. Concurrent callers share one, because it reads whole indexes."""
+        return await self._shared.run("storage", self._storage)
+
+    async def _storage(self) -> Mapping[str, object]:
+        if self.flush is not None:
+            await self.flush()
+        return await storage_report(self.services)
 
     @cached_property
     def quotas(self) -> QuotaReport:
@@ -80,6 +96,10 @@ class ApiReports:
     async def bundles(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/bundles``."""
         return {"bundles": [status.to_json() for status in await self._streams()]}
+
+    async def pins(self) -> Mapping[str, object]:
+        """Return the report ``/api/v1/pins``."""
+        return {"pins": [pin.to_json() for pin in await self.services.store.records.pins.pins()]}
 
     async def upstream_list(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/upstreams``. The counts under ``now`` are those of this process only."""
@@ -98,9 +118,10 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of rules, bundles, admissions, the collection, scrubs, quotas and pull-through."""
+        """Return the metrics of mirror rules, bundles, plugin admissions, and the upkeep of storage."""
         scrubs = scrub_metrics(await scrub_report(self.services.store))
-        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs]
+        backups = backup_gauges(await self.services.store.records.backups.last_backup())
+        gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs, *backups]
         if self.services.settings.proxy:
             record = await self.services.store.records.pulled_contents.record()
             gauges += budget_series(record, self.services.settings.pull_through.keep.limits())

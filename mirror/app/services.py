@@ -21,6 +21,7 @@ from mirror.records.verdicts import AdmissionRecords, PluginBlobs
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
+from mirror.settings.storage.repository_settings import immutable_tags
 from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
@@ -60,7 +61,13 @@ async def open_store(
         if only_reads and not can_write(path):
             private_state = await stack.enter_async_context(opened_private_state(path))
         yield await stack.enter_async_context(
-            Store.open(path, session_limits=limits, kept_free=kept_free, private_state=private_state)
+            Store.open(
+                path,
+                session_limits=limits,
+                kept_free=kept_free,
+                private_state=private_state,
+                immutable=immutable_tags(settings.repositories),
+            )
         )
 
 

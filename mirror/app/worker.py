@@ -27,6 +27,7 @@ from mirror.app.serving_plan import limits_of, opened_upstreams, scheduled_rules
 from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
+from mirror.app.storage.traffic import traffic_counter
 from mirror.app.storage.upkeep_chores import Chore, upkeep_chores
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
@@ -124,7 +125,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             open_services(settings, counted=counted, private_state=worker.private_state)
         )
         store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
-        outcomes = PullMetrics(slot, settings.upstreams)
+        traffic = traffic_counter(settings, store)
+        outcomes = PullMetrics(slot, settings.upstreams, traffic.fetched)
         bundle = worker.bundle
         pulling = pulling_through(settings, store, upstreams, outcomes, _CLOCK)
         content = await stack.enter_async_context(pulling) if bundle is None else bundle.registry
@@ -150,7 +152,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         limits = limits_of(settings)
         activity = Activity.within(limits)
         collection = None if bundle else CollectionMetrics(store.records, collection_rules(settings).grace)
-        reports = ApiReports(services, upstreams, _CLOCK, bundle, collection)
+        reports = ApiReports(services, upstreams, _CLOCK, bundle, collection, traffic.flush)
         watch = metrics.Metrics(
             worker.shared_metrics,
             slot,
@@ -167,7 +169,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             activity=activity,
             readiness=_readiness(store, bundle, is_read_only=is_read_only),
             is_read_only=is_read_only,
-            requests=RequestMetrics(slot),
+            requests=RequestMetrics(slot, traffic.served),
             authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
@@ -175,6 +177,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             operators=operators(settings, store, authentication),
             operator_reports={
                 "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give,
+                "storage": reports.storage,
                 "quotas": reports.quotas.give,
             },
             actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
@@ -184,6 +187,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         chores: list[Chore] = [
             watch.keep_up,
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
+            partial(flush_periodically, traffic.flush, "traffic"),
             *upkeep_chores(services, changes=bundle is None and not is_read_only),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]

@@ -48,7 +48,17 @@ from mirror.cli.service import (
     token_command,
     user_command,
 )
-from mirror.cli.storage import gc_command, quota_command, rm_command, scrub_command
+from mirror.cli.storage import (
+    backup_command,
+    gc_command,
+    pin_command,
+    quota_command,
+    recover_command,
+    restore_command,
+    rm_command,
+    scrub_command,
+    stats_command,
+)
 from mirror.oci.errors import MirrorError
 
 _EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
@@ -73,6 +83,12 @@ _EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yam
 _EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
 _EXAMPLE_BUNDLE_INSTALLER = "Example: plugin-mirror bundle installer -o /media/stick/install-plugin"
 _EXAMPLE_GC = "Example: plugin-mirror gc --dry-run --data /srv/plugins"
+_EXAMPLE_BACKUP = "Example: plugin-mirror backup /mnt/backup/plugins --data /srv/plugins"
+_EXAMPLE_RESTORE = "Example: plugin-mirror restore /mnt/backup/plugins --data /srv/plugins"
+_EXAMPLE_RECOVER = "Example: plugin-mirror recover --data /srv/plugins"
+_EXAMPLE_PIN = 'Example: plugin-mirror pin contiv/v2plugin:1.0 --note "the last one for engine 1.13"'
+_EXAMPLE_UNPIN = "Example: plugin-mirror unpin contiv/v2plugin:1.0"
+_EXAMPLE_STATS = "Example: plugin-mirror stats --data /srv/plugins"
 _EXAMPLE_SCRUB = "Example: plugin-mirror scrub --rate 50MB/s --data /srv/plugins"
 _EXAMPLE_RM = "Example: plugin-mirror rm contiv/v2plugin:1.0.0-beta.3 --data /srv/plugins"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
@@ -117,6 +133,12 @@ application.command("unpack", epilog=_EXAMPLE_UNPACK)(unpack_command.run)
 application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
 application.command("fetch", epilog=_EXAMPLE_FETCH)(fetch_command.run)
 application.command("gc", epilog=_EXAMPLE_GC)(gc_command.run)
+application.command("backup", epilog=_EXAMPLE_BACKUP)(backup_command.run)
+application.command("restore", epilog=_EXAMPLE_RESTORE)(restore_command.run)
+application.command("recover", epilog=_EXAMPLE_RECOVER)(recover_command.run)
+application.command("pin", epilog=_EXAMPLE_PIN)(pin_command.pin)
+application.command("unpin", epilog=_EXAMPLE_UNPIN)(pin_command.unpin)
+application.command("stats", epilog=_EXAMPLE_STATS)(stats_command.run)
 application.command("scrub", epilog=_EXAMPLE_SCRUB)(scrub_command.run)
 application.command("rm", epilog=_EXAMPLE_RM)(rm_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
@@ -138,6 +160,7 @@ bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_co
 bundle_options.app.command("installer", epilog=_EXAMPLE_BUNDLE_INSTALLER)(installer_command.run)
 application.add_typer(bundle_options.app, name="bundle")
 application.add_typer(admission_command.app, name="admission")
+application.add_typer(pin_command.app, name="pins")
 application.add_typer(config_command.app, name="config")
 application.add_typer(user_command.app, name="user")
 application.add_typer(token_command.app, name="token")

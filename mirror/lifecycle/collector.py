@@ -9,6 +9,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import Final, Protocol
 
+from mirror.lifecycle.tag_retirement import RetirementResult
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, FreedBytes, Grace, Reviews
 from mirror.runtime.clock import Clock
 
@@ -46,10 +47,12 @@ class CollectionResult:
     Attributes:
         decided: the decisions.
         freed: the files removed.
+        retirement: the tags dropped before the decisions.
     """
 
     decided: DecidedReviews = field(default_factory=DecidedReviews)
     freed: FreedBytes = field(default_factory=FreedBytes)
+    retirement: RetirementResult = field(default_factory=RetirementResult)
 
 
 class Collector:

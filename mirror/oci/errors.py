@@ -19,6 +19,7 @@
     │   ├── Unauthorized             caller unknown, or login wrong
     │   ├── Denied                   action that is not allowed
     │   │   ├── RightMissing         action that is not allowed to this caller, but may be to others
+    │   │   ├── Protected            tag or manifest that is immutable or pinned
     │   │   ├── QuotaExceeded        push for which a quota has no room
     │   │   └── TagPushed            tag that a mirror rule may not move, because a client has pushed it
     │   ├── ReferenceInUse           content that other content still needs
@@ -144,6 +145,10 @@ class Denied(ClientFault):
 
 class RightMissing(Denied):
     """The action is not allowed to this caller. Another caller may have the right."""
+
+
+class Protected(Denied):
+    """A tag or manifest is immutable or pinned, so it may not be moved or deleted."""
 
 
 class QuotaExceeded(Denied):

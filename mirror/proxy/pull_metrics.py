@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -71,9 +71,16 @@ class PullMetrics:
     Args:
         slot: shared memory of a worker that has the :func:`families` of ``upstreams``.
         upstreams: names of the upstreams.
+        fetched: receives the upstream, the local repository and the number of bytes that an upstream sent.
     """
 
-    def __init__(self, slot: WorkerSlot, upstreams: Iterable[str]) -> None:
+    def __init__(
+        self,
+        slot: WorkerSlot,
+        upstreams: Iterable[str],
+        fetched: Callable[[str, Repository, int], None] = lambda _upstream, _repository, _size_bytes: None,
+    ) -> None:
+        self._fetched = fetched
         self._counters = {
             (family.name, labels): slot.counter(family, *labels)
             for family in families(upstreams)
@@ -88,9 +95,10 @@ class PullMetrics:
         """Count a request for a blob."""
         self._add("pulls", "blob", outcome.value)
 
-    def received(self, upstream: str, size_bytes: int) -> None:
-        """Count bytes of a blob received from an upstream."""
+    def received(self, upstream: str, repository: Repository, size_bytes: int) -> None:
+        """Count bytes of a blob received from an upstream for a local repository."""
         self._add("pull_received_bytes", upstream, amount=size_bytes)
+        self._fetched(upstream, repository, size_bytes)
 
     def failed(self, upstream: str, error: MirrorError) -> None:
         """Count and log a failed request to an upstream."""

@@ -41,10 +41,12 @@ class OtherTags:
     Attributes:
         pushed: tags that a client has pushed.
         pulled: origins of tags that were pulled through.
+        immutable: tags that may not move, whoever brought them.
     """
 
     pushed: Collection[Tag] = ()
     pulled: Mapping[Tag, Origin] = field(default_factory=dict)
+    immutable: frozenset[Tag] = frozenset()
 
 
 class Origins(Protocol):

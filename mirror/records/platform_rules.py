@@ -50,7 +50,7 @@ class PlatformRule:
         # Patterns are compiled once, because every pull by tag matches them.
         object.__setattr__(self, "_tags", re.compile(fnmatch.translate(self.tag)))
         # Any tag may have replaced the placeholder.
-        own = (re.escape(template).replace(re.escape(PLACEHOLDER), ".+") for template in templates)
+        own = (re.escape(template).replace(re.escape(PLACEHOLDER), "(.+)") for template in templates)
         object.__setattr__(self, "_own", tuple(map(re.compile, own)))
 
     @property
@@ -67,6 +67,22 @@ class PlatformRule:
         # The own tag of a platform always means this platform, for every client.
         return not any(own.fullmatch(tag.name) for own in self._own)
 
+    def group_of(self, tag: Tag) -> str | None:
+        """Return the tag, or glob of tags, that engines ask for to get this tag; None if the rule has no such tags."""
+        if self.platforms is None:
+            return None
+        shared = any(PLACEHOLDER not in template for template in self.platforms.values())
+        own = [found for one in self._own if (found := one.fullmatch(tag.name)) is not None]
+        if any(not found.groups() for found in own):
+            return self.tag
+        bases = [found[1] for found in own if self._tags.match(found[1]) is not None]
+        if bases:
+            return self.tag if shared else min(bases, key=len)
+        if self._tags.match(tag.name) is None:
+            return None
+        # Where all tags of a glob share the tag of a platform, all of them are one group.
+        return self.tag if shared else tag.name
+
     def tag_for(self, tag: Tag, architecture: str) -> Tag | None:
         """Return the tag to serve for an architecture; None if the rule has none.
 
@@ -82,6 +98,11 @@ class PlatformTags:
     """All platform rules. The first rule that covers a tag applies."""
 
     rules: Sequence[PlatformRule] = ()
+
+    def group_of(self, repository: Repository, tag: Tag) -> str:
+        """Return the name of the group of a tag: the tag that engines ask for, or the tag itself without a rule."""
+        of_repository = (rule for rule in self.rules if rule.name.match(repository) is not None)
+        return next((group for rule in of_repository if (group := rule.group_of(tag)) is not None), tag.name)
 
     def of(self, repository: Repository, tag: Tag) -> PlatformRule | None:
         """Return the rule of a tag; None if all clients get the same content."""

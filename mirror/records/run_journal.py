@@ -27,8 +27,11 @@ class RunRecorder(Protocol):
         """Record planned or completed steps in one transaction."""
         ...
 
-    async def end_run(self, run: Run) -> None:
-        """Record the end of a run. The oldest runs and events over the limits are deleted."""
+    async def end_run(self, run: Run, upstream: str = "") -> None:
+        """Record the end of a run, and its bytes as traffic from the upstream.
+
+        The oldest runs and events over the limits are deleted.
+        """
         ...
 
     async def mirrored(self, repository: Repository) -> Mapping[Tag, MirroredTag]:

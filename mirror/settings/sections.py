@@ -20,6 +20,7 @@ from mirror.settings.pull_through_settings import ProxySettings, PullThroughSett
 from mirror.settings.section import Section
 from mirror.settings.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
 from mirror.settings.storage.quota_settings import QuotaSettings
+from mirror.settings.storage.repository_settings import RepositorySettings
 from mirror.settings.storage.storage_settings import StorageSettings
 from mirror.settings.upstream_settings import UpstreamSettings
 from mirror.store.uploads.session_limits import SessionLimits
@@ -225,6 +226,9 @@ class Settings(Section):
         (), description="repositories that are fetched on first pull; matching upstreams are asked in this order"
     )
     pull_through: PullThroughSettings = PullThroughSettings()
+    repositories: tuple[RepositorySettings, ...] = Field(
+        (), description="retention of pushed tags, and immutable tags, by repository"
+    )
     access: tuple[AccessSettings, ...] = Field(
         (), description="rights of users, in addition to those of anonymous callers; one matching rule is enough"
     )

@@ -12,6 +12,7 @@ from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.manifest_rows import remove_manifest
 from mirror.store.catalog.tables.content_tables import repository_blobs, tags
+from mirror.store.catalog.tag_guards import require_deletable
 from mirror.store.store_services import StoreServices
 
 _TAG: Final = (
@@ -30,12 +31,14 @@ class StoreDeleter:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._clock = services.clock
+        self._immutable = services.immutable
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         now = self._clock.now()
 
         def remove(connection: Connection) -> None:
             wanted = {"of_repository": _require_repository(connection, repository), "tag": tag.name}
+            require_deletable(connection, repository, tag, self._immutable)
             pointed = connection.execute(_TAG, wanted).scalar_one_or_none()
             if pointed is None:
                 raise ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
@@ -50,6 +53,7 @@ class StoreDeleter:
 
         def remove(connection: Connection) -> None:
             _require_repository(connection, repository)
+            require_deletable(connection, repository, digest, self._immutable)
             if not remove_manifest(connection, repository, digest, ReviewCause.DELETED, now):
                 raise ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
 
@@ -63,6 +67,7 @@ class StoreDeleter:
             repository_id = rows.find_repository(connection, repository)
             if repository_id is None:
                 raise unknown
+            require_deletable(connection, repository, digest, self._immutable)
             if not connection.execute(_BLOB, {"of_repository": repository_id, "held": str(digest)}).rowcount:
                 raise unknown
             review_rows.review(connection, ReviewKind.CONTENT, "", [str(digest)], ReviewCause.DELETED, now=now)

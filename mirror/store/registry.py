@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
 
+from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
 from mirror.runtime import private_files
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.store.backfill import Backfill
@@ -22,6 +23,7 @@ from mirror.store.content.data_layout import DataLayout, is_ours
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_access import require_access
+from mirror.store.content.folder_use import require_restored, shared_use
 from mirror.store.content.kept_free import KeptFree
 from mirror.store.content.volume import Volume
 from mirror.store.deleter import StoreDeleter
@@ -86,6 +88,7 @@ class Store:
         filesystem: Filesystem | None = None,
         kept_free: KeptFree | None = None,
         private_state: Path | None = None,
+        immutable: ImmutableTags = none_immutable,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -100,6 +103,7 @@ class Store:
             filesystem: changes the files; None for the operating system's.
             kept_free: the part of the disk that new content leaves free; None for none.
             private_state: folder of :func:`mirror.store.private_state.private_state`; None for a writable data folder.
+            immutable: the tags that may not move.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
@@ -110,6 +114,7 @@ class Store:
         await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
         blobs = FilesystemBlobStorage(layout, filesystem)
         async with (
+            _shared(layout),
             Generation.open(layout.generation) as generation,
             Catalog.open(layout, generation, blobs.flush) as catalog,
         ):
@@ -128,14 +133,22 @@ class Store:
             )
             volume = Volume(layout, filesystem, room)
             cache = CatalogCache(generation, cache_bytes)
-            services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock)
+            services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock, immutable)
             store = cls(services, uploads, volume)
             await Backfill(services, store.records.plugins).run()
             yield store
 
 
+@asynccontextmanager
+async def _shared(layout: DataLayout) -> AsyncIterator[None]:
+    with ExitStack() as stack:
+        await in_thread(f"open the data folder {layout.root}", stack.enter_context, shared_use(layout))
+        yield
+
+
 def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
     if layout.private_state is None:
+        require_restored(layout)
         require_access(layout)
         _prepare_root(layout, filesystem)
     for folder in layout.folders():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
 from mirror.runtime.clock import Clock
 from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.database import Catalog
@@ -21,6 +22,7 @@ class StoreServices:
         blobs: the files of blobs and manifests.
         manifests: loads manifests for their rows.
         clock: the time of day.
+        immutable: the tags that may not move.
     """
 
     catalog: Catalog
@@ -28,3 +30,4 @@ class StoreServices:
     blobs: BlobStorage
     manifests: ManifestLoader
     clock: Clock
+    immutable: ImmutableTags = none_immutable

@@ -16,6 +16,7 @@ from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.catalog.push_rows import PUSH, charge_blob, pusher
 from mirror.store.catalog.tables.content_tables import blobs, repositories, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
+from mirror.store.catalog.tag_guards import require_movable
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt
 
@@ -47,6 +48,7 @@ class StoreWriter:
         self._catalog = services.catalog
         self._blobs = services.blobs
         self._clock = services.clock
+        self._immutable = services.immutable
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
         def find(connection: Connection) -> int | None:
@@ -85,6 +87,7 @@ class StoreWriter:
         def hold(connection: Connection) -> None:
             if not pushed:
                 _require_unpushed(connection, repository, tags)
+            require_movable(connection, repository, manifest.digest, tags, self._immutable)
             hold_manifest(
                 connection,
                 repository,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from mirror.oci import Digest, Tag
-from mirror.oci.errors import MirrorError, NotFound, TagPushed, UpstreamPaused
+from mirror.oci.errors import MirrorError, NotFound, Protected, TagPushed, UpstreamPaused
 from mirror.plugin.config.own_name import local_name
 from mirror.plugin.lint.name_checks import naming_note
 from mirror.records.absent_content import warnings_about
@@ -99,7 +99,7 @@ async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag],
     progress = run.begin(plan.tag)
     try:
         record = await _copy_tag(run, plan, progress)
-    except TagPushed as error:  # during the run
+    except (TagPushed, Protected) as error:  # during the run
         digest = plan.known.local_digest
         record = run.tag_record(plan.tag, TagOutcome.SKIPPED, before=digest, after=digest, reason=str(error))
     except UpstreamPaused:
@@ -167,7 +167,7 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     maker = context.maker(mapping.rule)
     try:
         made = await context.derive(place, wanted, [plan.tag], changes, source=mapping.origin, maker=maker)
-    except TagPushed:
+    except (TagPushed, Protected):
         raise
     except MirrorError as error:  # keep the record of the copy: its bytes have moved all the same
         return replace(record, after=None).failed(error)

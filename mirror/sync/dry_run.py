@@ -62,7 +62,7 @@ class DryRunRecorder:
             if step.mirrored is not None:
                 self._rows.setdefault(step.mirrored.repository, {})[step.mirrored.tag] = step.mirrored
 
-    async def end_run(self, run: Run) -> None:
+    async def end_run(self, _run: Run, _upstream: str = "") -> None:
         """Do nothing, because the run ends with the process."""
 
     async def mirrored(self, repository: Repository) -> Mapping[Tag, MirroredTag]:

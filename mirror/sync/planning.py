@@ -187,6 +187,7 @@ def _known(mapping: RepositoryMapping, tag: Tag, state: LocalTags, local_digest:
         _stands_for(mapping, tag, local_digest, row),
         None if row is None else row.upstream_digest,
         pushed=local_digest is not None and tag in state.others.pushed,
+        immutable=tag in state.others.immutable,
         gone=row is not None and row.gone_at is not None,
     )
     if local_digest is None or known.pushed:

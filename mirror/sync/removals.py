@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mirror.oci.errors import MirrorError, NotFound
+from mirror.oci.errors import MirrorError, NotFound, Protected
 from mirror.records.sync_runs import MirroredTag, TagChange, TagOutcome, TagRecord
 from mirror.sync.planning import RepositoryPlan
 from mirror.sync.repository_run import RepositoryRun
@@ -58,6 +58,8 @@ async def _drop(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRecord:
             await mapping.destination.delete_tag(mapping.local_repository, tag)
     except NotFound:
         local_digest, is_own = row.digest, True  # another client has deleted the tag already
+    except Protected as error:
+        return await _leave(run, row, str(error))
     except MirrorError as error:
         return await run.fail(tag, error)
     row = replace(row, dropped_at=run.context.clock.now())
@@ -70,4 +72,12 @@ async def _drop(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRecord:
         record = run.tag_record(tag, TagOutcome.DROPPED, before=local_digest, change=TagChange.DROPPED, reason=reason)
         await run.note(record, row, run.event(tag, TagChange.DROPPED, local_digest, None))
     run.begin(tag).done(record.outcome, record.reason)
+    return record
+
+
+async def _leave(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRecord:
+    """Report a tag that is immutable or pinned. The next run tries again."""
+    record = run.tag_record(row.tag, TagOutcome.SKIPPED, before=row.digest, after=row.digest, reason=reason)
+    run.begin(row.tag).done(record.outcome, reason)
+    await run.note(record)
     return record

@@ -110,7 +110,7 @@ async def run_rule(
     except asyncio.CancelledError:
         # If this record fails, the next run marks the run as interrupted, because it has not ended.
         with suppress(MirrorError):
-            await context.journal.end_run(_ended(run, _result(rule, done), outcome, context))
+            await context.journal.end_run(_ended(run, _result(rule, done), outcome, context), rule.source)
         raise
     result = _result(rule, done, error)
     if isinstance(error, UpstreamPaused):
@@ -118,7 +118,7 @@ async def run_rule(
         result = replace(result, goes_on_at=goes_on_at(rule.schedule, run.started_at, context.clock.now(), error))
     elif not result.succeeded:
         outcome = RunOutcome.FAILED
-    await context.journal.end_run(_ended(run, result, outcome, context))
+    await context.journal.end_run(_ended(run, result, outcome, context), rule.source)
     return result
 
 

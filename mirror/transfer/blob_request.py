@@ -46,8 +46,8 @@ class BlobRequest:
 class DownloadObserver(Protocol):
     """Receiver of received bytes and failures of downloads."""
 
-    def received(self, upstream: str, size_bytes: int) -> None:
-        """Record bytes of a blob received from an upstream."""
+    def received(self, upstream: str, repository: Repository, size_bytes: int) -> None:
+        """Record bytes of a blob received from an upstream for a local repository."""
         ...
 
     def failed(self, upstream: str, error: MirrorError) -> None:

@@ -32,6 +32,7 @@ class SourceFetcher:
         self, request: BlobRequest, progress: DownloadProgress, observer: DownloadObserver, retry: RetryPolicy
     ) -> None:
         self.upstream = ""
+        self._repository = request.repository
         self._digest = request.digest
         self._progress = progress
         self._observer = observer
@@ -112,5 +113,7 @@ class SourceFetcher:
             # The lease verifies the whole blob at the end. Verifying here as well would hash the bytes twice and hold
             # each piece back until the next one arrives.
             chunks: AsyncIterator[bytes] = content.unverified() if isinstance(content, Unverified) else aiter(content)
-            taken = count_chunks(chunks, lambda count: self._observer.received(source.upstream, count))
+            taken = count_chunks(
+                chunks, lambda count: self._observer.received(source.upstream, self._repository, count)
+            )
             await lease.append(taken, self._progress.update)

@@ -17,6 +17,8 @@ from tests.bench.quotas import NO_QUOTAS
 from tests.bench.sample import Sample, Spread, ratios
 from tests.bench.servers import NGINX, OURS, REGISTRY
 from tests.bench.syncing import SKOPEO
+from tests.bench.upkeep import COLLECTION, SCRUB
+from tests.bench.upkeep import WORST_MS as WAIT_MS
 
 #: Samples of one case by contestant, one for each round.
 Rounds = Mapping[str, Sequence[Sample]]
@@ -108,6 +110,11 @@ def seconds_over(rival: str) -> Callable[[Rounds], float]:
     )
 
 
+def p50_seconds(rounds: Rounds) -> float:
+    """Return the median duration of our work, in seconds."""
+    return Spread.of([sample.outcome.p50_seconds for sample in rounds[OURS]]).median
+
+
 def figure(name: str) -> Callable[[Rounds], float]:
     """Return a measure: the median of our figure `name`."""
     return lambda rounds: Spread.of([sample.outcome.figures[name] for sample in rounds[OURS]]).median
@@ -124,6 +131,25 @@ def figure_beyond(name: str, rival: str) -> Callable[[Rounds], float]:
     """Return a measure: the difference between the medians of figure `name`, ours minus that of `rival`."""
     return lambda rounds: (
         figure(name)(rounds) - Spread.of([sample.outcome.figures[name] for sample in rounds[rival]]).median
+    )
+
+
+def figure_ratio(name: str, of: str, over: str) -> Callable[[Rounds], float]:
+    """Return a measure: the ratio of figure `name` between two contestants, computed for each round."""
+    return lambda rounds: (
+        ratios(
+            [sample.outcome.figures[name] for sample in rounds[of]],
+            [sample.outcome.figures[name] for sample in rounds[over]],
+        ).median
+    )
+
+
+def cpu_ratio(of: str, over: str) -> Callable[[Rounds], float]:
+    """Return a measure: the ratio of the CPU time for one unit of work between two contestants."""
+    return lambda rounds: (
+        ratios(
+            [sample.cpu_seconds_each for sample in rounds[of]], [sample.cpu_seconds_each for sample in rounds[over]]
+        ).median
     )
 
 
@@ -166,6 +192,26 @@ BARS: Sequence[Bar] = (
     ),
     Bar("at most 64 KiB without a change", "bundle-delta", figure(EMPTY_KIB), at_most=64),
     Bar("at most 1 % beyond the blobs of the change", "bundle-delta", figure(BEYOND_PERCENT), at_most=1),
+    *(
+        bar
+        for busy in (COLLECTION, SCRUB)
+        for bar in (
+            Bar(
+                f"longest wait at most 1.2 times that without upkeep: {busy}",
+                "pulls-beside-upkeep",
+                figure_ratio(WAIT_MS, busy, OURS),
+                at_most=1.2,
+            ),
+            Bar(
+                f"CPU of a pull at most 1.2 times that without upkeep: {busy}",
+                "pulls-beside-upkeep",
+                cpu_ratio(busy, OURS),
+                at_most=1.2,
+            ),
+        )
+    ),
+    Bar("100 000 of 200 000 files at most 300 s", "collect-100000", p50_seconds, at_most=300),
+    Bar("at most 150 MiB resident", "collect-100000", figure(PEAK_MIB), at_most=150),
     Bar("at most a quarter of the CPU of the first look", "lint-again", figure_over(LAYERS_MS, FIRST), at_most=0.25),
     Bar("at least as fast as tar | gzip -6", "pack-small-files", rate_over(TAR), at_least=1),
     Bar("at most 150 MiB resident", "pack-small-files", figure(PEAK_MIB), at_most=150),

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from tests.bench import attacks, bundling, loads, looking, many_tags, packing, pulling, quotas, syncing
+from tests.bench import (
+    attacks,
+    bundling,
+    collecting,
+    loads,
+    looking,
+    many_tags,
+    packing,
+    pulling,
+    quotas,
+    syncing,
+    upkeep,
+)
 from tests.bench.content import GIB, KIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
 from tests.bench.trial import Load, Trial
@@ -22,6 +34,8 @@ CACHED_TAGS = f"{OURS}, any of {FEW_TAGS} tags"
 BIG_PULLS = 64
 BIG_PUSHES = 8
 BUNDLE_BYTES = 2 * GIB
+GARBAGE_FILES = 100_000
+GARBAGE_FILES_QUICKLY = 2_000
 SYNCED_PLUGINS = 200
 SYNCED_TAGS = 5_000
 SYNCED_TAGS_QUICKLY = 500
@@ -124,6 +138,17 @@ def _bundling(
 ) -> AbstractContextManager[Trial]:
     """Measure bundles, copies and skopeo with the same bytes."""
     return trial(size_bytes=size_bytes)
+
+
+def _collecting(_stage: Stage, *, garbage_files: int) -> AbstractContextManager[Trial]:
+    """Measure the removal of as much garbage as there is content."""
+    return collecting.collections(garbage_files=garbage_files)
+
+
+def _pulling_beside_upkeep() -> AbstractContextManager[Trial]:
+    # The large blob gives the scrub something to read for longer than all measurements together.
+    content = Content(_packed(MIB), (Bodies(GIB, block=bytes(MIB)).fresh(),))
+    return upkeep.pulls_beside(content, garbage_files=GARBAGE_FILES)
 
 
 def _unchanged_tags(_stage: Stage, *, tags: int) -> AbstractContextManager[Trial]:
@@ -261,6 +286,26 @@ CASES: Sequence[Case] = (
         "exports",
         lambda _stage: bundling.deltas(),
         rounds_at_most=3,
+    ),
+    *(
+        Case(
+            f"collect-{files}",
+            f"collection of {files} of {2 * files} files",
+            "files",
+            partial(_collecting, garbage_files=files),
+            rounds_at_most=3,
+            quick=files == GARBAGE_FILES_QUICKLY,
+        )
+        for files in (GARBAGE_FILES_QUICKLY, GARBAGE_FILES)
+    ),
+    Case(
+        "pulls-beside-upkeep",
+        "4 clients pull a plugin of 1 MiB beside upkeep",
+        "plugins",
+        lambda _stage: _pulling_beside_upkeep(),
+        seconds_at_least=3,
+        rounds_at_least=7,
+        quick=False,
     ),
     Case("lint-again", f"second lint of a plugin of {looking.SIZE_BYTES // MIB} MiB", "looks", _looking),
     Case(

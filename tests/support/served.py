@@ -151,6 +151,7 @@ async def served(
     views: Sequence[ClientViews] = (),
     forwarded: ForwardedHeaders | None = None,
     now_seconds: Callable[[], float] = monotonic,
+    content_sent: Callable[[Repository, int, int], None] = lambda _repository, _pulls, _size_bytes: None,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
     activity, shared_metrics = Activity.within(limits or ServerLimits(), now_seconds), SharedMetrics(FAMILIES)
@@ -163,7 +164,7 @@ async def served(
         limits=limits,
         activity=activity,
         readiness=readiness,
-        requests=RequestMetrics(shared_metrics.slot()),
+        requests=RequestMetrics(shared_metrics.slot(), content_sent),
         metrics=metrics,
         views=views,
         forwarded=forwarded,

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store, require_data_folder
+from mirror.app.storage.retiring import retirement
 from mirror.lifecycle.catalog_checks import CatalogChecks
 from mirror.lifecycle.collector import CollectionProgress, CollectionResult, Collector
 from mirror.oci.errors import Busy, MirrorError
@@ -29,8 +30,8 @@ from mirror.store.work_locks import StorageLocks
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _PERIOD_SECONDS: Final = 60.0
-#: The background collection works a fifth of the time.
-_BACKGROUND_PAUSES: Final = 4.0
+#: The background collection works a tenth of the time.
+_BACKGROUND_PAUSES: Final = 9.0
 #: Name of the lock, as part of an error message.
 COLLECTION: Final = "collection"
 
@@ -81,7 +82,9 @@ async def collect(
     dry_run: bool = False,
     progress: CollectionProgress | None = None,
 ) -> CollectionResult:
-    """Collect now, beside a running server. All files and the whole catalog are looked through first.
+    """Drop the tags that no retention keeps, and collect, beside a running server.
+
+    All files and the whole catalog are looked through first.
 
     Args:
         settings: settings of the command.
@@ -111,7 +114,9 @@ async def collect(
             progress=progress,
             dry_run=dry_run,
         )
-        return await (collector.collect() if grace != timedelta(0) else collector.collect_now())
+        retired = await retirement(settings, store, rules.grace).run()
+        result = await (collector.collect() if grace != timedelta(0) else collector.collect_now())
+        return replace(result, retirement=retired)
 
 
 def _checks(store: Store, rules: CollectionRules) -> CatalogChecks:

@@ -11,7 +11,9 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from mirror.app.services import Services
-from mirror.app.storage.collecting import collect_in_background
+from mirror.app.storage.collecting import collect_in_background, collection_rules
+from mirror.app.storage.names_keeping import keep_names
+from mirror.app.storage.retiring import retire_in_background
 from mirror.app.storage.scrubbing import heal_in_background, scrub_in_background
 from mirror.oci.errors import MirrorError
 from mirror.settings import Settings
@@ -36,8 +38,10 @@ def upkeep_chores(services: Services, *, changes: bool) -> list[Chore]:
     if changes:
         if settings.storage.collection.enabled:
             chores.append(partial(collect_in_background, settings, store))
+        chores.append(partial(retire_in_background, settings, store, collection_rules(settings).grace))
         chores.append(partial(scrub_in_background, settings, store))
         chores.append(partial(heal_in_background, services))
+        chores.append(partial(keep_names, settings, store))
     return chores
 
 

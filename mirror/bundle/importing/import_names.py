@@ -114,6 +114,7 @@ def decide_imported_tag(coming: MirroredTag, state: RepositoryState, holding: Ru
         local_digest,
         brought.upstream_digest if brought is not None and is_own else None,
         pushed=local_digest is not None and tag in state.others.pushed,
+        immutable=tag in state.others.immutable,
     )
     if local_digest is not None and not known.pushed and not is_own:
         if brought is not None and brought.digest == local_digest:

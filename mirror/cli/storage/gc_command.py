@@ -11,9 +11,12 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
 from mirror.cli.storage.collection_bar import CollectionBar
+from mirror.oci.timestamps import machine_time
 
 if TYPE_CHECKING:
     from mirror.lifecycle.collector import CollectionResult
+    from mirror.lifecycle.tag_retirement import RetirementResult
+    from mirror.records.lifecycle.reviews import DecidedReviews
 
 
 def run(
@@ -40,7 +43,7 @@ def run(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove content that no tag, manifest or other record needs any more.
+    """Drop tags that no retention keeps, and remove content that nothing needs.
 
     The command may run beside a server on the same data folder. The server
     does the same in the background. With --grace 0s the bytes are gone when
@@ -72,6 +75,7 @@ def _duration(text: str | None) -> timedelta | None:
 def _print(result: CollectionResult, *, dry_run: bool) -> None:
     decided, freed = result.decided, result.freed
     would = "would be " if dry_run else ""
+    _print_retirement(result.retirement, would)
     RESULTS.out(f"{counted(freed.files, 'file')} {would}removed, {size(freed.size_bytes)} {would}freed")
     later = decided.doomed - freed.files
     if later > 0:
@@ -79,7 +83,26 @@ def _print(result: CollectionResult, *, dry_run: bool) -> None:
             f"{counted(later, 'file')} more {'is' if later == 1 else 'are'} no longer needed, and removed later"
         )
     for name, number in decided.protected.items():
-        RESULTS.out(f"{number} kept by {name}")
+        RESULTS.out(f"{number} kept by {name}{_until(decided) if name == 'storage.untagged' else ''}")
+
+
+def _until(decided: DecidedReviews) -> str:
+    """Return the end of the time for which untagged manifests stay."""
+    return "" if decided.untagged_until is None else f", the first until {machine_time(decided.untagged_until)}"
+
+
+def _print_retirement(retirement: RetirementResult, would: str) -> None:
+    for one in retirement.retired:
+        RESULTS.out(f"{one.name} {would or 'was '}dropped: {one.reason}", highlight=False)
+    if retirement.retired:
+        RESULTS.out(f"{counted(len(retirement.retired), 'tag')} {would}dropped by retention")
+    for pattern, since in retirement.waiting:
+        why = (
+            "no server with this configuration has recorded pulls yet"
+            if since is None
+            else f"pulls are recorded for too short a time; tags are dropped from {machine_time(since)} on"
+        )
+        MESSAGES.out(f"note: repositories {pattern} keep all tags: {why}", highlight=False)
 
 
 def _as_json(result: CollectionResult, *, dry_run: bool) -> dict[str, Any]:
@@ -91,4 +114,18 @@ def _as_json(result: CollectionResult, *, dry_run: bool) -> dict[str, Any]:
         "doomed": {"files": decided.doomed, "size_bytes": decided.doomed_bytes},
         "freed": {"files": freed.files, "size_bytes": freed.size_bytes},
         "kept": dict(decided.protected),
+        "untagged_until": machine_time(decided.untagged_until),
+        "dropped_tags": [
+            {
+                "name": one.repository.name,
+                "tag": one.tag.tag.name,
+                "digest": str(one.tag.digest),
+                "pushed_at": machine_time(one.tag.pushed_at),
+                "reason": one.reason,
+            }
+            for one in result.retirement.retired
+        ],
+        "retention_waits": [
+            {"pattern": pattern, "until": machine_time(since)} for pattern, since in result.retirement.waiting
+        ],
     }

@@ -40,13 +40,14 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
 
     print_list(
         run_to_the_end(read()),
-        _print,
+        print_quotas,
         "no quotas; fix: to limit pushes, write quotas: in the configuration",
         as_json=json,
     )
 
 
-def _print(found: list[dict[str, Any]]) -> None:
+def print_quotas(found: list[dict[str, Any]]) -> None:
+    """Print quotas with what is used of them."""
     table = new_table("QUOTA", "LIMIT", "USED", "")
     for usage in found:
         name = usage["account"]

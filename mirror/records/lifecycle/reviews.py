@@ -126,6 +126,8 @@ class DecidedReviews:
         doomed: number of files that are no longer needed.
         doomed_bytes: total size of these files.
         protected: number of reviews that found a user, by name of the protector.
+        untagged_until: the earliest time at which a manifest is removed that only ``storage.untagged`` keeps; None if
+            there is no such manifest, or all of them stay for ever.
     """
 
     decided: int = 0
@@ -133,15 +135,18 @@ class DecidedReviews:
     doomed: int = 0
     doomed_bytes: int = 0
     protected: Mapping[str, int] = field(default_factory=dict)
+    untagged_until: datetime | None = None
 
     def __add__(self, other: DecidedReviews) -> DecidedReviews:
         names = {*self.protected, *other.protected}
+        ends = [end for end in (self.untagged_until, other.untagged_until) if end is not None]
         return DecidedReviews(
             self.decided + other.decided,
             self.removed + other.removed,
             self.doomed + other.doomed,
             self.doomed_bytes + other.doomed_bytes,
             {name: self.protected.get(name, 0) + other.protected.get(name, 0) for name in sorted(names)},
+            min(ends, default=None),
         )
 
 

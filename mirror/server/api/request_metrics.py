@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from mirror.oci import Repository
 from mirror.runtime.shared_metrics import Counter, Histogram, MetricFamily, MetricKind, WorkerSlot
 from mirror.wire import routes
 from mirror.wire.routes import Route
@@ -27,6 +28,9 @@ _ROUTES: Final[dict[type[Route], str]] = {
 }
 _PATHS: Final = {"/healthz": "health", "/readyz": "health", "/metrics": "metrics", "/token": "token"}
 _OTHER: Final = "other"
+#: Pulls that an answer with content counts as. A pull is one manifest with its blobs.
+_PULLS: Final[dict[type[Route], int]] = {routes.ManifestRoute: 1, routes.BlobRoute: 0}
+_CONTENT: Final = (200, 206)
 _STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 
@@ -84,12 +88,19 @@ class RequestMetrics:
 
     Args:
         slot: the slot of this worker in the shared metrics.
+        served: receives the repository of a manifest or blob that a client received, 1 for a manifest or 0 for a blob,
+            and the number of bytes.
 
     Attributes:
         blob_headers: histogram of the time until the headers of a blob answer.
     """
 
-    def __init__(self, slot: WorkerSlot) -> None:
+    def __init__(
+        self,
+        slot: WorkerSlot,
+        served: Callable[[Repository, int, int], None] = lambda _repository, _pulls, _size_bytes: None,
+    ) -> None:
+        self._served = served
         self._requests = {labels: slot.counter(REQUESTS, *labels) for labels in REQUESTS.series}
         self._durations = {labels: slot.histogram(DURATION, *labels) for labels in DURATION.series}
         self.blob_headers = slot.histogram(BLOB_HEADERS)
@@ -125,6 +136,8 @@ class RequestMetrics:
             series.received.add(received_bytes)
         if sent_bytes:
             series.sent.add(sent_bytes)
+            if series.pulls is not None and (isinstance(route, (routes.ManifestRoute, routes.BlobRoute))):
+                self._served(route.repository, series.pulls, sent_bytes)
 
     def _series(self, kind: type, request: web.BaseRequest, status: int) -> _Series:
         """Return the series of an answer. Those of distribution routes are cached, because their number is bounded."""
@@ -132,7 +145,8 @@ class RequestMetrics:
         if (name, method) not in self._durations:
             name = method = _OTHER
         requests = self._requests[name, method, _STATUSES[min(max(status // 100, 2), 5) - 2]]
-        series = _Series(requests, self._durations[name, method], self._received[name], self._sent[name])
+        pulls = _PULLS.get(kind) if method == "GET" and status in _CONTENT else None
+        series = _Series(requests, self._durations[name, method], self._received[name], self._sent[name], pulls)
         if kind in _ROUTES:
             self._of[kind, method, status] = series
         return series
@@ -140,12 +154,13 @@ class RequestMetrics:
 
 @dataclass(slots=True, eq=False)
 class _Series:
-    """The counters for answers of one kind."""
+    """The counters for answers of one kind. ``pulls`` is None if the answers have no content of a repository."""
 
     requests: Counter
     duration: Histogram
     received: Counter
     sent: Counter
+    pulls: int | None
 
 
 def showing(page: Page) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:

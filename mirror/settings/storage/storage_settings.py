@@ -33,6 +33,13 @@ class StorageSettings(Section):
         description="the same for inodes (files and folders); at most a tenth of all inodes of the disk",
     )
 
+    names_snapshot_minutes: float = Field(
+        5,
+        gt=0,
+        description="least time between two snapshots of the names in the catalog, from which 'plugin-mirror recover' "
+        "rebuilds a lost catalog, in minutes",
+    )
+
     collection: CollectionSettings = CollectionSettings()
     untagged: Annotated[tuple[UntaggedSettings, ...], BeforeValidator(as_rules)] = Field(
         (UntaggedSettings(),),

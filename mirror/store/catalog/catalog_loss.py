@@ -73,6 +73,6 @@ def _advice(layout: DataLayout) -> str:
     copies = sorted(layout.state.glob("catalog-*.sqlite"))
     copy = f" ({copies[-1].name} in the same folder is a copy made before an update)" if copies else ""
     return (
-        f"restore a backup of the catalog{copy}; or, to begin with an empty registry, configure an empty folder as "
-        "the data folder"
+        f"stop the server and run 'plugin-mirror recover'; or restore a backup of the catalog{copy}; or, to begin with "
+        "an empty registry, configure an empty folder as the data folder"
     )

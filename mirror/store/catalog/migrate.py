@@ -37,12 +37,18 @@ def migrate(connection: Connection, layout: DataLayout) -> None:
         return
     if revision is None:
         require_no_content(layout)
-    elif revision not in _known():
+    elif not knows_revision(revision):
         raise CatalogFault(_of_a_later_version(revision, layout), revision=revision, known=HEAD)
     else:
         copied = copy_catalog(layout, revision)
         _LOG.info("catalog copied before migration", path=str(copied), revision=revision, to=HEAD)
 
+    # Each migration of a catalog is logged. To make a new one is no news.
+    upgrade(connection, HEAD, logging.WARNING if revision is None else logging.NOTSET)
+
+
+def upgrade(connection: Connection, revision: str, log_level: int = logging.WARNING) -> None:
+    """Update the tables to a revision, from any earlier one or from none, inside the caller's transaction."""
     # Imported here, because most starts have nothing to migrate.
     from alembic import command
     from alembic.config import Config
@@ -50,9 +56,8 @@ def migrate(connection: Connection, layout: DataLayout) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # Alembic interpolates "%"
     config.attributes["connection"] = connection
-    # Each migration of a catalog is logged. To make a new one is no news.
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING if revision is None else logging.NOTSET)
-    command.upgrade(config, HEAD)
+    logging.getLogger("alembic.runtime.migration").setLevel(log_level)
+    command.upgrade(config, revision)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -62,9 +67,9 @@ def _revision(connection: Connection) -> str | None:
     return revisions[0] if revisions else None
 
 
-def _known() -> set[str]:
-    """Return the revisions that this version has migrations for."""
-    return {file.name[1:5] for file in (MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py")}
+def knows_revision(revision: str) -> bool:
+    """Return True if this version has a migration to a revision."""
+    return revision in {file.name[1:5] for file in (MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py")}
 
 
 def _of_a_later_version(revision: str, layout: DataLayout) -> str:

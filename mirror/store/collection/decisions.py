@@ -81,6 +81,7 @@ class Deciding:
     _removed: int = 0
     _doomed: int = 0
     _doomed_bytes: int = 0
+    _untagged_until: datetime | None = None
 
     @property
     def _left_at(self) -> datetime:
@@ -91,7 +92,12 @@ class Deciding:
     def result(self) -> DecidedReviews:
         """Result so far."""
         return DecidedReviews(
-            self._decided, self._removed, self._doomed, self._doomed_bytes, dict(sorted(self._protected.items()))
+            self._decided,
+            self._removed,
+            self._doomed,
+            self._doomed_bytes,
+            dict(sorted(self._protected.items())),
+            self._untagged_until,
         )
 
     def decide(self, review: Row[Any]) -> None:
@@ -111,7 +117,7 @@ class Deciding:
             self._protected[UPLOAD_OPEN] += 1
             self._pause(review)
             return
-        if kind is ReviewKind.MANIFEST and (until := self._untagged_until(review)) is not None:
+        if kind is ReviewKind.MANIFEST and (until := self._kept_until(review)) is not None:
             self._protected[UNTAGGED_KEPT] += 1
             self._postpone(review, until)
             return
@@ -131,7 +137,7 @@ class Deciding:
             cause = ReviewCause(review.cause)
             review_rows.review_children(self.connection, review.repository, subjects, cause, self._left_at)
 
-    def _untagged_until(self, review: Row[Any]) -> datetime | None:
+    def _kept_until(self, review: Row[Any]) -> datetime | None:
         """Return the time until which the manifest stays although nothing needs it; None if this time is over."""
         keep = self.rules.untagged_of(review.repository)
         wanted = {"name": review.repository, "about": review.digest, "now": self.now}
@@ -141,7 +147,10 @@ class Deciding:
         if keep is None:
             return self.now + _LONGEST_PAUSE
         until: datetime = max(times) + keep
-        return until if until > self.now else None
+        if until <= self.now:
+            return None
+        self._untagged_until = min(until, self._untagged_until or until)
+        return until
 
     def _remove_manifest(self, review: Row[Any], cause: ReviewCause) -> None:
         repository, digest = Repository(review.repository), Digest.parse(review.digest)

@@ -23,9 +23,11 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    not_,
     or_,
     select,
 )
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog.child_rows import KEPT
@@ -223,6 +225,22 @@ def first_protector(
     wanted = {"name": repository, "about": digest, "now": now}
     found: int = connection.execute(_choice(kind), wanted).scalar_one()
     return None if found < 0 else PROTECTORS[found]
+
+
+def is_unprotected(kind: ReviewKind, digest: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that nothing protects the content in a row of another statement.
+
+    The statement binds ``name`` and ``now``.
+
+    Args:
+        kind: kind of the content, not that of manifests, whose protectors are recursive.
+        digest: the column of the statement that has the digest.
+    """
+
+    def column_of(element: object, **_more: object) -> Any:
+        return digest if isinstance(element, BindParameter) and element.key == _ABOUT.key else None
+
+    return not_(or_(*(replacement_traverse(one.condition, {}, column_of) for one in PROTECTORS if kind in one.kinds)))
 
 
 @cache

@@ -31,6 +31,7 @@ from mirror.store.catalog.tables.collection_tables import (
 from mirror.store.catalog.tables.content_tables import MANIFESTS_INDEXED, blobs, finished_work
 from mirror.store.collection import comparison
 from mirror.store.collection.decisions import Deciding
+from mirror.store.collection.unneeded_content import remove_unneeded
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 
@@ -108,10 +109,11 @@ class SqlReviews:
 
         def work(connection: Connection) -> DecidedReviews:
             # Read again: another change may have come before this turn.
+            left, removed = remove_unneeded(connection, _due(connection, rules, now, most), rules, now)
             deciding = Deciding(connection, rules, now)
-            for review in _due(connection, rules, now, most):
+            for review in left:
                 deciding.decide(review)
-            return deciding.result
+            return removed + deciding.result
 
         return await self._catalog.write(work)
 

@@ -4,6 +4,7 @@
 
     catalog.sqlite                  which repository holds what (and its -wal, -shm)
     catalog-0007.sqlite             copy of the catalog, made before an update of this program changed its tables
+    names.sqlite                    snapshot of the names and records in the catalog, for ``recover``
     generation                      lock of the writers, and the count of their transactions
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
     damaged/sha256-abcdef…          damaged content that was set aside, until whole bytes come
@@ -13,6 +14,9 @@
     uploads/ID/session.json, data   upload session of a client
     uploads/sha256-ABCDEF…/…        download of a blob from an upstream, with the same files
     uploads/….manifest              bytes of a manifest before they move to blobs/
+    locks/.store                    lock that every process on the folder shares
+    restoring                       the folder is the target of a restore that is not complete
+    recovering/                     a catalog that ``recover`` is making
 """
 
 from __future__ import annotations
@@ -33,7 +37,10 @@ _SPARE_FILES: Final = 8
 #: Names in the data folder, without the catalog and its copies. ``lost+found`` exists where the folder is the root of
 #: a filesystem.
 _NAMES = frozenset(
-    {"generation", "token.key", "reserve", "blobs", "damaged", "uploads", "limits", "locks", "bundles", "lost+found"}
+    {
+        *("generation", "token.key", "reserve", "blobs", "damaged", "uploads", "limits", "locks", "bundles"),
+        *("names.sqlite", "names.sqlite.part", "restoring", "recovering", "lost+found"),
+    }
 )
 #: A UUID. An id from a request becomes a path only if it matches, so it cannot leave the folder ``uploads``.
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -81,6 +88,21 @@ class DataLayout:
     def spare_files(self) -> tuple[Path, ...]:
         """Empty files that are given up when the disk has no inode left, so that the store still opens."""
         return tuple(self.state / f"reserve-{number}" for number in range(1, _SPARE_FILES + 1))
+
+    @property
+    def names(self) -> Path:
+        """Snapshot of the names in the catalog."""
+        return self.state / "names.sqlite"
+
+    @property
+    def restoring(self) -> Path:
+        """Marker of a restore that is not complete."""
+        return self.root / "restoring"
+
+    @property
+    def recovering(self) -> Path:
+        """Folder of a catalog that is being rebuilt."""
+        return self.root / "recovering"
 
     @property
     def uploads(self) -> Path:

@@ -14,6 +14,7 @@ from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.manifest_rows import review_left_behind
 from mirror.store.catalog.tables.content_tables import origins, repositories, tags
 from mirror.store.catalog.tables.sync_tables import mirrored_tags
+from mirror.store.catalog.tag_guards import require_deletable
 from mirror.store.store_services import StoreServices
 
 _ORIGIN = select(origins).where(origins.c.repository == bindparam("name"), origins.c.target == bindparam("wanted"))
@@ -26,6 +27,7 @@ class SqlOrigins:
         self._catalog = services.catalog
         self._cache = services.cache
         self._clock = services.clock
+        self._immutable = services.immutable
 
     async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
         known = self._cache.origin(repository, target)
@@ -62,6 +64,7 @@ class SqlOrigins:
         now = self._clock.now()
 
         def work(connection: Connection) -> bool:
+            require_deletable(connection, repository, target, self._immutable)
             condition = origins.c.repository == repository.name
             if isinstance(target, Tag):
                 statement = delete(origins).where(condition, origins.c.target == target.name)

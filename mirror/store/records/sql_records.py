@@ -12,13 +12,18 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.lifecycle.sql_backups import SqlBackups
 from mirror.store.records.lifecycle.sql_damage import SqlDamage
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
-from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
+from mirror.store.records.lifecycle.sql_pins import SqlPins
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
+from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
 from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
 from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
+from mirror.store.records.lifecycle.sql_storage_numbers import SqlStorageNumbers
+from mirror.store.records.lifecycle.sql_traffic import SqlTraffic
+from mirror.store.records.pulled.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -42,6 +47,7 @@ class SqlRecords:
     def __init__(self, services: StoreServices) -> None:
         self.absent = SqlAbsentContent(services)
         self.admissions = SqlAdmissions(services)
+        self.backups = SqlBackups(services)
         self.bundle_contents = SqlBundleContents(services)
         self.bundle_exports = SqlBundleExports(services)
         self.bundle_imports = SqlBundleImports(services)
@@ -50,17 +56,21 @@ class SqlRecords:
         self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)
+        self.pins = SqlPins(services)
         self.plugins = SqlHeldPlugins(services)
         self.holders = SqlHolders(services)
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
+        self.numbers = SqlStorageNumbers(services)
         self.long_work = SqlLongWork(services)
         self.origins = SqlOrigins(services)
         self.pulled_contents = SqlPulledContents(services)
         self.pulls = SqlPulls(services)
+        self.pushed_tags = SqlPushedTags(services)
         self.quotas = SqlQuotas(services)
         self.readings = SqlReadings(services)
         self.reviews = SqlReviews(services)
+        self.traffic = SqlTraffic(services)
         self.scrubs = SqlScrubStates(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)

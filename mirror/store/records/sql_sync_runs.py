@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
 from mirror.oci import Digest, Repository, Tag
+from mirror.records.lifecycle.storage_numbers import Traffic, TrafficSource
 from mirror.records.sync_runs import (
     MirroredTag,
     RuleRecord,
@@ -30,6 +31,7 @@ from mirror.store.catalog.tables.sync_tables import (
     sync_runs,
     tag_events,
 )
+from mirror.store.records.lifecycle.sql_traffic import add_traffic
 from mirror.store.records.sql_held_content import SqlHeldContent
 from mirror.store.records.sql_tag_owners import SqlTagOwners, mirrored_tag
 from mirror.store.store_services import StoreServices
@@ -86,7 +88,7 @@ class SqlSyncRuns:
         elif steps:
             await self._catalog.write_uncached(write)
 
-    async def end_run(self, run: Run) -> None:
+    async def end_run(self, run: Run, upstream: str = "") -> None:
         values = {key: value for key, value in asdict(run).items() if key not in {"id", "rule", "started_at"}}
         oldest = select(sync_runs.c.id).where(sync_runs.c.rule == run.rule).order_by(sync_runs.c.id.desc())
 
@@ -95,6 +97,9 @@ class SqlSyncRuns:
             if run.outcome is RunOutcome.SUCCEEDED:
                 condition = update(sync_rules).where(sync_rules.c.rule == run.rule)
                 connection.execute(condition.values(last_success_at=run.ended_at))
+            if run.moved_bytes:
+                fetched = Traffic(fetched_bytes=run.moved_bytes)
+                add_traffic(connection, {TrafficSource(upstream, run.rule): fetched})
             kept = connection.execute(oldest.offset(_RUNS_KEPT - 1).limit(1)).scalar_one_or_none()
             if kept is not None:
                 connection.execute(delete(sync_runs).where(sync_runs.c.rule == run.rule, sync_runs.c.id < kept))

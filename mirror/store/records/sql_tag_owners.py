@@ -18,7 +18,7 @@ from mirror.store.records.sql_origins import origin_of, put_origin
 from mirror.store.store_services import StoreServices
 
 _REPOSITORY: Final = select(repositories.c.id).where(repositories.c.name == bindparam("at_repository"))
-_PUSHED: Final = select(tags.c.name).where(tags.c.repository_id == _REPOSITORY.scalar_subquery(), tags.c.pushed)
+_TAGS: Final = select(tags.c.name, tags.c.pushed).where(tags.c.repository_id == _REPOSITORY.scalar_subquery())
 # Tags are names without a colon, and digests have one.
 _PULLED: Final = select(origins).where(
     origins.c.repository == bindparam("at_repository"), ~origins.c.target.contains(":")
@@ -53,15 +53,20 @@ class SqlTagOwners:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._clock = services.clock
+        self._immutable = services.immutable
 
     async def other_tags(self, repository: Repository) -> OtherTags:
         """See :class:`mirror.records.sync_runs.RunRecorder`."""
         wanted = {"at_repository": repository.name}
 
         def read(connection: Connection) -> OtherTags:
-            pushed = connection.execute(_PUSHED, wanted).scalars()
-            pulled = connection.execute(_PULLED, wanted)
-            return OtherTags(frozenset(map(Tag, pushed)), {Tag(row.target): origin_of(row) for row in pulled})
+            found = {Tag(row.name): row.pushed for row in connection.execute(_TAGS, wanted)}
+            pulled = {Tag(row.target): origin_of(row) for row in connection.execute(_PULLED, wanted)}
+            return OtherTags(
+                frozenset(tag for tag, pushed in found.items() if pushed),
+                pulled,
+                frozenset(tag for tag in found if tag not in pulled and self._immutable(repository, tag)),
+            )
 
         return await self._catalog.read_long(read)
 

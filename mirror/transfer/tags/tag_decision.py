@@ -32,6 +32,7 @@ class KnownTag:
             the changes of the rule.
         upstream_digest: digest of the upstream tag when a run last saw the tag. None if no run has seen the tag.
         pushed: True if a client pushed the tag. No rule may move it.
+        immutable: True if the tag may not move.
         held_by: rule that comes before this one and holds the tag, with its source. Empty if there is none.
         taken_from: former source of the tag, if the rule may take the tag over. Empty if there is none.
         gone: True if the last run found the tag deleted upstream.
@@ -41,6 +42,7 @@ class KnownTag:
     stands_for: Digest | None = None
     upstream_digest: Digest | None = None
     pushed: bool = False
+    immutable: bool = False
     held_by: str = ""
     taken_from: str = ""
     gone: bool = False
@@ -79,6 +81,9 @@ def decide_tag(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> 
         if known.stands_for == wanted:
             return TagDecision(TagAction.LEAVE, wanted)
         reason = f"the tag was pushed here, as {known.local_digest}; fix: delete the tag here to have it mirrored"
+        return TagDecision(TagAction.SKIP, wanted, None, reason)
+    if known.immutable and known.local_digest is not None and known.stands_for != wanted:
+        reason = f"the tag is immutable here, as {known.local_digest}; see immutable under repositories:"
         return TagDecision(TagAction.SKIP, wanted, None, reason)
     if known.held_by:
         return _of_earlier_rule(wanted, known)

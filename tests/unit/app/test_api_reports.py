@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mirror.app.api_reports import ApiReports
 from mirror.app.services import open_services
+from mirror.records.lifecycle.pins import Pin
 from mirror.runtime.clock import SystemClock
 from mirror.settings import load
 from tests.support.served import MANIFEST, REPOSITORY, TAG, digest, put_plugin
@@ -92,3 +94,13 @@ async def test_upstreams_are_told_with_the_rules_that_use_them(tmp_path: Path) -
         }
         assert [one["rule"] for one in (await reports["mirrors"]())["mirrors"]] == ["plain"]  # type: ignore[index]
         assert json.loads(await reports["admission"]()) == {"admissions": []}  # type: ignore[arg-type]
+
+
+async def test_pins_are_told(tmp_path: Path) -> None:
+    async with open_services(settings_in(tmp_path)) as services:
+        await put_plugin(services.store)
+        at = datetime(2026, 11, 24, 12, tzinfo=UTC)
+        await services.store.records.pins.pin(Pin(REPOSITORY, TAG, "anna", at, "ticket 7"))
+        report = ApiReports(services, {}, SystemClock()).for_listing(allowed)["pins"]
+        told = {"name": NAME, "tag": str(TAG), "digest": None, "by": "anna", "at": "2026-11-24T12:00:00Z"}
+        assert await report() == {"pins": [{**told, "note": "ticket 7"}]}

@@ -375,6 +375,14 @@ class TestNames:
         assert "pushed here" in result.names[0].reason
         assert (await site.tags(*NAMES))["acme/driver:1"] == pushed.digest
 
+    async def test_an_immutable_tag_stays(self, tmp_path: Path):
+        site = Site(tmp_path, repositories=[{"pattern": "acme/**", "immutable": ["1"]}])
+        await site.bring(site.bundle({"acme/driver:1": DRIVER_1}, BLOBS_1)[0])
+        result = await site.bring(site.bundle({"acme/driver:1": DRIVER_2}, BLOBS_2, serial=2)[0])
+        assert outcomes(result) == {"acme/driver:1": TagOutcome.SKIPPED}
+        assert result.names[0].reason.startswith(f"the tag is immutable here, as {DRIVER_1.digest}")
+        assert (await site.tags("acme/driver:1"))["acme/driver:1"] == DRIVER_1.digest
+
     async def test_a_tag_that_is_pushed_during_the_import_stays(self, site: Site, monkeypatch: pytest.MonkeyPatch):
         async def push() -> None:
             async with site.store() as store:

@@ -6,9 +6,12 @@ from tests.bench.bars import (
     BARS,
     Bar,
     Verdict,
+    cpu_ratio,
     figure,
     figure_beyond,
+    figure_ratio,
     largest_rss_mib,
+    p50_seconds,
     p99_over,
     rate_over,
     seconds_over,
@@ -124,6 +127,15 @@ def test_figures_of_a_case_have_a_table_and_bars_of_their_own() -> None:
         ["a case", OURS, "copies", "2.00", "1.00-3.00"],
         ["a case", NGINX, "copies", "5.00", "5.00-5.00"],
     ]
+
+
+def test_figures_and_cpu_of_two_contestants_are_compared_round_by_round() -> None:
+    quiet = [Sample(Outcome(10, 1, 1, 1, figures={"ms": ms}), Cost(1, 1, 1, 0)) for ms in (1, 10, 100)]
+    busy = [Sample(Outcome(5, 1, 3, 1, figures={"ms": ms}), Cost(1, 1, 1, 0)) for ms in (3, 20, 100)]
+    rounds = {OURS: quiet, NGINX: busy}
+    assert figure_ratio("ms", NGINX, OURS)(rounds) == 2
+    assert cpu_ratio(NGINX, OURS)(rounds) == 2
+    assert p50_seconds({OURS: busy}) == 3
 
 
 def test_the_worst_of_a_figure_is_that_of_those_who_have_it() -> None:

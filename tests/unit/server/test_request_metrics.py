@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.server.api.request_metrics import FAMILIES
-from tests.support.served import LAYER, MANIFEST, REPOSITORY, TAG, Served, digest, served
+from tests.support.served import LAYER, MANIFEST, REPOSITORY, TAG, Served, digest, put_plugin, served
 from tests.support.waiting import until
 
 MANIFEST_URL = f"/v2/{REPOSITORY}/manifests/{TAG}"
@@ -108,3 +108,16 @@ async def test_no_counters_are_shared_between_servers() -> None:
     async with served() as one, served() as other:
         await one.ask("GET", "/v2/")
         assert counted(other) == {}
+
+
+async def test_content_that_clients_receive_is_counted_by_repository() -> None:
+    seen: list[tuple[str, int, int]] = []
+    async with served(content_sent=lambda repository, *numbers: seen.append((repository.name, *numbers))) as server:
+        await put_plugin(server.registry)
+        for method, target in (("HEAD", MANIFEST_URL), ("GET", MANIFEST_URL), ("GET", BLOB_URL)):
+            await server.ask(method, target)
+        await server.ask("GET", BLOB_URL, [("Range", "bytes=0-1")])
+        await server.ask("GET", f"/v2/{REPOSITORY}/manifests/absent")
+        await until(lambda: len(seen) == 3)
+    name = REPOSITORY.name
+    assert seen == [(name, 1, len(MANIFEST)), (name, 0, len(LAYER)), (name, 0, 2)]

@@ -51,6 +51,11 @@ def copied(stands_for: Digest | None, upstream: Digest) -> KnownTag:
         (A, known(A, A, pushed=True), None, TagAction.LEAVE, A, None),
         (B, known(A, A, pushed=True), A, TagAction.LEAVE, A, None),
         (A, KnownTag(A, None, A, pushed=True), None, TagAction.SKIP, A, None),
+        # immutable here
+        (B, known(A, A, immutable=True), None, TagAction.SKIP, B, None),
+        (B, known(A, A, immutable=True), A, TagAction.SKIP, A, TagChange.HELD),
+        (A, known(A, A, immutable=True), None, TagAction.LEAVE, A, None),
+        (A, known(None, immutable=True), None, TagAction.COPY, A, TagChange.APPEARED),
         # brought by a rule that is gone or comes later, or pulled through from elsewhere
         (A, known(here=B, taken_from=ELSEWHERE), None, TagAction.COPY, A, TagChange.TAKEN_OVER),
         (A, known(here=A, taken_from=ELSEWHERE), None, TagAction.LEAVE, A, TagChange.TAKEN_OVER),

@@ -14,7 +14,7 @@ class Told:
         self.failures: list[tuple[str, str]] = []
         self.stored: list[Repository] = []
 
-    def received(self, upstream: str, size_bytes: int) -> None:
+    def received(self, upstream: str, repository: Repository, size_bytes: int) -> None:
         self.received_bytes += size_bytes
 
     def failed(self, upstream: str, error: MirrorError) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from mirror.oci import Digest
-from mirror.oci.errors import ManifestUnknown
+from mirror.oci.errors import ManifestUnknown, Protected
 from mirror.records.bundle_imports import ComingTag, ImportChanges
 from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag, TagChange, TagEvent
@@ -20,6 +20,7 @@ from mirror.store.catalog.tables.bundle_tables import bundle_notes
 from mirror.store.catalog.tables.content_tables import manifests
 from mirror.store.catalog.tables.content_tables import tags as tags_table
 from mirror.store.catalog.tables.sync_tables import mirrored_tags
+from mirror.store.catalog.tag_guards import require_movable
 from mirror.store.records.bundles.sql_bundle_trust import find_stream, put_stream
 from mirror.store.records.sql_derivations import keep_derivation
 from mirror.store.records.sql_sync_runs import add_event, mirrored_row
@@ -42,13 +43,14 @@ class SqlBundleImports:
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
+        self._immutable = services.immutable
 
     async def finish_import(
         self, changes: ImportChanges, judge: Callable[[StreamState | None], object]
     ) -> Sequence[MirroredTag]:
         def write(connection: Connection) -> list[MirroredTag]:
             judge(find_stream(connection, changes.state.stream))
-            kept = [coming.row for coming in changes.tags if not _move(connection, coming, changes.state)]
+            kept = [coming.row for coming in changes.tags if not self._move(connection, coming, changes.state)]
             for digest, derivation in changes.derivations.items():
                 keep_derivation(connection, digest, derivation)
             _note(connection, changes.state.stream, changes.first_seen)
@@ -56,6 +58,14 @@ class SqlBundleImports:
             return kept
 
         return await self._catalog.write(write)
+
+    def _move(self, connection: Connection, coming: ComingTag, state: StreamState) -> bool:
+        row = coming.row
+        try:
+            require_movable(connection, row.repository, row.digest, [row.tag], self._immutable)
+        except Protected:
+            return False
+        return _move(connection, coming, state)
 
 
 def _move(connection: Connection, coming: ComingTag, state: StreamState) -> bool:

@@ -23,6 +23,7 @@ from mirror.store.catalog.tables.content_tables import (
     repository_blobs,
     tags,
 )
+from mirror.store.catalog.tag_guards import require_all_deletable, require_deletable
 from mirror.store.store_services import StoreServices
 
 _NAMED: Final = bindparam("name", type_=repositories.c.name.type)
@@ -82,15 +83,16 @@ class SqlDeletions:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._clock = services.clock
+        self._immutable = services.immutable
 
     async def plan(self, repository: Repository, target: Tag | Digest) -> Deletion:
-        return await self._catalog.read_long(lambda connection: _plan(connection, repository, target))
+        return await self._catalog.read_long(lambda connection: self._plan(connection, repository, target))
 
     async def delete(self, repository: Repository, target: Tag | Digest) -> Deletion:
         now = self._clock.now()
 
         def work(connection: Connection) -> Deletion:
-            planned = _plan(connection, repository, target)
+            planned = self._plan(connection, repository, target)
             if planned.has_gone:
                 _delete_manifest(connection, repository, planned.digest, now)
             else:
@@ -103,6 +105,7 @@ class SqlDeletions:
         wanted = {"name": repository.name}
 
         def read(connection: Connection) -> RepositoryContent:
+            require_all_deletable(connection, repository, self._immutable)
             kept = select(func.count(KEPT.c.digest.distinct())).where(KEPT.c.repository == _NAMED)
             blobs = select(func.count()).where(repository_blobs.c.repository_id == _HERE)
             tagged = select(func.count()).select_from(_TAGS)
@@ -118,6 +121,7 @@ class SqlDeletions:
         wanted = {"name": repository.name, "before": came_before, "most": most}
 
         def work(connection: Connection) -> int:
+            require_all_deletable(connection, repository, self._immutable)
             manifests = connection.execute(_MANIFESTS, wanted).scalars().all()
             for digest in manifests:
                 _delete_manifest(connection, repository, Digest.parse(digest), now)
@@ -135,6 +139,11 @@ class SqlDeletions:
             return len(blobs)
 
         return await self._catalog.write(work)
+
+    def _plan(self, connection: Connection, repository: Repository, target: Tag | Digest) -> Deletion:
+        planned = _plan(connection, repository, target)
+        require_deletable(connection, repository, target, self._immutable)
+        return planned
 
 
 def _plan(connection: Connection, repository: Repository, target: Tag | Digest) -> Deletion:

@@ -1,0 +1,52 @@
+"""Command ``restore``: a backup becomes a data folder again."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import BinaryIO
+
+from mirror.app.services import open_store
+from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.concurrency.threads import in_thread, stepped
+from mirror.settings import Settings
+from mirror.store.backup.backup_source import BackupSource, FolderSource, TarSource
+from mirror.store.backup.restoration import Restoration, RestoreReport
+from mirror.store.content.data_layout import DataLayout
+from mirror.store.storage_errors import storage_faults
+from mirror.transfer.progress_reporting import Progress
+
+
+async def restore(settings: Settings, source: Path | BinaryIO, progress: Progress) -> RestoreReport:
+    """Restore a backup into the absent or empty data folder, or go on with an interrupted restore.
+
+    Args:
+        settings: ``storage.path`` is the data folder.
+        source: folder of a backup, file with a tar, or stream of a tar.
+        progress: receiver of the bytes.
+
+    Raises:
+        ConfigurationFault: the data folder is not empty, or the source is no backup.
+        Busy: another process uses the data folder.
+        StorageDamaged: the backup is damaged or not complete. The data folder stays marked as unfinished.
+        StorageFull, StorageFault: the data folder cannot be written, or the backup cannot be read.
+    """
+    layout = DataLayout(settings.storage.path.expanduser())
+    with ExitStack() as stack, storage_faults("restore the backup"):
+        restoration = Restoration(await in_thread(_opened, source, stack), layout, progress)
+        steps = stack.enter_context(closing(restoration.run()))
+        async for _ in stepped(steps):
+            pass
+    # Opened once, so that a catalog of an earlier version is updated now and not at the next start of the server.
+    async with open_store(settings, must_exist=True):
+        return restoration.report
+
+
+def _opened(source: Path | BinaryIO, stack: ExitStack) -> BackupSource:
+    if not isinstance(source, Path):
+        return TarSource(source, "the tar")
+    if source.is_dir():
+        return FolderSource(source)
+    if not source.exists():
+        raise ConfigurationFault(f"there is no backup {source}")
+    return TarSource(stack.enter_context(source.open("rb")), str(source))

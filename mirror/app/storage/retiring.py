@@ -1,0 +1,80 @@
+"""Retention of pushed tags, for the server's background work and for commands."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from mirror.lifecycle.tag_retirement import Retirement, RetirementResult
+from mirror.oci.errors import Busy, MirrorError
+from mirror.records.lifecycle.reviews import Grace, ReviewCause
+from mirror.records.platform_rules import PlatformTags
+from mirror.runtime.clock import Clock, SystemClock
+from mirror.runtime.clock_jumps import ClockJumps
+from mirror.settings import Settings
+from mirror.settings.storage.repository_settings import immutable_tags, retention_rules
+from mirror.store.registry import Store
+from mirror.store.work_locks import StorageLocks
+
+_LOG = structlog.get_logger(__name__)
+_CLOCK = SystemClock()
+_PERIOD: Final = timedelta(days=1)
+_LOOK_SECONDS: Final = 600.0
+#: The background run works a fifth of the time.
+_BACKGROUND_PAUSES: Final = 4.0
+_WORK: Final = "retention"
+#: Name of the lock, as part of an error message.
+RETENTION: Final = "retention of tags"
+
+
+def retirement(settings: Settings, store: Store, grace: Grace, clock: Clock = _CLOCK) -> Retirement:
+    """Return the configured retirement of pushed tags."""
+    return Retirement(
+        store.records.pushed_tags,
+        retention_rules(settings.repositories),
+        PlatformTags([section.rule() for section in settings.platform_tags]),
+        immutable_tags(settings.repositories),
+        grace.of(ReviewCause.RETIRED),
+        clock,
+    )
+
+
+async def retire_in_background(settings: Settings, store: Store, grace: Grace) -> None:
+    """Drop tags once a day until cancelled, one process at a time over all processes on the data folder.
+
+    With ``storage.collection.enabled: false`` only the recording of pulls is noted, and ``gc`` drops tags.
+    """
+    locks, tags = StorageLocks(settings.storage.path.expanduser()), store.records.pushed_tags
+    work, jumps = store.records.long_work, ClockJumps(_CLOCK)
+    retiring = retirement(settings, store, grace).paced(jumps.trusted, _BACKGROUND_PAUSES)
+    drops = settings.storage.collection.enabled and bool(retiring.rules)
+    while True:
+        try:
+            await tags.note_recording()
+            async with locks(RETENTION):
+                last = (await work.find(_WORK)).finished_at
+                # A clock that was set back must not stop the work until it has caught up.
+                if drops and (last is None or not timedelta(0) <= _CLOCK.now() - last < _PERIOD):
+                    note(await retiring.run())
+                    await work.note(_WORK, "", {}, finished=True)
+        except Busy:
+            pass  # another process does it
+        except MirrorError as error:
+            # The next round tries again. A failed round must not end retention for good.
+            _LOG.error("retention of tags failed", error=str(error), **error.detail)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def note(result: RetirementResult) -> None:
+    """Log each tag that was dropped: nobody asked for it, so somebody will ask where it went."""
+    for one in result.retired:
+        _LOG.info(
+            "tag dropped by retention",
+            name=str(one.repository),
+            tag=str(one.tag.tag),
+            digest=str(one.tag.digest),
+            reason=one.reason,
+        )

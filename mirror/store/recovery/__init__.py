@@ -1,0 +1,1 @@
+"""Recovery of a lost catalog from the blobs and the last snapshot of names."""
