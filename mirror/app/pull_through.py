@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 import structlog
 
-from mirror.app.storage.budgeting import keep_budget, pull_budget
+from mirror.lifecycle.collector import Collector
+from mirror.lifecycle.pull_budget import PullBudget, StorageRoom
 from mirror.oci import Repository
+from mirror.oci.errors import MirrorError
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream, online
 from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.registry import PullThroughRegistry
 from mirror.proxy.upstream_lookups import PullRecords
+from mirror.records.lifecycle.pulled_content import Refetchable
+from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.port import Registry
-from mirror.runtime.clock import Clock
+from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.settings import Settings
-from mirror.settings.pull_through_settings import Unattended
+from mirror.settings.pull_through_settings import Unattended, WhenFull
 from mirror.store.registry import Store
+from mirror.store.work_locks import StorageLocks
 from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.upstream.registry import UpstreamRegistry
 
 _LOG = structlog.get_logger(__name__)
+_CLOCK = SystemClock()
+#: Name of the lock, as part of an error message.
+_EVICTION: Final = "eviction"
+#: Looking at the disk costs one call of the system.
+_PERIOD_SECONDS: Final = 5.0
+_PERIODS_OF_THE_BUDGET: Final = 12
+#: Decisions about anything but evicted content are left to the collection.
+_NEVER: Final = timedelta(days=36500)
+_AT_ONCE: Final = CollectionRules(Grace(_NEVER, {ReviewCause.EVICTED: timedelta(0)}, bytes=timedelta(0)))
 
 
 @asynccontextmanager
@@ -104,3 +120,43 @@ async def _release_tags(settings: Settings, store: Store, routes: Routes, confir
     if released:
         await store.records.tag_owners.release(released, confirmed_before)
         _LOG.info("tags without a mirror rule are pulled through from now on", count=len(released))
+
+
+def pull_budget(settings: Settings, store: Store, refetchable: Refetchable) -> PullBudget:
+    """Return the configured budget.
+
+    Args:
+        settings: settings of the process.
+        store: the store.
+        refetchable: returns the upstreams from which a repository can be pulled again.
+    """
+    section = settings.pull_through
+    locks = StorageLocks(settings.storage.path.expanduser())
+    # Beside the collection, which may work for long. Each of its steps is one transaction, and so is each step here.
+    collector = Collector(store.records.reviews, _AT_ONCE, store.uploads.repositories, _CLOCK)
+    return PullBudget(
+        store.records.pulled_contents,
+        section.keep.limits(),
+        refetchable,
+        StorageRoom(
+            store.monitoring.missing_bytes, collector.collect, store.downloads.under_way, partial(locks, _EVICTION)
+        ),
+        _CLOCK,
+        when_full=section.when_full is WhenFull.EVICT,
+    )
+
+
+async def keep_budget(budget: PullBudget) -> None:
+    """Keep a budget until cancelled: the disk is looked at every few seconds, the limits every minute."""
+    rounds = 0
+    while True:
+        await asyncio.sleep(_PERIOD_SECONDS)
+        rounds += 1
+        work = budget.keep_within if rounds % _PERIODS_OF_THE_BUDGET == 0 else budget.relieve
+        try:
+            await work()
+        except MirrorError as error:
+            # The next round tries again. A failed round must not end the budget for good.
+            _LOG.error("pulled content could not be evicted", error=str(error), **error.detail)
+        except Exception as error:  # noqa: BLE001 - a bug here must not end the task group, and with it all downloads
+            _LOG.error("pulled content could not be evicted: unexpected error", exc_info=error)

@@ -69,6 +69,23 @@ async def _collection(services: Services) -> object:
     }
 
 
+async def _budget(services: Services) -> object:
+    if not services.settings.proxy:
+        return None
+    limits, record = services.settings.pull_through.keep.limits(), await services.store.records.pulled_contents.record()
+    last = record.last_emergency_at
+    return {
+        "used_bytes": record.used_bytes,
+        "budget_bytes": limits.size_bytes,
+        "unused_for_seconds": None if limits.unused_for is None else int(limits.unused_for.total_seconds()),
+        "tags": record.tags,
+        "counted_at": None if record.counted_at is None else machine_time(record.counted_at),
+        "evicted": {"tags": record.evicted_tags, "size_bytes": record.evicted_bytes},
+        "emergencies": record.emergencies,
+        "last_emergency_at": None if last is None else machine_time(last),
+    }
+
+
 async def _quotas(services: Services) -> object:
     rules = quota_rules(services.settings)
     return [as_json(usage) for usage in await services.store.records.quotas.usages(rules)] if rules.quotas else None
@@ -101,6 +118,7 @@ SECTIONS: Final[Mapping[str, StorageSection]] = {
     "pulls": _pulls,
     "budget": _budget,
     "collection": _collection,
+    "budget": _budget,
     "quotas": _quotas,
     "scrub": _scrub,
     "backup": _backup,

@@ -17,8 +17,8 @@ from mirror.store.records.integrity.sql_scrub_states import SqlScrubStates
 from mirror.store.records.lifecycle.sql_backups import SqlBackups
 from mirror.store.records.lifecycle.sql_deletions import SqlDeletions
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
-from mirror.store.records.lifecycle.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
+from mirror.store.records.pulled.sql_pulled_contents import SqlPulledContents
 from mirror.store.records.quotas.sql_quotas import SqlQuotas
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, bindparam, func, select
 from mirror.oci import Repository
 from mirror.records.lifecycle.pulled_content import BudgetRecord, PulledArtifact, PulledContent, Refetchable
 from mirror.store.catalog.tables.content_tables import blobs
-from mirror.store.records.lifecycle import pulled_rows
-from mirror.store.records.lifecycle.eviction_rows import evict
-from mirror.store.records.lifecycle.pulled_repository import PulledRepository, divide
 from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
+from mirror.store.records.pulled import pulled_rows
+from mirror.store.records.pulled.eviction_rows import evict
+from mirror.store.records.pulled.pulled_repository import PulledRepository, divide
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mirror.app.storage.storage_report import SECTIONS
 
+from mirror.app import pull_through
 from mirror.app.api_reports import ApiReports
+from mirror.app.pull_through import keep_budget, pull_budget
 from mirror.app.services import open_services
-from mirror.app.storage import budgeting
-from mirror.app.storage.budgeting import budget_report, keep_budget, pull_budget
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import StorageFault
 from mirror.runtime.clock import SystemClock
@@ -27,14 +28,19 @@ HUB = {"upstreams": {"hub": {"url": "https://hub.example"}}, "proxy": [{"from": 
 LAYER_BYTES = 300_000
 
 
-def settings_of(folder: Path, **pull_through: Any) -> Settings:
-    return load(flags={**HUB, "storage": {"path": str(folder / "data")}, "pull_through": pull_through})
+def settings_of(folder: Path, **pulled: Any) -> Settings:
+    return load(flags={**HUB, "storage": {"path": str(folder / "data")}, "pull_through": pulled})
+
+
+async def figures(settings: Settings) -> Any:
+    async with open_services(settings) as services:
+        return await SECTIONS["budget"](services)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ShiftedClock:
     clock = ShiftedClock()
-    monkeypatch.setattr(budgeting, "_CLOCK", clock)
+    monkeypatch.setattr(pull_through, "_CLOCK", clock)
     return clock
 
 
@@ -65,7 +71,7 @@ async def test_a_round_keeps_the_configured_size_and_tells_its_figures(tmp_path:
     settings = settings_of(tmp_path, keep={"bytes": 2 * LAYER_BYTES})
     await pull_budget(settings, store, from_hub).keep_within()
     assert await tags_of(store) == ["3.0"]
-    report = await budget_report(settings, store)
+    report = await figures(settings)
     assert LAYER_BYTES < report["used_bytes"] < 1.01 * LAYER_BYTES
     assert (report["budget_bytes"], report["tags"], report["evicted"]["tags"]) == (2 * LAYER_BYTES, 1, 2)
     assert 2 * LAYER_BYTES < report["evicted"]["size_bytes"] < 2.01 * LAYER_BYTES
@@ -89,12 +95,12 @@ async def test_room_on_a_full_disk_is_there_at_once(
     assert await pull_budget(settings_of(tmp_path), store, from_hub).make_room(LAYER_BYTES)
     assert await tags_of(store) == ["2.0", "3.0"]
     assert before - held_bytes(tmp_path) > LAYER_BYTES
-    assert (await budget_report(settings_of(tmp_path), store))["emergencies"] == 1
+    assert (await figures(settings_of(tmp_path)))["emergencies"] == 1
 
 
 async def test_a_failed_round_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budgeting, "_PERIOD_SECONDS", 0.001)
-    monkeypatch.setattr(budgeting, "_PERIODS_OF_THE_BUDGET", 2)
+    monkeypatch.setattr(pull_through, "_PERIOD_SECONDS", 0.001)
+    monkeypatch.setattr(pull_through, "_PERIODS_OF_THE_BUDGET", 2)
     calls: list[str] = []
 
     class Failing:

@@ -28,7 +28,7 @@ from mirror.store.catalog.tables.content_tables import (
     tags,
 )
 from mirror.store.catalog.tables.sync_tables import pulls
-from mirror.store.records.lifecycle.pulled_repository import HeldTag, PulledFrom, PulledRepository
+from mirror.store.records.pulled.pulled_repository import HeldTag, PulledFrom, PulledRepository
 
 _NAMES: BindParameter[Sequence[str]] = bindparam("names", expanding=True)
 _DIGESTS: BindParameter[Sequence[str]] = bindparam("digests", expanding=True)

@@ -1,0 +1,1 @@
+"""Content that was pulled through, in the catalog: counted with sharing, and evicted."""
