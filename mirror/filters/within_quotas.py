@@ -32,7 +32,7 @@ class WithinQuotas:
     def __init__(
         self, inner: Registry, book: QuotaBook, rules: QuotaRules, counter: QuotaCounter, user: str | None
     ) -> None:
-        self._inner = inner
+        self.inner = inner
         self._book = book
         self._rules = rules
         self._counter = counter
@@ -53,23 +53,23 @@ class WithinQuotas:
         push = self._push(repository)
         if push.accounts:
             await self._counted(push, lambda: self._book.require_room(push))
-        return self._charged(await self._inner.begin_upload(repository, client, algorithm), push)
+        return self._charged(await self.inner.begin_upload(repository, client, algorithm), push)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         """Resume an upload as the port defines."""
-        return self._charged(await self._inner.resume_upload(repository, upload_id), self._push(repository))
+        return self._charged(await self.inner.resume_upload(repository, upload_id), self._push(repository))
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
         """Mount a blob as the port defines. Raises QuotaExceeded if the blob does not fit."""
         push = self._push(repository)
-        return await self._counted(push, lambda: self._inner.mount_blob(repository, digest, source))
+        return await self._counted(push, lambda: self.inner.mount_blob(repository, digest, source))
 
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
         """Store a manifest as the port defines. Raises QuotaExceeded if the manifest or a new tag does not fit."""
         push = self._push(repository)
-        advice = await self._counted(push, lambda: self._inner.put_manifest(repository, manifest, tags))
+        advice = await self._counted(push, lambda: self.inner.put_manifest(repository, manifest, tags))
         return (*advice, *push.advice())
 
     def _push(self, repository: Repository) -> Push:

@@ -105,6 +105,7 @@ async def test_the_registry_that_is_served_is_the_one_that_the_architecture_name
         port=9,
         platform_tags=[{"name": "plugin", "tag": "1.0", "platforms": {"amd64": "1.0-amd64"}}],
         mirrors=[{"name": "kept", "from": "hub/kept", "to": "kept", "keep": {"pulled_within": "30d"}}],
+        quotas=[{"pattern": "**", "tags": 100}],
     )
     async with working(settings):
         registry = built["registry"]
