@@ -9,7 +9,8 @@ from mirror.oci import Digest
 from mirror.store.backup.backup_request import BackupReport, BackupRequest
 from mirror.store.backup.backup_source import FolderSource, TarSource
 from mirror.store.backup.folder_backup import FolderBackup
-from mirror.store.backup.restoration import Restoration, RestoreReport
+from mirror.store.backup.restoration import Restoration
+from mirror.store.backup.restore_report import RestoreReport
 from mirror.store.backup.tar_backup import TarBackup
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.filesystem import Filesystem

@@ -6,7 +6,6 @@ import os
 import uuid
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Error as SqliteError
 from typing import Final
@@ -28,6 +27,7 @@ from mirror.store.backup.backup_request import ByteProgress
 from mirror.store.backup.backup_source import BackupMember, BackupSource
 from mirror.store.backup.catalog_snapshot import open_catalog, require_whole
 from mirror.store.backup.pending_files import PendingFiles, sync_folder
+from mirror.store.backup.restore_report import RestoreReport
 from mirror.store.backup.verified_reading import opened, verified_pieces
 from mirror.store.catalog.migrate import knows_revision
 from mirror.store.content.data_layout import DataLayout
@@ -39,25 +39,6 @@ _TOLERATED: Final = frozenset({"lost+found", "locks"})
 _DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 _LINE_BYTES: Final = 1024
 _LOOKED_AT: Final = 500
-
-
-@dataclass(slots=True)
-class RestoreReport:
-    """Report of a restore.
-
-    Attributes:
-        document: the document of the backup; None until it was read.
-        restored: number of blobs that were written.
-        restored_bytes: their size.
-        present: number of blobs that an interrupted restore had written.
-        damaged: problems of blobs that the backup names and does not have as they were, by digest.
-    """
-
-    document: BackupDocument | None = None
-    restored: int = 0
-    restored_bytes: int = 0
-    present: int = 0
-    damaged: dict[str, str] = field(default_factory=dict)
 
 
 class Restoration:

@@ -11,7 +11,8 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.concurrency.threads import in_thread, stepped
 from mirror.settings import Settings
 from mirror.store.backup.backup_source import BackupSource, FolderSource, TarSource
-from mirror.store.backup.restoration import Restoration, RestoreReport
+from mirror.store.backup.restoration import Restoration
+from mirror.store.backup.restore_report import RestoreReport
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.storage_errors import storage_faults
 from mirror.transfer.progress_reporting import Progress
