@@ -91,10 +91,6 @@ async def _quotas(services: Services) -> object:
     return [as_json(usage) for usage in await services.store.records.quotas.usages(rules)] if rules.quotas else None
 
 
-async def _budget(services: Services) -> object:
-    return await budget_report(services.settings, services.store) if services.settings.proxy else None
-
-
 async def _scrub(services: Services) -> object:
     return (await scrub_report(services.store)).to_json()
 
@@ -118,7 +114,6 @@ SECTIONS: Final[Mapping[str, StorageSection]] = {
     "pulls": _pulls,
     "budget": _budget,
     "collection": _collection,
-    "budget": _budget,
     "quotas": _quotas,
     "scrub": _scrub,
     "backup": _backup,
