@@ -12,7 +12,6 @@ from dataclasses import asdict
 from typing import Final, TypeAlias, TypeVar
 
 from mirror.app.services import Services, open_services
-from mirror.app.storage.budgeting import budget_report
 from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.integrity.scrubbing import scrub_report
 from mirror.app.storage.quota_wiring import as_json, quota_rules
