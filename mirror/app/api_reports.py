@@ -11,12 +11,11 @@ from prometheus_client.metrics_core import Metric
 from mirror.admission.admission_metrics import STANDING, standing_series
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.bundles.bundle_streams import stream_statuses
+from mirror.app.numbers.storage_report import storage_report
 from mirror.app.services import Services
 from mirror.app.storage.collection_metrics import CollectionMetrics
-from mirror.app.storage.quota_report import QuotaReport
-from mirror.app.storage.quota_wiring import quota_rules
+from mirror.app.storage.quota_wiring import QuotaReport, quota_rules
 from mirror.app.storage.scrubbing import scrub_report
-from mirror.app.storage.storage_report import storage_report
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
 from mirror.lifecycle.backup_metrics import backup_gauges

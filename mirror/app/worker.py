@@ -21,13 +21,13 @@ from mirror.app.access_control import anonymous_rights, authenticating, forwarde
 from mirror.app.api_reports import ApiReports
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.mirroring import held_for_sync, sparing
+from mirror.app.numbers.traffic import traffic_counter
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.app.serving_plan import limits_of, opened_upstreams, scheduled_rules
 from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
-from mirror.app.storage.traffic import traffic_counter
 from mirror.app.storage.upkeep_chores import Chore, upkeep_chores
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize

@@ -22,15 +22,22 @@ pytestmark = pytest.mark.e2e
 NAME = "carried/plugin"
 
 
-def push(connection: Connection, tag: str, layer_bytes: int = 300_000) -> None:
-    """Push an image with a layer of its own."""
+def push(connection: Connection, tag: str, layer_bytes: int = 50_000) -> None:
+    """Push an image with a layer of its own, again if a collection without grace has removed a blob meanwhile."""
+    while not pushed(connection, tag, layer_bytes):
+        pass
+
+
+def pushed(connection: Connection, tag: str, layer_bytes: int) -> bool:
     config, layer = contents.blob(f"config {tag}", 200), contents.blob(f"layer {tag}", layer_bytes)
     for blob in (config, layer):
         uploads = f"/v2/{NAME}/blobs/uploads/?digest={blob.digest}"
         assert connection.ask("POST", uploads, blob.data, {"Content-Type": "application/octet-stream"}).status == 201
     manifest = contents.image(tag, config, [layer])
     path = f"/v2/{NAME}/manifests/{tag}"
-    assert connection.ask("PUT", path, manifest.data, {"Content-Type": contents.MANIFEST_TYPE}).status == 201
+    answer = connection.ask("PUT", path, manifest.data, {"Content-Type": contents.MANIFEST_TYPE})
+    assert answer.status == 201 or b"MANIFEST_BLOB_UNKNOWN" in answer.body
+    return answer.status == 201
 
 
 def held(data: Path) -> set[str]:
@@ -56,7 +63,7 @@ def pushing(mirror: Mirror) -> Iterator[list[str]]:
         number = 0
         try:
             with Connection(mirror.port) as connection:
-                while not ended.is_set():
+                while not ended.wait(0.2):
                     push(connection, f"stays-{number}")
                     acknowledged.append(f"stays-{number}")
                     push(connection, f"goes-{number}")
@@ -78,7 +85,7 @@ def pushing(mirror: Mirror) -> Iterator[list[str]]:
 def test_backups_under_load_have_everything_that_was_acknowledged_before(tmp_path: Path) -> None:
     with Mirror(workers=2) as mirror:
         with pushing(mirror) as acknowledged:
-            for _ in range(3):
+            for _ in range(2):
                 before = set(acknowledged)
                 mirror.command("backup", str(tmp_path / "backup"))
                 mirror.command("gc", "--grace", "0s", "--untagged", "0s")
@@ -89,7 +96,7 @@ def test_backups_under_load_have_everything_that_was_acknowledged_before(tmp_pat
         with Connection(mirror.port) as connection:
             metrics = connection.ask("GET", "/metrics").body.decode()
         everything = set(acknowledged)
-    assert shown["serial"] == 4
+    assert shown["serial"] == 3
     assert shown["damaged"] == {}
     assert "plugin_mirror_backup_created_timestamp_seconds" in metrics
 

@@ -6,6 +6,6 @@ Run it with `python -m tests.torture --kills 200` (`make torture`).
 - `model` and `register` track the possible states of repositories and of a shared tag. Both are pure.
 - `client` has the knowledge of one client, and `steps` its requests.
 - `reading` reads everything that the server serves. `inspection` checks the files in the data folder.
-- `campaign` runs the rounds: load, kill, start, check. `report` has the figures.
+- `campaign` runs the rounds: load, some beside a collection, kill, start, check. `report` has the figures.
 - `syscalls` checks the same promises in a trace of strace.
 """

@@ -6,14 +6,15 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from tests.harness.mirror import Mirror
+from tests.harness.mirror import PROGRAM, Mirror
 from tests.harness.process import ServiceFailedError
 from tests.torture import register
 from tests.torture.client import SHARED_REPOSITORY, SHARED_TAG, Client
@@ -30,6 +31,9 @@ _POLL_SECONDS = 0.01
 _WORKER_KILL_CHANCE = 0.25
 _START_KILL_CHANCE = 0.1
 _COMMAND_CHANCE = 0.15
+_COLLECT = ("gc", "--grace", "0s", "--untagged", "0s")
+_COLLECTION_CHANCE = 0.4
+_COLLECTION_SECONDS = 1.5  # the command takes about as long to start
 _EXPIRY_ROUNDS = 5
 
 
@@ -76,12 +80,14 @@ class Campaign:
             self.check()
             if number % _EXPIRY_ROUNDS == 0:
                 self.expire()
+                self.collect()
             self.report.seconds = time.monotonic() - began
             progress(
                 f"{self.report.kills.total()} kills, {self.report.acknowledged.total()} changes acknowledged, "
                 f"{self.report.checked_bytes / 1e9:.2f} GB checked, {self.report.seconds:.0f} s"
             )
         self.expire()
+        self.collect()
 
     def load(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Let all clients work for a time.
@@ -127,11 +133,28 @@ class Campaign:
         for client in self._clients:
             client.left_open = None
 
+    def collect(self) -> None:
+        """Collect in an idle registry without open uploads. Nothing that no tag needs may remain."""
+        self._expect_a_collection()
+        self.mirror.command(*_COLLECT)
+        self.report.collections += 1
+        self.check()
+        for client in self._clients:
+            for repository in client.repositories:
+                if spare := repository.spare(client.needs):
+                    raise BrokenPromise(f"{repository.name}: a collection has left {sorted(spare)}")
+
+    def _expect_a_collection(self) -> None:
+        for client in self._clients:
+            for repository in client.repositories:
+                repository.may_be_collected(client.needs)
+
     def _load_and_kill(self) -> None:
         command = self._choices.random() < _COMMAND_CHANCE
         before, after = (self._choices.uniform(*_LOAD_SECONDS) for _ in range(2))
         only_worker = self._choices.random() < _WORKER_KILL_CHANCE
-        with ThreadPoolExecutor(1) as threads:
+        collects = self._choices.random() < _COLLECTION_CHANCE
+        with ThreadPoolExecutor(1) as threads, self._collection() if collects else nullcontext():
             listing = threads.submit(self.mirror.command, "ls", "--json") if command else None
 
             def kill() -> None:
@@ -142,10 +165,29 @@ class Campaign:
                 self.mirror.kill()
                 self.report.kills["server"] += 1
 
-            self.load(before, kill)
+            self.load(before + (_COLLECTION_SECONDS if collects else 0), kill)
             if listing is not None:
                 listing.result()  # a reading command must succeed even if the server is killed meanwhile
                 self.report.commands += 1
+
+    @contextmanager
+    def _collection(self) -> Iterator[None]:
+        """Collect beside the block everything that no tag needs. Afterwards let the command end, or kill it."""
+        self._expect_a_collection()
+        command = [PROGRAM, *_COLLECT, "--config", str(self.mirror.config)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as collecting:
+            try:
+                yield
+            finally:
+                if self._choices.random() < 0.5:
+                    collecting.kill()
+                _, messages = collecting.communicate()
+        if collecting.returncode == -signal.SIGKILL:
+            self.report.kills["collection"] += 1
+        elif collecting.returncode == 0:
+            self.report.collections += 1
+        else:
+            raise BrokenPromise(f"a collection failed: {messages}")
 
     def _kill_worker(self) -> None:
         children = Path(f"/proc/{self.mirror.pid}/task/{self.mirror.pid}/children").read_text().split()

@@ -82,3 +82,8 @@ class Client:
             for number, layer in enumerate(layers)
         ]
         self.images += [(contents.index(f"{name}, index {number}"), frozenset()) for number in range(3)]
+
+    @property
+    def needs(self) -> dict[str, frozenset[str]]:
+        """Digests of the blobs that each manifest needs."""
+        return {manifest.digest: needs for manifest, needs in self.images}

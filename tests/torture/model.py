@@ -7,7 +7,7 @@ possible, and any other observed state is a broken promise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -93,6 +93,9 @@ class Outcome(Enum):
 class Repository:
     """Possible states of a repository.
 
+    A collection beside the clients may remove what no tag needs. The possible states then tell what may be there at
+    most, and their tags what must be there.
+
     Attributes:
         name: Name of the repository.
         possible: Possible states. One of them is the actual state.
@@ -102,6 +105,15 @@ class Repository:
         self.name = name
         self.possible: frozenset[RepositoryState] = frozenset({RepositoryState()})
         self._before = RepositoryState()
+        self._needs: Mapping[str, Collection[str]] | None = None
+
+    def may_be_collected(self, needs: Mapping[str, Collection[str]]) -> None:
+        """Record that a collection begins, which ends before the next look at the whole state.
+
+        Args:
+            needs: Digests of the blobs that each manifest needs.
+        """
+        self._needs = needs
 
     def done(self, change: Change) -> None:
         """Record that the server acknowledged a change."""
@@ -117,7 +129,7 @@ class Repository:
         whole commit to the catalog's log without a response. The commit becomes visible at the next start, or is
         overwritten by the next change. A refusal is not a change.
         """
-        if all(change(state) is not None for state in self.possible):
+        if self._needs is None and all(change(state) is not None for state in self.possible):
             raise BrokenPromise(f"{self.name}: a change was refused although nothing is missing for it")
 
     def unanswered(self, change: Change) -> None:
@@ -132,20 +144,45 @@ class Repository:
         Raises:
             BrokenPromise: If the state is not possible.
         """
-        if state not in self.possible:
+        before = [one for one in self.possible if one == state or self._is_left_of(one, state)]
+        if not before:
             raise BrokenPromise(f"{self.name}: {_difference(state, self.possible)}")
         in_doubt = len(self.possible) > 1
-        self.possible = frozenset({state})
+        self.possible, self._needs = frozenset({state}), None
         if not in_doubt:
             return Outcome.CERTAIN
-        return Outcome.UNDONE if state == self._before else Outcome.DONE
+        return Outcome.UNDONE if self._before in before else Outcome.DONE
 
     def held_blobs(self) -> frozenset[str]:
         """Return the blobs that are certainly in the repository."""
+        if self._needs is not None:
+            return frozenset()
         return frozenset.intersection(*(state.blobs for state in self.possible))
+
+    def spare(self, needs: Mapping[str, Collection[str]]) -> frozenset[str]:
+        """Return the digests of what no tag needs, of what may be in the repository."""
+        return frozenset(digest for state in self.possible for digest in _spare(state, needs))
+
+    def _is_left_of(self, before: RepositoryState, state: RepositoryState) -> bool:
+        """Return True if a collection may have left `state` of `before`."""
+        if self._needs is None or state.tags != before.tags:
+            return False
+        tagged = {digest for _, digest in before.tags}
+        if not tagged <= state.manifests <= before.manifests:
+            return False
+        return _needed(state.manifests, self._needs) <= state.blobs <= before.blobs
 
     def _after(self, change: Change) -> frozenset[RepositoryState]:
         return frozenset(after for state in self.possible if (after := change(state)) is not None)
+
+
+def _needed(manifests: Iterable[str], needs: Mapping[str, Collection[str]]) -> set[str]:
+    return {blob for digest in manifests for blob in needs[digest]}
+
+
+def _spare(state: RepositoryState, needs: Mapping[str, Collection[str]]) -> set[str]:
+    tagged = {digest for _, digest in state.tags}
+    return {*(state.manifests - tagged), *(state.blobs - _needed(tagged, needs))}
 
 
 def _difference(state: RepositoryState, possible: Collection[RepositoryState]) -> str:

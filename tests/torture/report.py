@@ -20,6 +20,7 @@ class Report:
     inspected_bytes: int = 0
     expired: int = 0
     commands: int = 0
+    collections: int = 0
     start_seconds: list[float] = field(default_factory=list)
     seconds: float = 0
 
@@ -34,7 +35,7 @@ class Report:
             f"in flight        {self.outcomes[Outcome.DONE]} done, {self.outcomes[Outcome.UNDONE]} not done",
             f"checked          {served} as served, {on_disk} on disk",
             f"uploads expired  {self.expired}",
-            f"commands run     {self.commands}",
+            f"commands run     {self.commands}, and {self.collections} collections to their end",
             f"start, median    {statistics.median(self.start_seconds):.2f} s, maximum {max(self.start_seconds):.2f} s",
             f"duration         {self.seconds:.0f} s",
         ]

@@ -29,8 +29,7 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.services import open_store
-    from mirror.app.storage.quota_report import as_json
-    from mirror.app.storage.quota_wiring import quota_rules
+    from mirror.app.storage.quota_wiring import as_json, quota_rules
 
     settings = settings_of(config, data)
 

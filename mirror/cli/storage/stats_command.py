@@ -15,7 +15,7 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
     report at /api/v1/storage. --json lists more repositories and tags.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.storage.storage_report import stored_report
+    from mirror.app.numbers.storage_report import stored_report
 
     report = run_to_the_end(stored_report(settings_of(config, data)))
     if json:

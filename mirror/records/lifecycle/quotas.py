@@ -193,6 +193,17 @@ class QuotaRules:
         return (*of_repository, *(() if of_user is None else (of_user,)))
 
 
+class Seen(Protocol):
+    """The usage of an account as a decision has seen it.
+
+    Attributes:
+        at_seconds: the time at which the usage was read, by the monotonic clock.
+    """
+
+    @property
+    def at_seconds(self) -> float: ...
+
+
 @dataclass(slots=True, eq=False)
 class Push:
     """A change that a client makes, as its transaction sees it.
@@ -209,7 +220,7 @@ class Push:
     user: str | None
     accounts: Sequence[Account] = ()
     upload: str = ""
-    seen: dict[str, object] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     passed: list[tuple[Account, QuotaKind]] = field(default_factory=list)
     used: dict[Account, Amounts] = field(default_factory=dict)
 

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Row,
     and_,
     bindparam,
-    case,
     delete,
     exists,
-    func,
     insert,
+    literal_column,
+    null,
     select,
-    true,
+    union_all,
     update,
 )
 
@@ -50,17 +51,8 @@ RESERVED_FOR: Final = timedelta(hours=1)
 ADDITIONS_KEPT: Final = timedelta(minutes=5)
 _LONGEST_KNOWN_SECONDS: Final = 240.0
 
-#: Causes of reviews of blobs that were named before.
-_LEFT: Final = [
-    cause.value
-    for cause in (
-        ReviewCause.MOVED,
-        ReviewCause.DELETED,
-        ReviewCause.RETIRED,
-        ReviewCause.EVICTED,
-        ReviewCause.FOUND,
-    )
-]
+#: Causes of reviews of blobs that something has named before.
+_LEFT: Final = [each.value for each in ReviewCause if each not in {ReviewCause.STORED, ReviewCause.FETCHED}]
 
 
 #: The condition for a review of a blob that deletions have left behind, if :func:`unnamed` holds too. Only the row is
@@ -92,34 +84,35 @@ _TAKE_OVER: Final = (
     .where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest.in_(bindparam("named", expanding=True)))
     .values(pushed_by=bindparam("user"))
 )
-_HELD: Final = select(manifests.c.digest).where(manifests.c.repository_id == _ID, manifests.c.digest == _WANTED)
-_TAGGED: Final = select(tags.c.name, tags.c.pushed_by).where(
-    tags.c.repository_id == _ID, tags.c.name.in_(bindparam("named", expanding=True))
+#: The tags among those named that exist, with their users, and a row without a name if the manifest exists.
+_EXISTING: Final = union_all(
+    select(tags.c.name, tags.c.pushed_by).where(
+        tags.c.repository_id == _ID, tags.c.name.in_(bindparam("named", expanding=True))
+    ),
+    select(null(), null()).where(
+        exists().where(manifests.c.repository_id == _ID, manifests.c.digest == _WANTED),
+    ),
 )
 
-_ADDED: Final = (
+
+_ADDED, _RESERVED = quota_additions.c, quota_reservations.c
+_ZERO: Final[ColumnElement[int]] = literal_column("0")
+#: What pushes have added since the oldest knowledge of the accounts, and what is reserved. These are few rows: a single
+#: statement without sums, because most of the time of a small statement is spent in preparing it.
+_SINCE: Final = union_all(
     select(
-        func.coalesce(func.sum(quota_additions.c.size_bytes), 0).label("size_bytes"),
-        func.coalesce(func.sum(quota_additions.c.manifests), 0).label("manifests"),
-        func.coalesce(func.sum(quota_additions.c.tags), 0).label("tags"),
-    )
-    .where(quota_additions.c.scope == bindparam("scope"), quota_additions.c.id > bindparam("known"))
-    .subquery("added")
+        _ADDED.scope,
+        _ADDED.id,
+        literal_column("''").label("upload"),
+        _ADDED.size_bytes,
+        _ADDED.manifests,
+        _ADDED.tags,
+    ).where(_ADDED.id > bindparam("known")),
+    # A reservation from before the clock was set back does not hold for longer than any other.
+    select(_RESERVED.scope, _ZERO, _RESERVED.upload, _RESERVED.size_bytes, _ZERO, _ZERO).where(
+        _RESERVED.until.between(bindparam("now"), bindparam("latest"))
+    ),
 )
-_OWN: Final = quota_reservations.c.upload == bindparam("own")
-_RESERVED: Final = (
-    select(
-        func.coalesce(func.sum(case((_OWN, 0), else_=quota_reservations.c.size_bytes)), 0).label("of_others"),
-        func.coalesce(func.sum(case((_OWN, quota_reservations.c.size_bytes), else_=0)), 0).label("own"),
-    )
-    .where(
-        quota_reservations.c.scope == bindparam("scope"),
-        # A reservation from before the clock was set back does not hold for longer than any other.
-        quota_reservations.c.until.between(bindparam("now"), bindparam("latest")),
-    )
-    .subquery("reserved")
-)
-_SINCE: Final = select(_ADDED, _RESERVED).select_from(_ADDED.join(_RESERVED, true()))
 _ADD: Final = insert(quota_additions)
 _RELEASE: Final = delete(quota_reservations).where(quota_reservations.c.upload == bindparam("own"))
 
@@ -148,10 +141,12 @@ class ChargedPush:
     Attributes:
         push: the push.
         known: usage by scope. Other tasks replace its values.
+        learned: what the transaction has read in addition. Valid once the transaction is committed.
     """
 
     push: Push
     known: Mapping[str, KnownUsage]
+    learned: dict[str, KnownUsage] = field(default_factory=dict)
 
 
 #: The push of a client for which the current task works. None for all other work: mirror rules, pull-through, commands.
@@ -197,49 +192,73 @@ def charge_manifest(
     if charged is None or not charged.push.accounts:
         return
     wanted = {"name": repository.name, "wanted": str(manifest.digest)}
+    names = {tag.name for tag in pointing}
+    existing: dict[str | None, str | None] = {}
+    for part in rows.parts(names or {""}):
+        existing.update(connection.execute(_EXISTING, {**wanted, "named": part}).all())
     size_bytes = number = 0
-    if connection.execute(_HELD, wanted).scalar_one_or_none() is None:
+    if None not in existing:
         size_bytes, number = manifest.size_bytes, 1
         for part in rows.parts({str(blob.digest) for blob in manifest.blobs}):
             again = connection.execute(_COUNT_AGAIN, {"name": repository.name, "named": part}).all()
             size_bytes += sum(blob.size_bytes for blob in again)
             _take_over(connection, charged, repository, [blob.digest for blob in again])
-    names = {tag.name for tag in pointing}
-    pushers: dict[str, str | None] = {}
-    for part in rows.parts(names):
-        pushers.update(connection.execute(_TAGGED, {"name": repository.name, "named": part}).all())
 
     def added(account: Account) -> Amounts:
-        counted = [name for name in pushers if account.user is None or pushers[name] == account.user]
+        counted = [name for name in names & existing.keys() if account.user in {None, existing[name]}]
         return Amounts(size_bytes, number, len(names) - len(counted))
 
     _charge(connection, charged, added, now)
 
 
-def usage_now(
-    connection: Connection, charged: ChargedPush, account: Account, now: datetime
-) -> tuple[AccountUsage, int]:
-    """Return the usage of an account without the reservation of the push itself, and the bytes of this reservation.
+def usages_now(connection: Connection, charged: ChargedPush, now: datetime) -> list[tuple[AccountUsage, int]]:
+    """Return the usage of the accounts of a push, each with the bytes that the upload itself has reserved.
+
+    The usage is without these bytes.
 
     Raises:
         QuotaExceeded: what this process knows is too old. The caller learns, and tries again.
     """
-    known = charged.known[account.scope]
-    charged.push.seen[account.scope] = known
-    if monotonic() - known.at_seconds > _LONGEST_KNOWN_SECONDS:
-        raise QuotaExceeded(f"the usage of {account.scope} must be read again; fix: retry", quota=account.scope)
-    row = connection.execute(
-        _SINCE,
-        {
-            "scope": account.scope,
-            "known": known.last_addition,
-            "own": charged.push.upload,
-            "now": now,
-            "latest": now + RESERVED_FOR,
-        },
-    ).one()
-    used = known.used + Amounts(row.size_bytes, row.manifests, row.tags)
-    return AccountUsage(account, used, row.of_others), row.own
+    push = charged.push
+    found = {account.scope: _AccountReading(account, charged.known[account.scope]) for account in push.accounts}
+    for scope, reading in found.items():
+        push.seen[scope] = reading.before
+        if monotonic() - reading.before.at_seconds > _LONGEST_KNOWN_SECONDS:
+            raise QuotaExceeded(f"the usage of {scope} must be read again; fix: retry", quota=scope)
+    oldest = min(reading.before.last_addition for reading in found.values())
+    parameters = {"known": oldest, "now": now, "latest": now + RESERVED_FOR}
+    for row in connection.execute(_SINCE, parameters):
+        if (read := found.get(row.scope)) is not None:
+            read.take(row, push.upload)
+    charged.learned.update({scope: reading.after for scope, reading in found.items()})
+    return [
+        (AccountUsage(reading.account, reading.used, reading.others_bytes), reading.own_bytes)
+        for reading in found.values()
+    ]
+
+
+class _AccountReading:
+    """Usage of an account while the rows of :data:`_SINCE` are read."""
+
+    def __init__(self, account: Account, before: KnownUsage) -> None:
+        self.account = account
+        self.before = before
+        self.used = before.used
+        self.others_bytes = self.own_bytes = 0
+        self._last = before.last_addition
+
+    @property
+    def after(self) -> KnownUsage:
+        return replace(self.before, used=self.used, last_addition=self._last)
+
+    def take(self, row: Row[Any], own_upload: str) -> None:
+        if row.upload and row.upload == own_upload:
+            self.own_bytes += row.size_bytes
+        elif row.upload:
+            self.others_bytes += row.size_bytes
+        elif row.id > self.before.last_addition:
+            self.used += Amounts(row.size_bytes, row.manifests, row.tags)
+            self._last = max(self._last, row.id)
 
 
 def note(charged: ChargedPush, usage: AccountUsage, reserved_bytes: int, added: Amounts) -> None:
@@ -258,14 +277,19 @@ def _take_over(connection: Connection, charged: ChargedPush, repository: Reposit
 def _charge(connection: Connection, charged: ChargedPush, added: Callable[[Account], Amounts], now: datetime) -> None:
     push = charged.push
     push.passed.clear()
-    for account in push.accounts:
-        usage, reserved_bytes = usage_now(connection, charged, account, now)
+    additions: list[dict[str, object]] = []
+    reserved_bytes = 0
+    for usage, own_bytes in usages_now(connection, charged, now):
+        account = usage.account
         more = added(account)
         usage.require(more)
-        note(charged, usage, reserved_bytes, more)
+        note(charged, usage, own_bytes, more)
+        reserved_bytes += own_bytes
         push.used[account] = usage.used + more
         if more != Amounts():
             row = {"size_bytes": more.size_bytes, "manifests": more.manifests, "tags": more.tags}
-            connection.execute(_ADD, {"scope": account.scope, "added_at": now, **row})
-    if push.upload:
+            additions.append({"scope": account.scope, "added_at": now, **row})
+    if additions:
+        connection.execute(_ADD, additions)
+    if reserved_bytes:
         connection.execute(_RELEASE, {"own": push.upload})

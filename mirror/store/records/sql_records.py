@@ -19,11 +19,9 @@ from mirror.store.records.lifecycle.sql_long_work import SqlLongWork
 from mirror.store.records.lifecycle.sql_pins import SqlPins
 from mirror.store.records.lifecycle.sql_pulls import SqlPulls
 from mirror.store.records.lifecycle.sql_pushed_tags import SqlPushedTags
-from mirror.store.records.lifecycle.sql_quotas import SqlQuotas
 from mirror.store.records.lifecycle.sql_scrub_states import SqlScrubStates
-from mirror.store.records.lifecycle.sql_storage_numbers import SqlStorageNumbers
-from mirror.store.records.lifecycle.sql_traffic import SqlTraffic
 from mirror.store.records.pulled.sql_pulled_contents import SqlPulledContents
+from mirror.store.records.quotas.sql_quotas import SqlQuotas
 from mirror.store.records.sql_absent_content import SqlAbsentContent
 from mirror.store.records.sql_derivations import SqlDerivations
 from mirror.store.records.sql_findings import SqlFindings
@@ -31,8 +29,10 @@ from mirror.store.records.sql_hosts import SqlHosts
 from mirror.store.records.sql_incomplete_manifests import SqlIncompleteManifests
 from mirror.store.records.sql_origins import SqlOrigins
 from mirror.store.records.sql_readings import SqlReadings
+from mirror.store.records.sql_storage_numbers import SqlStorageNumbers
 from mirror.store.records.sql_sync_runs import SqlSyncRuns
 from mirror.store.records.sql_tag_owners import SqlTagOwners
+from mirror.store.records.sql_traffic import SqlTraffic
 from mirror.store.records.sql_users import SqlUsers
 from mirror.store.store_services import StoreServices
 

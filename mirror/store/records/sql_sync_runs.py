@@ -31,9 +31,9 @@ from mirror.store.catalog.tables.sync_tables import (
     sync_runs,
     tag_events,
 )
-from mirror.store.records.lifecycle.sql_traffic import add_traffic
 from mirror.store.records.sql_held_content import SqlHeldContent
 from mirror.store.records.sql_tag_owners import SqlTagOwners, mirrored_tag
+from mirror.store.records.sql_traffic import add_traffic
 from mirror.store.store_services import StoreServices
 
 #: Most runs of a rule, and most events of a tag, that are kept.

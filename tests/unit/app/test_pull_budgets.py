@@ -11,9 +11,9 @@ import pytest
 
 from mirror.app import pull_through
 from mirror.app.api_reports import ApiReports
+from mirror.app.numbers.storage_report import SECTIONS
 from mirror.app.pull_through import keep_budget, pull_budget
 from mirror.app.services import open_services
-from mirror.app.storage.storage_report import SECTIONS
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import StorageFault
 from mirror.runtime.clock import SystemClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.app.storage.traffic import NO_SOURCE, TrafficSources
+from mirror.app.numbers.traffic import NO_SOURCE, TrafficSources
 from mirror.oci import Repository
 from mirror.records.lifecycle.storage_numbers import TrafficSource
 from mirror.settings import load

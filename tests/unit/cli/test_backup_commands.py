@@ -102,3 +102,10 @@ def test_the_last_backup_is_recorded(data: Path, tmp_path: Path) -> None:
     found = asyncio.run(last())
     assert found is not None
     assert (found.target, found.blobs, found.damaged) == (str(tmp_path / "b"), 3, 0)
+
+
+def test_stats_show_the_last_backup(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run(["backup", "b"])
+    capsys.readouterr()
+    assert run(["stats", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["backup"]["target"] == str(tmp_path / "b")

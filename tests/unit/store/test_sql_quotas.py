@@ -16,7 +16,7 @@ from mirror.records.lifecycle.quotas import Amounts
 from mirror.registry.streams import single_chunk
 from mirror.store.catalog import push_rows
 from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations
-from mirror.store.records.lifecycle import sql_quotas
+from mirror.store.records.quotas import sql_quotas
 from mirror.store.registry import Store
 from tests.support.builders import OTHER, REPOSITORY, manifest_of, push_blob, push_image
 from tests.support.clocks import HandClock

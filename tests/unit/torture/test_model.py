@@ -128,3 +128,50 @@ def test_lists_leave_out_what_nobody_finds_by_a_name() -> None:
     assert IMAGE.is_listed
     assert not RepositoryState(manifests=frozenset({"m"})).is_listed
     assert not RepositoryState().is_listed
+
+
+NEEDS = {"m": {"b"}, "n": {"c"}}
+
+
+@pytest.fixture
+def collected() -> Repository:
+    """A repository with a tagged and an untagged manifest and a spare blob, beside a collection."""
+    repository = Repository("r")
+    for change in (
+        *(hold_blob(blob) for blob in "bcd"),
+        put_manifest("m", ["1"], ["b"]),
+        put_manifest("n", [], ["c"]),
+    ):
+        repository.done(change)
+    repository.may_be_collected(NEEDS)
+    return repository
+
+
+@pytest.mark.parametrize(("blobs", "manifests"), [("bcd", "mn"), ("bc", "mn"), ("bcd", "m"), ("b", "m")])
+def test_a_collection_takes_what_no_tag_needs(collected: Repository, blobs: str, manifests: str) -> None:
+    tags = frozenset({("1", "m")})
+    assert collected.found(RepositoryState(frozenset(blobs), frozenset(manifests), tags)) is Outcome.CERTAIN
+
+
+@pytest.mark.parametrize(
+    ("blobs", "manifests", "tags"),
+    [("cd", "mn", {("1", "m")}), ("bcd", "n", {("1", "m")}), ("bd", "mn", {("1", "m")}), ("bcd", "mn", set())],
+    ids=["a blob of a tag", "a manifest of a tag", "a blob of a manifest", "a tag"],
+)
+def test_a_collection_takes_nothing_else(
+    collected: Repository, blobs: str, manifests: str, tags: set[tuple[str, str]]
+) -> None:
+    with pytest.raises(BrokenPromise, match="lost"):
+        collected.found(RepositoryState(frozenset(blobs), frozenset(manifests), frozenset(tags)))
+
+
+def test_a_collection_is_an_excuse_until_the_next_look(collected: Repository) -> None:
+    collected.refused(put_manifest("n", ["2"], ["c"]))
+    assert collected.held_blobs() == set()
+    collected.found(RepositoryState(frozenset("b"), frozenset("m"), frozenset({("1", "m")})))
+    with pytest.raises(BrokenPromise, match="refused"):
+        collected.refused(put_manifest("m", ["2"], ["b"]))
+
+
+def test_what_a_whole_collection_would_take(collected: Repository) -> None:
+    assert collected.spare(NEEDS) == {"n", "c", "d"}

@@ -13,8 +13,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from mirror.app.services import Services, open_services
 from mirror.app.storage.collecting import collection_rules
-from mirror.app.storage.quota_report import as_json
-from mirror.app.storage.quota_wiring import quota_rules
+from mirror.app.storage.quota_wiring import as_json, quota_rules
 from mirror.app.storage.scrubbing import scrub_report
 from mirror.oci.timestamps import machine_time
 from mirror.records.lifecycle.reviews import FreedBytes, ReviewCause
@@ -95,6 +94,13 @@ async def _scrub(services: Services) -> object:
     return (await scrub_report(services.store)).to_json()
 
 
+async def _backup(services: Services) -> object:
+    last = await services.store.records.backups.last_backup()
+    if last is None:
+        return None
+    return asdict(last) | {"created": machine_time(last.created), "finished": machine_time(last.finished)}
+
+
 def _by_cause(values: Mapping[ReviewCause, Value]) -> dict[str, Value]:
     return {cause.value: values[cause] for cause in ReviewCause if cause in values}
 
@@ -105,10 +111,11 @@ SECTIONS: Final[Mapping[str, StorageSection]] = {
     "repositories": _repositories,
     "traffic": _traffic,
     "pulls": _pulls,
-    "collection": _collection,
     "budget": _budget,
+    "collection": _collection,
     "quotas": _quotas,
     "scrub": _scrub,
+    "backup": _backup,
 }
 
 

@@ -14,10 +14,10 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, func, selec
 from mirror.oci import Repository
 from mirror.records.lifecycle.quotas import Account, AccountUsage, Amounts, Push, QuotaRules
 from mirror.store.catalog import rows
-from mirror.store.catalog.push_rows import ADDITIONS_KEPT, PUSH, RESERVED_FOR, ChargedPush, KnownUsage, note, usage_now
+from mirror.store.catalog.push_rows import ADDITIONS_KEPT, PUSH, RESERVED_FOR, ChargedPush, KnownUsage, note, usages_now
 from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations
 from mirror.store.catalog.tables.content_tables import repositories
-from mirror.store.records.lifecycle.stored_amounts import amounts_of_repositories, amounts_of_users
+from mirror.store.records.quotas.stored_amounts import amounts_of_repositories, amounts_of_users
 from mirror.store.store_services import StoreServices
 
 #: Content that mirror rules and pull-through bring counts for pushes after this time at the latest.
@@ -43,21 +43,27 @@ class SqlQuotas:
         self._cache = services.cache
         self._clock = services.clock
         self._known: dict[str, KnownUsage] = {}
-        # What the last push of this process found, and what it was computed from.
-        self._latest: dict[str, tuple[object, Amounts]] = {}
+        # The usage after the last push of this process, and when what it was computed from was read.
+        self._latest: dict[str, tuple[float, Amounts]] = {}
         self._learning = asyncio.Lock()
         self._purged_at_seconds = monotonic()
 
     @contextmanager
     def pushing(self, push: Push) -> Iterator[None]:
         """Mark the changes of a block as a push."""
-        before = PUSH.set(ChargedPush(push, self._known))
+        charged = ChargedPush(push, self._known)
+        before = PUSH.set(charged)
         try:
             yield
         finally:
             PUSH.reset(before)
         for account, used in push.used.items():
-            self._latest[account.scope] = push.seen[account.scope], used
+            self._latest[account.scope] = self._known[account.scope].at_seconds, used
+        for scope, learned in charged.learned.items():
+            known = self._known[scope]
+            # Read from the rows of content again meanwhile, or by a later push, it is better than this.
+            if known.at_seconds == learned.at_seconds and known.last_addition < learned.last_addition:
+                self._known[scope] = learned
 
     async def know(self, push: Push) -> None:
         """Read the usage of accounts that are not known or have been known for long."""
@@ -69,7 +75,6 @@ class SqlQuotas:
     async def learn(self, push: Push) -> bool:
         """Read the usage again after a refusal. Return True if the push may be tried again."""
         async with self._learning:
-            # Another task may have read it since.
             outdated = [
                 account for account in push.accounts if self._known[account.scope] is push.seen.get(account.scope)
             ]
@@ -81,8 +86,8 @@ class SqlQuotas:
         """Check that a byte fits, as far as this process knows."""
         for account in push.accounts:
             known = push.seen[account.scope] = self._known[account.scope]
-            base, used = self._latest.get(account.scope, (None, known.used))
-            AccountUsage(account, used if base is known else known.used).require(Amounts(1))
+            at_seconds, used = self._latest.get(account.scope, (0.0, known.used))
+            AccountUsage(account, used if at_seconds == known.at_seconds else known.used).require(Amounts(1))
 
     async def reserve(self, push: Push, size_bytes: int) -> None:
         """Reserve the bytes of an upload, in place of what is reserved for it already."""
@@ -91,8 +96,7 @@ class SqlQuotas:
 
         def write(connection: Connection) -> None:
             push.passed.clear()
-            for account in push.accounts:
-                usage, own_bytes = usage_now(connection, charged, account, now)
+            for usage, own_bytes in usages_now(connection, charged, now):
                 usage.require(added)
                 note(charged, usage, own_bytes, added)
             row = {"upload": push.upload, "size_bytes": size_bytes, "until": now + RESERVED_FOR}

@@ -1,0 +1,1 @@
+"""Numbers about storage and its traffic."""

@@ -1,0 +1,1 @@
+"""Records of quotas in the catalog."""
