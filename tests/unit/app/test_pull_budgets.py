@@ -12,6 +12,7 @@ from mirror.app.storage.storage_report import SECTIONS
 
 from mirror.app import pull_through
 from mirror.app.api_reports import ApiReports
+from mirror.app.numbers.storage_report import SECTIONS
 from mirror.app.pull_through import keep_budget, pull_budget
 from mirror.app.services import open_services
 from mirror.oci import Repository, Tag
