@@ -106,6 +106,8 @@ def rebuild(layout: DataLayout, blobs: BlobStorage) -> RebuiltCatalog:
         database.execute("PRAGMA synchronous=OFF")
         database.execute("PRAGMA temp_store=FILE")
         database.execute("BEGIN")
+        # A new catalog has no work left. This one gets content, of which the derived rows are missing.
+        database.execute("DELETE FROM finished_work")
         _list_files(database, blobs)
         if source is not None:
             with NamesSource.open(source) as names:

@@ -48,6 +48,7 @@ async def test_a_restored_store_opens_with_all_content(backup: Path, folder: Pat
     assert sorted(path.name for path in restored.iterdir()) == [
         "blobs",
         "catalog.sqlite",
+        "damaged",
         "locks",
         "token.key",
         "uploads",
