@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirror.app.storage.storage_report import SECTIONS
 
 from mirror.app import pull_through
 from mirror.app.api_reports import ApiReports
