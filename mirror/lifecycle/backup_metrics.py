@@ -16,11 +16,14 @@ def _gauge(name: str, explanation: str) -> MetricFamily:
 #: Gauges of the last backup, with the functions that read their values.
 BACKUP_GAUGES: Final[Sequence[tuple[MetricFamily, Callable[[LastBackup], float]]]] = (
     (
-        _gauge("created_timestamp_seconds", "Time of the last complete backup. Absent before the first one."),
+        _gauge(
+            "created_timestamp_seconds",
+            "Unix time in seconds of the last complete backup. Absent before the first one.",
+        ),
         lambda backup: backup.created.timestamp(),
     ),
     (
-        _gauge("size_bytes", "Size of the blobs in the last complete backup."),
+        _gauge("size_bytes", "Bytes of the blobs in the last complete backup."),
         lambda backup: backup.size_bytes,
     ),
     (

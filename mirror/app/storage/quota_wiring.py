@@ -19,7 +19,9 @@ from mirror.store.registry import Store
 
 # Counting reads the rows of all content.
 _FRESH_SECONDS: Final = 60.0
-_USED: Final = MetricFamily(
+
+#: The usage, computed when the page is read. The other metrics of quotas are counted in shared memory.
+USED_RATIO: Final = MetricFamily(
     "plugin_mirror_quota_used_ratio",
     "Used part of each quota, from 0 to 1: of the limit that is used most, and of the user who uses most.",
     MetricKind.GAUGE,
@@ -83,7 +85,7 @@ class QuotaReport:
                 name = usage.account.quota.name
                 parts[name] = max(parts[name], usage.part)
             self._kept = (monotonic(), parts)
-        return (metric(_USED, [((name,), [part]) for name, part in self._kept[1].items()]),)
+        return (metric(USED_RATIO, [((name,), [part]) for name, part in self._kept[1].items()]),)
 
 
 def as_json(usage: AccountUsage) -> dict[str, Any]:

@@ -17,8 +17,11 @@ from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
 from mirror.app.storage.collection_metrics import FAMILIES as COLLECTION_FAMILIES
+from mirror.app.storage.quota_wiring import USED_RATIO
 from mirror.bundle.stream_metrics import GAUGES as STREAM_GAUGES
 from mirror.filters.engine_tracking import PULLS
+from mirror.filters.quota_metrics import quota_families
+from mirror.lifecycle.backup_metrics import BACKUP_GAUGES
 from mirror.lifecycle.budget_metrics import BUDGET_METRICS
 from mirror.lifecycle.scrub_report import METRICS as SCRUB_METRICS
 from mirror.oci.errors import CatalogFault
@@ -47,7 +50,9 @@ OTHER_FAMILIES = [
     *pull_families(["hub"]),
     *UpstreamMetrics(["hub"], 2).families,
     *COLLECTION_FAMILIES,
-    *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES, *SCRUB_METRICS, *BUDGET_METRICS)),
+    *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES, *SCRUB_METRICS, *BUDGET_METRICS, *BACKUP_GAUGES)),
+    *quota_families(["repositories acme/**"]),
+    USED_RATIO,
     DECISIONS,
     PULLS,
     LOGINS,
