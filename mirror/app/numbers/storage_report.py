@@ -1,8 +1,7 @@
 """Report on the storage, for ``GET /api/v1/storage`` and ``plugin-mirror stats``: one section for each part.
 
 A new part adds its function to :data:`SECTIONS`. The function returns plain values for JSON, or None if the part is not
-in use. ``mirror.cli.storage.stats_output`` prints the section as lines of names and values unless it has a table of its
-own for it.
+in use. ``mirror.cli.storage.stats_output`` has a function that prints the section.
 """
 
 from __future__ import annotations

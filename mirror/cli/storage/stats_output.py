@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mirror.cli.printing import RESULTS, counted, new_table, size
 from mirror.cli.storage.quota_command import print_quotas
-from mirror.oci.timestamps import time_ago
+from mirror.oci.timestamps import rounded_span, time_ago
 
 #: Rows of a list that are shown. ``--json`` has more.
 _SHOWN: Final = 10
@@ -19,7 +19,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     for name, section in report.items():
         if section:
             RESULTS.out(name.replace("_", " ").upper(), style="bold", highlight=False)
-            _PRINTED.get(name, _print_values)(section)
+            PRINTED[name](section)
             RESULTS.out()
 
 
@@ -54,11 +54,11 @@ def _traffic(section: Any) -> None:
 
 
 def _pulls(section: Any) -> None:
-    table, now = new_table("NAME", "PULLS", "LAST PULL"), datetime.now(UTC)
+    table = new_table("NAME", "PULLS", "LAST PULL")
     for row in section[:_SHOWN]:
         separator = "@" if ":" in row["target"] else ":"
         name = f"{row['name']}{separator}{row['target']}"
-        table.add_row(name, str(row["pulls"]), time_ago(datetime.fromisoformat(row["last_pulled_at"]), now))
+        table.add_row(name, str(row["pulls"]), _ago(row["last_pulled_at"]))
     RESULTS.print(table)
 
 
@@ -71,24 +71,47 @@ def _collection(section: Any) -> None:
         RESULTS.out(f"{section['overdue']} due for a day or longer")
 
 
-def _print_values(section: Any, indent: str = "") -> None:
-    """Print a section without a form of its own: a name and a value on each line."""
-    for name, value in section.items() if isinstance(section, Mapping) else enumerate(section, 1):
-        shown = str(name).replace("_", " ")
-        if isinstance(value, (Mapping, list)):
-            RESULTS.out(f"{indent}{shown}:", highlight=False)
-            _print_values(value, f"{indent}  ")
-        elif isinstance(value, int) and str(name).endswith("bytes"):
-            RESULTS.out(f"{indent}{shown.removesuffix(' bytes')}: {size(value)}", highlight=False)
-        else:
-            RESULTS.out(f"{indent}{shown}: {'none' if value is None else value}", highlight=False)
+def _budget(section: Any) -> None:
+    limit, unused, evicted = section["budget_bytes"], section["unused_for_seconds"], section["evicted"]
+    within = "without a limit" if limit is None else f"of {size(limit)}"
+    RESULTS.out(f"{size(section['used_bytes'])} {within}, in {counted(section['tags'], 'tag')}", highlight=False)
+    if unused is not None:
+        span = rounded_span(timedelta(seconds=unused))
+        RESULTS.out(f"tags go when nobody has pulled them for {span}", highlight=False)
+    RESULTS.out(f"{counted(evicted['tags'], 'tag')} with {size(evicted['size_bytes'])} evicted so far")
+    if section["emergencies"]:
+        RESULTS.out(f"full disks: {section['emergencies']}, the last one {_ago(section['last_emergency_at'])}")
 
 
-_PRINTED: Final[Mapping[str, Callable[[Any], None]]] = {
+def _scrub(section: Any) -> None:
+    last = section["last_finished_at"]
+    RESULTS.out("no scrub has ended yet" if last is None else f"the last scrub ended {_ago(last)}")
+    for name, run in section["running"].items():
+        read = f"{counted(run['files'], 'file')}, {size(run['read_bytes'])} read so far"
+        RESULTS.out(f"{name}: since {run['started_at']}, {read}, {run['damaged']} damaged", highlight=False)
+    RESULTS.out(f"{counted(section['damaged'], 'file')} damaged now, {section['healed']} healed so far")
+
+
+def _backup(section: Any) -> None:
+    damaged = section["damaged"]
+    RESULTS.out(f"{_ago(section['created'])} to {section['target']}", highlight=False)
+    lost = f", {damaged} lost" if damaged else ""
+    RESULTS.out(f"{counted(section['blobs'], 'blob')} with {size(section['size_bytes'])}{lost}")
+
+
+def _ago(time: str) -> str:
+    return time_ago(datetime.fromisoformat(time), datetime.now(UTC))
+
+
+#: The function for each section of the report.
+PRINTED: Final[Mapping[str, Callable[[Any], None]]] = {
     "content": _content,
     "repositories": _repositories,
     "traffic": _traffic,
     "pulls": _pulls,
+    "budget": _budget,
     "collection": _collection,
     "quotas": print_quotas,
+    "scrub": _scrub,
+    "backup": _backup,
 }

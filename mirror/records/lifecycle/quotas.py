@@ -30,8 +30,10 @@ class QuotaKind(StrEnum):
     TAGS = "tags"
 
     def shown(self, amount: int) -> str:
-        """Return an amount for people, such as ``1.2 GiB`` or ``40 tags``."""
-        return shown_size(amount) if self is QuotaKind.BYTES else f"{amount} {self.value}"
+        """Return an amount for people, such as ``1.2 GiB``, ``1 tag`` or ``40 tags``."""
+        if self is QuotaKind.BYTES:
+            return shown_size(amount)
+        return f"{amount} {self.value.removesuffix('s') if amount == 1 else self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ class AccountUsage:
     def _exceeded(self, kind: QuotaKind, limit: int, wanted: int) -> QuotaExceeded:
         used, reserved = self.used.of(kind), self.reserved_bytes if kind is QuotaKind.BYTES else 0
         held = f", and uploads under way will add {shown_size(reserved)}" if reserved else ""
-        more = "one more byte does" if kind is QuotaKind.BYTES and wanted == 1 else f"{kind.shown(wanted)} more do"
+        unit = "byte" if kind is QuotaKind.BYTES else kind.value.removesuffix("s")
+        more = f"one more {unit} does" if wanted == 1 else f"{kind.shown(wanted)} more do"
         return QuotaExceeded(
             f"quota of {self.account.scope}: {kind.shown(used)} of {kind.shown(limit)} are used{held}; {more} not fit; "
             "fix: delete manifests and tags that nobody needs, or have the operator raise quotas: in the configuration",

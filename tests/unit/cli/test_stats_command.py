@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror.app.numbers.storage_report import SECTIONS
 from mirror.cli.command_line import run
 from mirror.cli.storage import stats_output
 from mirror.oci import Repository
@@ -77,9 +78,34 @@ def test_a_missing_data_folder_is_not_created(tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "none").exists()
 
 
-def test_a_section_without_a_form_of_its_own_is_shown_as_values(capsys: pytest.CaptureFixture[str]) -> None:
-    section = {"limit_bytes": 2048, "last_run": None, "by_user": {"anna": 3}, "rules": [{"name": "a"}]}
-    stats_output.print_report({"new_part": section, "absent": None})
+def test_every_section_has_a_form() -> None:
+    assert set(stats_output.PRINTED) == set(SECTIONS)
+
+
+def test_upkeep_is_told_in_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    now = datetime.now(UTC)
+    recent = (now - timedelta(hours=2)).isoformat()
+    run_now = {"started_at": recent, "files": 7, "read_bytes": 4096, "damaged": 1}
+    stats_output.print_report(
+        {
+            "budget": {
+                "used_bytes": 2048,
+                "budget_bytes": 4096,
+                "unused_for_seconds": 7776000,
+                "tags": 2,
+                "evicted": {"tags": 1, "size_bytes": 1024},
+                "emergencies": 1,
+                "last_emergency_at": recent,
+            },
+            "scrub": {"last_finished_at": None, "running": {"background": run_now}, "damaged": 1, "healed": 3},
+            "backup": {"created": recent, "target": "/mnt/backup", "blobs": 4, "size_bytes": 1024, "damaged": 2},
+        }
+    )
     assert capsys.readouterr().out == (
-        "NEW PART\nlimit: 2.0 KiB\nlast run: none\nby user:\n  anna: 3\nrules:\n  1:\n    name: a\n\n"
+        "BUDGET\n2.0 KiB of 4.0 KiB, in 2 tags\ntags go when nobody has pulled them for 90 d\n"
+        "1 tag with 1.0 KiB evicted so far\nfull disks: 1, the last one 2 h ago\n\n"
+        "SCRUB\nno scrub has ended yet\n"
+        f"background: since {recent}, 7 files, 4.0 KiB read so far, 1 damaged\n"
+        "1 file damaged now, 3 healed so far\n\n"
+        "BACKUP\n2 h ago to /mnt/backup\n4 blobs with 1.0 KiB, 2 lost\n\n"
     )

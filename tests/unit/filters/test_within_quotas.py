@@ -164,7 +164,7 @@ async def test_nothing_begins_when_nothing_is_left(store: Store) -> None:
 async def test_manifests_are_limited(store: Store) -> None:
     site = QuotaSite(store, [quota(manifests=1)])
     held = await push_image(site.seen_by(), "one", "1")
-    with pytest.raises(QuotaExceeded, match="1 manifests of 1 manifests are used"):
+    with pytest.raises(QuotaExceeded, match="1 manifest of 1 manifest are used"):
         await push_image(site.seen_by(), "two", "2")
     with pytest.raises(ManifestUnknown):
         await store.resolve(REPOSITORY, Tag("2"))
@@ -176,7 +176,7 @@ async def test_tags_are_limited_and_move_freely(store: Store) -> None:
     await push_image(site.seen_by(), "one", "1", "latest")
     moved = await push_image(site.seen_by(), "two", "latest")
     assert (await store.resolve(REPOSITORY, Tag("latest"))).digest == moved.digest
-    with pytest.raises(QuotaExceeded, match="1 tags more do not fit"):
+    with pytest.raises(QuotaExceeded, match="one more tag does not fit"):
         await push_image(site.seen_by(), "two", "2")
 
 

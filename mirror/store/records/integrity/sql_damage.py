@@ -14,7 +14,7 @@ from mirror.oci.errors import DigestInvalid, StorageDamaged
 from mirror.records.lifecycle.damage import ContentUse, DamageCounts, DamagedContent, ExaminationResult, StoredContent
 from mirror.store.catalog import child_rows, damage_rows, rows
 from mirror.store.catalog.child_rows import KEPT
-from mirror.store.catalog.tables.collection_tables import damaged_content, long_work
+from mirror.store.catalog.tables.collection_tables import damaged_content
 from mirror.store.catalog.tables.content_tables import (
     ChildKind,
     blobs,
@@ -25,6 +25,7 @@ from mirror.store.catalog.tables.content_tables import (
 from mirror.store.content.blob_examination import ExaminedFile
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.records.integrity import sql_content_use
+from mirror.store.records.lifecycle.work_rows import find_work, put_work
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt
@@ -64,7 +65,6 @@ _ATTEMPT = (
     .values(attempts=damaged_content.c.attempts + 1, last_attempt_at=bindparam("at"), last_error=bindparam("error"))
 )
 _COUNT_DAMAGED = select(func.count()).select_from(damaged_content).where(~_IS_GONE)
-_COUNT_HEALED = select(long_work.c.state).where(long_work.c.name == _HEALED)
 
 #: What one manifest names, by repository.
 _Children = dict[str, set[tuple[str, str]]]
@@ -203,9 +203,7 @@ class SqlDamage:
         now = self._clock.now()
 
         def work(connection: Connection) -> None:
-            state = {"healed": _healed(connection) + 1}
-            row = {"name": _HEALED, "started_at": now, "updated_at": now, "finished_at": None, "position": ""}
-            rows.put(connection, long_work, {**row, "state": state}, keep=("started_at",))
+            put_work(connection, _HEALED, {"healed": _healed(connection) + 1}, now=now)
 
         await self._catalog.write_uncached(work)
 
@@ -216,8 +214,8 @@ class SqlDamage:
 
 
 def _healed(connection: Connection) -> int:
-    state = connection.execute(_COUNT_HEALED).scalar_one_or_none()
-    return 0 if state is None else int(state["healed"])
+    row = find_work(connection, _HEALED)
+    return 0 if row is None else int(row.state["healed"])
 
 
 def _wrong(digest: Digest, right_bytes: int, named: _Children, connection: Connection) -> tuple[bool, bool, list[str]]:

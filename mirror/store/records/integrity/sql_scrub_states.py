@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from mirror.records.lifecycle.damage import ScrubState
-from mirror.store.catalog import rows
 from mirror.store.catalog.tables.collection_tables import long_work
+from mirror.store.records.lifecycle.work_rows import put_work
 from mirror.store.store_services import StoreServices
 
 _PREFIX: Final = "scrub "
@@ -31,20 +32,18 @@ class SqlScrubStates:
 
     async def keep_scrub(self, name: str, state: ScrubState) -> None:
         last = state.last_finished_at
-        row = {
-            "name": f"{_PREFIX}{name}",
-            "started_at": state.started_at,
-            "updated_at": self._clock.now(),
-            "finished_at": state.finished_at,
-            "position": state.position,
-            "state": {number: getattr(state, number) for number in _NUMBERS}
-            | {"last_finished_at": None if last is None else last.isoformat()},
-        }
-
-        def work(connection: Connection) -> None:
-            rows.put(connection, long_work, row)
-
-        await self._catalog.write_uncached(work)
+        await self._catalog.write_uncached(
+            partial(
+                put_work,
+                name=f"{_PREFIX}{name}",
+                state={number: getattr(state, number) for number in _NUMBERS}
+                | {"last_finished_at": None if last is None else last.isoformat()},
+                now=self._clock.now(),
+                position=state.position,
+                started_at=state.started_at,
+                finished_at=state.finished_at,
+            )
+        )
 
 
 def _state(row: Any) -> ScrubState:

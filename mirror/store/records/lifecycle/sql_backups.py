@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from sqlalchemy import select
-
 from mirror.records.lifecycle.backups import LastBackup
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables.collection_tables import long_work
+from mirror.store.records.lifecycle.work_rows import find_work, put_work
 from mirror.store.store_services import StoreServices
 
 _NAME: Final = "backup"
-_LAST: Final = select(long_work).where(long_work.c.name == _NAME, long_work.c.finished_at.is_not(None))
 
 
 class SqlBackups:
@@ -22,21 +19,18 @@ class SqlBackups:
         self._catalog = services.catalog
 
     async def last_backup(self) -> LastBackup | None:
-        row = await self._catalog.read(lambda connection: connection.execute(_LAST).one_or_none())
-        if row is None:
-            return None
-        state = row.state
-        return LastBackup(
-            row.position, row.started_at, row.finished_at, state["blobs"], state["size_bytes"], state["damaged"]
-        )
+        row = await self._catalog.read(partial(find_work, name=_NAME))
+        return None if row is None else LastBackup(row.position, row.started_at, row.finished_at, **row.state)
 
     async def record_backup(self, backup: LastBackup) -> None:
-        row = {
-            "name": _NAME,
-            "started_at": backup.created,
-            "updated_at": backup.finished,
-            "finished_at": backup.finished,
-            "position": backup.target[-255:],
-            "state": {"blobs": backup.blobs, "size_bytes": backup.size_bytes, "damaged": backup.damaged},
-        }
-        await self._catalog.write_uncached(lambda connection: rows.put(connection, long_work, row))
+        await self._catalog.write_uncached(
+            partial(
+                put_work,
+                name=_NAME,
+                state={"blobs": backup.blobs, "size_bytes": backup.size_bytes, "damaged": backup.damaged},
+                now=backup.finished,
+                position=backup.target[-255:],
+                started_at=backup.created,
+                finished_at=backup.finished,
+            )
+        )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 
 from mirror.records.lifecycle.long_work import WorkState
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables.collection_tables import long_work
+from mirror.store.records.lifecycle.work_rows import find_work, put_work
 from mirror.store.store_services import StoreServices
-
-_FOUND: Final = select(long_work).where(long_work.c.name == bindparam("work"))
 
 
 class SqlLongWork:
@@ -29,19 +26,12 @@ class SqlLongWork:
         now = self._clock.now()
 
         def write(connection: Connection) -> None:
-            row = {
-                "name": name,
-                "started_at": now,
-                "updated_at": now,
-                "finished_at": now if finished else _find(connection, name).finished_at,
-                "position": position,
-                "state": dict(state),
-            }
-            rows.put(connection, long_work, row, keep=("started_at",))
+            finished_at = now if finished else _find(connection, name).finished_at
+            put_work(connection, name, state, now=now, position=position, finished_at=finished_at)
 
         await self._catalog.write_uncached(write)
 
 
 def _find(connection: Connection, name: str) -> WorkState:
-    row = connection.execute(_FOUND, {"work": name}).one_or_none()
+    row = find_work(connection, name)
     return WorkState() if row is None else WorkState(row.position, row.updated_at, row.finished_at, row.state)

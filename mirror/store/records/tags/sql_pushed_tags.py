@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, case, delete, exists, or_, select
@@ -13,11 +14,12 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.records.lifecycle.pushed_tags import PushedTag, RepositoryTags, RetiredTag
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.records.sync_runs import TagChange, TagEvent
-from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog import review_rows
 from mirror.store.catalog.tables.access_tables import decisions, verdicts
-from mirror.store.catalog.tables.collection_tables import long_work, pins
+from mirror.store.catalog.tables.collection_tables import pins
 from mirror.store.catalog.tables.content_tables import ChildKind, manifest_children, repositories, tags
 from mirror.store.catalog.tables.sync_tables import pulls
+from mirror.store.records.lifecycle.work_rows import find_work, put_work
 from mirror.store.records.sql_sync_runs import add_event
 from mirror.store.store_services import StoreServices
 
@@ -55,7 +57,6 @@ _PULLED: Final = select(pulls.c.target).where(pulls.c.repository == _NAME, pulls
 _MEMBERS: Final = select(manifest_children.c.manifest, manifest_children.c.child).where(
     manifest_children.c.repository == _NAME, manifest_children.c.kind == ChildKind.MEMBER.value
 )
-_WORK: Final = select(long_work).where(long_work.c.name == bindparam("wanted"))
 
 
 class SqlPushedTags:
@@ -94,7 +95,7 @@ class SqlPushedTags:
         return await self._catalog.read_long(read)
 
     async def pulls_known_since(self) -> datetime | None:
-        row = await self._catalog.read(lambda connection: connection.execute(_WORK, {"wanted": _PULLS}).one_or_none())
+        row = await self._catalog.read(partial(find_work, name=_PULLS))
         return None if row is None else row.started_at
 
     async def retire(self, tags: Sequence[RetiredTag]) -> Sequence[RetiredTag]:
@@ -109,15 +110,7 @@ class SqlPushedTags:
         """Note that pulls are recorded from now on, unless they were before."""
         now = self._clock.now()
         if await self.pulls_known_since() is None:
-            row = {
-                "name": _PULLS,
-                "started_at": now,
-                "updated_at": now,
-                "finished_at": None,
-                "position": "",
-                "state": {},
-            }
-            await self._catalog.write_uncached(lambda connection: rows.put(connection, long_work, row))
+            await self._catalog.write_uncached(partial(put_work, name=_PULLS, state={}, now=now))
 
     def _retire(self, connection: Connection, one: RetiredTag, now: datetime) -> bool:
         """Drop a tag, unless it was pushed, pinned or approved since the decision."""
