@@ -49,5 +49,7 @@ def _opened(source: Path | BinaryIO, stack: ExitStack) -> BackupSource:
     if source.is_dir():
         return FolderSource(source)
     if not source.exists():
-        raise ConfigurationFault(f"there is no backup {source}")
+        raise ConfigurationFault(
+            f"there is no backup {source}; fix: name the folder of a backup, a tar, or - for a tar from stdin"
+        )
     return TarSource(stack.enter_context(source.open("rb")), str(source))
