@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store, require_data_folder
-from mirror.app.tags.retiring import retirement
+from mirror.app.storage.retiring import retirement
 from mirror.lifecycle.catalog_checks import CatalogChecks
 from mirror.lifecycle.collector import CollectionProgress, CollectionResult, Collector
 from mirror.oci.errors import Busy, MirrorError

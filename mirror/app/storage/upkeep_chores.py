@@ -14,7 +14,7 @@ from mirror.app.services import Services
 from mirror.app.storage.backups.names_keeping import keep_names
 from mirror.app.storage.collecting import collect_in_background, collection_rules
 from mirror.app.storage.integrity.scrubbing import heal_in_background, scrub_in_background
-from mirror.app.tags.retiring import retire_in_background
+from mirror.app.storage.retiring import retire_in_background
 from mirror.oci.errors import MirrorError
 from mirror.settings import Settings
 from mirror.store.registry import Store

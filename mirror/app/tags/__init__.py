@@ -1,1 +1,0 @@
-"""Work on tags, in the background and for commands."""
