@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, bindparam, exists, literal, select
 
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
-from mirror.store.catalog import review_rows
+from mirror.store.catalog import child_rows, review_rows
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.collection_tables import reviews
 from mirror.store.catalog.tables.content_tables import (
@@ -59,8 +59,28 @@ _CONTENT = (
     )
     .subquery()
 )
+_LEFT_OVER = (
+    select(_CHILD.repository, _CHILD.manifest)
+    .where(~exists().where(KEPT.c.repository == _CHILD.repository, KEPT.c.digest == _CHILD.manifest))
+    .distinct()
+    .limit(_MOST)
+)
 _REVIEWED_KIN = reviewed_kin()
 _FOUND: Final = {ReviewKind.MANIFEST: _MANIFESTS, ReviewKind.BLOB: _BLOBS, ReviewKind.CONTENT: _CONTENT}
+
+
+def left_over(connection: Connection) -> list[tuple[str, str]]:
+    """Return the manifests, as pairs of repository and digest, that are gone and whose children were not forgotten.
+
+    A server of a version without reviews, which has run on after an update, deletes like this.
+    """
+    return [(row.repository, row.manifest) for row in connection.execute(_LEFT_OVER)]
+
+
+def forget_children(connection: Connection, manifests_gone: Sequence[tuple[str, str]]) -> None:
+    """Remove the rows of manifests that are still gone. Only inside a transaction."""
+    for repository, digest in manifests_gone:
+        child_rows.forget(connection, repository, digest)
 
 
 def forgotten(kind: ReviewKind, now: datetime) -> Callable[[Connection], Sequence[tuple[str, str]]]:
