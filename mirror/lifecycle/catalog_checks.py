@@ -64,7 +64,9 @@ class CatalogChecks:
         await self._compare()
 
     def _is_due(self, known: WorkState, period: timedelta) -> bool:
-        return known.updated_at is None or known.updated_at <= self._clock.now() - period + _SLACK
+        # A clock that was set back must not delay the next check.
+        age = None if known.updated_at is None else self._clock.now() - known.updated_at
+        return age is None or not -_SLACK <= age < period - _SLACK
 
     async def _sweep(self, prefix: str) -> None:
         found = await self._reviews.doom_orphans(self._older_than, prefix)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, case, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
@@ -24,10 +24,17 @@ _KIND_OF_CHILD: Final = {
 }
 _KEY = list(reviews.primary_key)
 _NEW = insert(reviews)
+#: An eviction may have no grace, and a push under way relies on that of what it has stored.
+_IS_PUSHED = and_(reviews.c.cause == ReviewCause.STORED.value, _NEW.excluded.cause == ReviewCause.EVICTED.value)
 #: A review that waits already is postponed: the grace begins again.
 _UPSERT = _NEW.on_conflict_do_update(
     index_elements=_KEY,
-    set_={"cause": _NEW.excluded.cause, "counts_from": _NEW.excluded.counts_from, "decided_at": None, "attempts": 0},
+    set_={
+        "cause": case((_IS_PUSHED, reviews.c.cause), else_=_NEW.excluded.cause),
+        "counts_from": _NEW.excluded.counts_from,
+        "decided_at": None,
+        "attempts": 0,
+    },
 )
 _RENEW = (
     update(reviews)

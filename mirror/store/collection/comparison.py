@@ -7,16 +7,16 @@ there before this version. It only proposes: the decision looks for protectors a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, exists, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, literal, or_, select, update
 
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
-from mirror.store.catalog import review_rows
+from mirror.store.catalog import child_rows, review_rows
 from mirror.store.catalog.child_rows import KEPT
-from mirror.store.catalog.tables.collection_tables import reviews
+from mirror.store.catalog.tables.collection_tables import content_holders, doomed_files, reviews
 from mirror.store.catalog.tables.content_tables import (
     ChildKind,
     blobs,
@@ -59,8 +59,55 @@ _CONTENT = (
     )
     .subquery()
 )
+_LEFT_OVER = (
+    select(_CHILD.repository, _CHILD.manifest)
+    .where(~exists().where(KEPT.c.repository == _CHILD.repository, KEPT.c.digest == _CHILD.manifest))
+    .distinct()
+    .limit(_MOST)
+)
 _REVIEWED_KIN = reviewed_kin()
+#: Times of a clock that is right are never further ahead than this: an import holds its content for a week.
+_FURTHEST: Final = timedelta(days=8)
+_AHEAD: Final[Sequence[tuple[Callable[[datetime], Any], Callable[[datetime], ColumnElement[bool]]]]] = (
+    (
+        lambda now: update(reviews).values(since=now, counts_from=now, decided_at=None),
+        lambda now: or_(reviews.c.counts_from > now + _FURTHEST, reviews.c.decided_at > now + _FURTHEST),
+    ),
+    (
+        lambda now: update(doomed_files).values(doomed_at=now),
+        lambda now: doomed_files.c.doomed_at > now + _FURTHEST,
+    ),
+    (
+        lambda now: update(content_holders).values(until=now + _FURTHEST),
+        lambda now: content_holders.c.until > now + _FURTHEST,
+    ),
+)
 _FOUND: Final = {ReviewKind.MANIFEST: _MANIFESTS, ReviewKind.BLOB: _BLOBS, ReviewKind.CONTENT: _CONTENT}
+
+
+def is_ahead(connection: Connection, now: datetime) -> bool:
+    """Return True if there are times that only a clock which was wrong can have written."""
+    return any(connection.execute(select(exists().where(ahead(now)))).scalar_one() for _, ahead in _AHEAD)
+
+
+def set_right(connection: Connection, now: datetime) -> None:
+    """Let what a wrong clock has written begin now. Work holds its content for as long as any work may."""
+    for statement, ahead in _AHEAD:
+        connection.execute(statement(now).where(ahead(now)))
+
+
+def left_over(connection: Connection) -> list[tuple[str, str]]:
+    """Return the manifests, as pairs of repository and digest, that are gone and whose children were not forgotten.
+
+    A server of a version without reviews, which has run on after an update, deletes like this.
+    """
+    return [(row.repository, row.manifest) for row in connection.execute(_LEFT_OVER)]
+
+
+def forget_children(connection: Connection, manifests_gone: Sequence[tuple[str, str]]) -> None:
+    """Remove the rows of manifests that are still gone. Only inside a transaction."""
+    for repository, digest in manifests_gone:
+        child_rows.forget(connection, repository, digest)
 
 
 def forgotten(kind: ReviewKind, now: datetime) -> Callable[[Connection], Sequence[tuple[str, str]]]:

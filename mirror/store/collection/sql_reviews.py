@@ -194,6 +194,10 @@ class SqlReviews:
 
     async def compare(self) -> Mapping[ReviewKind, int]:
         now = self._clock.now()
+        if await self._catalog.read(lambda connection: comparison.is_ahead(connection, now)):
+            await self._catalog.write_uncached(lambda connection: comparison.set_right(connection, now))
+        if left_over := await self._catalog.read_long(comparison.left_over):
+            await self._catalog.write(lambda connection: comparison.forget_children(connection, left_over))
         found = {kind: await self._catalog.read_long(comparison.forgotten(kind, now)) for kind in ReviewKind}
 
         def work(connection: Connection) -> dict[ReviewKind, int]:

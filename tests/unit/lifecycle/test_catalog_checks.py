@@ -12,11 +12,13 @@ from sqlalchemy import delete
 
 from mirror.lifecycle.catalog_checks import COMPARISON, FORGOTTEN, SWEEP, CatalogChecks
 from mirror.oci import Digest
-from mirror.records.lifecycle.reviews import Grace, ReviewKind
+from mirror.records.lifecycle.content_holders import ContentHolder, HolderPurpose
+from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewKind
 from mirror.store.catalog.tables.collection_tables import reviews
 from mirror.store.registry import Store
-from tests.support.builders import push_blob, read_blob
+from tests.support.builders import REPOSITORY, push_blob, read_blob
 from tests.support.clocks import HandClock
+from tests.support.collecting import kept_bytes
 
 DAY = timedelta(days=1)
 
@@ -80,6 +82,30 @@ async def test_after_the_last_folder_the_first_one_is_swept(
     clock.advance(minutes=1)
     await checks.check_a_little()
     assert (await store.records.long_work.find(SWEEP)).position == "00"
+
+
+async def test_a_clock_that_was_set_back_delays_nothing(
+    store: Store, checks: CatalogChecks, clock: HandClock, tmp_path: Path
+) -> None:
+    clock.set(days=4000)
+    await checks.check_a_little()
+    await push_blob(store, b"garbage")
+    condemned = await push_blob(store, b"condemned")
+    await store.delete_blob(REPOSITORY, condemned.digest)
+    await store.records.reviews.decide(CollectionRules(Grace(timedelta(0)), all_since=clock.now()), 1)
+    await store.records.holders.hold(ContentHolder("1", HolderPurpose.BACKUP, "killed", [(None, None)]), DAY)
+    clock.set(days=-4000)
+
+    await checks.check_a_little()
+    assert (await store.records.long_work.find(SWEEP)).position == "01"
+    clock.advance(days=9)
+    await checks.check_a_little()
+    while (await store.records.reviews.decide(CollectionRules(Grace()), 10)).decided:
+        pass
+    await store.records.reviews.remove_bytes(timedelta(hours=1), 10)
+    clock.advance(hours=1)
+    await store.records.reviews.remove_bytes(timedelta(hours=1), 10)
+    assert kept_bytes(tmp_path / "data") == set()
 
 
 async def test_forgotten_content_is_counted_and_reviewed_once_a_day(

@@ -22,7 +22,7 @@ from mirror.store.catalog.tables.collection_tables import content_holders, held_
 from mirror.store.catalog.tables.content_tables import derivations
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
-from tests.support.builders import hold, index, plugin
+from tests.support.builders import hold, index, plugin, push_blob, read_blob
 from tests.support.clocks import START, HandClock
 from tests.support.multi_platform import AMD64, BLOBS, IMAGES, INDEX, PROOFS
 from tests.support.pull_through import NAME, TAG, Plugin, World, pull, pulling
@@ -313,6 +313,17 @@ class TestEvict:
         assert list((await store.list_tags(NAME, ALL)).entries) == []
         assert used(await count(store)) == 0  # although the bytes are there until the collection
         assert await collect(store, clock) == used(content)
+
+    async def test_a_push_under_way_keeps_the_grace_of_its_blobs(
+        self, store: Store, world: World, clock: HandClock
+    ) -> None:
+        published = (await Plugin.make().at(world.hub)).manifest
+        await pull(world)
+        for blob in published.blobs:
+            await push_blob(store, await read_blob(store, blob.digest, NAME), NAME)
+        await evict(store, *(await count(store)).artifacts)
+        await collect(store, clock)
+        await store.put_manifest(NAME, published, [TAG])
 
     async def test_what_others_share_stays(self, store: Store, world: World, clock: HandClock) -> None:
         await publish_two(world)

@@ -134,6 +134,20 @@ def upgrade() -> None:
         "SELECT repository, blob, manifest, 'blob', 1 FROM plugin_blobs"
     )
     op.drop_table("plugin_blobs")
+    # A server of the version before may run on until it is started again. It writes no children, and what it pushes
+    # would look like garbage. Each new manifest counts as unread until its children are written.
+    op.execute(
+        "CREATE TRIGGER manifests_unread AFTER INSERT ON manifests BEGIN "
+        "INSERT INTO manifest_children (repository, child, manifest, kind, of_plugin) "
+        "SELECT r.name, '', NEW.digest, 'unread', 0 FROM repositories r WHERE r.id = NEW.repository_id AND NOT EXISTS "
+        "(SELECT 1 FROM manifest_children c WHERE c.repository = r.name AND c.manifest = NEW.digest); END"
+    )
+    op.execute(
+        "CREATE TRIGGER incomplete_manifests_unread AFTER INSERT ON incomplete_manifests BEGIN "
+        "INSERT INTO manifest_children (repository, child, manifest, kind, of_plugin) "
+        "SELECT NEW.repository, '', NEW.digest, 'unread', 0 WHERE NOT EXISTS "
+        "(SELECT 1 FROM manifest_children c WHERE c.repository = NEW.repository AND c.manifest = NEW.digest); END"
+    )
     op.execute("DELETE FROM finished_work WHERE name = 'plugins indexed'")
     op.execute(
         "INSERT INTO finished_work (name, finished_at) SELECT 'manifests indexed', '1970-01-01 00:00:00.000000' "
