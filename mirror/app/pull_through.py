@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from mirror.filters.room_for_pushes import RoomForPushes
 from mirror.lifecycle.collector import Collector
 from mirror.lifecycle.pull_budget import PullBudget, StorageRoom
 from mirror.oci import Repository
@@ -89,7 +90,7 @@ async def pulling_through(
             finish=settings.pull_through.unattended is Unattended.FINISH,
             make_room=budget.make_room,
         )
-        yield PullThroughRegistry(
+        registry = PullThroughRegistry(
             store,
             PullRecords(store.records.origins, store.records.incomplete, store.records.absent),
             routes,
@@ -99,6 +100,7 @@ async def pulling_through(
             freshness=freshness,
             outcomes=outcomes,
         )
+        yield RoomForPushes(registry, budget)
 
 
 def _refetchable(routes: Routes, repository: Repository) -> frozenset[str]:

@@ -117,6 +117,8 @@ class PullBudget:
         """
         if not self._when_full:
             return False
+        if not await self._room.missing_bytes(size_bytes):
+            return True
         async with self._making_room:
             while not self._is_hopeless(size_bytes):
                 try:
