@@ -15,6 +15,7 @@ from mirror.lifecycle.eviction import Eviction, KeepLimits, choose_room, choose_
 from mirror.oci.errors import Busy
 from mirror.records.lifecycle.pulled_content import PulledArtifact, PulledContent, PulledContents, Refetchable
 from mirror.runtime.clock import Clock
+from mirror.runtime.clock_jumps import ClockJumps
 from mirror.runtime.concurrency.threads import in_thread
 
 _LOG = structlog.get_logger(__name__)
@@ -74,6 +75,7 @@ class PullBudget:
         self._refetchable = refetchable
         self._room = room
         self._clock = clock
+        self._jumps = ClockJumps(clock)
         self._when_full = when_full
         self._making_room = asyncio.Lock()
         #: A number of bytes that could not be freed, and the monotonic time until which this is believed.
@@ -142,7 +144,8 @@ class PullBudget:
     async def _shrink(self) -> None:
         counted_at = self._clock.now()
         content = await self._count()
-        eviction = await self._evict(content, await in_thread(choose_surplus, content, self._keep, counted_at))
+        surplus = await in_thread(choose_surplus, content, self._keep, counted_at, self._jumps.trusted)
+        eviction = await self._evict(content, surplus)
         tags = sum(len(artifact.tags) for artifact in content.artifacts) - eviction.tags
         await self._note(eviction, counted_at=counted_at, used_bytes=eviction.left_bytes, tags=tags)
         limit = self._keep.size_bytes
