@@ -69,7 +69,7 @@ def choose_surplus(
         content: the content.
         keep: the limits.
         now: the present time.
-        trusted: returns a time, or a later one if the clock was set since. A clock that was set ahead makes nothing old.
+        trusted: returns a time, or a later one if the clock was set since, so that no jump of the clock makes it old.
     """
     needs = _Needs(content)
     for artifact in content.artifacts:

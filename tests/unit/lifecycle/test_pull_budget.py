@@ -82,7 +82,9 @@ class Disk:
         self, size_bytes: int | None = None, *, unused_for: timedelta | None = None, when_full: bool = True
     ) -> PullBudget:
         room = StorageRoom(self.missing_bytes, self.clear, self.downloading, self.turn)
-        return PullBudget(self, KeepLimits(size_bytes, unused_for), lambda _: ("hub",), room, self.clock, when_full=when_full)
+        return PullBudget(
+            self, KeepLimits(size_bytes, unused_for), lambda _: ("hub",), room, self.clock, when_full=when_full
+        )
 
 
 @pytest.fixture
