@@ -75,7 +75,7 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
         services = Services(settings, store, stack)
         # The same runner as in sync, with a destination that keeps nothing, so that the result is that of a run.
         sources = await services.upstreams(_sources(rules))
-        registry = DryRunRegistry(store, store.find_blob, store.downloads)
+        registry = DryRunRegistry(store, store.find_blob, store.downloads, store.check_deletable)
         runs, derivations = store.records.sync_runs, store.records.derivations
         layers, reporter, absent = services.layers.of(store), SilentReporter(), store.records.absent
         real = RunContext(runs, derivations, layers, _CLOCK, reporter, BlobLocks(), rules=configured, absent=absent)

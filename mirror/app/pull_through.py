@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,16 +11,17 @@ from typing import Final
 
 import structlog
 
+from mirror.filters.room_for_pushes import RoomForPushes
 from mirror.lifecycle.collector import Collector
 from mirror.lifecycle.pull_budget import PullBudget, StorageRoom
-from mirror.oci import Repository
-from mirror.oci.errors import MirrorError
+from mirror.oci import Digest, Repository, Tag
+from mirror.oci.errors import MirrorError, NotFound, UpstreamRefused
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream, online
 from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.registry import PullThroughRegistry
 from mirror.proxy.upstream_lookups import PullRecords
-from mirror.records.lifecycle.pulled_content import Refetchable
+from mirror.records.lifecycle.pulled_content import PulledArtifact, Refetchable
 from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.port import Registry
@@ -76,7 +77,7 @@ async def pulling_through(
     await _release_tags(settings, store, routes, clock.now() - max(freshness.fresh_for, freshness.retry_after))
     # The process may have died after the last blob of a manifest arrived, and before the manifest became complete.
     await store.records.incomplete.complete_whole()
-    budget = pull_budget(settings, store, partial(_refetchable, routes))
+    budget = pull_budget(settings, store, partial(_refetchable, routes), partial(_answers, routes))
     async with BackgroundTasks() as tasks:
         if not settings.server.read_only:
             tasks.create_task(keep_budget(budget))
@@ -89,7 +90,7 @@ async def pulling_through(
             finish=settings.pull_through.unattended is Unattended.FINISH,
             make_room=budget.make_room,
         )
-        yield PullThroughRegistry(
+        registry = PullThroughRegistry(
             store,
             PullRecords(store.records.origins, store.records.incomplete, store.records.absent),
             routes,
@@ -99,10 +100,25 @@ async def pulling_through(
             freshness=freshness,
             outcomes=outcomes,
         )
+        yield RoomForPushes(registry, budget)
 
 
 def _refetchable(routes: Routes, repository: Repository) -> frozenset[str]:
     return frozenset(route.upstream.name for route in online(routes.of(repository)))
+
+
+async def _answers(routes: Routes, artifact: PulledArtifact) -> bool:
+    """Ask the upstreams of an artifact about it. Any answer will do, also that it is gone."""
+    target = Tag(artifact.tags[0]) if artifact.tags else Digest.parse(artifact.digests[0])
+    for route in online(routes.of(Repository(artifact.repository))):
+        try:
+            await route.upstream.registry.resolve(route.repository, target)
+        except (NotFound, UpstreamRefused):
+            return True
+        except MirrorError:
+            continue
+        return True
+    return False
 
 
 async def _release_tags(settings: Settings, store: Store, routes: Routes, confirmed_before: datetime) -> None:
@@ -122,13 +138,19 @@ async def _release_tags(settings: Settings, store: Store, routes: Routes, confir
         _LOG.info("tags without a mirror rule are pulled through from now on", count=len(released))
 
 
-def pull_budget(settings: Settings, store: Store, refetchable: Refetchable) -> PullBudget:
+def pull_budget(
+    settings: Settings,
+    store: Store,
+    refetchable: Refetchable,
+    answers: Callable[[PulledArtifact], Awaitable[bool]],
+) -> PullBudget:
     """Return the configured budget.
 
     Args:
         settings: settings of the process.
         store: the store.
         refetchable: returns the upstreams from which a repository can be pulled again.
+        answers: returns False if no upstream of an artifact answers at the moment.
     """
     section = settings.pull_through
     locks = StorageLocks(settings.storage.path.expanduser())
@@ -143,6 +165,7 @@ def pull_budget(settings: Settings, store: Store, refetchable: Refetchable) -> P
         ),
         _CLOCK,
         when_full=section.when_full is WhenFull.EVICT,
+        answers=answers,
     )
 
 

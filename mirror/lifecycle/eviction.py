@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -54,15 +54,26 @@ class Eviction:
         return sum(len(artifact.tags) for artifact in self.artifacts)
 
 
-def choose_surplus(content: PulledContent, keep: KeepLimits, now: datetime) -> Eviction:
+def choose_surplus(
+    content: PulledContent,
+    keep: KeepLimits,
+    now: datetime,
+    trusted: Callable[[datetime], datetime] = lambda moment: moment,
+) -> Eviction:
     """Choose what goes beyond the limits: all that is unused for too long, then the least recently pulled.
 
     Nothing is evicted while the content is within its size. Else it shrinks to :data:`LOW_WATER` of the size. Content
     that its upstream did not confirm goes last, and never because of its age: it may be gone there.
+
+    Args:
+        content: the content.
+        keep: the limits.
+        now: the present time.
+        trusted: returns a time, or a later one if the clock was set since, so that no jump of the clock makes it old.
     """
     needs = _Needs(content)
     for artifact in content.artifacts:
-        if keep.unused_for is not None and artifact.is_confirmed and artifact.used_at < now - keep.unused_for:
+        if keep.unused_for is not None and artifact.is_confirmed and trusted(artifact.used_at) < now - keep.unused_for:
             needs.evict(artifact)
     if keep.size_bytes is not None and needs.left_bytes > keep.size_bytes:
         for artifact in _in_order(content, now - BUSY_FOR):

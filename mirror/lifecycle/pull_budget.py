@@ -12,9 +12,11 @@ from typing import Any, Final
 import structlog
 
 from mirror.lifecycle.eviction import Eviction, KeepLimits, choose_room, choose_surplus, measured
+from mirror.oci import Repository
 from mirror.oci.errors import Busy
 from mirror.records.lifecycle.pulled_content import PulledArtifact, PulledContent, PulledContents, Refetchable
 from mirror.runtime.clock import Clock
+from mirror.runtime.clock_jumps import ClockJumps
 from mirror.runtime.concurrency.threads import in_thread
 
 _LOG = structlog.get_logger(__name__)
@@ -47,6 +49,10 @@ class StorageRoom:
     turn: Callable[[], AbstractAsyncContextManager[None]]
 
 
+async def _always(_artifact: PulledArtifact) -> bool:
+    return True
+
+
 class PullBudget:
     """The budget of a process. All processes on a data folder take turns.
 
@@ -57,6 +63,7 @@ class PullBudget:
         room: functions about the disk.
         clock: source of the current time.
         when_full: False to refuse new content on a full disk, instead of evicting.
+        answers: returns False if no upstream of an artifact answers at the moment.
     """
 
     def __init__(
@@ -68,13 +75,16 @@ class PullBudget:
         clock: Clock,
         *,
         when_full: bool = True,
+        answers: Callable[[PulledArtifact], Awaitable[bool]] = _always,
     ) -> None:
         self._contents = contents
         self._keep = keep
         self._refetchable = refetchable
         self._room = room
         self._clock = clock
+        self._jumps = ClockJumps(clock)
         self._when_full = when_full
+        self._answers = answers
         self._making_room = asyncio.Lock()
         #: A number of bytes that could not be freed, and the monotonic time until which this is believed.
         self._impossible: tuple[int, float] | None = None
@@ -117,6 +127,8 @@ class PullBudget:
         """
         if not self._when_full:
             return False
+        if not await self._room.missing_bytes(size_bytes):
+            return True
         async with self._making_room:
             while not self._is_hopeless(size_bytes):
                 try:
@@ -140,12 +152,38 @@ class PullBudget:
     async def _shrink(self) -> None:
         counted_at = self._clock.now()
         content = await self._count()
-        eviction = await self._evict(content, await in_thread(choose_surplus, content, self._keep, counted_at))
+        surplus = await in_thread(choose_surplus, content, self._keep, counted_at, self._jumps.trusted)
+        if surplus.artifacts:
+            content = await self._with_silence(content, surplus)
+            surplus = await in_thread(choose_surplus, content, self._keep, counted_at, self._jumps.trusted)
+        eviction = await self._evict(content, surplus)
         tags = sum(len(artifact.tags) for artifact in content.artifacts) - eviction.tags
         await self._note(eviction, counted_at=counted_at, used_bytes=eviction.left_bytes, tags=tags)
         limit = self._keep.size_bytes
         if limit is not None and eviction.left_bytes > limit:
             _LOG.warning("pull-through exceeds its budget", used_bytes=eviction.left_bytes, budget_bytes=limit)
+
+    async def _with_silence(self, content: PulledContent, surplus: Eviction) -> PulledContent:
+        """Return the content. What nobody can pull again at the moment is not confirmed."""
+        answers: dict[frozenset[str], bool] = {}
+        for artifact in surplus.artifacts:
+            upstreams = self._upstreams(artifact)
+            if upstreams not in answers:  # one question for all artifacts of the same upstreams
+                answers[upstreams] = await self._answers(artifact)
+        if all(answers.values()):
+            return content
+        silent = sorted({name for upstreams, answered in answers.items() if not answered for name in upstreams})
+        _LOG.warning("upstreams do not answer, what is old stays", upstreams=silent)
+        return replace(
+            content,
+            artifacts=[
+                one if answers.get(self._upstreams(one), True) else replace(one, is_confirmed=False)
+                for one in content.artifacts
+            ],
+        )
+
+    def _upstreams(self, artifact: PulledArtifact) -> frozenset[str]:
+        return frozenset(self._refetchable(Repository(artifact.repository)))
 
     async def _free(self, size_bytes: int | None) -> bool:
         """Free space for content of a size. For None, free as much of the margin as possible."""

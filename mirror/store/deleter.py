@@ -48,6 +48,10 @@ class StoreDeleter:
 
         await self._catalog.write(remove)
 
+    async def check_deletable(self, repository: Repository, tag: Tag) -> None:
+        """Check that a tag may be deleted. Raises Protected if it is pinned or immutable."""
+        await self._catalog.read(lambda connection: require_deletable(connection, repository, tag, self._immutable))
+
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         now = self._clock.now()
 

@@ -71,7 +71,7 @@ class Store:
         self.mount_blob, self.put_manifest = writer.mount_blob, writer.put_manifest
         self.find_blob = writer.find_blob
         self.delete_tag, self.delete_manifest = deleter.delete_tag, deleter.delete_manifest
-        self.delete_blob = deleter.delete_blob
+        self.delete_blob, self.check_deletable = deleter.delete_blob, deleter.check_deletable
         self.list_repositories, self.list_tags = lister.list_repositories, lister.list_tags
         self.list_referrers = lister.list_referrers
 

@@ -13,7 +13,8 @@ from mirror.runtime.current_rule import RULE
 from mirror.store.catalog import rows
 from mirror.store.catalog.damage_rows import is_whole
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
-from mirror.store.catalog.push_rows import PUSH, charge_blob, pusher
+from mirror.store.catalog.pushes.charged_push import PUSH, pusher
+from mirror.store.catalog.pushes.push_rows import charge_blob
 from mirror.store.catalog.tables.content_tables import blobs, repositories, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
 from mirror.store.catalog.tag_guards import require_movable

@@ -22,6 +22,8 @@ _MOST_REMEMBERED_BYTES = 64 * 1024 * 1024
 
 #: Finds a blob by its digest in any repository, as the store's mount without a source does.
 FindBlob = Callable[[Digest], Awaitable[Descriptor | None]]
+#: Raises Protected for a tag that may not be deleted from the store.
+CheckDeletable = Callable[[Repository, Tag], Awaitable[None]]
 #: Registry and repository where a manifest or blob can be read, with its media type, digest and size.
 Seen = dict[Digest, tuple[Reader, Repository, Descriptor]]
 
@@ -66,13 +68,17 @@ class DryRunRegistry(DelegatingRegistry):
         store: the store.
         find_blob: finds a blob held by any repository of the store.
         downloads: tells how many bytes of an interrupted download the store holds.
+        check_deletable: checks that the store would delete a tag.
     """
 
-    def __init__(self, store: Reader, find_blob: FindBlob, downloads: PartialStore) -> None:
+    def __init__(
+        self, store: Reader, find_blob: FindBlob, downloads: PartialStore, check_deletable: CheckDeletable
+    ) -> None:
         super().__init__(MemoryRegistry())
         self._store = store
         self._find_blob = find_blob
         self._downloads = downloads
+        self._check_deletable = check_deletable
         self._seen: Seen = {}
         self._blobs: dict[tuple[Repository, Digest], Descriptor] = {}
         self._blobs_anywhere: dict[Digest, Descriptor] = {}
@@ -147,6 +153,7 @@ class DryRunRegistry(DelegatingRegistry):
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self.resolve(repository, tag)
+        await self._check_deletable(repository, tag)
         self._tags[repository, tag] = None
 
     async def claim_download(self, repository: Repository, digest: Digest) -> DryRunDownload:

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store, require_data_folder
-from mirror.app.storage.retiring import retirement
+from mirror.app.storage.retiring import retire, retirement
 from mirror.lifecycle.catalog_checks import CatalogChecks
 from mirror.lifecycle.collector import CollectionProgress, CollectionResult, Collector
 from mirror.oci.errors import Busy, MirrorError
@@ -114,7 +114,7 @@ async def collect(
             progress=progress,
             dry_run=dry_run,
         )
-        retired = await retirement(settings, store, rules.grace).run()
+        retired = await retire(store, retirement(settings, store, rules.grace))
         result = await (collector.collect() if grace != timedelta(0) else collector.collect_now())
         return replace(result, retirement=retired)
 

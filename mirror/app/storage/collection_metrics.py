@@ -9,6 +9,7 @@ from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
+from mirror.app.storage.retiring import retired_tags
 from mirror.lifecycle.catalog_checks import COMPARISON, FORGOTTEN
 from mirror.records.lifecycle.reviews import FreedBytes, Grace, ReviewCause, WaitingContent
 from mirror.runtime.metrics_exposition import metric
@@ -80,8 +81,9 @@ _FORGOTTEN: Final = _family(
     "Rows without a user that the last comparison of the catalog found and no review was about. Should be 0.",
     MetricKind.GAUGE,
 )
+_RETIRED: Final = _family("retired_tags_total", "Pushed tags that retention has dropped.", MetricKind.COUNTER)
 
-FAMILIES: Final = (_BY_CAUSE, *(family for family, _ in (*_READ, *_FREED)), _FORGOTTEN)
+FAMILIES: Final = (_BY_CAUSE, *(family for family, _ in (*_READ, *_FREED)), _FORGOTTEN, _RETIRED)
 
 
 class CollectionMetrics:
@@ -122,4 +124,5 @@ class CollectionMetrics:
                 for family, read in _FREED
             ),
             metric(_FORGOTTEN, [((), [float(compared.state.get(FORGOTTEN, 0))])]),
+            metric(_RETIRED, [((), [float(await retired_tags(self._records.long_work))])]),
         ]

@@ -10,6 +10,7 @@ import structlog
 
 from mirror.lifecycle.tag_retirement import Retirement, RetirementResult
 from mirror.oci.errors import Busy, MirrorError
+from mirror.records.lifecycle.long_work import LongWork
 from mirror.records.lifecycle.reviews import Grace, ReviewCause
 from mirror.records.platform_rules import PlatformTags
 from mirror.runtime.clock import Clock, SystemClock
@@ -26,6 +27,9 @@ _LOOK_SECONDS: Final = 600.0
 #: The background run works a fifth of the time.
 _BACKGROUND_PAUSES: Final = 4.0
 _WORK: Final = "retention"
+_GONE_PULLS: Final = "pulls of what is gone"
+#: Name of the number of dropped tags in the state of the work.
+_DROPPED: Final = "dropped"
 #: Name of the lock, as part of an error message.
 RETENTION: Final = "retention of tags"
 
@@ -43,9 +47,9 @@ def retirement(settings: Settings, store: Store, grace: Grace, clock: Clock = _C
 
 
 async def retire_in_background(settings: Settings, store: Store, grace: Grace) -> None:
-    """Drop tags once a day until cancelled, one process at a time over all processes on the data folder.
+    """Drop tags, and the pulls of what is gone, once a day until cancelled. One process at a time works.
 
-    With ``storage.collection.enabled: false`` only the recording of pulls is noted, and ``gc`` drops tags.
+    With ``storage.collection.enabled: false`` no tags are dropped here; ``gc`` drops them.
     """
     locks, tags = StorageLocks(settings.storage.path.expanduser()), store.records.pushed_tags
     work, jumps = store.records.long_work, ClockJumps(_CLOCK)
@@ -55,11 +59,11 @@ async def retire_in_background(settings: Settings, store: Store, grace: Grace) -
         try:
             await tags.note_recording()
             async with locks(RETENTION):
-                last = (await work.find(_WORK)).finished_at
-                # A clock that was set back must not stop the work until it has caught up.
-                if drops and (last is None or not timedelta(0) <= _CLOCK.now() - last < _PERIOD):
-                    note(await retiring.run())
-                    await work.note(_WORK, "", {}, finished=True)
+                if drops and await _is_due(work, _WORK):
+                    await retire(store, retiring)
+                if await _is_due(work, _GONE_PULLS):
+                    await store.records.pulls.forget_gone()
+                    await work.note(_GONE_PULLS, "", {}, finished=True)
         except Busy:
             pass  # another process does it
         except MirrorError as error:
@@ -68,8 +72,17 @@ async def retire_in_background(settings: Settings, store: Store, grace: Grace) -
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def note(result: RetirementResult) -> None:
-    """Log each tag that was dropped: nobody asked for it, so somebody will ask where it went."""
+async def _is_due(work: LongWork, name: str) -> bool:
+    last = (await work.find(name)).finished_at
+    # A clock that was set back must not stop the work until it has caught up.
+    return last is None or not timedelta(0) <= _CLOCK.now() - last < _PERIOD
+
+
+async def retire(store: Store, retiring: Retirement) -> RetirementResult:
+    """Drop tags, count them, and log each: nobody asked for it, so somebody will ask where it went."""
+    result = await retiring.run()
+    dropped = await retired_tags(store.records.long_work) + len(result.retired)
+    await store.records.long_work.note(_WORK, "", {_DROPPED: dropped}, finished=True)
     for one in result.retired:
         _LOG.info(
             "tag dropped by retention",
@@ -78,3 +91,9 @@ def note(result: RetirementResult) -> None:
             digest=str(one.tag.digest),
             reason=one.reason,
         )
+    return result
+
+
+async def retired_tags(work: LongWork) -> int:
+    """Return the number of tags that retention has dropped since the data folder exists."""
+    return int((await work.find(_WORK)).state.get(_DROPPED, 0))

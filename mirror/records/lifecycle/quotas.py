@@ -49,11 +49,13 @@ class Amounts:
 
     def of(self, kind: QuotaKind) -> int:
         """Return the amount of one kind."""
-        return {
-            QuotaKind.BYTES: self.size_bytes,
-            QuotaKind.MANIFESTS: self.manifests,
-            QuotaKind.TAGS: self.tags,
-        }[kind]
+        match kind:
+            case QuotaKind.BYTES:
+                return self.size_bytes
+            case QuotaKind.MANIFESTS:
+                return self.manifests
+            case QuotaKind.TAGS:
+                return self.tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +151,11 @@ class AccountUsage:
 
     def crossed(self, added: Amounts) -> tuple[QuotaKind, ...]:
         """Return the kinds whose soft limit a push passes."""
+        after = self.account.nearly_used(self.with_reserved + added)
+        if not after:
+            return ()  # the most frequent answer
         before = self.account.nearly_used(self.with_reserved)
-        return tuple(k for k in self.account.nearly_used(self.with_reserved + added) if k not in before)
+        return tuple(kind for kind in after if kind not in before)
 
     def _exceeded(self, kind: QuotaKind, limit: int, wanted: int) -> QuotaExceeded:
         used, reserved = self.used.of(kind), self.reserved_bytes if kind is QuotaKind.BYTES else 0

@@ -12,7 +12,8 @@ from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.child_rows import KEPT
-from mirror.store.catalog.push_rows import ChargedPush, charge_manifest, pusher
+from mirror.store.catalog.pushes.charged_push import ChargedPush, pusher
+from mirror.store.catalog.pushes.push_rows import charge_manifest
 from mirror.store.catalog.tables.content_tables import derivations, manifests, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
 

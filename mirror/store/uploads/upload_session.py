@@ -17,7 +17,8 @@ from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
 from mirror.store.catalog.database import Catalog
-from mirror.store.catalog.push_rows import PUSH, charge_blob, pusher
+from mirror.store.catalog.pushes.charged_push import PUSH, pusher
+from mirror.store.catalog.pushes.push_rows import charge_blob
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import UploadLayout
 from mirror.store.content.disk_room import DiskRoom

@@ -59,6 +59,11 @@ async def test_reviews_that_find_work_again_and_again_are_shown(store: Store, cl
     assert (await values(store))["plugin_mirror_reviews_often_tried"] == 1
 
 
+async def test_the_tags_that_retention_has_dropped_are_shown(store: Store) -> None:
+    await store.records.long_work.note("retention", "", {"dropped": 3}, finished=True)
+    assert await values(store) == {"plugin_mirror_retired_tags_total": 3}
+
+
 async def test_forgotten_content_is_shown(store: Store) -> None:
     await store.records.long_work.note(COMPARISON, "", {FORGOTTEN: 3}, finished=True)
     assert await values(store) == {"plugin_mirror_forgotten_content": 3}

@@ -16,6 +16,7 @@ from mirror.app.pull_through import keep_budget, pull_budget
 from mirror.app.services import open_services
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import StorageFault
+from mirror.records.lifecycle.pulled_content import PulledArtifact
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings, load
 from mirror.store.registry import Store
@@ -63,13 +64,21 @@ def from_hub(_repository: Repository) -> tuple[str, ...]:
     return ("hub",)
 
 
+async def answering(_artifact: PulledArtifact) -> bool:
+    return True
+
+
+async def silent(_artifact: PulledArtifact) -> bool:
+    return False
+
+
 def held_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("data/blobs/*/*/*"))
 
 
 async def test_a_round_keeps_the_configured_size_and_tells_its_figures(tmp_path: Path, store: Store) -> None:
     settings = settings_of(tmp_path, keep={"bytes": 2 * LAYER_BYTES})
-    await pull_budget(settings, store, from_hub).keep_within()
+    await pull_budget(settings, store, from_hub, answering).keep_within()
     assert await tags_of(store) == ["3.0"]
     report = await figures(settings)
     assert LAYER_BYTES < report["used_bytes"] < 1.01 * LAYER_BYTES
@@ -78,21 +87,32 @@ async def test_a_round_keeps_the_configured_size_and_tells_its_figures(tmp_path:
 
 
 async def test_tags_that_nobody_pulls_go_after_the_configured_time(tmp_path: Path, store: Store) -> None:
-    await pull_budget(settings_of(tmp_path, keep={"unused_for": "1d"}), store, from_hub).keep_within()
+    await pull_budget(settings_of(tmp_path, keep={"unused_for": "1d"}), store, from_hub, answering).keep_within()
+    assert await tags_of(store) == ["3.0"]
+
+
+async def test_nothing_old_goes_while_its_upstream_does_not_answer(tmp_path: Path, store: Store) -> None:
+    await pull_budget(settings_of(tmp_path, keep={"unused_for": "1d"}), store, from_hub, silent).keep_within()
+    assert await tags_of(store) == ["1.0", "2.0", "3.0"]
+
+
+async def test_the_size_is_kept_although_the_upstream_does_not_answer(tmp_path: Path, store: Store) -> None:
+    settings = settings_of(tmp_path, keep={"bytes": 2 * LAYER_BYTES})
+    await pull_budget(settings, store, from_hub, silent).keep_within()
     assert await tags_of(store) == ["3.0"]
 
 
 async def test_room_on_a_full_disk_is_there_at_once(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = iter([LAYER_BYTES, LAYER_BYTES, 0])
+    missing = iter([LAYER_BYTES, LAYER_BYTES, LAYER_BYTES, 0])
 
     async def missing_bytes(_size_bytes: int | None) -> int:
         return next(missing)
 
     monkeypatch.setattr(store.monitoring, "missing_bytes", missing_bytes)
     before = held_bytes(tmp_path)
-    assert await pull_budget(settings_of(tmp_path), store, from_hub).make_room(LAYER_BYTES)
+    assert await pull_budget(settings_of(tmp_path), store, from_hub, answering).make_room(LAYER_BYTES)
     assert await tags_of(store) == ["2.0", "3.0"]
     assert before - held_bytes(tmp_path) > LAYER_BYTES
     assert (await figures(settings_of(tmp_path)))["emergencies"] == 1

@@ -78,9 +78,13 @@ class Disk:
             raise Busy("another process")
         yield
 
-    def budget(self, size_bytes: int | None = None, *, when_full: bool = True) -> PullBudget:
+    def budget(
+        self, size_bytes: int | None = None, *, unused_for: timedelta | None = None, when_full: bool = True
+    ) -> PullBudget:
         room = StorageRoom(self.missing_bytes, self.clear, self.downloading, self.turn)
-        return PullBudget(self, KeepLimits(size_bytes), lambda _: ("hub",), room, self.clock, when_full=when_full)
+        return PullBudget(
+            self, KeepLimits(size_bytes, unused_for), lambda _: ("hub",), room, self.clock, when_full=when_full
+        )
 
 
 @pytest.fixture
@@ -110,6 +114,15 @@ class TestLimits:
             clock.advance(minutes=1)
             await budget.keep_within()
             assert disk.counts == counts, added
+
+    async def test_a_clock_that_is_set_ahead_makes_nothing_old(self, disk: Disk, clock: HandClock) -> None:
+        budget = disk.budget(unused_for=timedelta(days=90))
+        clock.set(days=1000)
+        await budget.keep_within()
+        assert disk.evicted == []
+        clock.advance(days=91)
+        await budget.keep_within()
+        assert len(disk.evicted) == 10
 
     @pytest.mark.parametrize("change", [{"hours": 6}, {"hours": -1}])
     async def test_content_is_counted_every_six_hours_and_after_the_clock_was_set_back(

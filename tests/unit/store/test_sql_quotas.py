@@ -14,7 +14,7 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown, NotFound, QuotaExceeded
 from mirror.records.lifecycle.quotas import Amounts
 from mirror.registry.streams import single_chunk
-from mirror.store.catalog import push_rows
+from mirror.store.catalog.pushes import push_rows
 from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations
 from mirror.store.records.quotas import sql_quotas
 from mirror.store.registry import Store

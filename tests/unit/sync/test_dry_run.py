@@ -18,6 +18,7 @@ from mirror.oci.errors import UpstreamRefused
 from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
 from mirror.oci.platform_selection import PlatformSelection
 from mirror.plugin.build.derivation import DerivationChanges
+from mirror.records.lifecycle.pins import Pin
 from mirror.records.sync_runs import TagOutcome, TagRecord
 from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
@@ -74,7 +75,7 @@ class World:
     async def dry_run(self, *rules: MirrorRule) -> RunSummary:
         """Make a dry run. Fails if the store changes."""
         before = self.content()
-        registry = DryRunRegistry(self.store, self.store.find_blob, self.store.downloads)
+        registry = DryRunRegistry(self.store, self.store.find_blob, self.store.downloads, self.store.check_deletable)
         sources = {"hub": registry.source(self.upstream)}
         context = dry_run_context(replace(self._context, rules=rules), registry)
         summary = await run_rules(rules, sources, registry, nullcontext, context)
@@ -326,6 +327,14 @@ async def test_tags_that_are_gone_upstream(world: World, on_upstream_delete: OnU
     assert done.count(TagOutcome.DROPPED) == (on_upstream_delete is OnUpstreamDelete.FOLLOW)
     await world.tag("1.0", FIRST)
     await world.both(rule)
+
+
+async def test_a_gone_tag_that_an_operator_has_pinned(world: World) -> None:
+    rule = ruled(on_upstream_delete=OnUpstreamDelete.FOLLOW)
+    await world.run(rule)
+    await world.store.records.pins.pin(Pin(HERE, Tag("1.0"), "anna", world.clock.now(), "the last good one"))
+    await world.upstream.delete_tag(THERE, Tag("1.0"))
+    assert (await world.both(rule)).count(TagOutcome.SKIPPED) == 1
 
 
 async def test_a_gone_tag_that_was_pushed_over(world: World) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, func, selec
 from mirror.oci import Repository
 from mirror.records.lifecycle.quotas import Account, AccountUsage, Amounts, Push, QuotaRules
 from mirror.store.catalog import rows
-from mirror.store.catalog.push_rows import ADDITIONS_KEPT, PUSH, RESERVED_FOR, ChargedPush, KnownUsage, note, usages_now
+from mirror.store.catalog.pushes.charged_push import PUSH, ChargedPush, KnownUsage
+from mirror.store.catalog.pushes.push_rows import ADDITIONS_KEPT, RESERVED_FOR, note, usages_now
 from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations
 from mirror.store.catalog.tables.content_tables import repositories
 from mirror.store.records.quotas.stored_amounts import amounts_of_repositories, amounts_of_users

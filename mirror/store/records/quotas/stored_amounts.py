@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, case, exists, func,
 
 from mirror.records.lifecycle.quotas import Amounts
 from mirror.store.catalog import rows
-from mirror.store.catalog.push_rows import GIVEN_UP, unnamed
+from mirror.store.catalog.pushes.push_rows import GIVEN_UP, unnamed
 from mirror.store.catalog.tables.collection_tables import reviews
 from mirror.store.catalog.tables.content_tables import blobs, manifests, repositories, repository_blobs, tags
 

@@ -6,18 +6,16 @@ what uploads under way have reserved. No push changes a row that another push ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    Row,
     and_,
     bindparam,
     delete,
@@ -32,9 +30,10 @@ from sqlalchemy import (
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import QuotaExceeded
-from mirror.records.lifecycle.quotas import Account, AccountUsage, Amounts, Push
+from mirror.records.lifecycle.quotas import Account, AccountUsage, Amounts
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
-from mirror.store.catalog import rows
+from mirror.store.catalog.pushes.charged_push import ChargedPush, KnownUsage
+from mirror.store.catalog.pushes.prepared_statement import PreparedStatement, as_values, values_of
 from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations, reviews
 from mirror.store.catalog.tables.content_tables import (
     blobs,
@@ -52,8 +51,9 @@ ADDITIONS_KEPT: Final = timedelta(minutes=5)
 _LONGEST_KNOWN_SECONDS: Final = 240.0
 
 #: Causes of reviews of blobs that something has named before.
-_LEFT: Final = [each.value for each in ReviewCause if each not in {ReviewCause.STORED, ReviewCause.FETCHED}]
-
+_LEFT: Final[list[ColumnElement[str]]] = [
+    literal_column(f"'{each.value}'") for each in ReviewCause if each not in {ReviewCause.STORED, ReviewCause.FETCHED}
+]
 
 #: The condition for a review of a blob that deletions have left behind, if :func:`unnamed` holds too. Only the row is
 #: there until the collection decides. Its bytes count for no quota, so that a deletion makes room at once.
@@ -74,24 +74,29 @@ _LEFT_BEHIND: Final = and_(
 _ID: Final = select(repositories.c.id).where(repositories.c.name == _NAME).scalar_subquery()
 _HOLDS: Final = exists().where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest == blobs.c.digest)
 #: The size of a blob that does not count for its repository yet, and whether the repository has a row of it.
-_NEW_BLOB: Final = select(blobs.c.size_bytes, _HOLDS).where(blobs.c.digest == _WANTED, ~_HOLDS | _LEFT_BEHIND)
-_COUNT_AGAIN: Final = select(blobs.c.digest, blobs.c.size_bytes).where(
-    blobs.c.digest.in_(bindparam("named", expanding=True)), _HOLDS, _LEFT_BEHIND
+_NEW_BLOB: Final = PreparedStatement(
+    select(blobs.c.size_bytes, _HOLDS).where(blobs.c.digest == _WANTED, ~_HOLDS | _LEFT_BEHIND)
 )
 #: What deletions have left behind of one user counts for the user who needs it again.
-_TAKE_OVER: Final = (
+_TAKE_OVER: Final = PreparedStatement(
     update(repository_blobs)
-    .where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest.in_(bindparam("named", expanding=True)))
+    .where(repository_blobs.c.repository_id == _ID, repository_blobs.c.digest.in_(values_of("named")))
     .values(pushed_by=bindparam("user"))
 )
-#: The tags among those named that exist, with their users, and a row without a name if the manifest exists.
-_EXISTING: Final = union_all(
-    select(tags.c.name, tags.c.pushed_by).where(
-        tags.c.repository_id == _ID, tags.c.name.in_(bindparam("named", expanding=True))
-    ),
-    select(null(), null()).where(
-        exists().where(manifests.c.repository_id == _ID, manifests.c.digest == _WANTED),
-    ),
+#: What is there before a manifest is pushed: the tags among those named with their users, the manifest without a user,
+#: and blobs that count again, with their sizes.
+_BEFORE: Final = PreparedStatement(
+    union_all(
+        select(tags.c.name, tags.c.pushed_by, null().label("size_bytes")).where(
+            tags.c.repository_id == _ID, tags.c.name.in_(values_of("tags"))
+        ),
+        select(manifests.c.digest, null(), null()).where(
+            manifests.c.repository_id == _ID, manifests.c.digest == _WANTED
+        ),
+        select(blobs.c.digest, null(), blobs.c.size_bytes).where(
+            blobs.c.digest.in_(values_of("named")), _HOLDS, _LEFT_BEHIND
+        ),
+    )
 )
 
 
@@ -99,63 +104,24 @@ _ADDED, _RESERVED = quota_additions.c, quota_reservations.c
 _ZERO: Final[ColumnElement[int]] = literal_column("0")
 #: What pushes have added since the oldest knowledge of the accounts, and what is reserved. These are few rows: a single
 #: statement without sums, because most of the time of a small statement is spent in preparing it.
-_SINCE: Final = union_all(
-    select(
-        _ADDED.scope,
-        _ADDED.id,
-        literal_column("''").label("upload"),
-        _ADDED.size_bytes,
-        _ADDED.manifests,
-        _ADDED.tags,
-    ).where(_ADDED.id > bindparam("known")),
-    # A reservation from before the clock was set back does not hold for longer than any other.
-    select(_RESERVED.scope, _ZERO, _RESERVED.upload, _RESERVED.size_bytes, _ZERO, _ZERO).where(
-        _RESERVED.until.between(bindparam("now"), bindparam("latest"))
-    ),
+_SINCE: Final = PreparedStatement(
+    union_all(
+        select(
+            _ADDED.scope,
+            _ADDED.id,
+            literal_column("''").label("upload"),
+            _ADDED.size_bytes,
+            _ADDED.manifests,
+            _ADDED.tags,
+        ).where(_ADDED.id > bindparam("known")),
+        # A reservation from before the clock was set back does not hold for longer than any other.
+        select(_RESERVED.scope, _ZERO, _RESERVED.upload, _RESERVED.size_bytes, _ZERO, _ZERO).where(
+            _RESERVED.until.between(bindparam("now"), bindparam("latest"))
+        ),
+    )
 )
-_ADD: Final = insert(quota_additions)
-_RELEASE: Final = delete(quota_reservations).where(quota_reservations.c.upload == bindparam("own"))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KnownUsage:
-    """The usage of an account at one moment.
-
-    Attributes:
-        used: what was stored.
-        last_addition: the highest id in :data:`quota_additions` at that moment; 0 for none.
-        generation: the generation of the catalog; None if a change was being committed.
-        at_seconds: the moment, by the monotonic clock.
-    """
-
-    used: Amounts
-    last_addition: int
-    generation: int | None
-    at_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class ChargedPush:
-    """A push, and what the process knows of its accounts.
-
-    Attributes:
-        push: the push.
-        known: usage by scope. Other tasks replace its values.
-        learned: what the transaction has read in addition. Valid once the transaction is committed.
-    """
-
-    push: Push
-    known: Mapping[str, KnownUsage]
-    learned: dict[str, KnownUsage] = field(default_factory=dict)
-
-
-#: The push of a client for which the current task works. None for all other work: mirror rules, pull-through, commands.
-PUSH: Final[ContextVar[ChargedPush | None]] = ContextVar("push", default=None)
-
-
-def pusher(charged: ChargedPush | None) -> str | None:
-    """Return the user who pushes."""
-    return None if charged is None else charged.push.user
+_ADD: Final = PreparedStatement(insert(quota_additions))
+_RELEASE: Final = PreparedStatement(delete(quota_reservations).where(quota_reservations.c.upload == bindparam("own")))
 
 
 def charge_blob(
@@ -168,8 +134,8 @@ def charge_blob(
     """Count a blob that a repository is about to hold. Raises QuotaExceeded."""
     if charged is None or not charged.push.accounts:
         return
-    wanted = {"name": repository.name, "wanted": str(digest)}
-    size_bytes, is_held = connection.execute(_NEW_BLOB, wanted).one_or_none() or (0, False)
+    found = _NEW_BLOB.run(connection, name=repository.name, wanted=str(digest))
+    size_bytes, is_held = found[0] if found else (0, False)
     if is_held:
         _take_over(connection, charged, repository, [str(digest)])
     _charge(connection, charged, lambda _: Amounts(size_bytes), now)
@@ -191,18 +157,20 @@ def charge_manifest(
     """
     if charged is None or not charged.push.accounts:
         return
-    wanted = {"name": repository.name, "wanted": str(manifest.digest)}
     names = {tag.name for tag in pointing}
-    existing: dict[str | None, str | None] = {}
-    for part in rows.parts(names or {""}):
-        existing.update(connection.execute(_EXISTING, {**wanted, "named": part}).all())
+    before = _BEFORE.run(
+        connection,
+        name=repository.name,
+        wanted=str(manifest.digest),
+        tags=as_values(names),
+        named=as_values({str(blob.digest) for blob in manifest.blobs}),
+    )
+    existing = {name: user for name, user, _ in before if name in names}
     size_bytes = number = 0
-    if None not in existing:
-        size_bytes, number = manifest.size_bytes, 1
-        for part in rows.parts({str(blob.digest) for blob in manifest.blobs}):
-            again = connection.execute(_COUNT_AGAIN, {"name": repository.name, "named": part}).all()
-            size_bytes += sum(blob.size_bytes for blob in again)
-            _take_over(connection, charged, repository, [blob.digest for blob in again])
+    if all(name != str(manifest.digest) for name, *_ in before):
+        again = {name: blob_bytes for name, _, blob_bytes in before if blob_bytes is not None}
+        size_bytes, number = manifest.size_bytes + sum(again.values()), 1
+        _take_over(connection, charged, repository, list(again))
 
     def added(account: Account) -> Amounts:
         counted = [name for name in names & existing.keys() if account.user in {None, existing[name]}]
@@ -226,10 +194,13 @@ def usages_now(connection: Connection, charged: ChargedPush, now: datetime) -> l
         if monotonic() - reading.before.at_seconds > _LONGEST_KNOWN_SECONDS:
             raise QuotaExceeded(f"the usage of {scope} must be read again; fix: retry", quota=scope)
     oldest = min(reading.before.last_addition for reading in found.values())
-    parameters = {"known": oldest, "now": now, "latest": now + RESERVED_FOR}
-    for row in connection.execute(_SINCE, parameters):
-        if (read := found.get(row.scope)) is not None:
-            read.take(row, push.upload)
+    for scope, number, upload, *amounts in _SINCE.run(connection, known=oldest, now=now, latest=now + RESERVED_FOR):
+        if (read := found.get(scope)) is None:
+            continue
+        if upload:
+            read.reserve(amounts[0], is_own=upload == push.upload)
+        else:
+            read.add(number, Amounts(*amounts))
     charged.learned.update({scope: reading.after for scope, reading in found.items()})
     return [
         (AccountUsage(reading.account, reading.used, reading.others_bytes), reading.own_bytes)
@@ -251,14 +222,16 @@ class _AccountReading:
     def after(self) -> KnownUsage:
         return replace(self.before, used=self.used, last_addition=self._last)
 
-    def take(self, row: Row[Any], own_upload: str) -> None:
-        if row.upload and row.upload == own_upload:
-            self.own_bytes += row.size_bytes
-        elif row.upload:
-            self.others_bytes += row.size_bytes
-        elif row.id > self.before.last_addition:
-            self.used += Amounts(row.size_bytes, row.manifests, row.tags)
-            self._last = max(self._last, row.id)
+    def reserve(self, size_bytes: int, *, is_own: bool) -> None:
+        if is_own:
+            self.own_bytes += size_bytes
+        else:
+            self.others_bytes += size_bytes
+
+    def add(self, number: int, amounts: Amounts) -> None:
+        if number > self.before.last_addition:
+            self.used += amounts
+            self._last = max(self._last, number)
 
 
 def note(charged: ChargedPush, usage: AccountUsage, reserved_bytes: int, added: Amounts) -> None:
@@ -271,7 +244,8 @@ def note(charged: ChargedPush, usage: AccountUsage, reserved_bytes: int, added: 
 
 def _take_over(connection: Connection, charged: ChargedPush, repository: Repository, named: list[str]) -> None:
     if named:
-        connection.execute(_TAKE_OVER, {"name": repository.name, "named": named, "user": charged.push.user})
+        values: dict[str, object] = {"name": repository.name, "named": as_values(named), "user": charged.push.user}
+        _TAKE_OVER.change(connection, [values])
 
 
 def _charge(connection: Connection, charged: ChargedPush, added: Callable[[Account], Amounts], now: datetime) -> None:
@@ -290,6 +264,6 @@ def _charge(connection: Connection, charged: ChargedPush, added: Callable[[Accou
             row = {"size_bytes": more.size_bytes, "manifests": more.manifests, "tags": more.tags}
             additions.append({"scope": account.scope, "added_at": now, **row})
     if additions:
-        connection.execute(_ADD, additions)
+        _ADD.change(connection, additions)
     if reserved_bytes:
-        connection.execute(_RELEASE, {"own": push.upload})
+        _RELEASE.change(connection, [{"own": push.upload}])

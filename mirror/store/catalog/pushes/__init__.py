@@ -1,0 +1,1 @@
+"""Pushes in the catalog: who pushed content, and whether it fits in quotas."""
