@@ -160,7 +160,9 @@ class Healer:
             await self._damage.restore_manifest(digest, manifest.content)
             return
         destination = CopyDestination(self._destination, use.repositories[0])
-        blob = Descriptor(OCTET_STREAM, digest, content.size_bytes)
+        # The size of the source, because that in the catalog may be damaged too. The digest decides.
+        size_bytes = (await source.registry.stat_blob(source.repository, digest)).size_bytes
+        blob = Descriptor(OCTET_STREAM, digest, size_bytes)
         await copy_blob(source, destination, blob, self._progress, self._locks)
 
 

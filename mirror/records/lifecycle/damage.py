@@ -6,7 +6,7 @@ for its bytes, and pull-through fetches it again. Whatever stores whole bytes of
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -149,6 +149,13 @@ class Damage(Protocol):
 
     async def left(self, after: str) -> tuple[int, int]:
         """Return the number of files after a digest, and their size in bytes."""
+        ...
+
+    async def find_whole(self, contents: Sequence[StoredContent]) -> Collection[Digest]:
+        """Read small content together, and return what is whole and right in the catalog.
+
+        Anything else is left as it is, and must be examined.
+        """
         ...
 
     async def examine(self, content: StoredContent, read: Callable[[int], Awaitable[None]]) -> ExaminationResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,23 @@ class BlobExamination:
             return reading.result
         finally:
             reading.close()
+
+    def read_whole(self, sizes: Mapping[Digest, int]) -> dict[Digest, bytes]:
+        """Read small blobs from the disk, and return the bytes of those that have their size and digest. Blocks."""
+        found = {digest: self._read_small(digest, size_bytes) for digest, size_bytes in sizes.items()}
+        return {digest: content for digest, content in found.items() if content is not None}
+
+    def _read_small(self, digest: Digest, size_bytes: int) -> bytes | None:
+        try:
+            descriptor = os.open(self._layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._filesystem.let_go(descriptor, size_bytes)
+                content = os.pread(descriptor, size_bytes + 1, 0)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return None  # an examination tells what is wrong
+        return content if len(content) == size_bytes and Digest.of(content, digest.algorithm) == digest else None
 
     def _begin(self, digest: Digest) -> _FileReading | None:
         """Open a file and read its first piece. A small file is closed then: one hop into a thread is enough for it."""

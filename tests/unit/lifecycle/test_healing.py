@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,13 @@ async def test_content_that_nothing_holds_is_left_to_the_collection(site: Site) 
     await site.store.delete_blob(REPOSITORY, site.layer)
     assert await site.healer.heal_due() == []
     assert not site.sources[0].asked
+
+
+async def test_damage_of_which_the_catalog_has_a_wrong_size_is_healed(site: Site) -> None:
+    flip_a_bit(file_of(site.folder, site.layer))
+    with closing(sqlite3.connect(site.folder / "catalog.sqlite")) as catalog, catalog:
+        catalog.execute("UPDATE blobs SET size_bytes = 7 WHERE digest = ?", (str(site.layer),))
+    await scrub(site.store)
+    (result,) = await site.healer.heal_due()
+    assert result.source == "source 0", result.error
+    assert await read_blob(site.store, site.layer) == b"layer of one"

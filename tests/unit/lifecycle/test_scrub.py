@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from mirror.lifecycle.scrub import Pacer, Scrubber
 from mirror.lifecycle.scrub_report import ScrubReport
 from mirror.oci import Digest
 from mirror.oci.errors import StorageDamaged
-from mirror.records.lifecycle.damage import DamageCounts, ScrubState
+from mirror.records.lifecycle.damage import DamageCounts, ExaminationResult, ScrubState, StoredContent
+from mirror.store.records.integrity.sql_damage import SqlDamage
 from mirror.store.registry import Store
-from tests.support.builders import push_blob
+from tests.support.builders import push_blob, push_image
 from tests.support.clocks import START, HandClock
 from tests.support.damage import file_of, flip_a_bit, scrub
 
@@ -107,6 +109,39 @@ async def test_reading_keeps_to_the_rate(monkeypatch: pytest.MonkeyPatch) -> Non
     assert slept == pytest.approx([0.5, 1.0, 1.5], abs=0.1)
     await Pacer().read(10**12)
     assert len(slept) == 3
+
+
+async def test_reading_takes_a_part_of_the_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    now_seconds = 100.0
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(scrub_module.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_seconds)
+    pacer = Pacer(10**9, most_of_time=0.25)
+    await pacer.read(1)
+    now_seconds += 2.0
+    await pacer.read(1)
+    assert slept == pytest.approx([0.0, 6.0], abs=0.01)
+
+
+async def test_whole_small_files_are_not_examined_one_by_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await push_image(store, "one", "1")
+    await push_blob(store, bytes(scrub_module._SMALL_BYTES + 1))
+    examined: list[int] = []
+    real = SqlDamage.examine
+
+    async def examine(
+        self: SqlDamage, content: StoredContent, read: Callable[[int], Awaitable[None]]
+    ) -> ExaminationResult:
+        examined.append(content.size_bytes)
+        return await real(self, content, read)
+
+    monkeypatch.setattr(SqlDamage, "examine", examine)
+    assert (await scrub(store)).files == 4
+    assert examined == [scrub_module._SMALL_BYTES + 1]
 
 
 async def test_the_report_tells_the_last_complete_scrub_of_all(store: Store) -> None:

@@ -39,6 +39,8 @@ _HEALING_LOCK: Final = "healing"
 _COMMAND_GOES_ON_FOR: Final = timedelta(days=1)
 _DUE_PERIOD_SECONDS: Final = 60.0
 _SUSPECT_PERIOD_SECONDS: Final = 5.0
+#: Part of the time in which the server reads, so that clients keep most of the disk and of the CPU.
+_MOST_OF_TIME: Final = 0.2
 #: Pause after a scrub that failed, for example because the disk is gone.
 _FAILED_PAUSE_SECONDS: Final = 3600.0
 
@@ -98,7 +100,8 @@ async def scrub_in_background(settings: Settings, store: Store) -> None:
     period, locks = settings.storage.scrub.period, StorageLocks(settings.storage.path.expanduser())
     if period is None:
         return
-    records, pacer = store.records, Pacer(settings.storage.scrub.bytes_per_second)
+    records, rate = store.records, settings.storage.scrub.bytes_per_second
+    pacer = Pacer(rate, most_of_time=_MOST_OF_TIME)
     scrubber = Scrubber(records.damage, records.scrubs, _CLOCK, BACKGROUND, pacer=pacer)
     while True:
         pause_seconds = _DUE_PERIOD_SECONDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from mirror.store.catalog.tables.content_tables import (
 from mirror.store.content.blob_examination import ExaminedFile
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.records.integrity import sql_content_use
+from mirror.store.records.integrity.manifest_rows_check import with_right_rows
 from mirror.store.records.lifecycle.work_rows import find_work, put_work
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
@@ -93,6 +94,15 @@ class SqlDamage:
         about = {"about": str(digest)}
         row = await self._catalog.read(lambda connection: connection.execute(_ONE, about).one_or_none())
         return None if row is None else StoredContent(digest, row.size_bytes)
+
+    async def find_whole(self, contents: Sequence[StoredContent]) -> Collection[Digest]:
+        examination, sizes = self._blobs.examination, {each.digest: each.size_bytes for each in contents}
+        found = await in_thread("read small blobs", examination.read_whole, sizes)
+        manifests = {each.digest: found[each.digest] for each in contents if not each.is_plain and each.digest in found}
+        if not manifests:
+            return found.keys()
+        right = await self._catalog.read_long(lambda connection: with_right_rows(connection, manifests))
+        return found.keys() - (manifests.keys() - right)
 
     async def examine(self, content: StoredContent, read: Callable[[int], Awaitable[None]]) -> ExaminationResult:
         examined = await self._blobs.examination.examine(content.digest, read)
