@@ -6,6 +6,7 @@ Run it with `python -m tests.torture --kills 200` (`make torture`).
 - `model` and `register` track the possible states of repositories and of a shared tag. Both are pure.
 - `client` has the knowledge of one client, and `steps` its requests.
 - `reading` reads everything that the server serves. `inspection` checks the files in the data folder.
-- `campaign` runs the rounds: load, some beside a collection, kill, start, check. `report` has the figures.
+- `pulled` is the content of an upstream, `evicting` evicts it, and `upkeep` runs this and other upkeep of the store.
+- `campaign` runs the rounds: load, some beside upkeep, kill, start, check. `report` has the figures.
 - `syscalls` checks the same promises in a trace of strace.
 """

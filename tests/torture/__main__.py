@@ -6,6 +6,7 @@ import random
 import sys
 
 from tests.harness.mirror import Mirror
+from tests.torture import pulled
 from tests.torture.campaign import Campaign
 from tests.torture.model import BrokenPromise
 
@@ -22,8 +23,9 @@ def main() -> int:
     )
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.clients} clients, {given.workers} workers", flush=True)
-    with Mirror(workers=given.workers) as mirror:
-        campaign = Campaign(mirror, clients=given.clients, seed=given.seed)
+    with Mirror() as upstream, Mirror(workers=given.workers, sections=pulled.sections(upstream)) as mirror:
+        pulled.publish(upstream)
+        campaign = Campaign(mirror, clients=given.clients, seed=given.seed, pulls=True)
         try:
             campaign.run(given.kills, _progress)
         except BrokenPromise as broken:

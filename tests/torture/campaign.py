@@ -6,34 +6,34 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from tests.harness.mirror import PROGRAM, Mirror
+from tests.harness.mirror import Mirror
 from tests.harness.process import ServiceFailedError
 from tests.torture import register
 from tests.torture.client import SHARED_REPOSITORY, SHARED_TAG, Client
 from tests.torture.connection import Connection
 from tests.torture.inspection import expire, inspect, leftovers
 from tests.torture.model import BrokenPromise
+from tests.torture.pulled import PULLED_REPOSITORY
 from tests.torture.reading import Reading
 from tests.torture.register import Move
 from tests.torture.report import Report
 from tests.torture.steps import work
+from tests.torture.upkeep import COLLECT, COLLECTION, KINDS, Upkeep
 
 _LOAD_SECONDS = (0.05, 0.9)
 _POLL_SECONDS = 0.01
 _WORKER_KILL_CHANCE = 0.25
 _START_KILL_CHANCE = 0.1
 _COMMAND_CHANCE = 0.15
-_COLLECT = ("gc", "--grace", "0s", "--untagged", "0s")
-_COLLECTION_CHANCE = 0.4
-_COLLECTION_SECONDS = 1.5  # the command takes about as long to start
+_UPKEEP_CHANCE = 0.25  # of each kind
+_UPKEEP_SECONDS = 1.5  # a process takes about as long to start
 _EXPIRY_ROUNDS = 5
 
 
@@ -43,6 +43,7 @@ class Campaign:
     Args:
         mirror: Running server, which is killed and started again.
         clients: Number of clients that work at the same time.
+        pulls: True if the clients pull through content of `pulled`.
         seed: Seed of all choices. A seed repeats the work and not the exact run, since requests may reach the server in
             another order.
 
@@ -51,10 +52,12 @@ class Campaign:
         report: Figures of the campaign so far.
     """
 
-    def __init__(self, mirror: Mirror, *, clients: int, seed: int) -> None:
+    def __init__(self, mirror: Mirror, *, clients: int, seed: int, pulls: bool = False) -> None:
         self.report = Report()
         self.mirror = mirror
         self._choices = random.Random(seed)
+        self._upkeep = Upkeep(mirror, self._choices, self.report)
+        self._pulls = pulls
         self._shared = Move(None, time.monotonic(), time.monotonic())
         self._clients = [Client(number, random.Random(f"{seed} {number}")) for number in range(clients)]
 
@@ -81,6 +84,7 @@ class Campaign:
             if number % _EXPIRY_ROUNDS == 0:
                 self.expire()
                 self.collect()
+                self._upkeep.restore()
             self.report.seconds = time.monotonic() - began
             progress(
                 f"{self.report.kills.total()} kills, {self.report.acknowledged.total()} changes acknowledged, "
@@ -98,7 +102,9 @@ class Campaign:
         """
         stopped = threading.Event()
         with ThreadPoolExecutor(len(self._clients)) as threads:
-            working = [threads.submit(work, client, self.mirror.port, stopped) for client in self._clients]
+            working = [
+                threads.submit(work, client, self.mirror, stopped, pulls=self._pulls) for client in self._clients
+            ]
             try:
                 # A slow machine must not be killed before it has done anything.
                 while not any(client.acknowledged for client in self._clients) and not all(map(Future.done, working)):
@@ -136,8 +142,8 @@ class Campaign:
     def collect(self) -> None:
         """Collect in an idle registry without open uploads. Nothing that no tag needs may remain."""
         self._expect_a_collection()
-        self.mirror.command(*_COLLECT)
-        self.report.collections += 1
+        self.mirror.command(*COLLECT)
+        self.report.upkeep[COLLECTION] += 1
         self.check()
         for client in self._clients:
             for repository in client.repositories:
@@ -153,8 +159,10 @@ class Campaign:
         command = self._choices.random() < _COMMAND_CHANCE
         before, after = (self._choices.uniform(*_LOAD_SECONDS) for _ in range(2))
         only_worker = self._choices.random() < _WORKER_KILL_CHANCE
-        collects = self._choices.random() < _COLLECTION_CHANCE
-        with ThreadPoolExecutor(1) as threads, self._collection() if collects else nullcontext():
+        upkeep = [kind for kind in KINDS if self._choices.random() < _UPKEEP_CHANCE]
+        if COLLECTION in upkeep:
+            self._expect_a_collection()
+        with ThreadPoolExecutor(1) as threads, self._upkeep.beside(upkeep):
             listing = threads.submit(self.mirror.command, "ls", "--json") if command else None
 
             def kill() -> None:
@@ -165,29 +173,10 @@ class Campaign:
                 self.mirror.kill()
                 self.report.kills["server"] += 1
 
-            self.load(before + (_COLLECTION_SECONDS if collects else 0), kill)
+            self.load(before + (_UPKEEP_SECONDS if upkeep else 0), kill)
             if listing is not None:
                 listing.result()  # a reading command must succeed even if the server is killed meanwhile
                 self.report.commands += 1
-
-    @contextmanager
-    def _collection(self) -> Iterator[None]:
-        """Collect beside the block everything that no tag needs. Afterwards let the command end, or kill it."""
-        self._expect_a_collection()
-        command = [PROGRAM, *_COLLECT, "--config", str(self.mirror.config)]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as collecting:
-            try:
-                yield
-            finally:
-                if self._choices.random() < 0.5:
-                    collecting.kill()
-                _, messages = collecting.communicate()
-        if collecting.returncode == -signal.SIGKILL:
-            self.report.kills["collection"] += 1
-        elif collecting.returncode == 0:
-            self.report.collections += 1
-        else:
-            raise BrokenPromise(f"a collection failed: {messages}")
 
     def _kill_worker(self) -> None:
         children = Path(f"/proc/{self.mirror.pid}/task/{self.mirror.pid}/children").read_text().split()
@@ -244,6 +233,6 @@ class Campaign:
     def _check_catalog(self, reading: Reading) -> None:
         repositories = [one for client in self._clients for one in client.repositories]
         listed = [one.name for one in repositories if all(state.is_listed for state in one.possible)]
-        found = [name for name in reading.catalog() if name != SHARED_REPOSITORY]
+        found = [name for name in reading.catalog() if name not in {SHARED_REPOSITORY, PULLED_REPOSITORY}]
         if found != sorted(listed):
             raise BrokenPromise(f"the catalog lists {found}, but the repositories with content are {sorted(listed)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from mirror.store.registry import Store
 from tests.torture.model import BrokenPromise
 
-_KNOWN = {"blobs", "damaged", "uploads", "locks", "generation", "reserve", "token.key"} | {
+_KNOWN = {"blobs", "damaged", "uploads", "locks", "generation", "reserve", "names.sqlite", "token.key"} | {
     f"reserve-{n}" for n in range(1, 9)
 }
 _CATALOG = re.compile(r"catalog\.sqlite(-wal|-shm)?")

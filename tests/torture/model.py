@@ -47,6 +47,11 @@ def drop_blob(digest: str) -> Change:
     return lambda state: replace(state, blobs=state.blobs - {digest}) if digest in state.blobs else None
 
 
+def drop_everything(state: RepositoryState) -> RepositoryState | None:
+    """Return the state after the deletion of the whole repository."""
+    return None if state == RepositoryState() else RepositoryState()
+
+
 def put_manifest(digest: str, tags: Collection[str], needs: Collection[str] = ()) -> Change:
     """Return the change of a manifest push that needs the blobs `needs` and moves `tags` to the manifest."""
 

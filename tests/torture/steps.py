@@ -7,20 +7,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import Event
 
-from tests.torture import contents, model
+from tests.harness.command import CompletedRun
+from tests.harness.mirror import Mirror
+from tests.torture import contents, model, pulled
 from tests.torture.client import SHARED_REPOSITORY, SHARED_TAG, Client, OpenUpload
 from tests.torture.connection import Answer, Connection, NoAnswer, NotSent
 from tests.torture.model import BrokenPromise, Change, Repository
 from tests.torture.register import Move
 
 _PAUSE_SECONDS = 0.01
+_PULLS = 5
 _TAGS = ("1.0", "1.1", "2.0", "latest", "old")
 
 
-def work(client: Client, port: int, stopped: Event) -> None:
+def work(client: Client, mirror: Mirror, stopped: Event, *, pulls: bool) -> None:
     """Run random steps until `stopped` is set. The server may disappear at any moment."""
-    with Connection(port) as connection:
-        steps = Steps(client, connection)
+    with Connection(mirror.port) as connection:
+        steps = Steps(client, connection, mirror.command, pulls=pulls)
         while not stopped.is_set():
             try:
                 steps.one()
@@ -29,9 +32,13 @@ def work(client: Client, port: int, stopped: Event) -> None:
 
 
 class Steps:
-    """Steps of a client over one connection."""
+    """Steps of a client over one connection, or by a command."""
 
-    def __init__(self, client: Client, connection: Connection) -> None:
+    def __init__(
+        self, client: Client, connection: Connection, command: Callable[..., CompletedRun], *, pulls: bool
+    ) -> None:
+        self._command = command
+        self._pulls = pulls
         self._client = client
         self._choices = client.choices
         self._connection = connection
@@ -42,7 +49,7 @@ class Steps:
         Raises:
             NoAnswer: If the server is gone. The client has recorded the possible states.
         """
-        steps: dict[Callable[[Repository], None], int] = {
+        steps: dict[Callable[[Repository], None], float] = {
             self._push: 30,
             self._mount: 10,
             self._put_manifest: 25,
@@ -51,6 +58,8 @@ class Steps:
             self._delete_blob: 8,
             self._read_tag: 8,
             self._move_shared: 10,
+            self._remove: 0.4,  # a command takes long to start
+            self._pull: 10 if self._pulls else 0,
         }
         repository = self._choices.choice(self._client.repositories)
         if self._client.left_open is not None and self._choices.random() < 0.7:
@@ -166,6 +175,38 @@ class Steps:
         if content.digest not in in_use:
             path = f"/v2/{repository.name}/blobs/{content.digest}"
             self._change(repository, model.drop_blob(content.digest), "delete blob", "DELETE", path)
+
+    def _remove(self, repository: Repository) -> None:
+        """Delete a tag, a manifest or everything by the command `rm`, which goes on if the server is killed."""
+        tag, (manifest, _) = self._choices.choice(_TAGS), self._choices.choice(self._client.images)
+        name, change = self._choices.choice(
+            [
+                (f"{repository.name}:{tag}", model.drop_tag(tag)),
+                (f"{repository.name}@{manifest.digest}", model.drop_manifest(manifest.digest)),
+                (repository.name, model.drop_everything),
+            ]
+        )
+        done = self._command("rm", "--yes", name, check=False)
+        if done.exit_code == 1:
+            repository.refused(change)
+            return
+        _require(done.exit_code == 0, f"rm {name}: {done}")
+        repository.done(change)
+        self._client.acknowledged["rm"] += 1
+
+    def _pull(self, _repository: Repository) -> None:
+        """Pull an image through. A collection may come between the manifest and its blobs, but not each time."""
+        tag = self._choices.choice([*pulled.IMAGES])
+        manifest, blobs = pulled.IMAGES[tag]
+        paths = [f"manifests/{tag}", *(f"blobs/{blob.digest}" for blob in blobs)]
+        for _ in range(_PULLS):
+            answers = [self._connection.ask("GET", f"/v2/{pulled.PULLED_REPOSITORY}/{path}") for path in paths]
+            for answer, content in zip(answers, [manifest, *blobs], strict=True):
+                whole = answer.status == 200 and answer.body == content.data
+                _require(whole or answer.status == 404, f"pull of {content.digest}: {answer}: {answer.body[:300]!r}")
+            if all(answer.status == 200 for answer in answers):
+                return
+        raise BrokenPromise(f"{pulled.PULLED_REPOSITORY}:{tag} cannot be pulled: {answers}")
 
     def _read_tag(self, repository: Repository) -> None:
         """Read a tag. Any worker must serve a change as soon as one worker has acknowledged the change."""

@@ -201,6 +201,8 @@ class Walk:
             self._pull_through: 5,
             self._arrive: 4,
             self._forget: 2,
+            self._evict: 1,
+            self._empty: 1,
         }
         (kind,) = self.choices.choices(list(kinds), list(kinds.values()))
         return kind(self.choices.choice(REPOSITORIES), held)
@@ -340,6 +342,21 @@ class Walk:
             f"forget {_short(digest)}",
             lambda store: store.records.origins.forget(PULLED, digest),
             deletes=frozenset({(PULLED.name, str(digest))}),
+        )
+
+    def _evict(self, _repository: Repository, _held: Held) -> Step:
+        async def run(store: Store) -> None:
+            contents = store.records.pulled_contents
+            await contents.evict((await contents.count(lambda _: ("hub",))).artifacts)
+
+        return Step("evict", run)
+
+    def _empty(self, repository: Repository, held: Held) -> Step:
+        return Step(
+            f"empty {repository}",
+            lambda store: store.records.deletions.empty(repository, self.clock.now(), 100),
+            deletes=frozenset(place for place in held.places if place[0] == repository.name),
+            moves={key: None for key in held.tags if key[0] == repository.name},
         )
 
     def _collection(self) -> tuple[str, Running]:
