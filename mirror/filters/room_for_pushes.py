@@ -39,7 +39,7 @@ class RoomForPushes:
     """
 
     def __init__(self, inner: Registry, maker: RoomMaker) -> None:
-        self._inner = inner
+        self.inner = inner
         self._maker = maker
         # Methods are bound, not forwarded: a forwarding coroutine would add its cost to each pull.
         self.resolve, self.get_manifest = inner.resolve, inner.get_manifest
@@ -56,16 +56,16 @@ class RoomForPushes:
     ) -> Upload:
         """Begin an upload as the port defines."""
         try:
-            upload = await self._inner.begin_upload(repository, client, algorithm)
+            upload = await self.inner.begin_upload(repository, client, algorithm)
         except StorageFull:
             with suppress(StorageFault):
                 await self._maker.relieve()
-            upload = await self._inner.begin_upload(repository, client, algorithm)
+            upload = await self.inner.begin_upload(repository, client, algorithm)
         return UploadWithRoom(upload, self._maker)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         """Resume an upload as the port defines."""
-        return UploadWithRoom(await self._inner.resume_upload(repository, upload_id), self._maker)
+        return UploadWithRoom(await self.inner.resume_upload(repository, upload_id), self._maker)
 
 
 class UploadWithRoom:
