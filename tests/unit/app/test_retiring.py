@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from mirror.app.tags import retiring
 
 from mirror.app.services import open_store
+from mirror.app.storage import retiring
 from mirror.oci.errors import CatalogFault
 from mirror.records.lifecycle.reviews import Grace
 from mirror.registry.listing import all_tags
