@@ -23,7 +23,7 @@ from mirror.store.backup.backup_layout import (
     parse_name,
     parse_sums_line,
 )
-from mirror.store.backup.backup_target import read_document
+from mirror.store.backup.backup_target import read_document, require_apart
 from mirror.store.backup.sums_writer import file_digest
 from mirror.store.backup.verified_reading import PIECE_BYTES, opened
 
@@ -49,6 +49,10 @@ class BackupSource(Protocol):
     """
 
     document: BackupDocument | None
+
+    def require_apart(self, data: Path) -> None:
+        """Raise ConfigurationFault if a data folder and the backup overlap."""
+        ...
 
     def members(self) -> Iterator[BackupMember]:
         """Yield the files: catalog, key, blobs, sums, and then the document.
@@ -83,6 +87,9 @@ class FolderSource:
         if not self._sums.is_file() or file_digest(self._sums) != found.sums:
             raise StorageDamaged(f"{self._sums} is missing or damaged; fix: use another backup")
 
+    def require_apart(self, data: Path) -> None:
+        require_apart(self._root, data)
+
     def members(self) -> Iterator[BackupMember]:
         yield self._member(SerialFile(self._serial, CATALOG))
         if (self._root / str(SerialFile(self._serial, KEY_FILE))).exists():
@@ -116,6 +123,9 @@ class TarSource:
         self._stream = stream
         self._name = name
 
+    def require_apart(self, data: Path) -> None:
+        """Do nothing: the folder of a tar has room for a data folder."""
+
     def members(self) -> Iterator[BackupMember]:
         is_first = True
         try:
@@ -128,7 +138,9 @@ class TarSource:
         except (tarfile.TarError, EOFError) as error:
             if is_first:
                 raise ConfigurationFault(f"{self._name} is not a backup: {error}") from error
-            raise StorageDamaged(f"{self._name} is damaged or ends too early: {error}") from error
+            raise StorageDamaged(
+                f"{self._name} is damaged or ends too early: {error}; fix: use the whole tar, or another one"
+            ) from error
 
 
 def _pieces(file: Path, digest: Digest) -> Iterator[bytes]:
@@ -143,4 +155,6 @@ def _of_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
         while source is not None and (piece := source.read(PIECE_BYTES)):
             yield piece
     except (tarfile.TarError, EOFError) as error:
-        raise StorageDamaged("its file in the tar ends too early") from error
+        raise StorageDamaged(
+            f"the tar ends too early, in {info.name}; fix: use the whole tar, or another one"
+        ) from error

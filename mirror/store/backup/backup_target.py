@@ -53,7 +53,7 @@ class BackupTarget:
             StorageDamaged: the document of the last backup cannot be read.
             OSError: the folder cannot be used.
         """
-        _require_apart(root, data)
+        require_apart(root, data)
         if not root.parent.is_dir():
             raise ConfigurationFault(f"there is no folder {root.parent}; fix: create it, or mount its disk")
         private_files.make_folder(root)
@@ -136,7 +136,8 @@ def read_document(root: Path) -> BackupDocument | None:
     return None
 
 
-def _require_apart(root: Path, data: Path) -> None:
+def require_apart(root: Path, data: Path) -> None:
+    """Raise ConfigurationFault if the folder of a backup and a data folder overlap."""
     target, source = root.resolve(), data.resolve()
     if target == source or target in source.parents or source in target.parents:
         raise ConfigurationFault(f"{root} and the data folder {data} overlap; fix: choose a folder elsewhere")

@@ -72,7 +72,8 @@ class Restoration:
         """Restore, in short steps.
 
         Raises:
-            ConfigurationFault: the data folder is not empty, or this is no backup, or one of a later version.
+            ConfigurationFault: the data folder is not empty or overlaps the backup, or this is no backup of a
+                known version.
             Busy: another process uses the data folder.
             StorageDamaged: the backup is damaged in a way that leaves no usable catalog, or is not complete.
             StorageFull, OSError: the data folder cannot be written.
@@ -80,6 +81,7 @@ class Restoration:
         if self._source.document is not None:
             _require_known(self._source.document)
             self._progress.expect(self._source.document.size_bytes)
+        self._source.require_apart(self._data.root)
         self._make_folder()
         with sole_use(self._data):
             self._require_empty()
@@ -248,12 +250,12 @@ class Restoration:
         if self._received.get(SerialFile(document.serial, SUMS)) != document.sums:
             raise StorageDamaged("the sums of the backup are damaged; fix: use another backup")
         if self._received.get(catalog) is None or self._received[catalog] != self._named.get(str(catalog)):
-            raise StorageDamaged("the catalog in the backup is damaged; fix: use another backup")
+            raise StorageDamaged(f"{catalog} in the backup is damaged; fix: use another backup")
         try:
             with closing(open_catalog(self._catalog)) as database:
                 require_whole(database)
         except (SqliteError, CatalogFault) as error:
-            raise StorageDamaged(f"the catalog in the backup is damaged ({error}); fix: use another backup") from error
+            raise StorageDamaged(f"{catalog} in the backup is damaged ({error}); fix: use another backup") from error
         self.report.damaged.update(document.damaged)
         if key in self._received and self._received[key] == self._named.get(str(key)):
             self._filesystem.rename(self._fresh_key, self._data.token_key)

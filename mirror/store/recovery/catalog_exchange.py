@@ -19,13 +19,14 @@ def catalog_problem(layout: DataLayout) -> str:
     """Return the reason for which the catalog must be rebuilt; empty if it is whole. Nobody else may use the folder."""
     try:
         require_catalog(layout)
-        if not layout.catalog.exists():
-            return f"{layout.catalog} is missing"
-        with closing(open_catalog(layout.catalog, "rw")) as database:
-            require_whole(database)
     except CatalogFault as error:
         return str(error).partition("; fix:")[0]
-    except sqlite3.Error as error:
+    if not layout.catalog.exists():
+        return f"{layout.catalog} is missing"
+    try:
+        with closing(open_catalog(layout.catalog, "rw")) as database:
+            require_whole(database)
+    except (CatalogFault, sqlite3.Error) as error:
         return f"{layout.catalog} is damaged ({error})"
     return ""
 

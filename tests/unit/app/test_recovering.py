@@ -74,6 +74,7 @@ async def test_names_users_and_content_come_back(folder: Path, lost: Callable[[P
     lost(folder)
     result = await recovered(folder)
     assert result.is_done
+    assert result.problem.startswith(f"{folder / 'catalog.sqlite'} is ")
     assert (result.repositories, result.tags) == (2, 3)
     assert (result.aside is not None) == had_catalog
     assert result.rebuilt.lost_tags == result.found.recovered == result.found.broken == []

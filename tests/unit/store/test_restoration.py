@@ -92,6 +92,12 @@ class Interrupted(Filesystem):
         super().rename(source, target)
 
 
+def test_a_restore_into_the_backup_is_refused(backup: Path) -> None:
+    with pytest.raises(ConfigurationFault, match="overlap"):
+        restore(backup, backup / "restored")
+    assert not (backup / "restored").exists()
+
+
 async def test_half_a_restore_is_no_data_folder_and_goes_on(backup: Path, folder: Path, restored: Path) -> None:
     number, ended = 0, False
     while not ended:
@@ -134,7 +140,7 @@ async def test_content_that_the_backup_has_lost_is_told_and_the_rest_restored(ba
 def test_a_damaged_catalog_or_list_of_sums_is_refused(backup: Path, restored: Path, file: str) -> None:
     damaged = backup / "1" / file
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
-    with pytest.raises(StorageDamaged, match="damaged; fix: use another backup"):
+    with pytest.raises(StorageDamaged, match=rf"1/{file} .*damaged; fix: use another backup"):
         restore(backup, restored)
     assert not (restored / "catalog.sqlite").exists()
 
