@@ -148,8 +148,8 @@ async def _shared(layout: DataLayout) -> AsyncIterator[None]:
 
 def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
     if layout.private_state is None:
-        require_restored(layout)
         require_access(layout)
+        require_restored(layout)
         _prepare_root(layout, filesystem)
     for folder in layout.folders():
         filesystem.make_folder(folder)

@@ -31,7 +31,7 @@ _GONE_PULLS: Final = "pulls of what is gone"
 #: Name of the number of dropped tags in the state of the work.
 _DROPPED: Final = "dropped"
 #: Name of the lock, as part of an error message.
-RETENTION: Final = "retention of tags"
+RETENTION: Final = "retention"
 
 
 def retirement(settings: Settings, store: Store, grace: Grace, clock: Clock = _CLOCK) -> Retirement:
