@@ -130,6 +130,12 @@ def _write(
         "repository_id, digest, added_at",
         [(ids[one.repository], blob.digest, came_at) for one in some for blob in one.blobs],
     )
+    # Before their manifests: a manifest that comes without them counts as unread, and keeps its repository.
+    put(
+        "manifest_children",
+        "repository, child, manifest, kind, of_plugin",
+        [(one.repository, blob.digest, one.manifest.digest, "blob", False) for one in kept for blob in one.blobs],
+    )
     put(
         "manifests",
         "repository_id, digest, media_type, created_at",
@@ -139,11 +145,6 @@ def _write(
         "tags",
         "repository_id, name, digest, updated_at, pushed",
         [(ids[one.repository], one.tag, one.manifest.digest, came_at, True) for one in kept],
-    )
-    put(
-        "manifest_children",
-        "repository, child, manifest, kind, of_plugin",
-        [(one.repository, blob.digest, one.manifest.digest, "blob", False) for one in kept for blob in one.blobs],
     )
     waiting = [
         *(("blob", one.repository, blob.digest) for one in gone for blob in one.blobs),
