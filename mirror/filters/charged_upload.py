@@ -12,6 +12,7 @@ from mirror.filters.quota_metrics import QuotaCounter
 from mirror.oci import Descriptor, Digest
 from mirror.oci.errors import QuotaExceeded, StorageFault
 from mirror.records.lifecycle.quotas import Push, QuotaBook
+from mirror.registry.delegate import DelegatingUpload
 from mirror.registry.streams import closing_stream
 from mirror.registry.upload import Upload, UploadBody
 from mirror.wire.ranges import Span
@@ -67,8 +68,8 @@ async def _twice(
     return await again()
 
 
-class ChargedUpload:
-    """Reserves the bytes of an upload. Implements :class:`mirror.registry.upload.Upload`.
+class ChargedUpload(DelegatingUpload):
+    """Reserves the bytes of an upload.
 
     Args:
         inner: the wrapped upload.
@@ -78,7 +79,7 @@ class ChargedUpload:
     """
 
     def __init__(self, inner: Upload, push: Push, book: QuotaBook, counter: QuotaCounter) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._push = push
         self._book = book
         self._counter = counter
@@ -86,21 +87,13 @@ class ChargedUpload:
         self._reserved_at_seconds = 0.0
         self._refusal: QuotaExceeded | None = None
 
-    @property
-    def id(self) -> str:
-        return self._inner.id
-
-    @property
-    def offset(self) -> int:
-        return self._inner.offset
-
     async def append(
         self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
     ) -> None:
         """Append bytes as the port defines. Raises QuotaExceeded, and drops the upload, if they do not fit."""
         try:
             async with closing_stream(chunks):
-                await self._inner.append(await self._reserving(chunks, size_bytes), span, size_bytes)
+                await self.inner.append(await self._reserving(chunks, size_bytes), span, size_bytes)
         except QuotaExceeded as error:
             self._counter.refuse(self._push, error)
             await self.cancel()
@@ -116,15 +109,15 @@ class ChargedUpload:
 
         async def store() -> Descriptor:
             if last is None:
-                return await self._inner.commit(digest)
+                return await self.inner.commit(digest)
             async with closing_stream(last.chunks):
                 chunks = await self._reserving(last.chunks, last.size_bytes)
-                return await self._inner.commit(digest, replace(last, chunks=chunks))
+                return await self.inner.commit(digest, replace(last, chunks=chunks))
 
         async def store_received() -> Descriptor:
             if self._refusal is not None:  # some of the bytes were not received
                 raise self._refusal
-            return await self._inner.commit(digest)
+            return await self.inner.commit(digest)
 
         try:
             return await made_as_push(self._push, self._book, self._counter, store, store_received)
@@ -137,7 +130,7 @@ class ChargedUpload:
 
     async def cancel(self) -> None:
         """Cancel as the port defines."""
-        await self._inner.cancel()
+        await self.inner.cancel()
         await self._release()
 
     async def _reserving(self, chunks: AsyncIterable[bytes], size_bytes: int | None) -> AsyncIterable[bytes]:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import StorageFault, StorageFull
+from mirror.registry.delegate import DelegatingUpload
 from mirror.registry.port import Registry
 from mirror.registry.streams import closing_stream
 from mirror.registry.upload import Upload, UploadBody
@@ -68,36 +69,27 @@ class RoomForPushes:
         return UploadWithRoom(await self.inner.resume_upload(repository, upload_id), self._maker)
 
 
-class UploadWithRoom:
-    """An upload for which room is made. Implements :class:`mirror.registry.upload.Upload`."""
+class UploadWithRoom(DelegatingUpload):
+    """An upload for which room is made."""
 
     def __init__(self, inner: Upload, maker: RoomMaker) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._maker = maker
-        self.cancel = inner.cancel
-
-    @property
-    def id(self) -> str:
-        return self._inner.id
-
-    @property
-    def offset(self) -> int:
-        return self._inner.offset
 
     async def append(
         self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
     ) -> None:
         """Append bytes as the port defines."""
         async with closing_stream(chunks):
-            await self._inner.append(await self._with_room(chunks, size_bytes), span, size_bytes)
+            await self.inner.append(await self._with_room(chunks, size_bytes), span, size_bytes)
 
     async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
         """Commit as the port defines."""
         if last is None:
-            return await self._inner.commit(digest)
+            return await self.inner.commit(digest)
         async with closing_stream(last.chunks):
             chunks = await self._with_room(last.chunks, last.size_bytes)
-            return await self._inner.commit(digest, replace(last, chunks=chunks))
+            return await self.inner.commit(digest, replace(last, chunks=chunks))
 
     async def _with_room(self, chunks: AsyncIterable[bytes], size_bytes: int | None) -> AsyncIterable[bytes]:
         if size_bytes is None:

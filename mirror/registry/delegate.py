@@ -1,15 +1,15 @@
-"""A registry that forwards every call, used as the base class of filters."""
+"""A registry and an upload that forward every call, used as base classes of filters."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterable, Collection
 from contextlib import AbstractAsyncContextManager
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.registry.port import Blob, Page, Registry
-from mirror.registry.upload import Upload
+from mirror.registry.upload import Upload, UploadBody
 from mirror.wire.pagination import PageRequest
-from mirror.wire.ranges import RangeRequest
+from mirror.wire.ranges import RangeRequest, Span
 
 
 class DelegatingRegistry:
@@ -74,3 +74,33 @@ class DelegatingRegistry:
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
         return await self.inner.list_referrers(repository, subject, artifact_type, page)
+
+
+class DelegatingUpload:
+    """Forwards each call to ``inner``. A subclass overrides the methods it changes.
+
+    Args:
+        inner: the upload that receives the calls.
+    """
+
+    def __init__(self, inner: Upload) -> None:
+        self.inner = inner
+
+    @property
+    def id(self) -> str:
+        return self.inner.id
+
+    @property
+    def offset(self) -> int:
+        return self.inner.offset
+
+    async def append(
+        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
+    ) -> None:
+        await self.inner.append(chunks, span, size_bytes)
+
+    async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
+        return await self.inner.commit(digest, last)
+
+    async def cancel(self) -> None:
+        await self.inner.cancel()

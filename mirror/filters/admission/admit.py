@@ -10,7 +10,7 @@ their plugins. Digests are always resolved: an engine begins with ``HEAD``, whos
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from mirror.filters.admission.admission_controller import AdmissionController
@@ -19,10 +19,10 @@ from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
 from mirror.records.admissions import AdmissionState
 from mirror.records.verdicts import PluginBlobs
-from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.delegate import DelegatingRegistry, DelegatingUpload
 from mirror.registry.port import Blob, Registry
 from mirror.registry.upload import Upload, UploadBody
-from mirror.wire.ranges import RangeRequest, Span
+from mirror.wire.ranges import RangeRequest
 
 
 class Admit(DelegatingRegistry):
@@ -84,8 +84,8 @@ class Admit(DelegatingRegistry):
         return ArrivingUpload(upload, lambda digest: self._judge.arrived(self.inner, repository, digest))
 
 
-class ArrivingUpload:
-    """Upload of a blob for which a plugin may be waiting. Implements :class:`mirror.registry.port.Upload`.
+class ArrivingUpload(DelegatingUpload):
+    """Upload of a blob for which a plugin may be waiting.
 
     Args:
         inner: the wrapped upload.
@@ -93,29 +93,13 @@ class ArrivingUpload:
     """
 
     def __init__(self, inner: Upload, arrived: Callable[[Digest], Awaitable[None]]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._arrived = arrived
 
-    @property
-    def id(self) -> str:
-        return self._inner.id
-
-    @property
-    def offset(self) -> int:
-        return self._inner.offset
-
-    async def append(
-        self, chunks: AsyncIterable[bytes], span: Span | None = None, size_bytes: int | None = None
-    ) -> None:
-        await self._inner.append(chunks, span, size_bytes)
-
     async def commit(self, digest: Digest, last: UploadBody | None = None) -> Descriptor:
-        committed = await self._inner.commit(digest, last)
+        committed = await self.inner.commit(digest, last)
         await self._arrived(digest)
         return committed
-
-    async def cancel(self) -> None:
-        await self._inner.cancel()
 
 
 class Withhold(DelegatingRegistry):
