@@ -193,7 +193,8 @@ class Reviews(Protocol):
     async def decide(self, rules: CollectionRules, most: int) -> DecidedReviews:
         """Decide up to ``most`` reviews that are due, in one transaction.
 
-        A step that decides nothing means that nothing is due.
+        A step that decides nothing means that nothing is due. Only then do caches and the usage of quotas show all that
+        earlier steps have removed.
         """
         ...
 

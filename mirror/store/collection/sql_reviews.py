@@ -21,6 +21,7 @@ from mirror.records.lifecycle.reviews import (
     WaitingContent,
 )
 from mirror.store.catalog import rows
+from mirror.store.catalog.review_rows import RENEWED_AFTER
 from mirror.store.catalog.tables.collection_tables import (
     content_holders,
     doomed_files,
@@ -100,22 +101,37 @@ class SqlReviews:
         self._catalog = services.catalog
         self._blobs = services.blobs
         self._clock = services.clock
+        self._has_unshown = False
 
     async def decide(self, rules: CollectionRules, most: int) -> DecidedReviews:
         now = self._clock.now()
         due = await self._catalog.read(lambda connection: _due(connection, rules, now, most))
         if not due:
+            await self._show_removals()
             return DecidedReviews()
+        # Caches stay valid through the removal of what no manifest names, so that pulls beside it stay fast.
+        is_quiet = any(_is_quiet(review, rules) for review in due)
 
         def work(connection: Connection) -> DecidedReviews:
             # Read again: another change may have come before this turn.
-            left, removed = remove_unneeded(connection, _due(connection, rules, now, most), rules, now)
+            chosen = [one for one in _due(connection, rules, now, most) if _is_quiet(one, rules) is is_quiet]
+            left, removed = remove_unneeded(connection, chosen, rules, now)
             deciding = Deciding(connection, rules, now)
             for review in left:
                 deciding.decide(review)
             return removed + deciding.result
 
-        return await self._catalog.write(work)
+        if not is_quiet:
+            return await self._catalog.write(work)
+        result = await self._catalog.write_uncached(work)
+        self._has_unshown = self._has_unshown or bool(result.removed)
+        return result
+
+    async def _show_removals(self) -> None:
+        """Let everything that is computed from the catalog, such as the usage of quotas, be computed again."""
+        if self._has_unshown:
+            await self._catalog.write(lambda _connection: None)
+            self._has_unshown = False
 
     async def remove_bytes(self, grace: timedelta, most: int) -> FreedBytes:
         now = self._clock.now()
@@ -221,6 +237,16 @@ def _due(connection: Connection, rules: CollectionRules, now: datetime, most: in
         if len(found) >= most:
             break
     return found
+
+
+def _is_quiet(review: Row[Any], rules: CollectionRules) -> bool:
+    """Return True if caches need not forget what the decision about a review removes.
+
+    A cached blob that no manifest names has the time of its review. It counts from so long ago that a client who asks
+    for the blob renews the review first, and then gets what the catalog says. Manifests are served from the cache.
+    """
+    is_old = rules.all_since is None and rules.grace.of(ReviewCause(review.cause)) >= RENEWED_AFTER
+    return is_old and review.kind != ReviewKind.MANIFEST.value
 
 
 def _count_due(connection: Connection, grace: Grace, now: datetime) -> int:

@@ -218,3 +218,38 @@ async def test_a_manifest_that_is_collected_while_its_last_blob_arrives_stays_go
     await store.records.incomplete.arrived(REPOSITORY, Digest.of(b"layer"))
     with pytest.raises(NotFound):
         await store.get_manifest(REPOSITORY, coming.digest)
+
+
+async def test_a_cached_blob_that_was_removed_beside_the_caches_is_unknown(store: Store, clock: HandClock) -> None:
+    blob = await push_blob(store, b"content")
+    await store.stat_blob(REPOSITORY, blob.digest)
+    clock.advance(hours=25)
+    generation = store.services.catalog.generation.current
+    assert (await store.records.reviews.decide(RULES, 100)).doomed == 1
+    assert store.services.catalog.generation.current == generation
+    assert store.services.cache.blob(REPOSITORY, blob.digest) is not None
+
+    with pytest.raises(BlobUnknown):
+        await store.stat_blob(REPOSITORY, blob.digest)
+    await store.records.reviews.remove_bytes(NOW, 100)
+    with pytest.raises(BlobUnknown):
+        await read_blob(store, blob.digest)
+
+
+async def test_what_was_removed_beside_the_caches_shows_at_the_end(store: Store, clock: HandClock) -> None:
+    await push_blob(store, b"content")
+    clock.advance(hours=25)
+    generation = store.services.catalog.generation.current
+    while (await store.records.reviews.decide(RULES, 100)).decided:
+        assert store.services.catalog.generation.current == generation
+    assert store.services.catalog.generation.current == generation + 2
+    await store.records.reviews.decide(RULES, 100)
+    assert store.services.catalog.generation.current == generation + 2
+
+
+async def test_a_cached_blob_that_is_removed_at_once_is_unknown(store: Store, clock: HandClock) -> None:
+    blob = await push_blob(store, b"content")
+    await store.stat_blob(REPOSITORY, blob.digest)
+    await collect_now(store, clock)
+    with pytest.raises(BlobUnknown):
+        await store.stat_blob(REPOSITORY, blob.digest)
