@@ -95,17 +95,13 @@ class Collector:
         """
         return await self._run(self._rules)
 
-    async def collect_now(self, untagged: CollectionRules | None = None) -> CollectionResult:
+    async def collect_now(self) -> CollectionResult:
         """Decide every review once, whatever its grace, and remove all bytes that are no longer needed.
-
-        Args:
-            untagged: rules whose part for untagged manifests applies; None for the configured ones.
 
         Raises:
             CatalogFault, StorageFault: the store failed. What was decided stays decided.
         """
-        rules = untagged or self._rules
-        return await self._run(replace(rules, grace=Grace.everywhere(timedelta(0)), all_since=self._clock.now()))
+        return await self._run(replace(self._rules, grace=Grace.everywhere(timedelta(0)), all_since=self._clock.now()))
 
     async def _run(self, rules: CollectionRules) -> CollectionResult:
         result = CollectionResult(await self._decide(rules), FreedBytes())
