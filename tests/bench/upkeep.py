@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from os import kill
 from pathlib import Path
 from typing import Any, Final
@@ -53,18 +54,19 @@ def pulls_beside(content: Content, *, garbage_files: int) -> Iterator[Trial]:
         many_images.add(data, half_deleted(garbage_files))
         contestants, loads = [], {}
         for name, section in _SECTIONS.items():
+            has_work = name != OURS
             copy = folder / f"data{len(contestants)}"
             copy_store(data, copy)
             storage = {"path": str(copy), "collection": {"enabled": False}, "scrub": {"every": "never"}} | section
             server = stack.enter_context(Mirror(data=copy, sections={"storage": storage}))
             pid = known(server.pid)
-            if name != OURS:
+            if has_work:
                 _wait_for_work(copy)
             _signal(pid, signal.SIGSTOP)
             stack.callback(_signal, pid, signal.SIGCONT)  # a stopped server cannot end
-            contestants.append(Contestant(name, _going_on(Server(server.port, pid, data=copy))))
-            loads[name] = _pulls
-        yield Trial(contestants, _pulls, loads)
+            contestants.append(Contestant(name, _going_on(Server(server.port, pid, data=copy), has_work=has_work)))
+            loads[name] = partial(_pulls, has_work=has_work)
+        yield Trial(contestants, loads[OURS], loads)
 
 
 #: The section `storage` of each contestant.
@@ -75,10 +77,13 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def _going_on(server: Server) -> Callable[[], Any]:
+def _going_on(server: Server, *, has_work: bool) -> Callable[[], Any]:
     @contextmanager
     def serving() -> Iterator[Server]:
         _signal(server.pid, signal.SIGCONT)
+        if has_work and server.data is not None:
+            # A scrub takes the time in which it was stopped for work, and rests after it.
+            _wait_for_work(server.data)
         try:
             yield server
         finally:
@@ -93,7 +98,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
             kill(each, number)
 
 
-def _pulls(server: Server, seconds: int) -> Outcome:
+def _pulls(server: Server, seconds: int, *, has_work: bool) -> Outcome:
     """Pull a plugin by random tags with several clients, while another client sends tiny requests at fixed times."""
     if server.data is None:
         raise ValueError("the server has no data folder")
@@ -113,6 +118,8 @@ def _pulls(server: Server, seconds: int) -> Outcome:
     with bystanders.asking(server.port, seconds=seconds, clients=1, interval_ms=_INTERVAL_MS) as end:
         outcome = run_laps(_CLIENTS, seconds, puller).outcome(1)
         waited = end()
+    if has_work:
+        _wait_for_work(server.data, since=before)  # a scrub tells only every five seconds what it has read
     figures = {
         WORST_MS: 1e3 * waited.worst_seconds,
         P99_MS: 1e3 * waited.p99_seconds,
@@ -121,8 +128,8 @@ def _pulls(server: Server, seconds: int) -> Outcome:
     return replace(outcome, errors=waited.errors, figures=figures)
 
 
-def _wait_for_work(data: Path) -> None:
-    before = _progress(data)
+def _wait_for_work(data: Path, since: int | None = None) -> None:
+    before = _progress(data) if since is None else since
     wait_until(lambda: _progress(data) > before, "the upkeep to begin", timeout_seconds=_BEGIN_SECONDS)
 
 
