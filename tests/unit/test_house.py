@@ -96,6 +96,14 @@ def test_the_documents_name_tests_that_exist():
     assert sorted(name for name in named if not (ROOT / "tests" / name[1]).exists()) == []
 
 
+def test_the_documents_say_each_thing_once():
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    headings = {page.name: _twice(re.findall(r"^##+ .*$", page.read_text(), re.MULTILINE)) for page in pages}
+    assert {name: twice for name, twice in headings.items() if twice} == {}
+    entries = re.split(r"\n(?=- |#|\n)", (ROOT / "CHANGELOG.md").read_text())
+    assert _twice([entry.strip() for entry in entries if entry.strip().startswith("- ")]) == []
+
+
 def test_docstrings_begin_with_a_verb_or_the_name_of_the_thing():
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     questions = {"what", "which", "who", "whose", "how", "why", "where", "when", "whether"}
