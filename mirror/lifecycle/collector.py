@@ -13,9 +13,8 @@ from mirror.lifecycle.tag_retirement import RetirementResult
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, FreedBytes, Grace, Reviews
 from mirror.runtime.clock import Clock
 
-#: Reviews decided in one transaction, and files removed in one. Pushes wait for a step to end.
-_REVIEWS_IN_A_STEP: Final = 100
-_FILES_IN_A_STEP: Final = 50
+#: Reviews decided in one transaction, or files removed in one. Pushes wait for a step to end.
+_IN_A_STEP: Final = 100
 
 
 class CollectionProgress(Protocol):
@@ -63,6 +62,7 @@ class Collector:
         rules: grace, and rules for untagged manifests.
         uploading: returns the names of the repositories with an open upload.
         clock: the time of day.
+        in_a_step: number of reviews that one transaction decides, or of files that it removes.
         pause_ratio: the pause after each step, as a multiple of the time of the step. 0: no pause.
         progress: receives the progress.
         dry_run: True to remove no file. The catalog is then a copy.
@@ -75,6 +75,7 @@ class Collector:
         uploading: Callable[[], Awaitable[Collection[str]]],
         clock: Clock,
         *,
+        in_a_step: int = _IN_A_STEP,
         pause_ratio: float = 0,
         progress: CollectionProgress | None = None,
         dry_run: bool = False,
@@ -83,6 +84,7 @@ class Collector:
         self._rules = rules
         self._uploading = uploading
         self._clock = clock
+        self._in_a_step = in_a_step
         self._pause_ratio = pause_ratio
         self._progress = progress or SilentCollection()
         self._dry_run = dry_run
@@ -113,7 +115,7 @@ class Collector:
             # Asked again for each step: uploads begin all the time.
             current = replace(rules, uploading=await self._uploading())
             began_seconds = monotonic()
-            step = await self._reviews.decide(current, _REVIEWS_IN_A_STEP)
+            step = await self._reviews.decide(current, self._in_a_step)
             if not step.decided:
                 return total
             total += step
@@ -126,7 +128,7 @@ class Collector:
         total = FreedBytes()
         while True:
             began_seconds = monotonic()
-            step = await self._reviews.remove_bytes(grace, _FILES_IN_A_STEP)
+            step = await self._reviews.remove_bytes(grace, self._in_a_step)
             if not step.files:
                 return total
             total += step

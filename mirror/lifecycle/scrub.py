@@ -13,14 +13,16 @@ from mirror.records.lifecycle.damage import Damage, ExaminationResult, ScrubStat
 from mirror.runtime.clock import Clock
 from mirror.transfer.progress_reporting import Progress, SilentProgress
 
-_IN_A_STEP: Final = 500
+#: Content looked up at once. More would make requests beside the scrub wait for longer.
+_IN_A_STEP: Final = 100
 #: Longest time of reading that is lost with the process.
 _KEPT_AFTER_SECONDS: Final = 5.0
 #: Bytes for which a file counts at least, so that many small files keep to the rate too.
 _LEAST_BYTES: Final = 128 * 1024
-#: Size up to which files are read together, and their number. A hop into a thread for each would cost the most.
+#: Size up to which files are read together, and their number. A hop into a thread for each would cost the most, and
+#: more together would make requests wait for longer.
 _SMALL_BYTES: Final = 64 * 1024
-_IN_A_BATCH: Final = 25
+_IN_A_BATCH: Final = 15
 #: Files found damaged one after the other, after which the scrub stops: the disk or its mount is the trouble.
 _MOST_IN_A_ROW: Final = 20
 

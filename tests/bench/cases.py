@@ -248,7 +248,7 @@ CASES: Sequence[Case] = (
             "images",
             lambda _stage, size_bytes=size_bytes: quotas.pushes(Content(_packed()), size_bytes=size_bytes),
             seconds_at_least=3,
-            rounds_at_least=7,
+            rounds_at_least=15,
         )
         for what, size_bytes in (("64kib", 64 * KIB), ("4mib", 4 * MIB))
     ),
@@ -304,7 +304,7 @@ CASES: Sequence[Case] = (
         "plugins",
         lambda _stage: _pulling_beside_upkeep(),
         seconds_at_least=3,
-        rounds_at_least=7,
+        rounds_at_least=11,
         quick=False,
     ),
     Case("lint-again", f"second lint of a plugin of {looking.SIZE_BYTES // MIB} MiB", "looks", _looking),

@@ -30,8 +30,10 @@ from mirror.store.work_locks import StorageLocks
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _PERIOD_SECONDS: Final = 60.0
-#: The background collection works a tenth of the time.
+#: The background collection works a tenth of the time, in steps of a few milliseconds: requests wait for the thread of
+#: a step after each of their system calls.
 _BACKGROUND_PAUSES: Final = 9.0
+_IN_A_BACKGROUND_STEP: Final = 20
 #: Name of the lock, as part of an error message.
 COLLECTION: Final = "collection"
 
@@ -51,6 +53,7 @@ async def collect_in_background(settings: Settings, store: Store) -> None:
         rules,
         store.uploads.repositories,
         _CLOCK,
+        in_a_step=_IN_A_BACKGROUND_STEP,
         pause_ratio=_BACKGROUND_PAUSES,
     )
     while True:
