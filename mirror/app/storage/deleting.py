@@ -114,9 +114,9 @@ class NameDeleter:
         repository, target = name.repository, name.target
         if target is None:
             content = await self._delete_repository(repository)
-            return DeletedName(name, None, content, [self._later(), *self._returns(repository, None)])
+            return DeletedName(name, None, content, [self._later(), *self._returns(name, None)])
         deletion = await (self._deletions.plan if self._dry_run else self._deletions.delete)(repository, target)
-        return DeletedName(name, deletion, None, self._notes(repository, deletion))
+        return DeletedName(name, deletion, None, self._notes(name, deletion))
 
     async def _delete_repository(self, repository: Repository) -> RepositoryContent:
         content, began = await self._deletions.content(repository), _CLOCK.now()
@@ -124,8 +124,8 @@ class NameDeleter:
             pass
         return content
 
-    def _notes(self, repository: Repository, deletion: Deletion) -> list[str]:
-        return [self._what_stays(repository, deletion), *self._returns(repository, deletion.tags)]
+    def _notes(self, name: NameToDelete, deletion: Deletion) -> list[str]:
+        return [self._what_stays(name.repository, deletion), *self._returns(name, deletion.tags)]
 
     def _what_stays(self, repository: Repository, deletion: Deletion) -> str:
         content = f"{repository}@{deletion.digest}"
@@ -149,13 +149,14 @@ class NameDeleter:
             "fix: 'plugin-mirror gc --grace 0s' removes them at once"
         )
 
-    def _returns(self, repository: Repository, tags: Sequence[Tag] | None) -> list[str]:
+    def _returns(self, name: NameToDelete, tags: Sequence[Tag] | None) -> list[str]:
         """Return sentences about content that a rule or pull-through will bring again.
 
         Args:
-            repository: the repository.
+            name: the name given to ``rm``.
             tags: the tags deleted; None for a whole repository, whatever its tags.
         """
+        repository = name.repository
         rules = [
             rule.name
             for rule in self._rules
@@ -163,13 +164,13 @@ class NameDeleter:
             or any(rule.may_bring(repository, tag) for tag in tags or ())
         ]
         told = [
-            f"mirror rule {rule} will bring it again at its next run; fix: change what the rule selects first"
+            f"mirror rule {rule} will bring {name} again at its next run; fix: change what the rule selects first"
             for rule in rules
         ]
         for section in self._settings.proxy:
             upstream, _, source = section.source.partition("/")
             if (found := NameMapping(section.to, source).apply(repository)) is not None:
-                told.append(f"it will be pulled through again from {upstream}/{found} when somebody asks for it")
+                told.append(f"{name} will be pulled through again from {upstream}/{found} when somebody asks for it")
         return told
 
 

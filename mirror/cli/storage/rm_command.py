@@ -49,8 +49,9 @@ def run(
     if json:
         print_json([_as_json(each, dry_run=dry_run) for each in deleted])
     else:
+        told: set[str] = set()
         for each in deleted:
-            _print(each, dry_run=dry_run)
+            _print(each, told, dry_run=dry_run)
     for error in failed:
         MESSAGES.out(f"error: {error}", highlight=False)
     if failed:
@@ -108,7 +109,8 @@ def _counted(content: RepositoryContent) -> str:
     return f"{counted(content.tags, 'tag')}, {counted(content.manifests, 'manifest')}, {counted(content.blobs, 'blob')}"
 
 
-def _print(deleted: DeletedName, *, dry_run: bool) -> None:
+def _print(deleted: DeletedName, told: set[str], *, dry_run: bool) -> None:
+    """Print what happened to a name, and the notes that are not among those told before."""
     done, name = ("would be deleted" if dry_run else "deleted"), deleted.name
     if deleted.content is not None:
         RESULTS.out(f"{name} {done}: {_counted(deleted.content)}", highlight=False)
@@ -117,7 +119,8 @@ def _print(deleted: DeletedName, *, dry_run: bool) -> None:
         RESULTS.out(f"{name} {done}" + (f", with its tags {tags}" if tags else ""), highlight=False)
     else:
         RESULTS.out(f"{name} {done}", highlight=False)
-    for note in deleted.notes:
+    for note in (note for note in deleted.notes if note not in told):
+        told.add(note)
         MESSAGES.out(wrapped(MESSAGES, f"  note: {note}", 4), highlight=False)
 
 

@@ -163,8 +163,19 @@ def test_what_a_rule_or_pull_through_brings_again_is_told(capsys: pytest.Capture
     Path("mirror.yaml").write_text(CONFIGURED)
     assert run(["rm", "-c", "mirror.yaml", "acme/driver:1.0", "acme/driver:2.0"]) == 0
     err = capsys.readouterr().err
-    assert err.count("mirror rule drivers will bring it again at its next run") == 1  # it selects 1.*
-    assert err.count("it will be pulled through again from hub/acme/driver when somebody asks for it") == 2
+    assert err.count("mirror rule drivers will bring acme/driver:1.0 again at its next run") == 1  # it selects 1.*
+    for name in ("acme/driver:1.0", "acme/driver:2.0"):
+        assert f"{name} will be pulled through again from hub/acme/driver when somebody asks for it" in err
+
+
+def test_the_same_note_about_many_names_is_told_once(
+    images: dict[str, Manifest], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"acme/driver@{images[tag].digest}" for tag in ("1.0", "2.0")]
+    assert run(["rm", *names]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert err.count("blobs that nothing else needs are removed after") == 1
 
 
 @pytest.mark.usefixtures("images")
