@@ -113,6 +113,7 @@ def filled(data: Path, images: int = 12) -> None:
             push(connection, f"v{number}", 3_000_000)
 
 
+@pytest.mark.timeout(1200)  # the long form has 50 kills
 def test_a_killed_backup_is_the_earlier_one_and_goes_on(tmp_path: Path, kills: int) -> None:
     data, backup, small = tmp_path / "data", tmp_path / "backup", tmp_path / "small"
     filled(small, 1)
@@ -141,6 +142,7 @@ def test_a_killed_backup_is_the_earlier_one_and_goes_on(tmp_path: Path, kills: i
     assert held(tmp_path / "restored") == {f"v{number}" for number in range(12)}
 
 
+@pytest.mark.timeout(1200)  # the long form has 50 kills
 def test_a_killed_restore_is_no_store_and_goes_on(tmp_path: Path, kills: int) -> None:
     data, backup, restored = tmp_path / "data", tmp_path / "backup", tmp_path / "restored"
     filled(data)
