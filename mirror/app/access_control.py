@@ -85,7 +85,7 @@ def operators(settings: Settings, store: Store, authentication: Authentication |
     by_word = frozenset({AccessAction.APPROVE})
     # Programs on the machine of a server on loopback have its command line and data as well, so they get these rights
     # while there are no users. With a token file, approving always requires the token.
-    local = frozenset() if not settings.server.listen.is_loopback else USERS_ONLY - (by_word if word else frozenset())
+    local = frozenset() if not settings.server.is_local else USERS_ONLY - (by_word if word else frozenset())
     return Operators(
         authentication,
         forwarded_headers(settings),

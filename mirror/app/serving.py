@@ -22,7 +22,7 @@ from mirror.runtime.worker_processes import run_workers
 from mirror.server.http.open_files import handle_loop_error
 from mirror.server.http_server import listen, serving
 from mirror.settings import Settings
-from mirror.settings.listen_address import HostPort
+from mirror.settings.server.listen_address import HostPort
 from mirror.store.private_state import private_state
 
 _LOG = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from mirror.settings import Settings
-from mirror.settings.listen_address import HostPort
+from mirror.settings.server.listen_address import HostPort
 from mirror.settings.upstream_settings import CredentialSettings, UpstreamSettings
 from mirror.store.private_state import can_write
 from mirror.upstream.auth.login_files import FileLogin, LoginSource

@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings.listen_address import HostPort
 from mirror.settings.sections import Settings
+from mirror.settings.server.listen_address import HostPort
 
 
 def read(prefix: str) -> dict[str, Any]:

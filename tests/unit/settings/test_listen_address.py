@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.settings.listen_address import HostPort
+from mirror.settings.server.listen_address import HostPort
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
-from mirror.settings.listen_address import HostPort
+from mirror.settings.server.listen_address import HostPort
 from mirror.wire.request_line import parse_prefix
 
 _LARGEST_PORT = 65_535

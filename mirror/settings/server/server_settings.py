@@ -1,0 +1,121 @@
+"""The section ``server``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from mirror.access.rights import AccessAction
+from mirror.settings.access_settings import check_anonymous, parse_actions
+from mirror.settings.pull_through_settings import check_pattern
+from mirror.settings.section import Section
+from mirror.settings.server.listen_address import HostPort
+from mirror.settings.server.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
+from mirror.settings.server.server_limit_settings import ServerLimitSettings
+from mirror.settings.server.server_tls_settings import PlainListenerSettings, ServerTlsSettings
+
+
+class ServerSettings(Section):
+    """Settings of the HTTP server."""
+
+    listen: ListenAddress = Field(HostPort("127.0.0.1", 5000), description="address to listen on, as HOST:PORT")
+    tls: ServerTlsSettings | None = Field(None, description="certificates; omitted: the server speaks plain HTTP")
+    plain: PlainListenerSettings | None = Field(
+        None, description="a second address that speaks plain HTTP, beside one with TLS"
+    )
+    workers: int = Field(1, ge=1, le=256, description="number of processes that serve the port")
+    anonymous: Annotated[
+        tuple[AccessAction, ...] | None, BeforeValidator(parse_actions), AfterValidator(check_anonymous)
+    ] = Field(
+        None,
+        description="actions of callers without credentials: pull, push, delete. "
+        "Omitted: pull and push on a loopback address; required for any other address",
+    )
+    plugin_checks: Literal["enforce", "warn", "off"] = Field(
+        "enforce",
+        description="treatment of plugins, pushed or mirrored, that engines cannot install. "
+        "enforce: refuse them; warn: accept them with a Warning header; off: do not check",
+    )
+    read_only: bool = Field(
+        default=False,
+        description="true: serve what the data folder holds and change nothing, for a snapshot or a read-only mount. "
+        "Pushes and deletions get 405, no upstream is asked, and no mirror rule runs",
+    )
+    shutdown_seconds: float = Field(30, ge=0, description="time that transfers have to finish at shutdown, in seconds")
+    limits: ServerLimitSettings = Field(ServerLimitSettings(), description="limits for clients and layers")
+    namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:\[\]-]{1,255}$")], ...] = Field(
+        (),
+        description="registries that this server mirrors, such as docker.io. A request that names another one "
+        "(?ns=, OCI-Namespace) gets 404. Omitted: every name is accepted",
+    )
+    reserved: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
+        (), description="names, with * and **, that are never requested from an upstream, such as acme/**"
+    )
+
+    logins: bool = Field(
+        default=True,
+        description="true: users may log in, if there are any. false: all callers are anonymous, which suits a mirror "
+        "of docker.io whose hosts are logged in at Docker Hub",
+    )
+    url: PublicUrl | None = Field(
+        None,
+        description="URL of the server for clients, such as https://mirror.example or https://example.org/mirror; "
+        "omitted: the host of each request",
+    )
+    trusted_proxies: tuple[ProxyNetwork, ...] = Field(
+        (),
+        description="addresses and networks of the proxies in front of the server, such as 10.1.2.3 or 10.0.0.0/8. "
+        "X-Forwarded-For, -Proto, -Host and -Prefix are believed if they come from there, and ignored otherwise",
+    )
+    behind_proxy: bool = Field(
+        default=False,
+        description="deprecated, use trusted_proxies. true: every address counts as a trusted proxy",
+    )
+
+    @model_validator(mode="after")
+    def _say_who_may_push(self) -> Self:
+        # A plugin runs as root on every host that installs it, so whoever can push could take over the site. The
+        # server refuses to start instead of logging a warning that nobody reads (ADR 5).
+        if self.anonymous is None and not self.is_local:
+            raise ValueError(
+                f"{self._public_address} can be reached from other hosts, and server.anonymous does not say what "
+                "anonymous callers may do; fix: write 'anonymous: [pull]' under server: to let everybody install, "
+                "or 'anonymous: [pull, push]' to let everybody push as well"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _say_once_who_is_a_proxy(self) -> Self:
+        if self.behind_proxy and self.trusted_proxies:
+            raise ValueError(
+                "behind_proxy: true trusts every address, so trusted_proxies has no effect; fix: remove behind_proxy"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _plain_is_beside_tls(self) -> Self:
+        if self.plain is not None and self.tls is None:
+            raise ValueError(
+                "plain is a second address beside one with TLS, and there is no tls; fix: remove plain, because "
+                "server.listen speaks plain HTTP, or add tls"
+            )
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """True if only programs on this machine can reach the server."""
+        return all(address.is_loopback for address in self._addresses)
+
+    @property
+    def _addresses(self) -> list[HostPort]:
+        return [self.listen, *([self.plain.listen] if self.plain else [])]
+
+    @property
+    def _public_address(self) -> HostPort:
+        return next(address for address in self._addresses if not address.is_loopback)
+
+    @property
+    def anonymous_actions(self) -> frozenset[AccessAction]:
+        """The actions that callers without credentials may perform."""
+        return frozenset((AccessAction.PULL, AccessAction.PUSH) if self.anonymous is None else self.anonymous)
