@@ -14,6 +14,7 @@ from typing import Any, Self
 from tests.harness import trixie
 from tests.harness.command import SYSTEM_PATH, CommandFailedError, CompletedRun, run
 from tests.harness.leftovers import end_processes, unmount_below
+from tests.harness.own_etc import entering, etc_of, with_own_etc
 from tests.harness.process import Service
 from tests.harness.readiness import unix_http_answers
 
@@ -37,6 +38,7 @@ class Engine:
             system's.
         insecure_registries: Registries (`host:port`) that may speak plain HTTP. 127.0.0.0/8 always may.
         daemon_json: Further keys of daemon.json, such as `registry-mirrors`. The host's own daemon.json is never read.
+        own_etc: True to give the engine a copy of /etc of its own (`etc`), for certificates of registries.
         parent: Existing folder with a short path in which the engine's folder is created.
     """
 
@@ -46,10 +48,12 @@ class Engine:
         binaries: Path | None = None,
         insecure_registries: Sequence[str] = (),
         daemon_json: Mapping[str, object] | None = None,
+        own_etc: bool = False,
         parent: Path = Path("/tmp"),
     ) -> None:
         self._path = _search_path(binaries)
         self._daemon_json = {"insecure-registries": list(insecure_registries), **(daemon_json or {})}
+        self._own_etc = own_etc
         self._parent = parent
         self._folder: Path | None = None
         self._service: Service | None = None
@@ -90,6 +94,11 @@ class Engine:
     def log(self) -> Path:
         """Log file of the daemon and its child processes."""
         return self.folder / "engine.log"
+
+    @property
+    def etc(self) -> Path:
+        """The engine's own /etc, while it runs."""
+        return etc_of(self._own_mounts())
 
     @property
     def client_environment(self) -> dict[str, str]:
@@ -174,6 +183,14 @@ class Engine:
             raise CommandFailedError(done, hint=self.log_tail(15))
         return done
 
+    def as_host(self, *argv: str) -> CompletedRun:
+        """Run a program as root of the engine's host, which has the engine's own /etc.
+
+        Raises:
+            CommandFailedError: If the program fails.
+        """
+        return run([*entering(self._own_mounts()), *argv], environment=self._environment())
+
     def running_spec(self, name: str) -> dict[str, Any]:
         """Return the runtime specification of an enabled plugin: its process, mounts, devices and namespaces."""
         (file,) = (self.folder / "exec").rglob(f"{self.inspect_plugin(name)['Id']}/config.json")
@@ -209,6 +226,7 @@ class Engine:
         (self.folder / "client").mkdir()
         return Service(
             [
+                *(with_own_etc(self.folder / "etc") if self._own_etc else ()),
                 self._program("dockerd"),
                 *("--config-file", str(daemon_json)),
                 *("--data-root", str(self.folder / "data")),
@@ -224,6 +242,13 @@ class Engine:
             start_timeout_seconds=120,
             stop_timeout_seconds=60,
         )
+
+    def _own_mounts(self) -> int:
+        """Return the id of a process with the engine's own /etc."""
+        pid = self._running_service().pid
+        if not self._own_etc or pid is None:
+            raise RuntimeError("the engine has no /etc of its own, or does not run")
+        return pid
 
     def _running_service(self) -> Service:
         if self._service is None:

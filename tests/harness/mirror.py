@@ -24,7 +24,7 @@ def plugin_mirror(
 
 
 class Mirror(Server):
-    """A `plugin-mirror serve` on a free port of 127.0.0.1.
+    """A `plugin-mirror serve` on a free port of 127.0.0.1, or of another address.
 
     `folder` contains its configuration (`config.yaml`), its log (`mirror.log`) and its data folder (`data`).
 
@@ -35,6 +35,7 @@ class Mirror(Server):
             unless `server` says otherwise.
         wrapper: Command that starts the server, such as strace with its arguments.
         arguments: Further arguments of `plugin-mirror serve`.
+        address: Address of this machine to listen on.
     """
 
     kind = "mirror"
@@ -47,8 +48,9 @@ class Mirror(Server):
         sections: Mapping[str, Any] | None = None,
         wrapper: Sequence[str] = (),
         arguments: Sequence[str] = (),
+        address: str = "127.0.0.1",
     ) -> None:
-        super().__init__()
+        super().__init__(address=address)
         self._workers = workers
         self._data = data
         self._sections = dict(sections or {})
@@ -85,10 +87,10 @@ class Mirror(Server):
             [*self._wrapper, PROGRAM, "serve", "--config", str(self.config), *self._arguments],
             log=self.folder / "mirror.log",
             # The certificate of a server with TLS may be one that http_answers does not trust.
-            ready=tcp_accepts("127.0.0.1", self.port) if server.get("tls") else http_answers(f"{self.url}/readyz"),
+            ready=tcp_accepts(self._address, self.port) if server.get("tls") else http_answers(f"{self.url}/readyz"),
             environment=os.environ | {"PYTHONUNBUFFERED": "1"},  # tests read the log while the server runs
         )
 
-    def command(self, *arguments: str, check: bool = True) -> CompletedRun:
-        """Run a plugin-mirror command with this server's configuration."""
-        return plugin_mirror(*arguments, "--config", str(self.config), check=check)
+    def command(self, *arguments: str, check: bool = True, input_text: str | None = None) -> CompletedRun:
+        """Run a plugin-mirror command with this server's configuration, and text for its standard input."""
+        return run([PROGRAM, *arguments, "--config", str(self.config)], check=check, input_text=input_text)

@@ -15,10 +15,13 @@ _CLONE_NEWNET = 0x40000000
 
 
 @contextmanager
-def no_network() -> Iterator[None]:
+def no_network(*addresses: str) -> Iterator[None]:
     """Give the calling thread a network of its own while the block runs: a loopback interface, and no route.
 
     Processes and threads that the block starts have the same network. The kernel removes it with the last of them.
+
+    Args:
+        addresses: IPv4 addresses of this host in addition to 127.0.0.0/8.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -26,6 +29,8 @@ def no_network() -> Iterator[None]:
         _require(libc.unshare(_CLONE_NEWNET))
         try:
             run(["ip", "link", "set", "lo", "up"])
+            for address in addresses:
+                run(["ip", "address", "add", f"{address}/32", "dev", "lo"])
             yield
         finally:
             _require(libc.setns(before, _CLONE_NEWNET))
