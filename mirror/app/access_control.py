@@ -16,7 +16,7 @@ from mirror.access.token_signing import SERVICE
 from mirror.access.user_callers import UserCallers
 from mirror.filters.authorize import AnonymousRights
 from mirror.registry.port import Registry
-from mirror.runtime.clock import Clock, SystemClock
+from mirror.runtime.clock import SystemClock
 from mirror.runtime.shared_metrics import WorkerSlot
 from mirror.server.api.approval_token import ApprovalToken
 from mirror.server.api.operators import Operators
@@ -75,14 +75,13 @@ async def authenticating(
 
 
 def connection_callers(
-    settings: Settings, seen_by: Callable[[Rights, str | None], Registry], clock: Clock = _CLOCK
+    settings: Settings, seen_by: Callable[[Rights, str | None], Registry]
 ) -> ConnectionCallers | None:
     """Return the part of a server that identifies callers by client certificates; None without ``client_ca``.
 
     Args:
         settings: access rules, the files of the CAs, and the addresses of the server.
         seen_by: see :func:`authenticating`.
-        clock: source of the time.
 
     Raises:
         ConfigurationFault: a file is unusable.
@@ -90,7 +89,7 @@ def connection_callers(
     tls = settings.server.tls
     if tls is None or tls.client_ca is None:
         return None
-    certificates = ClientCertificates(tls.client_ca, tls.client_crl, clock)
+    certificates = ClientCertificates(tls.client_ca, tls.client_crl, _CLOCK)
     callers = CertificateCallers(certificates, _rules(settings), anonymous_rights(settings), seen_by)
     return ConnectionCallers(callers, forwarded_headers(settings))
 

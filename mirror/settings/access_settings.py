@@ -63,8 +63,8 @@ class AccessSettings(Section):
 
     users: Annotated[tuple[Annotated[str, AfterValidator(check_user)], ...], AfterValidator(_some)] = Field(
         description="names of users; '*' means every user. cert:CN=NAME, cert:DNS=NAME, cert:URI=NAME, cert:EMAIL=NAME "
-        "and cert:SHA256=HEX name clients with a certificate from server.tls.client_ca; * in NAME matches any characters, "
-        "and cert:* means every such client"
+        "and cert:SHA256=HEX name clients with a certificate from server.tls.client_ca; * in NAME matches any "
+        "characters, and cert:* means every such client"
     )
     repositories: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], AfterValidator(_some)] = Field(
         description="names of repositories; * matches one component, ** matches the rest"

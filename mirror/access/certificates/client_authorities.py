@@ -47,7 +47,7 @@ class ClientAuthority:
     @property
     def end_of_list(self) -> datetime:
         """Time from which on the list of revoked certificates is too old."""
-        return (self.revoked and self.revoked.next_update_utc) or _NEVER
+        return _NEVER if self.revoked is None else self.revoked.next_update_utc or _NEVER
 
     def has_issued(self, certificate: x509.Certificate) -> bool:
         """Return True if the CA has signed a certificate."""
@@ -81,7 +81,8 @@ class ClientAuthorities:
     """
 
     def __init__(self, authorities: Sequence[ClientAuthority]) -> None:
-        self._authorities = authorities
+        # A renewed CA has the name and the key of the old one. The one that lasts longer decides.
+        self._authorities = sorted(authorities, key=lambda each: each.certificate.not_valid_after_utc, reverse=True)
         self._known: dict[bytes, _GoodCertificate] = {}
 
     @classmethod
