@@ -125,7 +125,6 @@ async def certificate_site(
     access: Sequence[Mapping[str, object]],
     users: Sequence[str] = (),
     server: Mapping[str, object] | None = None,
-    log: io.StringIO | None = None,
     **sections: Any,
 ) -> AsyncIterator[CertificateSite]:
     """Serve an empty store.
@@ -135,7 +134,6 @@ async def certificate_site(
         access: access rules.
         users: names of users, who all have :data:`PASSWORD`.
         server: more settings of the server.
-        log: receives the log.
         sections: more sections of the configuration.
     """
     ca, clock, secrets = ClientCa(), ShiftedClock(), {}
@@ -149,7 +147,7 @@ async def certificate_site(
         for user in users:
             await store.records.users.add_user(User(user, _password_hash(), datetime.now(UTC)))
             _, secrets[user] = await create_token(store.records.users, user, "a program", None)
-    lines = LogLines(log or io.StringIO())
+    lines = LogLines(io.StringIO())
     listener = listen("127.0.0.1", 0)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(access_control, "_CLOCK", clock)
