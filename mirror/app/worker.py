@@ -81,7 +81,7 @@ class Worker:
     """Start parameters of a serving process.
 
     Attributes:
-        listener: listening socket.
+        sockets: listening sockets: that of ``server.listen``, and of ``server.plain`` if it is configured.
         shared_metrics: shared memory in which all processes count.
         place: number of the process among all workers, from 0.
         parent: file descriptor that becomes readable when the parent process ends; None without a parent.
@@ -89,7 +89,7 @@ class Worker:
         bundle: bundle that is served instead of the store; else None.
     """
 
-    listener: socket.socket
+    sockets: Sequence[socket.socket]
     shared_metrics: SharedMetrics
     place: int = 0
     parent: int | None = None
