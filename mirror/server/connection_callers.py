@@ -39,11 +39,8 @@ class ConnectionCallers:
             CertificateRefused: the certificate is not good any more.
             Denied: a web page of another site makes a browser change something with the certificate of its user.
         """
-        tls = None if request.transport is None else request.transport.get_extra_info("ssl_object")
-        if tls is None or self._forwarded.is_relayed(request):
-            return None
-        der = tls.getpeercert(binary_form=True)
-        if not der:
+        der = None if request.transport is None else request.transport.get_extra_info("client_certificate")
+        if der is None or self._forwarded.is_relayed(request):
             return None
         client = await self._callers.by_certificate(der)
         # Browsers send certificates with whatever any page asks for.

@@ -24,9 +24,11 @@ from mirror.app import access_control
 from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.records.users import User
 from mirror.runtime.logs import LogLines
-from mirror.server.http_server import listen, serving
+from mirror.server.http_server import Listener, listen, serving
+from mirror.server.tls.server_certificates import ServerTls
 from mirror.settings import load
 from mirror.store.registry import Store
+from tests.support.certificates import OneContext
 from tests.support.client_certificates import ClientCa, Issued
 from tests.support.clocks import ShiftedClock
 from tests.support.served import Answer, Connection
@@ -55,7 +57,8 @@ class CertificateSite:
 
     Attributes:
         folder: folder with the files of TLS and of clients.
-        port: port of the server.
+        port: port with TLS.
+        plain_port: port without TLS.
         clock: clock by which the server judges certificates, tokens and logins.
         ca: CA of clients.
         secrets: secrets of an access token, by user.
@@ -63,6 +66,7 @@ class CertificateSite:
 
     folder: Path
     port: int
+    plain_port: int
     clock: ShiftedClock
     ca: ClientCa
     secrets: Mapping[str, str]
@@ -110,21 +114,14 @@ class CertificateSite:
         return "Authorization", f"Bearer {answer.json['token']}"
 
 
-def server_context(folder: Path) -> ssl.SSLContext:
-    """Return the TLS context of a server that asks clients for certificates."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    _server_ca().issue_cert("127.0.0.1").configure_cert(context)
-    context.load_verify_locations(cafile=folder / "clients.crt")
-    context.verify_mode = ssl.CERT_OPTIONAL
-    return context
-
-
 @asynccontextmanager
 async def certificate_site(
     folder: Path,
     access: Sequence[Mapping[str, object]],
     users: Sequence[str] = (),
     server: Mapping[str, object] | None = None,
+    *,
+    handshakes_follow: bool = False,
     **sections: Any,
 ) -> AsyncIterator[CertificateSite]:
     """Serve an empty store.
@@ -134,11 +131,17 @@ async def certificate_site(
         access: access rules.
         users: names of users, who all have :data:`PASSWORD`.
         server: more settings of the server.
+        handshakes_follow: True if handshakes see changes of the files too. Otherwise they accept what they accepted
+            at the start, so that a test finds out what the server does about a connection that is open.
         sections: more sections of the configuration.
     """
     ca, clock, secrets = ClientCa(), ShiftedClock(), {}
     (folder / "clients.crt").write_bytes(ca.pem)
     (folder / "clients.crl").write_bytes(ca.revoked())
+    own = _server_ca().issue_cert("127.0.0.1")
+    own.private_key_pem.write_to_path(folder / "server.key")
+    for blob in own.cert_chain_pems:
+        blob.write_to_path(folder / "server.crt", append=True)
     files = {"certificate": "server.crt", "key": "server.key", "client_ca": "clients.crt", "client_crl": "clients.crl"}
     tls = {key: str(folder / name) for key, name in files.items()}
     served = {"listen": "127.0.0.1:5000", "anonymous": [], "tls": tls, **(server or {})}
@@ -148,13 +151,16 @@ async def certificate_site(
             await store.records.users.add_user(User(user, _password_hash(), datetime.now(UTC)))
             _, secrets[user] = await create_token(store.records.users, user, "a program", None)
     lines = LogLines(io.StringIO())
-    listener = listen("127.0.0.1", 0)
+    files_of_tls = ServerTls(*(folder / name for name in files.values()))
+    contexts = files_of_tls.reloading(clock) if handshakes_follow else OneContext(files_of_tls.context(clock.now()))
+    listener, plain = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(access_control, "_CLOCK", clock)
-        worker = Worker(listener, allocate_shared_metrics(settings))
+        worker = Worker((listener, plain), allocate_shared_metrics(settings))
         async with (
             build_service(settings, worker, lines) as service,
-            serving(service.application, listener, server_context(folder)),
+            serving(service.application, Listener(listener, contexts), Listener(plain)),
         ):
-            yield CertificateSite(folder, listener.getsockname()[1], clock, ca, secrets)
+            port, plain_port = listener.getsockname()[1], plain.getsockname()[1]
+            yield CertificateSite(folder, port, plain_port, clock, ca, secrets)
     lines.close()

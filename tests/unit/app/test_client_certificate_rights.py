@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ from cryptography import x509
 
 from tests.support.certificate_site import CertificateSite, basic, certificate_site
 from tests.support.client_certificates import ClientCa, Issued
-from tests.support.served import Answer, digest
+from tests.support.served import Answer, Connection, digest
 
 EMPTY = digest(b"")
 RULES = [
@@ -149,6 +151,30 @@ async def test_a_connection_ends_with_its_certificate(site: CertificateSite) -> 
         assert (answer.status, answer.code) == (403, "DENIED")
         assert "has been revoked" in answer.json["errors"][0]["message"]
         assert await connection.ended()
+
+
+async def test_handshakes_and_open_connections_follow_the_files(tmp_path: Path) -> None:
+    async with certificate_site(tmp_path, RULES, handshakes_follow=True) as site:
+        host, other = site.ca.issue("host-12"), site.ca.issue("host-13")
+        async with site.connect(host) as open_one, site.connect(other) as open_other:
+            site.revoke(host)
+            await open_one.send("GET", "/v2/hosts/a/tags/list")
+            assert (await open_one.receive()).status == 403
+            with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+                await site.ask(host, "GET", "/v2/hosts/a/tags/list")
+            await open_other.send("GET", "/v2/hosts/a/tags/list")
+            assert (await open_other.receive()).status == 404
+        assert (await site.ask(other, "GET", "/v2/hosts/a/tags/list")).status == 404
+
+
+async def test_without_tls_there_are_no_certificates(site: CertificateSite) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.plain_port)
+    connection = Connection(reader, writer)
+    await connection.send("GET", "/v2/hosts/a/tags/list", [("X-Client-Certificate", "CN=host-12")])
+    assert outcome(await connection.receive()) == "login"
+    await connection.send("GET", "/v2/acme/a/tags/list", [basic("anna")])
+    assert outcome(await connection.receive()) == "may"
+    writer.close()
 
 
 async def test_a_certificate_of_a_new_ca_is_known_on_connections_that_are_open(site: CertificateSite) -> None:
