@@ -38,7 +38,8 @@ class Engine:
             system's.
         insecure_registries: Registries (`host:port`) that may speak plain HTTP. 127.0.0.0/8 always may.
         daemon_json: Further keys of daemon.json, such as `registry-mirrors`. The host's own daemon.json is never read.
-        own_etc: True to give the engine a copy of /etc of its own (`etc`), for certificates of registries.
+        own_etc: Files of /etc by name, with their content, that the engine finds instead of the machine's. The engine
+            then has a copy of /etc of its own (`etc`). If None, its /etc is the machine's.
         parent: Existing folder with a short path in which the engine's folder is created.
     """
 
@@ -48,7 +49,7 @@ class Engine:
         binaries: Path | None = None,
         insecure_registries: Sequence[str] = (),
         daemon_json: Mapping[str, object] | None = None,
-        own_etc: bool = False,
+        own_etc: Mapping[str, str] | None = None,
         parent: Path = Path("/tmp"),
     ) -> None:
         self._path = _search_path(binaries)
@@ -226,7 +227,7 @@ class Engine:
         (self.folder / "client").mkdir()
         return Service(
             [
-                *(with_own_etc(self.folder / "etc") if self._own_etc else ()),
+                *(() if self._own_etc is None else with_own_etc(self.folder / "etc", self._own_etc)),
                 self._program("dockerd"),
                 *("--config-file", str(daemon_json)),
                 *("--data-root", str(self.folder / "data")),
@@ -246,7 +247,7 @@ class Engine:
     def _own_mounts(self) -> int:
         """Return the id of a process with the engine's own /etc."""
         pid = self._running_service().pid
-        if not self._own_etc or pid is None:
+        if self._own_etc is None or pid is None:
             raise RuntimeError("the engine has no /etc of its own, or does not run")
         return pid
 
