@@ -14,6 +14,7 @@ from tests.harness import plugins
 from tests.harness.command import CompletedRun
 from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror
+from tests.harness.no_network import VERIFIED_ADDRESS as ADDRESS
 from tests.harness.no_network import no_network
 from tests.harness.ports import free_port
 from tests.harness.requirement import require
@@ -21,8 +22,6 @@ from tests.harness.tls_files import TlsFiles, write_ca, write_client
 
 pytestmark = pytest.mark.e2e
 
-# Engines verify no certificate on a loopback address, so the server has another one (RFC 5737).
-ADDRESS = "192.0.2.1"
 #: Names of the server on the engine's host. A folder of certs.d belongs to a name.
 PLAIN, TLS, MTLS, UNTRUSTED = "plain.test", "tls.test", "mtls.test", "untrusted.test"
 PASSWORD = "the pass:word of anna"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.harness.command import run
 
+#: Address for :func:`no_network` (RFC 5737). Engines verify certificates there, and nowhere in 127.0.0.0/8.
+VERIFIED_ADDRESS = "192.0.2.1"
 _CLONE_NEWNET = 0x40000000
 
 
