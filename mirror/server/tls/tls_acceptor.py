@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, Final
 
 import structlog
@@ -12,7 +13,7 @@ import structlog
 from mirror.oci.errors import TooManyOpenFiles
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.server.tls.server_certificates import ContextSource
-from mirror.server.tls.tls_handshake import HandshakeFailed, HandshakeOutcome, shake_hands
+from mirror.server.tls.tls_handshake import HandshakeFailed, HandshakeOutcome, shake_hands, until_ready
 from mirror.server.tls.tls_transport import TlsTransport
 
 _log = structlog.get_logger(__name__)
@@ -46,20 +47,28 @@ class TlsAcceptor:
         self._count = count
 
     async def run(self) -> None:
-        """Accept connections until cancelled. This ends handshakes under way, and no other connection."""
-        loop = asyncio.get_running_loop()
+        """Accept connections until cancelled. This closes the listening socket, and ends handshakes under way.
+
+        Other connections go on. New clients are refused at once, and do not wait until those have ended.
+        """
         async with BackgroundTasks() as handshakes:
-            while True:
-                try:
-                    connection, peer = await loop.sock_accept(self._listener)
-                except OSError as error:
-                    if error.errno in TooManyOpenFiles.ERRNOS:
-                        loop.call_exception_handler({"message": "no connection was accepted", "exception": error})
-                        await asyncio.sleep(_RETRY_SECONDS)
-                    continue  # otherwise the client has disconnected meanwhile
-                handshakes.create_task(self._begin(connection, peer))
-                # Processes that share the socket share its connections, and none takes all that wait.
-                await asyncio.sleep(0)
+            with closing(self._listener):
+                while True:
+                    # Not loop.sock_accept(): cancelled at the wrong moment, it neither returns nor closes a connection.
+                    try:
+                        connection, peer = self._listener.accept()
+                    except BlockingIOError:
+                        await until_ready(self._listener, writing=False)
+                        continue
+                    except OSError as error:
+                        if error.errno in TooManyOpenFiles.ERRNOS:
+                            context = {"message": "no connection was accepted", "exception": error}
+                            asyncio.get_running_loop().call_exception_handler(context)
+                            await asyncio.sleep(_RETRY_SECONDS)
+                        continue  # otherwise the client has disconnected meanwhile
+                    handshakes.create_task(self._begin(connection, peer))
+                    # Processes that share the socket share its connections, and none takes all that wait.
+                    await asyncio.sleep(0)
 
     async def _begin(self, connection: socket.socket, peer: tuple[Any, ...]) -> None:
         # Counted before the handshake, so that one client cannot have more connections than its limit in handshakes.

@@ -103,9 +103,9 @@ async def _encrypted(connection: socket.socket, context: ssl.SSLContext) -> ssl.
                 encrypted.do_handshake()
                 return encrypted
             except ssl.SSLWantReadError:
-                await _ready(encrypted, writing=False)
+                await until_ready(encrypted, writing=False)
             except ssl.SSLWantWriteError:
-                await _ready(encrypted, writing=True)
+                await until_ready(encrypted, writing=True)
     except ssl.SSLEOFError as error:
         encrypted.close()
         raise ConnectionResetError(str(error)) from error
@@ -125,11 +125,16 @@ async def _peek(connection: socket.socket) -> bytes:
         try:
             return connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            await _ready(connection, writing=False)
+            await until_ready(connection, writing=False)
 
 
-async def _ready(connection: socket.socket, *, writing: bool) -> None:
-    """Wait until the connection has data, or takes some."""
+async def until_ready(connection: socket.socket, *, writing: bool) -> None:
+    """Wait until a socket that is not blocking has data or a connection, or takes data.
+
+    Args:
+        connection: the socket.
+        writing: True to wait until it takes data.
+    """
     loop, file = asyncio.get_running_loop(), connection.fileno()
     ready = loop.create_future()
     if writing:

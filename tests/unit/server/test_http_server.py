@@ -34,13 +34,18 @@ async def begun(server: Served, connection: Connection) -> str:
     return location
 
 
-async def test_an_upload_under_way_finishes_while_the_server_stops() -> None:
+@pytest.mark.parametrize("is_encrypted", [False, True])
+async def test_an_upload_under_way_finishes_while_the_server_stops(
+    is_encrypted: bool, tls: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    theirs, ours = tls if is_encrypted else (None, None)
     async with asyncio.TaskGroup() as tasks:
         stop = asyncio.Event()
         started: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
 
         async def run() -> None:
-            async with served() as server:
+            async with served(tls=theirs) as server:
+                server.tls = ours
                 started.set_result(server)
                 await stop.wait()
 

@@ -159,16 +159,16 @@ async def test_connections_in_their_handshake_count_for_the_limit_of_a_client(fi
 
 async def test_a_lack_of_descriptors_passes(files: CertificateFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     loop, failures = asyncio.get_running_loop(), [OSError(errno.EMFILE, "none left"), ConnectionAbortedError()]
-    accept, told = loop.sock_accept, list[BaseException]()
+    accept, told = socket.socket.accept, list[BaseException]()
     loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
     monkeypatch.setattr("mirror.server.tls.tls_acceptor._RETRY_SECONDS", 0.01)
 
-    async def accept_later(listener: socket.socket) -> Any:
+    def accept_later(listener: socket.socket) -> Any:
         if failures:
             raise failures.pop(0)
-        return await accept(listener)
+        return accept(listener)
 
-    monkeypatch.setattr(loop, "sock_accept", accept_later)
+    monkeypatch.setattr(socket.socket, "accept", accept_later)
     async with encrypted(files) as server:
         assert (await server.ask("GET", "/healthz")).status == 200
     assert [error.errno for error in told if isinstance(error, OSError)] == [errno.EMFILE]
