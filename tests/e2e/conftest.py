@@ -37,7 +37,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect every second combination of the tests marked `pairwise`, unless ``--matrix`` is given."""
     if config.getoption("--matrix"):
         return
-    left_out = {item for item in items if item.get_closest_marker("pairwise") and sum(item.callspec.indices.values()) % 2}
+    left_out = {
+        item for item in items if item.get_closest_marker("pairwise") and sum(item.callspec.indices.values()) % 2
+    }
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 

@@ -23,8 +23,8 @@ TLS_1_2 = ("-tls1_2",)
 UNSAFE = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
 SUITES = ("AES256-GCM-SHA384", "AES128-GCM-SHA256", "CHACHA20-POLY1305")
 # A ClientHello of SSL 3.0 (RFC 6101, section 5.6.1.2) with three cipher suites. openssl has no SSL 3.0 any more.
-SSL_3_HELLO = bytes.fromhex("16 0300 0031 01 00002d 0300") + bytes(range(32)) + bytes.fromhex(
-    "00 0006 c014 0035 000a 01 00"
+SSL_3_HELLO = (
+    bytes.fromhex("16 0300 0031 01 00002d 0300") + bytes(range(32)) + bytes.fromhex("00 0006 c014 0035 000a 01 00")
 )
 
 

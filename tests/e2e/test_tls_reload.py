@@ -62,9 +62,7 @@ def mirror(files: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def serves(mirror: Mirror, certificate: trustme.LeafCert) -> bool:
     """Return True if 20 new connections, which both workers share, all see a certificate."""
     wanted = fingerprint(chain(certificate))
-    return all(
-        fingerprint(ssl.get_server_certificate((ADDRESS, mirror.port)).encode()) == wanted for _ in range(20)
-    )
+    return all(fingerprint(ssl.get_server_certificate((ADDRESS, mirror.port)).encode()) == wanted for _ in range(20))
 
 
 def refusals(mirror: Mirror, reason: str) -> list[str]:

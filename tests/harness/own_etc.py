@@ -10,10 +10,7 @@ from pathlib import Path
 from tests.harness.command import SYSTEM_PATH
 
 # Mounts of the namespace are private, so that none of them reaches the machine.
-_SCRIPT = (
-    'mount -t overlay -o "lowerdir=/etc,upperdir=$0/new,workdir=$0/work" etc /etc && '
-    'exec "$@"'
-)
+_SCRIPT = 'mount -t overlay -o "lowerdir=/etc,upperdir=$0/new,workdir=$0/work" etc /etc && exec "$@"'
 
 
 def with_own_etc(folder: Path, files: Mapping[str, str]) -> list[str]:
