@@ -14,7 +14,7 @@ import trustme
 from tests.harness import openssl
 from tests.harness.mirror import Mirror
 from tests.harness.requirement import require
-from tests.harness.tls_files import TlsFiles, chain, fingerprint
+from tests.harness.tls_files import TlsFiles, fingerprint
 
 pytestmark = pytest.mark.e2e
 

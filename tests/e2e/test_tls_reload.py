@@ -1,4 +1,4 @@
-"""Certificates that are replaced while an engine pulls: the pull goes on, and new connections see the new certificate."""
+"""Certificates that are replaced while an engine pulls: the pull goes on, and new connections see the new one."""
 
 from __future__ import annotations
 
@@ -71,6 +71,14 @@ def refusals(mirror: Mirror, reason: str) -> list[str]:
     return [line["error"] for line in lines if reason in line["error"]]
 
 
+def require_refused_once(mirror: Mirror, reason: str) -> list[str]:
+    """Wait until both workers have refused the files, and return what each of them said."""
+    wait_until(lambda: len(refusals(mirror, reason)) >= 2, f"both workers to say that {reason}")
+    said = refusals(mirror, reason)
+    assert len(said) == 2
+    return said
+
+
 def test_a_pull_goes_on_while_certificates_change(
     binaries: Path | None, mirror: Mirror, files: TlsFiles, ca: trustme.CA, first: trustme.LeafCert
 ) -> None:
@@ -94,10 +102,9 @@ def test_a_pull_goes_on_while_certificates_change(
             (chain(expired), expired.private_key_pem.bytes(), "expired on"),
         ):
             files.replace_with(certificate, key)
-            # A process looks at the files at a new connection. Each of them says once what is wrong.
-            wait_until(lambda: serves(mirror, first) and len(refusals(mirror, reason)) >= 2, reason)
-            assert len(refusals(mirror, reason)) == 2
-            assert all("\n" not in line and "; fix: " in line for line in refusals(mirror, reason))
+            said = require_refused_once(mirror, reason)
+            assert all("\n" not in line and "; fix: " in line for line in said)
+            assert serves(mirror, first)
 
         second = ca.issue_cert(NAME)
         files.replace(second)

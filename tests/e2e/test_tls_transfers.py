@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
-import os
 import random
 import socket
 import ssl
@@ -204,7 +202,7 @@ def test_thousands_of_connections_leave_nothing_behind(
     mirror: Mirror, connect: Callable[[], HTTPSConnection], context: ssl.SSLContext
 ) -> None:
     def open_files() -> list[int]:
-        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in workers_of(mirror)]
+        return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in workers_of(mirror)]
 
     for _ in range(20):  # opens what stays open: threads, the catalog
         with asked(connect(), "/v2/") as answer:

@@ -1,9 +1,8 @@
-"""A server's certificate and key in files, as a configuration names them, and clients that trust or show certificates."""
+"""A server's certificate and key in files, and the files of clients that trust or show certificates."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import ssl
 from pathlib import Path
 
@@ -37,7 +36,7 @@ class TlsFiles:
             fresh = path.with_suffix(".new")
             fresh.write_bytes(content)
             fresh.chmod(0o600)
-            os.replace(fresh, path)
+            fresh.replace(path)
 
 
 def chain(issued: trustme.LeafCert) -> bytes:
