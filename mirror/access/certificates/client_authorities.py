@@ -98,12 +98,13 @@ class ClientAuthorities:
         lists = _read_lists(list_file)
         return cls([ClientAuthority(each, _list_of(each, lists, list_file)) for each in certificates])
 
-    def knows(self, der: bytes) -> bool:
-        """Return True if the certificate was found good before."""
-        return der in self._known
+    def known(self, der: bytes, now: datetime) -> ClientIdentity | None:
+        """Return the identity of a client whose certificate was found good before; None if it has to be judged."""
+        good = self._known.get(der)
+        return good.identity if good is not None and good.since <= now < good.until else None
 
-    def identity(self, der: bytes, now: datetime) -> ClientIdentity:
-        """Return the identity of a client.
+    def judge(self, der: bytes, now: datetime) -> ClientIdentity:
+        """Return the identity of a client, and remember it.
 
         Args:
             der: certificate of the client, which the handshake of TLS has verified.
@@ -112,16 +113,13 @@ class ClientAuthorities:
         Raises:
             CertificateRefused: the certificate is unreadable, expired, revoked, or of a CA that is not in the files.
         """
-        good = self._known.get(der)
-        if good is None or not good.since <= now < good.until:
-            self._known.pop(der, None)
-            good = self._judge(der, now)
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[der] = good
+        good = self._judged(der, now)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[der] = good
         return good.identity
 
-    def _judge(self, der: bytes, now: datetime) -> _GoodCertificate:
+    def _judged(self, der: bytes, now: datetime) -> _GoodCertificate:
         try:
             certificate = x509.load_der_x509_certificate(der)
             identity, issuers = identity_of(certificate), list(self._issuers(certificate))
