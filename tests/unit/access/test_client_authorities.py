@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.access.callers import CertificateRefused
-from mirror.access.certificates.certificate_names import MOST_ALTERNATIVE_NAMES, identity_of
 from mirror.access.certificates.client_authorities import ClientAuthorities
 from mirror.access.certificates.client_certificates import ClientCertificates
+from mirror.access.certificates.client_names import MOST_ALTERNATIVE_NAMES, identity_of
 from mirror.oci.errors import ConfigurationFault
 from tests.support.client_certificates import ClientCa, Issued, named
 from tests.support.clocks import ShiftedClock
@@ -181,16 +181,24 @@ def test_certificates_that_are_remembered_are_bounded(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("ca", "lists", "why"),
     [
-        (b"", None, r"ca\.crt has no readable certificates in PEM: .*; fix: "),
-        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None, "has no readable certificates"),
+        (b"", None, r"^server\.tls\.client_ca \S+ca\.crt has no certificate in PEM format; fix: "),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None, "has no certificate in PEM format"),
         (CA.issue("host-12").pem, None, r"has a certificate that is not of a CA: CN=host-12; fix: remove it"),
-        (CA.pem, b"", r"clients\.crl has no list of CN=clients in PEM; fix: add one for each CA"),
-        (CA.pem, ClientCa("others").revoked(), "has no list of CN=clients"),
-        (CA.pem, ClientCa().revoked(), "has no list of CN=clients"),  # the same name, signed by another key
+        (
+            CA.pem,
+            b"",
+            r"^server\.tls\.client_crl \S+ has no list of revoked certificates that CN=clients in \S+ has signed; fix",
+        ),
+        (CA.pem, ClientCa("others").revoked(), "has no list of revoked certificates that CN=clients"),
+        (
+            CA.pem,
+            ClientCa().revoked(),
+            "has no list of revoked certificates that CN=clients",
+        ),  # the same name, signed by another key
         (
             CA.pem,
             b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
-            r"has an unreadable list of revoked certificates: .*; fix: have the CA write it again",
+            r"has a damaged list of revoked certificates: .*; fix: have the CA write it again",
         ),
         (CA.pem, CA.revoked(extensions=[(x509.DeltaCRLIndicator(1), True)]), "is not complete by itself"),
     ],
@@ -204,7 +212,7 @@ def test_files_that_are_refused(tmp_path: Path, ca: bytes, lists: bytes | None, 
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationFault, match=r"^server\.tls\.client_ca: .*none\.crt cannot be read: No such file"):
+    with pytest.raises(ConfigurationFault, match=r"^server\.tls\.client_ca .*none\.crt cannot be read: No such file"):
         ClientAuthorities.read(tmp_path / "none.crt", None)
 
 
