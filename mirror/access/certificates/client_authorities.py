@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mirror.access.callers import CertificateRefused
 from mirror.access.certificates.client_identity import ClientIdentity
-from mirror.access.certificates.client_names import identity_of
+from mirror.access.certificates.client_names import UNREADABLE, identity_of
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
@@ -55,7 +55,7 @@ class ClientAuthority:
         """Return True if the CA has signed a certificate."""
         try:
             certificate.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (*UNREADABLE, InvalidSignature, UnsupportedAlgorithm):
             return False
         return True
 
@@ -125,18 +125,18 @@ class ClientAuthorities:
         Raises:
             CertificateRefused: the certificate is unreadable, expired, revoked, or of a CA that is not in the files.
         """
-        good = self._judged(der, now)
+        try:
+            good = self._judged(der, now)
+        except UNREADABLE as error:
+            raise CertificateRefused(f"the client certificate cannot be read: {error}") from error
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[der] = good
         return good.identity
 
     def _judged(self, der: bytes, now: datetime) -> _GoodCertificate:
-        try:
-            certificate = x509.load_der_x509_certificate(der)
-            identity, issuers = identity_of(certificate), list(self._issuers(certificate))
-        except ValueError as error:
-            raise CertificateRefused(f"the client certificate cannot be read: {error}") from error
+        certificate = x509.load_der_x509_certificate(der)
+        identity, issuers = identity_of(certificate), list(self._issuers(certificate))
         if not issuers:
             raise CertificateRefused(
                 f"{identity.name} is not from a CA in server.tls.client_ca; fix: use a certificate from one of these "
@@ -190,7 +190,7 @@ def _read_certificates(path: Path) -> list[x509.Certificate]:
     try:
         certificates = x509.load_pem_x509_certificates(_content(where, path))
         others = [_shown(each.subject) for each in certificates if not _is_authority(each)]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ConfigurationFault(
             f"{where} has no certificate in PEM format; fix: it must begin with -----BEGIN CERTIFICATE-----"
         ) from error
@@ -211,7 +211,7 @@ def _read_lists(path: Path) -> list[x509.CertificateRevocationList]:
     try:
         lists = [x509.load_pem_x509_crl(_LIST_BEGIN + each) for each in _content(where, path).split(_LIST_BEGIN)[1:]]
         partial = [_shown(each.issuer) for each in lists if any(one.critical for one in each.extensions)]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ConfigurationFault(
             f"{where} has a damaged list of revoked certificates: {error}; fix: have the CA write it again"
         ) from error
@@ -239,7 +239,7 @@ def _list_of(
 def _has_signed(certificate: x509.Certificate, revoked: x509.CertificateRevocationList) -> bool:
     try:
         return revoked.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]  # others raise TypeError
-    except (TypeError, ValueError, UnsupportedAlgorithm):
+    except (*UNREADABLE, UnsupportedAlgorithm):
         return False
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.access.callers import CertificateRefused
-from mirror.access.certificates.client_authorities import ClientAuthorities
+from mirror.access.certificates.client_authorities import ClientAuthorities, ClientAuthority
 from mirror.access.certificates.client_certificates import ClientCertificates
 from mirror.access.certificates.client_names import MOST_ALTERNATIVE_NAMES, identity_of
 from mirror.oci.errors import ConfigurationFault
@@ -168,6 +168,23 @@ def test_without_a_new_list_nobody_is_good(tmp_path: Path) -> None:
 def test_bytes_that_are_no_certificate_are_refused(der: bytes) -> None:
     with pytest.raises(CertificateRefused, match="cannot be read"):
         ClientAuthorities([]).judge(der, NOW)
+
+
+HOST = CA.issue("host-12", x509.DNSName("host-12.example"), x509.RFC822Name("ops@example.org"))
+
+
+@given(st.lists(st.tuples(st.integers(0, len(HOST.der) - 1), st.integers(1, 255)), min_size=1, max_size=3))
+def test_a_certificate_with_other_bytes_gives_no_other_name(changes: list[tuple[int, int]]) -> None:
+    changed = bytearray(HOST.der)
+    for place, difference in changes:
+        changed[place] ^= difference
+    try:
+        identity = ClientAuthorities([ClientAuthority(CA.own.certificate, None)]).judge(bytes(changed), NOW)
+    except CertificateRefused as error:
+        assert bytes(changed) != HOST.der
+        assert error.message.isprintable()
+    else:  # the number of unused bits, which is not signed, may differ
+        assert list(identity.names[:-1]) == names(HOST)
 
 
 def test_certificates_that_are_remembered_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
