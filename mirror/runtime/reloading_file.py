@@ -58,6 +58,12 @@ class ReloadingFile(Generic[Given]):
         await asyncio.to_thread(self._look_again)
         return self._given
 
+    async def follow(self) -> None:
+        """Check the files every two seconds until cancelled, so that a mistake is logged before the value is needed."""
+        while True:
+            await asyncio.sleep(_LOOKED_AT_EVERY_SECONDS)
+            await self.current()
+
     def _look_again(self) -> None:
         with self._looking:  # a second caller waits for the value that the first one reads
             states = self._look()
