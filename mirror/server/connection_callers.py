@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
 from aiohttp import hdrs, web
 
-from mirror.access.callers import Caller, CallersByCertificate
+from mirror.access.callers import Caller, CallersByCertificate, CertificateRefused
 from mirror.oci.errors import Denied
 from mirror.oci.printable_text import printable
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.request_context import CLIENT_CERTIFICATE, USER
+
+_log = structlog.get_logger(__name__)
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -42,7 +45,13 @@ class ConnectionCallers:
         der = None if request.transport is None else request.transport.get_extra_info("client_certificate")
         if der is None or self._forwarded.is_relayed(request):
             return None
-        client = await self._callers.by_certificate(der)
+        try:
+            client = await self._callers.by_certificate(der)
+        except CertificateRefused as error:  # once for a connection, which ends with this answer
+            _log.info(
+                "client certificate refused", client=self._forwarded.client_address(request), reason=error.message
+            )
+            raise
         # Browsers send certificates with whatever any page asks for.
         if request.method not in _READING and not self._forwarded.is_of_own_site(request):
             origin = printable(request.headers.get(hdrs.ORIGIN, ""), 100)

@@ -1,1 +1,1 @@
-"""Certificates: the local CA, the certificates of the server, and those of clients."""
+"""Certificates for TLS: a local CA, server and client certificates, their files and renewal."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,15 +10,18 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mirror.access.callers import CertificateRefused
-from mirror.access.certificates.certificate_names import identity_of
 from mirror.access.certificates.client_identity import ClientIdentity
+from mirror.access.certificates.client_names import UNREADABLE, identity_of
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
 
-_LIST: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
+_LIST_BEGIN: Final = b"-----BEGIN X509 CRL-----"
+#: Largest file that is read: a list of some 400 000 revoked certificates.
+_LARGEST_FILE_BYTES: Final = 16 * 1024 * 1024
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 #: Most CA certificates above the certificate of a client.
 _MOST_AUTHORITIES: Final = 8
@@ -53,7 +55,7 @@ class ClientAuthority:
         """Return True if the CA has signed a certificate."""
         try:
             certificate.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (*UNREADABLE, InvalidSignature, UnsupportedAlgorithm):
             return False
         return True
 
@@ -98,12 +100,23 @@ class ClientAuthorities:
         lists = _read_lists(list_file)
         return cls([ClientAuthority(each, _list_of(each, lists, list_file)) for each in certificates])
 
-    def knows(self, der: bytes) -> bool:
-        """Return True if the certificate was found good before."""
-        return der in self._known
+    @property
+    def pem(self) -> str:
+        """The certificates of the CAs in PEM format."""
+        return "".join(each.certificate.public_bytes(Encoding.PEM).decode() for each in self._authorities)
 
-    def identity(self, der: bytes, now: datetime) -> ClientIdentity:
-        """Return the identity of a client.
+    @property
+    def lists(self) -> list[x509.CertificateRevocationList]:
+        """The list of revoked certificates that counts, for each CA; empty if nothing is revoked."""
+        return [each.revoked for each in self._authorities if each.revoked is not None]
+
+    def known(self, der: bytes, now: datetime) -> ClientIdentity | None:
+        """Return the identity of a client whose certificate was found good before; None if it has to be judged."""
+        good = self._known.get(der)
+        return good.identity if good is not None and good.since <= now < good.until else None
+
+    def judge(self, der: bytes, now: datetime) -> ClientIdentity:
+        """Return the identity of a client, and remember it.
 
         Args:
             der: certificate of the client, which the handshake of TLS has verified.
@@ -112,21 +125,18 @@ class ClientAuthorities:
         Raises:
             CertificateRefused: the certificate is unreadable, expired, revoked, or of a CA that is not in the files.
         """
-        good = self._known.get(der)
-        if good is None or not good.since <= now < good.until:
-            self._known.pop(der, None)
-            good = self._judge(der, now)
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[der] = good
+        try:
+            good = self._judged(der, now)
+        except UNREADABLE as error:
+            raise CertificateRefused(f"the client certificate cannot be read: {error}") from error
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[der] = good
         return good.identity
 
-    def _judge(self, der: bytes, now: datetime) -> _GoodCertificate:
-        try:
-            certificate = x509.load_der_x509_certificate(der)
-            identity, issuers = identity_of(certificate), list(self._issuers(certificate))
-        except ValueError as error:
-            raise CertificateRefused(f"the client certificate cannot be read: {error}") from error
+    def _judged(self, der: bytes, now: datetime) -> _GoodCertificate:
+        certificate = x509.load_der_x509_certificate(der)
+        identity, issuers = identity_of(certificate), list(self._issuers(certificate))
         if not issuers:
             raise CertificateRefused(
                 f"{identity.name} is not from a CA in server.tls.client_ca; fix: use a certificate from one of these "
@@ -176,13 +186,13 @@ def _require_good(link: x509.Certificate, issuer: ClientAuthority, now: datetime
 
 
 def _read_certificates(path: Path) -> list[x509.Certificate]:
-    where = f"server.tls.client_ca: {path}"
+    where = f"server.tls.client_ca {path}"
     try:
-        certificates = x509.load_pem_x509_certificates(_content(path, where))
+        certificates = x509.load_pem_x509_certificates(_content(where, path))
         others = [_shown(each.subject) for each in certificates if not _is_authority(each)]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ConfigurationFault(
-            f"{where} has no readable certificates in PEM: {error}; fix: put the certificates of the CAs there"
+            f"{where} has no certificate in PEM format; fix: it must begin with -----BEGIN CERTIFICATE-----"
         ) from error
     if others:
         raise ConfigurationFault(f"{where} has a certificate that is not of a CA: {others[0]}; fix: remove it")
@@ -197,13 +207,13 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 
 def _read_lists(path: Path) -> list[x509.CertificateRevocationList]:
-    where = f"server.tls.client_crl: {path}"
+    where = f"server.tls.client_crl {path}"
     try:
-        lists = [x509.load_pem_x509_crl(each) for each in _LIST.findall(_content(path, where))]
+        lists = [x509.load_pem_x509_crl(_LIST_BEGIN + each) for each in _content(where, path).split(_LIST_BEGIN)[1:]]
         partial = [_shown(each.issuer) for each in lists if any(one.critical for one in each.extensions)]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ConfigurationFault(
-            f"{where} has an unreadable list of revoked certificates: {error}; fix: have the CA write it again"
+            f"{where} has a damaged list of revoked certificates: {error}; fix: have the CA write it again"
         ) from error
     if partial:
         raise ConfigurationFault(
@@ -219,8 +229,9 @@ def _list_of(
     own = [each for each in lists if each.issuer == certificate.subject and _has_signed(certificate, each)]
     if not own:
         raise ConfigurationFault(
-            f"server.tls.client_crl: {path} has no list of {_shown(certificate.subject)} in PEM; fix: add one for each "
-            "CA in server.tls.client_ca"
+            f"server.tls.client_crl {path} has no list of revoked certificates that {_shown(certificate.subject)} in "
+            "server.tls.client_ca has signed; fix: add the list in PEM format, which begins with "
+            "-----BEGIN X509 CRL-----"
         )
     return max(own, key=lambda each: each.last_update_utc)
 
@@ -228,15 +239,16 @@ def _list_of(
 def _has_signed(certificate: x509.Certificate, revoked: x509.CertificateRevocationList) -> bool:
     try:
         return revoked.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]  # others raise TypeError
-    except (TypeError, ValueError, UnsupportedAlgorithm):
+    except (*UNREADABLE, UnsupportedAlgorithm):
         return False
 
 
-def _content(path: Path, where: str) -> bytes:
+def _content(where: str, path: Path) -> bytes:
     try:
-        return path.expanduser().read_bytes()
+        with path.expanduser().open("rb") as file:
+            return file.read(_LARGEST_FILE_BYTES)
     except OSError as error:
-        raise ConfigurationFault(f"{where} cannot be read: {error.strerror}; fix: check the path and mode") from error
+        raise ConfigurationFault(f"{where} cannot be read: {error.strerror}; fix: correct the path") from error
 
 
 def _shown(name: x509.Name) -> str:

@@ -38,8 +38,7 @@ class ClientCertificates:
         Raises:
             CertificateRefused: the certificate is not good any more.
         """
-        authorities = await self._authorities.current()
-        if not authorities.knows(der):
-            # The handshake may have used files that are newer than those of the last look.
-            authorities = await self._authorities.newest()
-        return authorities.identity(der, self._clock.now())
+        now = self._clock.now()
+        known = (await self._authorities.current()).known(der, now)
+        # The handshake may have used files that are newer than those of the last look.
+        return known or (await self._authorities.newest()).judge(der, now)

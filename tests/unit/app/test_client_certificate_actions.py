@@ -9,7 +9,7 @@ import jwt
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.access.certificates.certificate_names import identity_of
+from mirror.access.certificates.client_names import identity_of
 from mirror.access.login_metrics import LOGINS
 from mirror.oci import Digest
 from tests.support.certificate_site import CertificateSite, basic, certificate_site

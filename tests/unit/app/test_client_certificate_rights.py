@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from structlog.testing import capture_logs
 
 from tests.support.certificate_site import CertificateSite, basic, certificate_site
 from tests.support.client_certificates import ClientCa, Issued
@@ -142,15 +143,19 @@ async def test_the_certificate_of_a_proxy_gives_its_clients_nothing(tmp_path: Pa
 
 async def test_a_connection_ends_with_its_certificate(site: CertificateSite) -> None:
     shown = site.ca.issue("host-12")
-    async with site.connect(shown) as connection:
-        await connection.send("GET", "/v2/hosts/a/tags/list")
-        assert (await connection.receive()).status == 404
-        site.revoke(shown)
-        await connection.send("GET", "/v2/hosts/a/tags/list")
-        answer = await connection.receive()
-        assert (answer.status, answer.code) == (403, "DENIED")
-        assert "has been revoked" in answer.json["errors"][0]["message"]
-        assert await connection.ended()
+    revoked = "the certificate CN=host-12 has been revoked; fix: have a new certificate issued"
+    with capture_logs() as lines:
+        async with site.connect(shown) as connection:
+            await connection.send("GET", "/v2/hosts/a/tags/list")
+            assert (await connection.receive()).status == 404
+            site.revoke(shown)
+            await connection.send("GET", "/v2/hosts/a/tags/list")
+            answer = await connection.receive()
+            assert (answer.status, answer.code) == (403, "DENIED")
+            assert answer.json["errors"][0]["message"] == revoked
+            assert await connection.ended()
+    told = [(line["client"], line["reason"]) for line in lines if line["event"] == "client certificate refused"]
+    assert told == [("127.0.0.1", revoked)]
 
 
 async def test_handshakes_and_open_connections_follow_the_files(tmp_path: Path) -> None:

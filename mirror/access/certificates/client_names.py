@@ -11,6 +11,14 @@ from cryptography.x509.oid import NameOID
 
 from mirror.access.certificates.client_identity import CertificateNameKind, ClientIdentity
 
+#: Errors of the library about certificates that are not encoded as the standard says. It reads each part when asked.
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 #: Most alternative names that count. The names of a certificate with more of them do not count at all.
 MOST_ALTERNATIVE_NAMES: Final = 64
 _KINDS: Final = (
@@ -38,7 +46,7 @@ def identity_of(certificate: x509.Certificate) -> ClientIdentity:
 def _common_name(certificate: x509.Certificate) -> Iterator[tuple[CertificateNameKind, str]]:
     try:
         found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except ValueError:  # the subject is not encoded as the standard says
+    except UNREADABLE:
         return
     # Programs disagree about which of several is meant, so none is.
     if len(found) == 1 and isinstance(found[0].value, str):
@@ -48,7 +56,7 @@ def _common_name(certificate: x509.Certificate) -> Iterator[tuple[CertificateNam
 def _alternative_names(certificate: x509.Certificate) -> Iterator[tuple[CertificateNameKind, str]]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return
     if len(list(names)) > MOST_ALTERNATIVE_NAMES:
         return
