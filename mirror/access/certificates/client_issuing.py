@@ -24,7 +24,7 @@ from mirror.access.certificates.pem_files import (
 from mirror.oci.errors import ConfigurationFault
 
 #: The name of a client is the name of a file as well.
-_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_COMMON_NAME - 1}}}")
+NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_COMMON_NAME - 1}}}")
 
 
 def issue_client_certificate(
@@ -46,7 +46,7 @@ def issue_client_certificate(
             together.
         StorageFault: a file cannot be written.
     """
-    if _NAME.fullmatch(name) is None:
+    if NAME.fullmatch(name) is None:
         raise ConfigurationFault(
             f"{name!r} cannot be the name of a client; fix: use at most {LONGEST_COMMON_NAME} letters, digits and "
             ". _ -, with a letter or digit first"
