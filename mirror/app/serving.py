@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
+import socket
+import ssl
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -18,10 +21,13 @@ from mirror.app.serving_plan import limits_of
 from mirror.app.tls.certificate_keeping import renew_before_start
 from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.runtime import logs, shutdown_signals
+from mirror.runtime.clock import SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
+from mirror.runtime.reloading_file import ReloadingFile
 from mirror.runtime.worker_processes import run_workers
 from mirror.server.http.open_files import handle_loop_error
-from mirror.server.http_server import listen, serving
+from mirror.server.http_server import Listener, listen, serving
+from mirror.server.tls.server_certificates import ServerTls
 from mirror.settings import Settings
 from mirror.settings.server.listen_address import HostPort
 from mirror.store.private_state import private_state
@@ -64,29 +70,53 @@ def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
 
 
 def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | None) -> int:
-    address = settings.server.listen
     renew_before_start(settings)
     _allow_connections()
-    # Listener and shared memory are created before workers are forked, so that all workers share them.
-    listener = listen(address.host, address.port)
+    # Sockets and shared memory are created before workers are forked, so that all workers share them.
+    sockets = [listen(address.host, address.port) for address in settings.server.addresses]
     workers = settings.server.workers
     shared_metrics = allocate_shared_metrics(settings)
     _spare_the_collector()
     if workers == 1:
-        _serve_here(settings, Worker(listener, shared_metrics, private_state=state, bundle=bundle))
+        _serve_here(settings, Worker(sockets, shared_metrics, private_state=state, bundle=bundle))
         return 0
     # The parent opens the store once, so that an error is reported once and not by every worker again and again.
     asyncio.run(_open_and_close(settings, state))
+
+    def stop_listening() -> None:
+        for each in sockets:
+            each.close()
+
     return run_workers(
         workers,
-        lambda place, parent: _serve_here(settings, Worker(listener, shared_metrics, place, parent, state, bundle)),
-        listener.close,
+        lambda place, parent: _serve_here(settings, Worker(sockets, shared_metrics, place, parent, state, bundle)),
+        stop_listening,
     )
 
 
 async def _open_and_close(settings: Settings, state: Path | None) -> None:
+    _certificates(settings)
     async with open_store(settings, private_state=state):
         pass
+
+
+def _certificates(settings: Settings) -> ReloadingFile[ssl.SSLContext] | None:
+    """Return the certificates of the server, if it has any. Blocks.
+
+    Raises:
+        ConfigurationFault: a file is unusable.
+    """
+    section = settings.server.tls
+    if section is None:
+        return None
+    files = ServerTls(section.certificate, section.key, section.client_ca, section.client_crl)
+    return files.reloading(SystemClock())
+
+
+def _listeners(settings: Settings, sockets: Sequence[socket.socket]) -> list[Listener]:
+    contexts, plain = _certificates(settings), settings.server.plain
+    listeners = [Listener(sockets[0], contexts)]
+    return listeners if plain is None else [*listeners, Listener(sockets[1], networks=plain.networks)]
 
 
 def _allow_connections() -> None:
@@ -115,7 +145,7 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> No
         for chore in service.chores:
             tasks.create_task(chore())
         with shutdown_signals.stop_requested(worker.parent) as stop:
-            async with serving(service.application, worker.listener):
+            async with serving(service.application, *_listeners(settings, worker.sockets)):
                 _announce(settings, worker)
                 await stop.wait()
                 _LOG.info("server stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)
@@ -129,7 +159,11 @@ def _announce(settings: Settings, worker: Worker) -> None:
     bundle = worker.bundle
     for sentence in () if bundle is None else bundle.warnings:
         _LOG.warning("bundle should be looked at", advice=sentence)
-    port = worker.listener.getsockname()[1]
+    scheme = "http" if settings.server.tls is None else "https"
+    urls = [
+        f"{scheme if number == 0 else 'http'}://{HostPort(address.host, each.getsockname()[1])}"
+        for number, (address, each) in enumerate(zip(settings.server.addresses, worker.sockets, strict=True))
+    ]
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections, wanted = limits_of(settings).connections, settings.server.limits.connections
     if connections < wanted:
@@ -142,7 +176,8 @@ def _announce(settings: Settings, worker: Worker) -> None:
         )
     _LOG.info(
         "server listening",
-        url=f"http://{HostPort(settings.server.listen.host, port)}",
+        url=urls[0],
+        **({} if settings.server.plain is None else {"plain_url": urls[1]}),
         data=str(settings.storage.path),
         open_files=open_files,
         connections=connections,

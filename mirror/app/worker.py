@@ -77,7 +77,7 @@ class Worker:
     """Start parameters of a serving process.
 
     Attributes:
-        listener: listening socket.
+        sockets: listening sockets: that of ``server.listen``, and of ``server.plain`` if it is configured.
         shared_metrics: shared memory in which all processes count.
         place: number of the process among all workers, from 0.
         parent: file descriptor that becomes readable when the parent process ends; None without a parent.
@@ -85,7 +85,7 @@ class Worker:
         bundle: bundle that is served instead of the store; else None.
     """
 
-    listener: socket.socket
+    sockets: Sequence[socket.socket]
     shared_metrics: SharedMetrics
     place: int = 0
     parent: int | None = None
@@ -185,7 +185,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
             views=_client_views(settings, engines),
             forwarded=forwarded_headers(settings),
-            host_setup=host_setup_pages(settings, worker.listener),
+            host_setup=host_setup_pages(settings, worker.sockets[0]),
         )
         chores: list[Chore] = [
             watch.keep_up,

@@ -5,18 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 from mirror.server.http import header_names
 from mirror.wire import request_line
-from mirror.wire.client_address import LONGEST_ADDRESS, client_key, parse_address
-
-Network: TypeAlias = IPv4Network | IPv6Network
+from mirror.wire.client_address import LONGEST_ADDRESS, Network, client_key, is_inside
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 #: Headers added by proxies to requests they pass on, besides ``X-Forwarded-…``.
@@ -44,7 +40,7 @@ class TrustedProxies:
 
     def trust(self, address: str | None) -> bool:
         """Return True if the headers of requests from an address are believed."""
-        return self.everyone or (bool(self.networks) and bool(address) and _is_inside(address or "", self.networks))
+        return self.everyone or (bool(self.networks) and bool(address) and is_inside(address or "", self.networks))
 
 
 NO_PROXIES: Final = TrustedProxies()
@@ -138,12 +134,6 @@ class ForwardedHeaders:
     def _is_relayed(self, request: web.BaseRequest) -> bool:
         """Return True if the request comes from a trusted proxy."""
         return bool(self.proxies) and self.proxies.trust(request.remote)
-
-
-@lru_cache(maxsize=4096)
-def _is_inside(address: str, networks: tuple[Network, ...]) -> bool:
-    found = parse_address(address)
-    return found is not None and any(found.version == each.version and found in each for each in networks)
 
 
 def _is_loopback(host: str) -> bool:

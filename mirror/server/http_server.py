@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -21,7 +21,9 @@ from mirror.server.http.client_connection import ClientConnection, ConnectionFac
 from mirror.server.http.connection_limits import ConnectionDecision
 from mirror.server.http.request_guard import ReadRounds
 from mirror.server.http_application import Application
-from mirror.wire.client_address import client_key
+from mirror.server.tls.server_certificates import ContextSource
+from mirror.server.tls.tls_acceptor import TlsAcceptor
+from mirror.wire.client_address import Network, client_key, is_inside
 
 _log = structlog.get_logger(__name__)
 
@@ -63,10 +65,23 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket, and how connections on it are served.
+
+    Attributes:
+        socket: the socket, from :func:`listen`.
+        contexts: gives the TLS context of each connection; None for plain HTTP.
+        networks: networks of the clients that may connect; None for all.
+    """
+
+    socket: socket.socket
+    contexts: ContextSource | None = None
+    networks: tuple[Network, ...] | None = None
+
+
 @asynccontextmanager
-async def serving(
-    application: Application, listener: socket.socket, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[None]:
+async def serving(application: Application, *listeners: Listener) -> AsyncIterator[None]:
     """Serve requests inside the ``async with``.
 
     On exit no new connections are accepted. Requests under way may continue for at most
@@ -74,35 +89,35 @@ async def serving(
 
     Args:
         application: the application, from :func:`mirror.server.http_application.build`.
-        listener: the socket, from :func:`listen`; closed on exit.
-        tls: the server's TLS context; None for plain HTTP.
+        listeners: the sockets to serve; closed on exit.
     """
     limits, in_flight = application.limits, application.activity.in_flight
-    with closing(listener):
-        async with _accepting(application, listener, tls) as accepting:
+    with ExitStack() as sockets:
+        for listener in listeners:
+            sockets.enter_context(closing(listener.socket))
+        async with _accepting(application, listeners) as stop_accepting:
             try:
                 yield
             finally:
                 # First, so that no new connection prolongs the wait.
-                accepting.close()
+                stop_accepting()
                 if not await in_flight.drained(limits.shutdown_seconds):
                     _log.warning("requests aborted at shutdown", count=in_flight.count)
 
 
 @asynccontextmanager
-async def _accepting(
-    application: Application, listener: socket.socket, tls: ssl.SSLContext | None
-) -> AsyncIterator[asyncio.Server]:
-    loop = asyncio.get_running_loop()
+async def _accepting(application: Application, listeners: Sequence[Listener]) -> AsyncIterator[Callable[[], object]]:
+    """Accept connections inside the ``async with``. Yield a function that stops this, and ends no connection."""
     limits, connections, rounds = application.limits, application.activity.connections, ReadRounds()
     watch = AnswerWatch(application.activity, limits)
     servers = {
         ConnectionDecision.SERVED: web.Server(application.handle),
         ConnectionDecision.CLIENT_HAS_ENOUGH: web.Server(connections.answer_client),
         ConnectionDecision.FULL: web.Server(connections.answer_full),
+        ConnectionDecision.OUTSIDE: web.Server(connections.answer_outside),
     }
     options = {
-        "loop": loop,
+        "loop": asyncio.get_running_loop(),
         "access_log_class": partial(AccessLog, application.requests, application.forwarded),
         "max_line_size": limits.header_bytes,
         "max_field_size": limits.header_bytes,
@@ -113,11 +128,11 @@ async def _accepting(
     served = {"keepalive_timeout": limits.keep_alive_seconds, **options}
     surplus = {"keepalive_timeout": _SURPLUS_SECONDS, "lingering_time": _SURPLUS_SECONDS, **options}
 
-    def serve(address: str) -> asyncio.Protocol | None:
+    def serve(networks: tuple[Network, ...] | None, address: str) -> asyncio.Protocol | None:
         # The connections of a proxy are not those of one client. Its requests are counted per client.
         client = "" if application.forwarded.proxies.trust(address) else client_key(address)
         CLIENT.set(client)  # inherited by the task that answers all requests of the connection
-        welcome = connections.arrived(client)
+        welcome = connections.arrived(client, is_outside=networks is not None and not is_inside(address, networks))
         if welcome is ConnectionDecision.ENDED:
             return None
 
@@ -131,15 +146,28 @@ async def _accepting(
         watch.add(connection, client)
         return connection
 
-    # asyncio accepts up to ``backlog`` connections in one go, so one process would take them all. With 1, processes
-    # sharing the socket share its connections. listen() then sets the real length of the kernel's queue.
-    accepting = await loop.create_server(partial(ConnectionFactory, serve), sock=listener, ssl=tls, backlog=1)
-    listener.listen(_BACKLOG)
     async with BackgroundTasks() as tasks:
         tasks.create_task(watch.run())
+        stopping: list[Callable[[], object]] = []
+        for listener in listeners:
+            serve_here = partial(serve, listener.networks)
+            if listener.contexts is None:
+                stopping.append((await _accept_plain(listener.socket, serve_here)).close)
+            else:
+                count = application.requests.handshake_ended
+                acceptor = TlsAcceptor(listener.socket, listener.contexts, serve_here, count)
+                stopping.append(tasks.create_task(acceptor.run()).cancel)
         try:
-            yield accepting
+            yield lambda: [stop() for stop in stopping]
         finally:
             servers[ConnectionDecision.SERVED].pre_shutdown()
             for each in servers.values():
                 await each.shutdown(_LAST_WORDS_SECONDS)
+
+
+async def _accept_plain(listener: socket.socket, serve: Callable[[str], asyncio.Protocol | None]) -> asyncio.Server:
+    # asyncio accepts up to ``backlog`` connections in one go, so one process would take them all. With 1, processes
+    # sharing the socket share its connections. listen() then sets the real length of the kernel's queue.
+    server = await asyncio.get_running_loop().create_server(partial(ConnectionFactory, serve), sock=listener, backlog=1)
+    listener.listen(_BACKLOG)
+    return server

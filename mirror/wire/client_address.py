@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final, TypeAlias
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 #: Longest client key, in characters.
 LONGEST_ADDRESS: Final = 64
@@ -42,3 +44,15 @@ def client_key(address: str) -> str:
         return str(found)
     # One IPv6 subscriber has a whole /64. A limit per address could be evaded by changing the lower 64 bits.
     return str(IPv6Network((int(found), 64), strict=False))
+
+
+@lru_cache(maxsize=4096)
+def is_inside(address: str, networks: tuple[Network, ...]) -> bool:
+    """Return True if an address is in one of the networks. Cached, because each request may ask.
+
+    Args:
+        address: an address as :func:`parse_address` reads it. Any other text is in no network.
+        networks: the networks.
+    """
+    found = parse_address(address)
+    return found is not None and any(found.version == each.version and found in each for each in networks)

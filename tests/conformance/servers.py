@@ -17,7 +17,7 @@ from mirror.oci import Digest, Repository
 from mirror.registry.streams import single_chunk
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import build
-from mirror.server.http_server import listen, serving
+from mirror.server.http_server import Listener, listen, serving
 from mirror.store.registry import Store
 
 _PATIENCE_SECONDS = 20.0
@@ -55,7 +55,7 @@ def inside(
     async def serve(folder: Path) -> None:
         async with (
             Store.open(folder) as store,
-            serving(build(Authorize(store, everyone), limits=limits), listener),
+            serving(build(Authorize(store, everyone), limits=limits), Listener(listener)),
         ):
             opened.set_result((asyncio.get_running_loop(), store))
             await stopped.wait()

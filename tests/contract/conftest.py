@@ -9,7 +9,7 @@ import pytest
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.server.http_application import build
-from mirror.server.http_server import listen, serving
+from mirror.server.http_server import Listener, listen, serving
 from mirror.store.registry import Store
 from mirror.upstream.registry import UpstreamRegistry
 from tests.support.builders import RECEIVING
@@ -39,7 +39,7 @@ async def upstream(_folder: Path) -> AsyncIterator[Registry]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     application = build(MemoryRegistry())
     async with (
-        serving(application, listener),
+        serving(application, Listener(listener)),
         UpstreamRegistry.open(name="ours", url=url, plain_http=True) as opened,
     ):
         RECEIVING[opened] = lambda: application.activity.uploading.count

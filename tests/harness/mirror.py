@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.harness.command import CompletedRun, run
 from tests.harness.process import Service
-from tests.harness.readiness import http_answers
+from tests.harness.readiness import http_answers, tcp_accepts
 from tests.harness.server import Server
 
 #: Path of the command that is installed next to the interpreter that runs the tests.
@@ -56,6 +56,11 @@ class Mirror(Server):
         self._arguments = list(arguments)
 
     @property
+    def url(self) -> str:
+        """Base URL `http://127.0.0.1:PORT`, or `https://…` if TLS is configured, without a trailing slash."""
+        return f"{'https' if self._sections.get('server', {}).get('tls') else 'http'}://{self.host}"
+
+    @property
     def data(self) -> Path:
         """Data folder of the server."""
         return self._data or self.folder / "data"
@@ -79,7 +84,8 @@ class Mirror(Server):
         return Service(
             [*self._wrapper, PROGRAM, "serve", "--config", str(self.config), *self._arguments],
             log=self.folder / "mirror.log",
-            ready=http_answers(f"{self.url}/readyz"),
+            # The certificate of a server with TLS may be one that http_answers does not trust.
+            ready=tcp_accepts("127.0.0.1", self.port) if server.get("tls") else http_answers(f"{self.url}/readyz"),
             environment=os.environ | {"PYTHONUNBUFFERED": "1"},  # tests read the log while the server runs
         )
 

@@ -28,7 +28,8 @@ from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http.activity import Activity
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import build
-from mirror.server.http_server import listen, serving
+from mirror.server.http_server import Listener, listen, serving
+from tests.support.certificates import OneContext
 
 REPOSITORY = Repository("contiv/v2plugin")
 CONFIG = b'{"Description":"a plugin"}\n'
@@ -171,7 +172,7 @@ async def served(
     )
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    async with serving(application, listener, tls):
+    async with serving(application, Listener(listener, None if tls is None else OneContext(tls))):
         yield Served(port, registry, activity, shared_metrics)
 
 

@@ -1,4 +1,4 @@
-"""Metrics of HTTP requests, and the handler of the metrics page."""
+"""Metrics of HTTP requests and TLS handshakes, and the handler of the metrics page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 
 from mirror.oci import Repository
 from mirror.runtime.shared_metrics import Counter, Histogram, MetricFamily, MetricKind, WorkerSlot
+from mirror.server.tls.tls_handshake import HandshakeOutcome
 from mirror.wire import routes
 from mirror.wire.routes import Route
 
@@ -79,12 +80,19 @@ SENT: Final = MetricFamily(
     ("route",),
     _NAMES,
 )
+HANDSHAKES: Final = MetricFamily(
+    "plugin_mirror_tls_handshakes_total",
+    "TLS handshakes by outcome: done, failed, timed_out, plain_http, or disconnected.",
+    MetricKind.COUNTER,
+    ("outcome",),
+    [(outcome.value,) for outcome in HandshakeOutcome],
+)
 
-FAMILIES: Final = (REQUESTS, DURATION, BLOB_HEADERS, RECEIVED, SENT)
+FAMILIES: Final = (REQUESTS, DURATION, BLOB_HEADERS, RECEIVED, SENT, HANDSHAKES)
 
 
 class RequestMetrics:
-    """Counts answers in the metrics :data:`FAMILIES`.
+    """Counts answers and handshakes in the metrics :data:`FAMILIES`.
 
     Args:
         slot: the slot of this worker in the shared metrics.
@@ -106,7 +114,12 @@ class RequestMetrics:
         self.blob_headers = slot.histogram(BLOB_HEADERS)
         self._received = {name: slot.counter(RECEIVED, name) for (name,) in RECEIVED.series}
         self._sent = {name: slot.counter(SENT, name) for (name,) in SENT.series}
+        self._handshakes = {outcome: slot.counter(HANDSHAKES, outcome.value) for outcome in HandshakeOutcome}
         self._of: dict[tuple[type, str, int], _Series] = {}
+
+    def handshake_ended(self, outcome: HandshakeOutcome) -> None:
+        """Count a TLS handshake."""
+        self._handshakes[outcome].add()
 
     def answered(
         self,

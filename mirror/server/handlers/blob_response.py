@@ -1,7 +1,4 @@
-"""Responses carrying a blob, sent by sendfile if possible, else chunk by chunk.
-
-Sendfile needs a blob in a file and a connection without TLS.
-"""
+"""Responses carrying a blob. A blob in a file is sent from the file, others chunk by chunk."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from aiohttp.abc import AbstractStreamWriter
 from mirror.oci.errors import MirrorError, StorageDamaged
 from mirror.registry.port import Blob, Growing
 from mirror.server.http.client_connection import ClientConnection
+from mirror.server.tls.tls_transport import TlsTransport
 from mirror.wire.ranges import Span
 
 #: Most bytes sent before other tasks of the event loop run.
@@ -56,8 +54,7 @@ class BlobResponse(web.StreamResponse):
             ConnectionError: the client disconnected.
             MirrorError: any error raised while the blob is read.
         """
-        # With TLS the kernel cannot send the file itself: the bytes have to be encrypted first.
-        transport = None if request.secure else request.transport
+        transport = request.transport
         if blob.file is not None and transport is not None:
             await self._send_file(transport, blob.file, blob.span)
         elif isinstance(blob, Growing) and transport is not None:
@@ -74,7 +71,6 @@ class BlobResponse(web.StreamResponse):
         Other tasks run between the turns, because the kernel sends for as long as a client on a fast line receives.
         Positions are passed with each call: readers may share the file, and asyncio moves the file's own position.
         """
-        loop = asyncio.get_running_loop()
         position = span.start
         while position < span.stop:
             if position > span.start:
@@ -82,17 +78,10 @@ class BlobResponse(web.StreamResponse):
             if transport.is_closing():
                 raise ConnectionResetError("the client disconnected")
             turn_bytes = min(span.stop - position, _TURN_BYTES)
-            # First without asyncio: a small blob leaves in this one call, see _sent_at_once().
-            sent = _sent_at_once(transport, file, position, turn_bytes)
-            if sent < turn_bytes:
-                rest = position + sent, turn_bytes - sent
-                try:
-                    sent += await loop.sendfile(transport, file, *rest, fallback=False)
-                except asyncio.SendfileNotAvailableError as error:
-                    # asyncio reports every failed first sendfile like this, a failing disk as well as a lost client.
-                    if transport.is_closing():
-                        raise ConnectionResetError("the client disconnected") from error
-                    sent += _sent_at_once(transport, file, *rest)  # raises the actual error
+            if isinstance(transport, TlsTransport):
+                sent = await transport.send_file(file, position, turn_bytes)
+            else:
+                sent = await _sent_by_kernel(transport, file, position, turn_bytes)
             if not sent:  # the file is shorter than expected; send() reports this
                 return
             position += sent
@@ -125,6 +114,22 @@ class BlobResponse(web.StreamResponse):
             _log.error("download aborted", error=str(error), sent_bytes=self.sent_bytes, detail=error.detail)
         else:
             _log.error("download aborted", sent_bytes=self.sent_bytes, exc_info=error)
+
+
+async def _sent_by_kernel(transport: asyncio.Transport, file: IO[bytes], position: int, size_bytes: int) -> int:
+    """Send a part of a file by sendfile. Return the number of bytes sent, which is less if the file is shorter."""
+    # First without asyncio: a small blob leaves in this one call, see _sent_at_once().
+    sent = _sent_at_once(transport, file, position, size_bytes)
+    if sent < size_bytes:
+        rest = position + sent, size_bytes - sent
+        try:
+            sent += await asyncio.get_running_loop().sendfile(transport, file, *rest, fallback=False)
+        except asyncio.SendfileNotAvailableError as error:
+            # asyncio reports every failed first sendfile like this, a failing disk as well as a lost client.
+            if transport.is_closing():
+                raise ConnectionResetError("the client disconnected") from error
+            sent += _sent_at_once(transport, file, *rest)  # raises the actual error
+    return sent
 
 
 def _sent_at_once(transport: asyncio.Transport, file: IO[bytes], position: int, size_bytes: int) -> int:

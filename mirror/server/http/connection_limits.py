@@ -21,6 +21,8 @@ class ConnectionDecision(Enum):
     CLIENT_HAS_ENOUGH = auto()
     #: The process has reached its limit; requests get 503.
     FULL = auto()
+    #: The client's network may not use this address of the server; requests get 403.
+    OUTSIDE = auto()
     #: The connection is aborted without an answer.
     ENDED = auto()
 
@@ -51,13 +53,14 @@ class ConnectionLimits:
         """Return True if 7/8 of the limit in total, or of this client's limit, is reached."""
         return self._served.count >= NEARLY * self._limits.connections or self._served.are_nearly_taken(client)
 
-    def arrived(self, client: str) -> ConnectionDecision:
+    def arrived(self, client: str, *, is_outside: bool = False) -> ConnectionDecision:
         """Decide about a new connection, and count it unless it is aborted.
 
         Args:
             client: the client to count for; empty if the client is unknown until the request, as behind a proxy.
+            is_outside: True if the client's network may not connect.
         """
-        welcome = self._welcome(client)
+        welcome = self._welcome(client, is_outside=is_outside)
         if welcome is ConnectionDecision.SERVED:
             self._served.add(client or None)
         elif welcome is not ConnectionDecision.ENDED:
@@ -92,8 +95,18 @@ class ConnectionLimits:
         )
         return error_responses.turned_away(429, "TOOMANYREQUESTS", message, most)
 
-    def _welcome(self, client: str) -> ConnectionDecision:
-        if self._served.refuses(client or None):
+    async def answer_outside(self, _request: web.BaseRequest) -> web.StreamResponse:
+        """Answer any request from a network that may not connect with 403."""
+        message = (
+            "this address of the server, without TLS, is not for your network; "
+            "fix: use https:// with the other address, or add the network to server.plain.networks"
+        )
+        return error_responses.turned_away(403, "DENIED", message)
+
+    def _welcome(self, client: str, *, is_outside: bool) -> ConnectionDecision:
+        if is_outside:
+            welcome = ConnectionDecision.OUTSIDE
+        elif self._served.refuses(client or None):
             welcome = ConnectionDecision.CLIENT_HAS_ENOUGH
         elif self._served.count >= self._limits.connections:
             self.refused += 1

@@ -67,10 +67,18 @@ def unreadable(status: int, message: str) -> web.Response:
     return answer
 
 
-def turned_away(status: int, code: str, message: str, limit: int) -> web.Response:
-    """Build the response for requests on a connection beyond a limit, and end the connection."""
-    answer = _answer(status, code, message, {"limit": str(limit)})
-    answer.headers[hdrs.RETRY_AFTER] = "1"
+def turned_away(status: int, code: str, message: str, limit: int | None = None) -> web.Response:
+    """Build the response for requests on an unwanted connection, and end the connection.
+
+    Args:
+        status: the HTTP status.
+        code: the error code of the distribution API.
+        message: the reason.
+        limit: the limit that the connection exceeds, so that the client may try again; None for another reason.
+    """
+    answer = _answer(status, code, message, {} if limit is None else {"limit": str(limit)})
+    if limit is not None:
+        answer.headers[hdrs.RETRY_AFTER] = "1"
     answer.force_close()
     return answer
 

@@ -105,15 +105,16 @@ class ServerSettings(Section):
     @property
     def is_local(self) -> bool:
         """True if only programs on this machine can reach the server."""
-        return all(address.is_loopback for address in self._addresses)
+        return all(address.is_loopback for address in self.addresses)
 
     @property
-    def _addresses(self) -> list[HostPort]:
+    def addresses(self) -> list[HostPort]:
+        """The addresses to listen on: ``listen``, and that of ``plain`` if it is configured."""
         return [self.listen, *([self.plain.listen] if self.plain else [])]
 
     @property
     def _public_address(self) -> HostPort:
-        return next(address for address in self._addresses if not address.is_loopback)
+        return next(address for address in self.addresses if not address.is_loopback)
 
     @property
     def anonymous_actions(self) -> frozenset[AccessAction]:

@@ -73,7 +73,7 @@ async def serving(settings: Settings, served: ServedBundle) -> AsyncIterator[Tes
     with settings_for_bundle(settings) as of_bundle, private_state(of_bundle.storage.path) as state:
         lines = LogLines(io.StringIO())
         with listen("127.0.0.1", 0) as listener:
-            process = Worker(listener, allocate_shared_metrics(of_bundle), private_state=state, bundle=served)
+            process = Worker([listener], allocate_shared_metrics(of_bundle), private_state=state, bundle=served)
             async with (
                 build_service(of_bundle, process, lines) as service,
                 TestClient(RawTestServer(service.application.handle)) as client,

@@ -139,7 +139,7 @@ async def working(settings: Settings) -> AsyncIterator[tuple[Service, TestClient
     lines = LogLines(io.StringIO())
     with listen("127.0.0.1", 0) as listener:
         async with (
-            build_service(settings, Worker(listener, allocate_shared_metrics(settings)), lines) as service,
+            build_service(settings, Worker([listener], allocate_shared_metrics(settings)), lines) as service,
             TestClient(RawTestServer(service.application.handle)) as client,
         ):
             yield service, client

@@ -8,7 +8,7 @@ import aiohttp
 from mirror.oci import Digest
 from mirror.oci.errors import UpstreamUnreachable
 from mirror.server.http_application import build
-from mirror.server.http_server import listen, serving
+from mirror.server.http_server import Listener, listen, serving
 from mirror.store.registry import Store
 from tests.support.pull_through import NAME, Plugin, World, pull, pulling
 
@@ -17,7 +17,7 @@ from tests.support.pull_through import NAME, Plugin, World, pull, pulling
 async def served(world: World) -> AsyncIterator[aiohttp.ClientSession]:
     listener = listen("127.0.0.1", 0)
     base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with serving(build(world.registry), listener), aiohttp.ClientSession(base) as client:
+    async with serving(build(world.registry), Listener(listener)), aiohttp.ClientSession(base) as client:
         yield client
 
 

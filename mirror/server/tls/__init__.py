@@ -1,0 +1,1 @@
+"""TLS of the server: certificates, handshakes, and the transport that encrypts."""

@@ -1,0 +1,191 @@
+"""The certificates of the server, read from files, as a TLS context."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.clock import Clock
+from mirror.runtime.reloading_file import ReloadingFile
+from mirror.server.tls.tls_transport import TlsSocket
+
+#: Cipher suites of TLS 1.2. All have forward secrecy and authenticated encryption. TLS 1.3 has no others.
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_LARGEST_FILE_BYTES: Final = 4 * 1024 * 1024
+
+
+class ContextSource(Protocol):
+    """Port that gives the TLS context for a new connection."""
+
+    async def current(self) -> ssl.SSLContext:
+        """Return the context."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """Files of the server's certificates, all of them PEM.
+
+    Attributes:
+        certificate: certificate of the server, followed by intermediate ones.
+        key: key of the certificate, without a passphrase.
+        client_ca: certificates of the authorities whose client certificates are accepted; None for no client
+            certificates.
+        client_crl: lists of revoked client certificates, one for each authority; None for none.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    client_crl: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The configured files."""
+        found = (self.certificate, self.key, self.client_ca, self.client_crl)
+        return [file.expanduser() for file in found if file is not None]
+
+    def reloading(self, clock: Clock) -> ReloadingFile[ssl.SSLContext]:
+        """Return the context, which is made again when the files change. Connections keep the context they began with.
+
+        Raises:
+            ConfigurationFault: a file is unusable.
+        """
+        return ReloadingFile("certificate", self.files, lambda: self.context(clock.now()), clock)
+
+    def context(self, now: datetime) -> ssl.SSLContext:
+        """Return the TLS context of the server. Blocks.
+
+        Args:
+            now: the time at which the certificates must be valid.
+
+        Raises:
+            ConfigurationFault: a file cannot be read, is not PEM, does not belong to the others, or is not valid now.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = TlsSocket
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_CIPHERS)
+        context.set_alpn_protocols(["http/1.1"])
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        self._load_own(context, now)
+        if self.client_ca is not None:
+            self._load_client_ca(context, self.client_ca, now)
+        return context
+
+    def _load_own(self, context: ssl.SSLContext, now: datetime) -> None:
+        certificate, key = self.certificate.expanduser(), self.key.expanduser()
+        own = _certificates("server.tls.certificate", certificate)[0]
+        if not key.is_file():
+            raise ConfigurationFault(f"server.tls.key {key} is not a file; fix: correct the path")
+        try:
+            context.load_cert_chain(certificate, key, password=_no_passphrase)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise ConfigurationFault(
+                f"server.tls.key {key} cannot be used with the certificate {certificate}: {_reason(error)}"
+            ) from error
+        _require_valid("server.tls.certificate", certificate, own.not_valid_before_utc, own.not_valid_after_utc, now)
+
+    def _load_client_ca(self, context: ssl.SSLContext, client_ca: Path, now: datetime) -> None:
+        path = client_ca.expanduser()
+        authorities = _certificates("server.tls.client_ca", path)
+        context.load_verify_locations(cadata="\n".join(map(_pem, authorities)))
+        # A client without a certificate may log in, or is anonymous.
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        # Every connection shows its certificate: a resumed session would not check the list of revoked ones again.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
+        if self.client_crl is not None:
+            lists = self.client_crl.expanduser()
+            _check_lists(lists, authorities, now)
+            context.load_verify_locations(cafile=lists)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+
+
+def _certificates(key: str, path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(_read(key, path))
+    except ValueError as error:
+        raise ConfigurationFault(
+            f"{key} {path} has no certificate in PEM format; fix: it must begin with -----BEGIN CERTIFICATE-----"
+        ) from error
+
+
+def _check_lists(path: Path, authorities: list[x509.Certificate], now: datetime) -> None:
+    """Raise ConfigurationFault unless each authority has a valid list. Without one, OpenSSL refuses all its clients."""
+    key, lists = "server.tls.client_crl", []
+    for block in _read("server.tls.client_crl", path).split(_LIST_BEGIN)[1:]:
+        try:
+            lists.append(x509.load_pem_x509_crl(_LIST_BEGIN + block))
+        except ValueError as error:
+            raise ConfigurationFault(f"{key} {path} has a damaged list of revoked certificates: {error}") from error
+    for authority in authorities:
+        name = authority.subject.rfc4514_string()
+        own = [each for each in lists if each.issuer == authority.subject and _has_signed(authority, each)]
+        if not own:
+            raise ConfigurationFault(
+                f"{key} {path} has no list of revoked certificates that {name} in server.tls.client_ca has signed; "
+                "fix: add the list in PEM format, which begins with -----BEGIN X509 CRL-----"
+            )
+        for each in own:
+            _require_valid(key, path, each.last_update_utc, each.next_update_utc, now)
+
+
+_LIST_BEGIN: Final = b"-----BEGIN X509 CRL-----"
+
+
+def _has_signed(authority: x509.Certificate, revoked: x509.CertificateRevocationList) -> bool:
+    try:
+        return revoked.is_signature_valid(authority.public_key())  # type: ignore[arg-type]  # raises for other kinds
+    except TypeError:
+        return False
+
+
+def _require_valid(key: str, path: Path, since: datetime, until: datetime | None, now: datetime) -> None:
+    if until is not None and now >= until:
+        raise ConfigurationFault(
+            f"{key} {path} expired on {_date(until)}, and it is {_date(now)} now; fix: renew it, "
+            "or set the clock of this machine"
+        )
+    if now < since:
+        raise ConfigurationFault(
+            f"{key} {path} is valid from {_date(since)}, and it is {_date(now)} now; fix: set the clock of this machine"
+        )
+
+
+def _read(key: str, path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST_FILE_BYTES)
+    except OSError as error:
+        raise ConfigurationFault(f"{key} {path} cannot be read: {error.strerror}; fix: correct the path") from error
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _date(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _no_passphrase() -> str:
+    # Without a callback, OpenSSL would ask for the passphrase on the terminal.
+    raise ValueError("the key has a passphrase; fix: store it without one, with mode 0600")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key belongs to another certificate; fix: give the key that the certificate was made for"
+        return f"it is not a key in PEM format ({error.reason or error}); fix: it must begin with -----BEGIN"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
