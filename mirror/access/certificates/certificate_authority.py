@@ -117,12 +117,15 @@ class CertificateAuthority:
         """Return a signed list of revoked certificates, valid until the CA expires.
 
         Servers read the list from a file of the same machine, so an early expiry would protect from nothing.
+
+        Raises:
+            ConfigurationFault: the CA is not valid now.
         """
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
             .last_update(now - BACKDATED)
-            .next_update(self.certificate.not_valid_after_utc)
+            .next_update(self.expiry_of(now, CA_LIFETIME))
             .add_extension(x509.CRLNumber(number), critical=False)
             .add_extension(self._key_identifier(), critical=False)
         )

@@ -11,7 +11,9 @@ from typing import Final, Protocol
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from mirror.access.certificates.certificate_folder import CertificateFolder
 from mirror.access.certificates.certificate_names import CertificateNames
+from mirror.access.certificates.client_issuing import revoked_serials
 from mirror.access.certificates.pem_files import read_certificates, read_private_key, read_revocation_lists
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
@@ -46,6 +48,7 @@ class CertificateFacts:
         names: DNS names and IP addresses.
         begins: begin of the validity.
         expires: end of the validity; None for a list without an end.
+        serial: serial number of a certificate; None for a list.
     """
 
     subject: str
@@ -53,6 +56,7 @@ class CertificateFacts:
     names: tuple[str, ...]
     begins: datetime
     expires: datetime | None
+    serial: int | None = None
 
     def state(self, now: datetime) -> str:
         """Return ``valid``, ``not yet valid``, ``expires soon`` or ``expired``.
@@ -122,6 +126,16 @@ def dated_files(paths: TlsPaths) -> list[FileFacts]:
     return [facts for facts in found if facts is not None]
 
 
+def client_facts(folder: CertificateFolder) -> list[FileFacts]:
+    """Return the facts about the certificates of clients in a folder, without those that are revoked."""
+    try:
+        revoked = revoked_serials(folder)
+    except ConfigurationFault:  # told as a fault of that file
+        revoked = frozenset()
+    found = (_facts("client", path, _certificates) for path in sorted(folder.clients.glob("*.cert")))
+    return [each for each in found if each is not None and not any(one.serial in revoked for one in each.content)]
+
+
 def earliest_expiry(facts: FileFacts) -> datetime | None:
     """Return the time at which the first certificate or list of a file expires, or None if there is none."""
     return min((each.expires for each in facts.content if each.expires is not None), default=None)
@@ -162,6 +176,7 @@ def _certificates(path: Path) -> list[CertificateFacts]:
             tuple(CertificateNames.of(each)),
             each.not_valid_before_utc,
             each.not_valid_after_utc,
+            each.serial_number,
         )
         for each in read_certificates(path)
     ]

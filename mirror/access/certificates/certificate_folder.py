@@ -68,10 +68,15 @@ class CertificateFolder:
         """List of revoked certificates of clients."""
         return self.root / "clients.crl"
 
+    @property
+    def clients(self) -> Path:
+        """Folder of the certificates and keys of clients."""
+        return self.root / "clients"
+
     def client(self, name: str) -> tuple[Path, Path]:
         """Return the certificate and the key of a client. Docker Engine asks for these endings."""
         # A folder of their own: a client with the name ca must not have the key of the CA.
-        return self.root / "clients" / f"{name}.cert", self.root / "clients" / f"{name}.key"
+        return self.clients / f"{name}.cert", self.clients / f"{name}.key"
 
 
 def make_server_files(folder: CertificateFolder, names: CertificateNames, now: datetime) -> None:

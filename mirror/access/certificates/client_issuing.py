@@ -96,12 +96,19 @@ def revoke_client_certificate(folder: CertificateFolder, certificate_file: Path,
         return True
 
 
+def revoked_serials(folder: CertificateFolder) -> frozenset[int]:
+    """Return the serial numbers of the revoked certificates. Raises ConfigurationFault if the list cannot be read."""
+    return frozenset(each.serial_number for revoked in read_revocation_lists(folder.client_crl) for each in revoked)
+
+
 def _client_ca(folder: CertificateFolder, now: datetime) -> CertificateAuthority:
     if folder.client_ca.exists():
         return read_authority(folder.client_ca, folder.client_ca_key)
     ca = CertificateAuthority.for_clients(key_of(folder.client_ca_key), now)
-    # The list comes first: a CA without its list has lost it, and an empty one would accept revoked certificates.
-    write_file(folder.client_crl, revocation_list_pem(ca.revocation_list([], 1, now)))
+    # The list comes first, and is never replaced: a CA without its list has lost it, and an empty one would accept
+    # revoked certificates.
+    if not folder.client_crl.exists():
+        write_file(folder.client_crl, revocation_list_pem(ca.revocation_list([], 1, now)))
     write_file(folder.client_ca, certificates_pem([ca.certificate]))
     return ca
 
@@ -109,11 +116,7 @@ def _client_ca(folder: CertificateFolder, now: datetime) -> CertificateAuthority
 def _require_replaceable(folder: CertificateFolder, certificate_file: Path, now: datetime) -> None:
     """Raise ConfigurationFault if a certificate is valid: without its file nobody could revoke it."""
     certificate = read_certificates(certificate_file)[0]
-    is_revoked = any(
-        each.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
-        for each in read_revocation_lists(folder.client_crl)
-    )
-    if now < certificate.not_valid_after_utc and not is_revoked:
+    if now < certificate.not_valid_after_utc and certificate.serial_number not in revoked_serials(folder):
         raise ConfigurationFault(
             f"{certificate_file} is valid, and could not be revoked without its file; fix: revoke it with "
             f"'plugin-mirror tls revoke {certificate_file.stem}', or move the file to another place"

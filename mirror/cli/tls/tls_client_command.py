@@ -60,7 +60,7 @@ def revoke(
         named = Path(client)
     if not named.exists():
         raise ConfigurationFault(
-            f"there is no certificate of a client {client} in {folder.root / 'clients'}, and no such file; "
+            f"there is no certificate of a client {client} in {folder.clients}, and no such file; "
             "fix: name a client for which 'tls client' has made one, or the file of its certificate"
         )
     if revoke_client_certificate(folder, named, SystemClock().now()):

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 def run(out: OutOption = None, config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Show the files of server.tls: names, issuers, and until when they are valid.
 
+    Certificates that 'tls client' has made follow, unless they are revoked.
+
     Exit code 1: a file cannot be used, is expired, or expires within 30 days
     (within the last third of a shorter lifetime).
     """
-    from mirror.access.certificates.certificate_facts import file_facts
+    from mirror.access.certificates.certificate_facts import client_facts, file_facts
 
-    now = SystemClock().now()
-    found = file_facts(_paths(settings_of(config, data), out))
+    settings, now = settings_of(config, data), SystemClock().now()
+    found = [*file_facts(_paths(settings, out)), *client_facts(folder_of(settings, out))]
     if json:
         print_json([facts.to_json(now) for facts in found])
     else:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mirror.access.certificates.certificate_facts import CertificateFacts, file_facts
+from mirror.access.certificates.certificate_facts import CertificateFacts, client_facts, file_facts
 from mirror.access.certificates.certificate_folder import CertificateFolder
 from mirror.access.certificates.certificate_metrics import EXPIRES, CertificateExpiries
 from mirror.access.certificates.certificate_renewal import renew
-from mirror.access.certificates.client_issuing import issue_client_certificate
+from mirror.access.certificates.client_issuing import issue_client_certificate, revoke_client_certificate
 from mirror.settings.server.server_tls_settings import ServerTlsSettings
 from tests.support.clocks import START
 from tests.support.local_ca import leaf, made, now
@@ -79,6 +79,23 @@ def test_a_file_that_cannot_be_used_has_a_fault_and_hides_no_other_one(tmp_path:
     tls.certificate.write_bytes(other.ca.read_bytes())
     faults = {facts.kind: facts.fault for facts in file_facts(tls) if facts.fault}
     assert faults == {"key": f"{tls.key} is not the key of {tls.certificate}; fix: name the files of one pair"}
+
+
+def test_certificates_of_clients_are_told_until_they_are_revoked(tmp_path: Path) -> None:
+    section(tmp_path)
+    folder = CertificateFolder(tmp_path)
+    issue_client_certificate(folder, "host-13", timedelta(days=90), now())
+    assert [(facts.path.stem, facts.is_well(now())) for facts in client_facts(folder)] == [
+        ("host-12", True),
+        ("host-13", True),
+    ]
+    assert not client_facts(folder)[0].is_well(now() + timedelta(days=1))
+    revoke_client_certificate(folder, folder.client("host-12")[0], now())
+    folder.client("host-13")[0].write_bytes(b"x")
+    (facts,) = client_facts(folder)
+    assert facts.fault is not None
+    folder.client_crl.unlink()
+    assert [facts.path.stem for facts in client_facts(folder)] == ["host-12", "host-13"]
 
 
 def test_the_metric_has_the_end_of_each_file_and_follows_it(tmp_path: Path) -> None:

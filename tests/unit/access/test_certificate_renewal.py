@@ -16,7 +16,7 @@ from mirror.access.certificates.certificate_names import CertificateNames
 from mirror.access.certificates.certificate_renewal import is_due, renew, renew_if_due, require_renewable
 from mirror.access.certificates.pem_files import certificates_pem, locked_folder, read_certificates
 from mirror.oci.errors import ConfigurationFault, StorageFault
-from tests.support.local_ca import leaf, made, matches, names, now
+from tests.support.local_ca import client_context, leaf, made, matches, names, now, server_context, shake_hands
 
 DUE = timedelta(days=60)
 #: Renews a certificate in a process of its own. The second argument is the number of the call of fsync that kills it.
@@ -161,3 +161,6 @@ def test_a_ca_file_may_hold_the_next_ca_as_well(tmp_path: Path) -> None:
     files.ca.write_bytes(certificates_pem(both))
     new = renew(files, None, now())
     assert CertificateAuthority.of(both, files.authority().key, "").has_issued(new)
+    # Both CAs have one name, and hosts trust both of them.
+    for each in files, following:
+        shake_hands(server_context(each), client_context(files.ca), "mirror.example")

@@ -141,6 +141,21 @@ def test_a_lost_list_is_never_replaced_by_an_empty_one(folder: CertificateFolder
     assert not folder.client_crl.exists()
 
 
+def test_a_lost_certificate_of_the_ca_is_made_again_and_its_list_stays(folder: CertificateFolder) -> None:
+    one, _ = (issue_client_certificate(folder, name, YEAR, now()) for name in ("host-1", "host-2"))
+    revoke_client_certificate(folder, one[0], now())
+    folder.client_ca.unlink()
+    connect(folder, *issue_client_certificate(folder, "host-3", YEAR, now()))
+    with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
+        connect(folder, *one)
+
+
+def test_an_expired_ca_revokes_nothing(folder: CertificateFolder) -> None:
+    path, _ = issue_client_certificate(folder, "host-12", YEAR, now())
+    with pytest.raises(ConfigurationFault, match="the CA expired on "):
+        revoke_client_certificate(folder, path, now() + 11 * YEAR)
+
+
 def test_only_certificates_of_the_ca_are_revoked(folder: CertificateFolder, tmp_path: Path) -> None:
     issue_client_certificate(folder, "host-12", YEAR, now())
     other, _ = issue_client_certificate(made(tmp_path / "other"), "host-12", YEAR, now())

@@ -15,6 +15,7 @@ import yaml
 
 from mirror.access.certificates.certificate_folder import CertificateFolder
 from mirror.access.certificates.certificate_names import CertificateNames
+from mirror.access.certificates.client_issuing import issue_client_certificate
 from mirror.access.certificates.pem_files import read_revocation_lists
 from mirror.cli.command_line import run
 from mirror.cli.tls import tls_init_command
@@ -190,6 +191,17 @@ def test_show_fails_for_a_file_that_cannot_be_used(tmp_path: Path, capsys: Captu
     files.key.write_bytes(b"x")
     assert run(["tls", "show"]) == 1
     assert f"  fault: {files.key} has no valid private key in PEM form; fix: " in capsys.readouterr().out
+
+
+def test_show_fails_before_the_certificate_of_a_client_expires(tmp_path: Path, capsys: Captured) -> None:
+    made(tls(tmp_path).root)
+    begin = now() - timedelta(days=2, hours=12)
+    issue_client_certificate(tls(tmp_path), "host-12", timedelta(days=300), begin)
+    assert run(["tls", "show"]) == 0
+    tls(tmp_path).client("host-12")[0].unlink()
+    issue_client_certificate(tls(tmp_path), "host-12", timedelta(days=3), begin)
+    assert run(["tls", "show"]) == 1
+    assert "\n  host-12, issued by plugin-mirror client CA\n  expires soon: " in capsys.readouterr().out
 
 
 def test_show_without_tls_is_one_line(capsys: Captured) -> None:
