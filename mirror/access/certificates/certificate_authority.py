@@ -52,7 +52,7 @@ class CertificateAuthority:
     @classmethod
     def for_servers(cls, key: SigningPrivateKey, names: CertificateNames, now: datetime) -> CertificateAuthority:
         """Return a new CA whose certificates are valid for servers with these names only."""
-        builder = _ca_builder(key, f"plugin-mirror CA {next(iter(names), '')}", now, ExtendedKeyUsageOID.SERVER_AUTH)
+        builder = _ca_builder(key, f"plugin-mirror CA {names.main or ''}", now, ExtendedKeyUsageOID.SERVER_AUTH)
         return cls(_signed(builder.add_extension(constraints_for(names), critical=True), key), key)
 
     @classmethod
@@ -90,7 +90,7 @@ class CertificateAuthority:
                 f"the CA permits no certificate for {', '.join(refused)}: its certificate names all permitted names; "
                 "fix: make another CA with 'plugin-mirror tls init --out DIR --san NAME', and give it to the hosts"
             )
-        builder = self._leaf(public_key, next(iter(names), ""), now, SERVER_LIFETIME, ExtendedKeyUsageOID.SERVER_AUTH)
+        builder = self._leaf(public_key, names.main or "", now, SERVER_LIFETIME, ExtendedKeyUsageOID.SERVER_AUTH)
         return _signed(builder.add_extension(names.extension(), critical=False), self.key)
 
     def issue_client(

@@ -84,6 +84,11 @@ class CertificateNames:
         """Return these names, and those of the machine itself: ``localhost``, ``127.0.0.1`` and ``::1``."""
         return CertificateNames.parse([*self, *_LOOPBACK])
 
+    @property
+    def main(self) -> str | None:
+        """The first name by which other machines reach the server, else the first name; None if there are no names."""
+        return next((name for name in self if name not in _LOOPBACK), next(iter(self), None))
+
     def covers(self, host: str) -> bool:
         """Return True if a client that connects to ``host``, without brackets, accepts the names."""
         address = parse_ip_address(host)

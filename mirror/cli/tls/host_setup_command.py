@@ -100,11 +100,9 @@ def _address(settings: Settings, names: CertificateNames, text: str | None) -> M
         return MirrorAddress.parse(text)
     if settings.server.url is not None:
         return MirrorAddress.parse(urlsplit(settings.server.url).netloc)
-    port = settings.server.listen.port
-    first = next(iter(names), None)
-    if first is None or first.startswith("*."):
+    if names.main is None or names.main.startswith("*."):
         raise ConfigurationFault("the certificate names no host; fix: write HOST:PORT after the command")
-    return MirrorAddress(first, port)
+    return MirrorAddress(names.main, settings.server.listen.port)
 
 
 def _url(settings: Settings, address: MirrorAddress) -> str:

@@ -62,6 +62,20 @@ def test_names_are_told_apart_and_kept_once() -> None:
     assert list(found.with_loopback()) == ["mirror.example", "mirror", "localhost", "10.1.2.3", "::1", "127.0.0.1"]
 
 
+@pytest.mark.parametrize(
+    ("texts", "main"),
+    [
+        (["10.1.2.3"], "10.1.2.3"),
+        (["10.1.2.3", "mirror"], "mirror"),
+        (["localhost", "mirror"], "mirror"),
+        ([], "localhost"),
+    ],
+)
+def test_the_main_name_is_not_that_of_loopback(texts: list[str], main: str) -> None:
+    assert CertificateNames.parse(texts).with_loopback().main == main
+    assert CertificateNames().main is None
+
+
 @given(st.text(max_size=80))
 def test_every_text_is_a_dns_name_an_address_or_neither(text: str) -> None:
     name, address = parse_dns_name(text), parse_ip_address(text)
