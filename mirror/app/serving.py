@@ -18,6 +18,7 @@ import structlog
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
 from mirror.app.services import open_store, require_data_folder
 from mirror.app.serving_plan import limits_of
+from mirror.app.tls.certificate_keeping import renew_before_start
 from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.clock import SystemClock
@@ -70,6 +71,7 @@ def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
 
 
 def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | None) -> int:
+    renew_before_start(settings)
     _allow_connections()
     # Sockets and shared memory are created before workers are forked, so that all workers share them.
     sockets = [listen(address.host, address.port) for address in settings.server.addresses]

@@ -35,6 +35,8 @@ from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
 from mirror.app.storage.upkeep_chores import Chore, upkeep_chores
+from mirror.app.tls.certificate_keeping import certificate_chores
+from mirror.app.tls.host_setup_wiring import host_setup_pages
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -190,11 +192,13 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
             views=_client_views(settings, engines),
             forwarded=forwarded_headers(settings),
+            host_setup=host_setup_pages(settings, worker.sockets[0]),
         )
         chores: list[Chore] = [
             watch.keep_up,
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
             partial(flush_periodically, traffic.flush, "traffic"),
+            *certificate_chores(settings, worker.place),
             *upkeep_chores(services, changes=bundle is None and not is_read_only),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]

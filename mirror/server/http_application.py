@@ -14,6 +14,7 @@ from mirror.runtime.current_client import CLIENT
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.server.api.admin_actions import AdminAction, action_handler
 from mirror.server.api.health import Check, Health
+from mirror.server.api.host_setup_pages import HostSetupPages
 from mirror.server.api.operators import Operators
 from mirror.server.api.reports import Report, report_handler
 from mirror.server.api.request_metrics import FAMILIES, Page, RequestMetrics, showing
@@ -69,6 +70,7 @@ def build(
     connections: ConnectionCallers | None = None,
     views: Sequence[ClientViews] = (),
     forwarded: ForwardedHeaders | None = None,
+    host_setup: HostSetupPages | None = None,
 ) -> Application:
     """Build the HTTP application of a registry.
 
@@ -89,6 +91,7 @@ def build(
         connections: identifies callers by client certificates; None if clients show none.
         views: views of manifests by client, each wrapping those before it.
         forwarded: interprets proxy headers; None if clients connect directly.
+        host_setup: pages with the CA certificate; None for no such pages.
     """
     forwarded = forwarded or ForwardedHeaders()
     limits = limits or ServerLimits()
@@ -97,6 +100,8 @@ def build(
     read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
         read["/metrics"] = showing(metrics)
+    if host_setup is not None:
+        read |= {"/ca.crt": host_setup.ca_certificate, "/host-setup.sh": host_setup.script}
 
     def told(given: Mapping[str, Report] | None, to_whom: Operators | None = None) -> dict[str, Handler]:
         return {
