@@ -1,57 +1,84 @@
-"""A real engine that does not trust the server, runs the script of ``tls host-setup``, and installs a plugin."""
+"""From nothing to TLS with a real engine: it refuses the server, its host runs the server's script, and it installs."""
 
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mirror.access.certificates.host_setup import HTTPS_PORT
-from tests.harness import bad_line, plugins
-from tests.harness.bad_line import in_own_network
+from tests.harness import plugins
 from tests.harness.command import run
 from tests.harness.engine import Engine
-from tests.harness.mirror import Mirror
+from tests.harness.mirror import Mirror, plugin_mirror
+from tests.harness.no_network import VERIFIED_ADDRESS, no_network
+from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
-from tests.support.local_ca import made
 
 pytestmark = pytest.mark.e2e
 
-#: An address for documentation. Engines check no certificate of an address in 127.0.0.0/8.
-ADDRESS = "192.0.2.10"
-CERTS_D = Path("/etc/docker/certs.d")
+NAME = "mirror.test"
+PLUGIN = "acme/volumes:1"
 
 
-@pytest.mark.parametrize("port", [5443, HTTPS_PORT])
-def test_an_engine_refuses_the_server_until_the_host_is_set_up(
-    binaries: Path | None, port: int, tmp_path: Path
-) -> None:
-    require(bad_line.missing())
-    in_own_network(lambda: _refused_and_installed(binaries, port, tmp_path))
+@pytest.fixture(scope="module")
+def engine(binaries: Path | None) -> Iterator[Engine]:
+    """An engine that knows no registry, neither by a CA nor as an insecure one."""
+    require(plugins.missing())
+    etc = {"hosts": f"{VERIFIED_ADDRESS} {NAME}\n"}
+    with no_network(VERIFIED_ADDRESS), Engine(binaries=binaries, own_etc=etc) as engine:
+        yield engine
 
 
-def _refused_and_installed(binaries: Path | None, port: int, tmp_path: Path) -> None:
-    run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"])
-    files = made(tmp_path / "tls", [ADDRESS]).server
-    tls = {key: str(getattr(files, key)) for key in ("certificate", "key", "ca", "ca_key")}
-    mirror = Mirror(sections={"server": {"tls": tls, "listen": f"0.0.0.0:{port}"}})
-    mirror.port = port
-    address = ADDRESS if port == HTTPS_PORT else f"{ADDRESS}:{port}"
-    with mirror, Engine(binaries=binaries) as engine:
-        reference = f"{address}/acme/network:1.0"
-        engine.docker("plugin", "create", reference, str(plugins.contiv_plugin(tmp_path / "plugin")))
-        refused = engine.docker("plugin", "push", reference, check=False)
-        assert "certificate signed by unknown authority" in refused.stderr
-        told = mirror.command("tls", "host-setup").stdout
-        try:
-            engine.shell(told)
-            engine.docker("plugin", "push", reference)
-            engine.docker("plugin", "rm", reference)
-            engine.docker("plugin", "install", "--disable", "--grant-all-permissions", reference)
-        finally:
-            for folder in (ADDRESS, f"{ADDRESS}:{port}"):
-                shutil.rmtree(CERTS_D / folder, ignore_errors=True)
-            with suppress(OSError):  # another test uses it
-                CERTS_D.rmdir()
+@contextmanager
+def serving(folder: Path, port: int = 0) -> Iterator[Mirror]:
+    """Serve a plugin with the certificate of a new local CA, on a free port unless one is given."""
+    plugin_mirror("tls", "init", "--out", str(folder / "tls"), "--san", NAME, "--san", VERIFIED_ADDRESS)
+    files = {"certificate": "server.crt", "key": "server.key", "ca": "ca.crt"}
+    tls = {key: str(folder / "tls" / file) for key, file in files.items()}
+    mirror = Mirror(workers=2, address=VERIFIED_ADDRESS, sections={"server": {"tls": tls}})
+    mirror.port = port or mirror.port
+    with mirror:
+        mirror.command("pack", str(plugins.volume_plugin(folder / "plugin")), "-t", PLUGIN)
+        yield mirror
+
+
+@pytest.mark.pairwise
+@pytest.mark.parametrize("at", [(NAME, 0), (VERIFIED_ADDRESS, 0), (NAME, HTTPS_PORT)], ids=["name", "ip", "https"])
+def test_an_engine_installs_once_its_host_is_set_up(engine: Engine, tmp_path: Path, at: tuple[str, int]) -> None:
+    name, port = at
+    with serving(tmp_path, port) as mirror:
+        host = name if port else mirror.host.replace(VERIFIED_ADDRESS, name)
+        reference = f"{host}/{PLUGIN}"
+        refused = engine.docker("plugin", "install", reference, check=False)
+        assert refused.exit_code != 0
+        assert "x509: certificate signed by unknown authority" in refused.stderr
+        reason = "the client does not trust the certificate of this server; fix: "
+        wait_until(lambda: any(reason in line.get("reason", "") for line in mirror.log), "the server to say why")
+
+        told = mirror.command("tls", "host-setup", host)
+        fetching, running = (line.strip() for line in told.stderr.splitlines() if line.startswith("  "))
+        folder = engine.folder / "setup"
+        folder.mkdir()
+        # The test is root already.
+        engine.as_host("sh", "-ec", f"cd {folder}; {fetching}; {running.replace('sudo ', '')}")
+        assert (folder / "host-setup.sh").read_text() == told.stdout
+        shutil.rmtree(folder)
+
+        engine.docker("plugin", "install", reference)
+        assert engine.inspect_plugin(reference)["Enabled"] is True
+        engine.docker("plugin", "push", reference)
+        engine.docker("plugin", "rm", "-f", reference)
+    assert engine.log.read_text().count("Daemon has completed initialization") == 1, "the engine was not restarted"
+
+
+def test_a_script_with_another_hash_is_not_run(tmp_path: Path) -> None:
+    plugin_mirror("tls", "init", "--out", str(tmp_path / "tls"), "--san", NAME)
+    told = plugin_mirror("tls", "host-setup", f"{NAME}:5000", "--out", str(tmp_path / "tls")).stderr
+    running = told.splitlines()[-1].strip().replace("sudo ", "")
+    (tmp_path / "host-setup.sh").write_text("touch ran\n")
+    assert run(["sh", "-c", running], folder=tmp_path, check=False).exit_code != 0
+    assert not (tmp_path / "ran").exists()

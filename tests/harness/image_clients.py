@@ -35,9 +35,8 @@ class Containers(ImageClient):
 
     def __init__(self, program: str, folder: Path) -> None:
         self._folder = folder
-        self._argv = [program, f"--root={folder / 'root'}", f"--runroot={folder / 'run'}", "--storage-driver=vfs"]
+        self._argv = self.command(program, folder)
         if program == "podman":
-            self._argv += [f"--tmpdir={folder / 'tmp'}", "--events-backend=none"]
             self._inspect = ["image", "inspect", "--format={{.Digest}}"]
         else:
             self._inspect = ["inspect", "--type=image", "--format={{.FromImageDigest}}"]
@@ -46,6 +45,12 @@ class Containers(ImageClient):
     def missing(program: str) -> str | None:
         """Return a sentence that names the missing package, or None."""
         return None if shutil.which(program) else f"{program} is not installed (Debian: apt-get install {program})"
+
+    @staticmethod
+    def command(program: str, folder: Path) -> list[str]:
+        """Return the program and the arguments that let it keep its files below `folder`."""
+        argv = [program, f"--root={folder / 'root'}", f"--runroot={folder / 'run'}", "--storage-driver=vfs"]
+        return [*argv, f"--tmpdir={folder / 'tmp'}", "--events-backend=none"] if program == "podman" else argv
 
     def pull(self, reference: str) -> str:
         self._run("pull", "--quiet", "--tls-verify=false", reference)

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,19 @@ class Mirror(Server):
         return Service(
             [*self._wrapper, PROGRAM, "serve", "--config", str(self.config), *self._arguments],
             log=self.folder / "mirror.log",
-            # The certificate of a server with TLS may be one that http_answers does not trust.
-            ready=tcp_accepts(self._address, self.port) if server.get("tls") else http_answers(f"{self.url}/readyz"),
+            ready=self._ready(server),
             environment=os.environ | {"PYTHONUNBUFFERED": "1"},  # tests read the log while the server runs
         )
+
+    def _ready(self, server: Mapping[str, Any]) -> Callable[[], bool]:
+        """Return a probe that is true if the server answers on all of its addresses."""
+        # The certificate of a server with TLS may be one that http_answers does not trust.
+        tls = server.get("tls")
+        probes = [tcp_accepts(self._address, self.port) if tls else http_answers(f"{self.url}/readyz")]
+        if plain := server.get("plain"):
+            host, _, port = plain["listen"].rpartition(":")
+            probes.append(tcp_accepts(host, int(port)))
+        return lambda: all(probe() for probe in probes)
 
     def command(self, *arguments: str, check: bool = True, input_text: str | None = None) -> CompletedRun:
         """Run a plugin-mirror command with this server's configuration, and text for its standard input."""

@@ -23,6 +23,7 @@ def with_own_etc(folder: Path, files: Mapping[str, str]) -> list[str]:
     for name in ("new", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
+        (folder / "new" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "new" / name).write_text(content)
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SCRIPT, str(folder)]
 
