@@ -6,10 +6,11 @@ import http.client
 import json
 import re
 import socket
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPMessage
+from http.client import HTTPConnection, HTTPMessage, HTTPSConnection
 from typing import IO, Any
 
 from tests.conformance.content import digest_of
@@ -93,15 +94,19 @@ class Client:
 
     Args:
         port: the server's port.
+        tls: TLS context of the client; None for plain HTTP.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = port
+        self._tls = tls
 
     @contextmanager
     def connection(self) -> Iterator[HTTPConnection]:
         """Open a connection for several requests."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_SECONDS)) as connection:
+        at: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "timeout": _TIMEOUT_SECONDS}
+        opened = HTTPConnection(**at) if self._tls is None else HTTPSConnection(**at, context=self._tls)
+        with closing(opened) as connection:
             yield connection
 
     def ask(self, method: str, target: str, headers: Headers = (), body: Body | None = None) -> Answer:
@@ -126,12 +131,11 @@ class Client:
     @contextmanager
     def bare(self) -> Iterator[IO[bytes]]:
         """Open a connection as a binary file, for requests that no library would send."""
-        address = ("127.0.0.1", self.port)
-        with (
-            socket.create_connection(address, timeout=_TIMEOUT_SECONDS) as connection,
-            connection.makefile("rwb") as file,
-        ):
-            yield file
+        with ExitStack() as stack:
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", self.port), _TIMEOUT_SECONDS))
+            if self._tls is not None:
+                connection = stack.enter_context(self._tls.wrap_socket(connection, server_hostname="127.0.0.1"))
+            yield stack.enter_context(connection.makefile("rwb"))
 
 
 def send(connection: HTTPConnection, method: str, target: str, headers: Headers = (), body: Body | None = None) -> None:

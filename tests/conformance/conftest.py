@@ -1,48 +1,58 @@
 """The servers under test: one in this process for every test, and the program with two workers for some.
 
 The marker ``two_workers`` selects the tests in which one request reads the state that an earlier request has left: with
-two workers, different processes may answer them. ``--matrix`` runs every test against both servers.
+two workers, different processes may answer them. ``--matrix`` runs every test against all servers, also over TLS.
 """
 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
+import trustme
 
 from tests.conformance.client import Client, Name
 from tests.conformance.servers import inside
 from tests.harness.mirror import Mirror
+from tests.harness.tls_files import TlsFiles
 
-INSIDE, TWO_WORKERS = "inside", "two-workers"
+INSIDE, TWO_WORKERS, TLS = "inside", "two-workers", "tls"
 _numbers = count(1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the runs with two workers of tests without the marker, unless ``--matrix`` is given."""
+    """Deselect the runs over TLS, and of tests without the marker with two workers, unless ``--matrix`` is given."""
     if config.getoption("--matrix"):
         return
-    left_out = {item for item in items if _has_two_workers(item) and not item.get_closest_marker("two_workers")}
+    left_out = {item for item in items if not _is_wanted(item)}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 
 
-def _has_two_workers(item: pytest.Item) -> bool:
+def _is_wanted(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
-    return callspec is not None and callspec.params.get("server") == TWO_WORKERS
+    server = None if callspec is None else callspec.params.get("server")
+    return server != TLS and (server != TWO_WORKERS or item.get_closest_marker("two_workers") is not None)
 
 
-@pytest.fixture(scope="session", params=[INSIDE, TWO_WORKERS])
-def server(request: pytest.FixtureRequest) -> Iterator[Client]:
+@pytest.fixture(scope="session", params=[INSIDE, TWO_WORKERS, TLS])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A server that lets everybody do everything."""
     if request.param == INSIDE:
         with inside() as served:
             yield Client(served.port)
-    else:
+    elif request.param == TWO_WORKERS:
         with Mirror(workers=2) as mirror:
             yield Client(mirror.port)
+    else:
+        ca, context = trustme.CA(), ssl.create_default_context()
+        ca.configure_trust(context)
+        files = TlsFiles(tmp_path_factory.mktemp("tls"), ca.issue_cert("127.0.0.1"))
+        with Mirror(workers=2, sections={"server": {"tls": files.section}}) as mirror:
+            yield Client(mirror.port, context)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ from mirror.registry.port import Registry
 from mirror.server.http_application import build
 from mirror.server.http_server import Listener, listen, serving
 from mirror.store.registry import Store
+from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.registry import UpstreamRegistry
 from tests.support.builders import RECEIVING
+from tests.support.certificates import CertificateFiles, OneContext
 from tests.support.pull_through import pulling
 from tests.support.rebundled import RebundledRegistry
 
@@ -34,14 +38,19 @@ async def store(folder: Path) -> AsyncIterator[Registry]:
 
 
 @asynccontextmanager
-async def upstream(_folder: Path) -> AsyncIterator[Registry]:
+async def upstream(folder: Path, *, is_encrypted: bool = False) -> AsyncIterator[Registry]:
     listener = listen("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
     application = build(MemoryRegistry())
-    async with (
-        serving(application, Listener(listener)),
-        UpstreamRegistry.open(name="ours", url=url, plain_http=True) as opened,
-    ):
+    if is_encrypted:
+        files = CertificateFiles.made(folder)
+        files.ca.cert_pem.write_to_path(folder / "ca.crt")
+        served = Listener(listener, OneContext(files.tls().context(datetime.now(UTC))))
+        client = UpstreamRegistry.open(name="ours", url=f"https://{address}", tls=Tls(ca_file=folder / "ca.crt"))
+    else:
+        served = Listener(listener)
+        client = UpstreamRegistry.open(name="ours", url=f"http://{address}", plain_http=True)
+    async with serving(application, served), client as opened:
         RECEIVING[opened] = lambda: application.activity.uploading.count
         yield opened
 
@@ -59,6 +68,7 @@ REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] =
     "pull-through": pull_through,
     "store": store,
     "upstream": upstream,
+    "upstream-tls": partial(upstream, is_encrypted=True),
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+import trustme
 
 from tests.harness import bad_line
 from tests.harness.bad_line import in_own_network, losing
@@ -22,11 +23,13 @@ from tests.harness.docker_registry import DockerRegistry
 from tests.harness.mirror import Mirror
 from tests.harness.nginx import Nginx
 from tests.harness.packing import digest_of, packed_from
+from tests.harness.ports import free_port
 from tests.harness.pulling import MIB, manifest
 from tests.harness.pushing import push, push_blob, send
 from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
 from tests.harness.slow_line import CURL_TIMED_OUT, SlowLine
+from tests.harness.tls_files import TlsFiles
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -56,22 +59,29 @@ def limits(request: pytest.FixtureRequest) -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def mirror(limits: Mapping[str, Any]) -> Iterator[Mirror]:
-    with Mirror(workers=2, sections={"server": {"limits": limits}}) as mirror:
+def plain() -> str:
+    """Address of the mirror without TLS."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+def mirror(limits: Mapping[str, Any], plain: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
+    tls = TlsFiles(tmp_path_factory.mktemp("tls"), trustme.CA().issue_cert("127.0.0.1")).section
+    with Mirror(workers=2, sections={"server": {"limits": limits, "tls": tls, "plain": {"listen": plain}}}) as mirror:
         yield mirror
 
 
 @pytest.fixture(scope="module")
-def ways(mirror: Mirror) -> Iterator[dict[str, str]]:
-    """URLs of the mirror: direct, and through an nginx with and without buffering."""
+def ways(mirror: Mirror, plain: str) -> Iterator[dict[str, str]]:
+    """URLs of the mirror: direct, over TLS, and through an nginx with and without buffering."""
     require(Nginx.missing())
     # By default, nginx ends a client if it could write nothing for 60 s, also one that reads slowly.
-    patient = "send_timeout 15m;"
+    url, patient = f"http://{plain}", "send_timeout 15m;"
     with (
-        Nginx.front(mirror.url, directives=patient) as buffering,
-        Nginx.front(mirror.url, directives=f"{patient} proxy_buffering off;") as passing,
+        Nginx.front(url, directives=patient) as buffering,
+        Nginx.front(url, directives=f"{patient} proxy_buffering off;") as passing,
     ):
-        yield {"direct": mirror.url, "nginx": buffering.url, "nginx without buffers": passing.url}
+        yield {"direct": url, "tls": mirror.url, "nginx": buffering.url, "nginx without buffers": passing.url}
 
 
 def at_once(works: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
@@ -91,7 +101,7 @@ def at_once(works: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
 def test_steady_readers_get_their_whole_layer(
     mirror: Mirror, ways: Mapping[str, str], seconds: float, layer: bytes
 ) -> None:
-    push_blob(f"{mirror.url}/v2/{NAME}", layer)
+    push_blob(f"{ways['direct']}/v2/{NAME}", layer)
     digest = digest_of(layer)
     urls = {way: f"{url}/v2/{NAME}/blobs/{digest}" for way, url in ways.items()}
     readers = {
@@ -112,20 +122,24 @@ def test_steady_readers_get_their_whole_layer(
 
 
 def test_steady_senders_are_heard_to_the_end(mirror: Mirror, ways: Mapping[str, str], seconds: float) -> None:
+    repository = f"{ways['direct']}/v2/{NAME}"
+
+    def begin() -> str:
+        """Begin an upload, and return its URL at the mirror."""
+        uploads = f"{repository}/blobs/uploads/"
+        return urljoin(uploads, send("POST", uploads, b"")["Location"])
+
     def sent(line: SlowLine, way: str, number: int) -> bool:
         """Upload a blob to the mirror, and return True if the mirror has the whole blob."""
-        content = random.Random(number).randbytes(line.size_bytes)
-        uploads = f"{way}/v2/{NAME}/blobs/uploads/"
-        location = urljoin(uploads, send("POST", uploads, b"")["Location"])
-        status = line.send(location, content)
+        content, location = random.Random(number).randbytes(line.size_bytes), begin()
+        status = line.send(location.replace(ways["direct"], way), content)
         assert status == 202, status
         send("PUT", f"{location}?digest={digest_of(content)}", b"")
-        return send("HEAD", f"{mirror.url}/v2/{NAME}/blobs/{digest_of(content)}")["Content-Length"] == str(len(content))
+        stored = send("HEAD", f"{repository}/blobs/{digest_of(content)}")
+        return stored["Content-Length"] == str(len(content))
 
     def curled(line: SlowLine, way: str, number: int) -> int:
-        uploads = f"{way}/v2/{NAME}/blobs/uploads/"
-        location = urljoin(uploads, send("POST", uploads, b"")["Location"])
-        return line.curl("--upload-file", "/dev/zero", "--request", "PATCH", location)[0]
+        return line.curl("--upload-file", "/dev/zero", "--request", "PATCH", begin().replace(ways["direct"], way))[0]
 
     works = {
         f"{rate} bytes/s, buffer of {buffer} bytes, {way}": partial(sent, SlowLine(rate, seconds, buffer), url, number)

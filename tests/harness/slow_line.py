@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from tests.harness.command import SYSTEM_PATH
 
 _STEPS_PER_SECOND = 4
 _PATIENCE_SECONDS = 250.0
+_UNVERIFIED = ssl.create_default_context()
+_UNVERIFIED.check_hostname, _UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 #: Exit code of a curl that was ended by its own `--max-time`.
 CURL_TIMED_OUT = 28
 
@@ -86,11 +89,20 @@ class SlowLine:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer_bytes)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.buffer_bytes)
         connection.connect((parts.hostname, parts.port))
-        return connection
+        return _UNVERIFIED.wrap_socket(connection) if parts.scheme == "https" else connection
 
     def curl(self, *arguments: str) -> tuple[int, bytes]:
         """Run curl with `--limit-rate` until the end of the line, and return its exit code and output."""
-        command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", f"{self.seconds:g}"]
+        command = [
+            "curl",
+            "--silent",
+            "--insecure",
+            "--show-error",
+            "--noproxy",
+            "*",
+            "--max-time",
+            f"{self.seconds:g}",
+        ]
         limit = ["--limit-rate", str(self.bytes_per_second)]
         done = subprocess.run(
             [*command, *limit, *arguments], capture_output=True, check=False, env={"PATH": SYSTEM_PATH}
