@@ -30,6 +30,7 @@ from tests.support.local_ca import client_context, forge, leaf, made, now
 pytestmark = pytest.mark.e2e
 
 DUE = timedelta(days=61)
+USER = 64_123
 
 
 def openssl(*arguments: str | Path, check: bool = True) -> str:
@@ -179,6 +180,19 @@ def test_a_server_that_was_off_for_months_starts_with_a_new_certificate(tmp_path
     files = made(tmp_path, ago=timedelta(days=200)).server
     with serving(files) as mirror:
         assert served_certificate(mirror.port, files.ca).not_valid_after_utc > now()
+
+
+def test_files_that_root_makes_belong_to_the_owner_of_the_data_folder(tmp_path: Path) -> None:
+    require(None if os.geteuid() == 0 else "giving files to another user needs root")
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, USER, USER)
+    for command in (["init", "--san", "mirror.example"], ["renew"], ["client", "host-12"], ["revoke", "host-12"]):
+        plugin_mirror("tls", *command, "--data", str(data))
+    found = [path.stat() for path in data.rglob("*")]
+    assert len(found) == 11
+    assert {(each.st_uid, each.st_gid) for each in found} == {(USER, USER)}
+    assert not any(each.st_mode & 0o077 for each in found)
 
 
 def test_a_server_does_not_start_with_the_key_of_another_ca(tmp_path: Path) -> None:

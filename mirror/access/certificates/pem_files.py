@@ -125,13 +125,13 @@ def make_folders(folder: Path) -> None:
 def write_file(path: Path, content: bytes) -> None:
     """Write a file as a whole: after a crash it has its old content or the new one.
 
-    A new file is for its owner alone. A replaced file keeps its owner and mode. The caller holds
+    A new file is for its owner alone. A replaced file keeps its owner and mode. A link is replaced, and its target
+    stays: root may work in the folder of a user who points the link at a file of root. The caller holds
     :func:`locked_folder`.
 
     Raises:
         StorageFault: the file cannot be written. The old content stays.
     """
-    path = path.resolve()  # a link, such as one into a folder of an ACME client, stays a link
     part = path.with_name(f".{path.name}.new")
     with _reporting(path, "write"):
         part.unlink(missing_ok=True)  # left by a crash
@@ -152,10 +152,11 @@ def write_file(path: Path, content: bytes) -> None:
 def _write_synced(part: Path, path: Path, content: bytes) -> None:
     with os.fdopen(private_files.open_file(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         with suppress(FileNotFoundError):
-            former = path.stat()
-            with suppress(PermissionError):  # only root gives files away
-                os.fchown(file.fileno(), former.st_uid, former.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(former.st_mode))
+            former = path.lstat()
+            if stat.S_ISREG(former.st_mode):
+                with suppress(PermissionError):  # only root gives files away
+                    os.fchown(file.fileno(), former.st_uid, former.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(former.st_mode))
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

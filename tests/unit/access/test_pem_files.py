@@ -114,14 +114,14 @@ def test_a_new_file_is_for_its_owner_alone_and_a_replaced_one_keeps_its_mode(tmp
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"two", 0o644)
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "archive").mkdir()
-    target, link = tmp_path / "archive/a1.crt", tmp_path / "a.crt"
-    target.write_bytes(b"one")
+def test_a_link_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
+    target, link = tmp_path / "another file", tmp_path / "a.crt"
+    target.write_bytes(b"precious")
     link.symlink_to(target)
     write_file(link, b"two")
-    assert link.is_symlink()
-    assert target.read_bytes() == b"two"
+    assert not link.is_symlink()
+    assert (link.read_bytes(), stat.S_IMODE(link.stat().st_mode)) == (b"two", 0o600)
+    assert target.read_bytes() == b"precious"
 
 
 def test_what_a_crash_left_is_no_hindrance(tmp_path: Path) -> None:
