@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -174,6 +175,30 @@ def test_a_running_server_renews_its_certificate_and_drops_no_connection(tmp_pat
         name, value = line.split()
         assert (name, float(value)) == ('plugin_mirror_tls_expires_timestamp_seconds{file="certificate"}', expected)
         wait_until(lambda: renewals(mirror) == 1, "the line in the log")
+
+
+def test_a_running_server_refuses_a_client_after_tls_revoke(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    certificate, key = issue_client_certificate(folder, "host-12", timedelta(days=1), now())
+    clients = {"client_ca": str(folder.client_ca), "client_crl": str(folder.client_crl)}
+    context = client_context(folder.server.ca)
+    context.load_cert_chain(certificate, key)
+
+    def is_accepted() -> bool:
+        connection = http.client.HTTPSConnection("localhost", mirror.port, context=context, timeout=60)
+        try:
+            return fetch(connection, "/healthz") != b""
+        except (ssl.SSLError, ConnectionError, http.client.RemoteDisconnected):
+            return False
+        finally:
+            connection.close()
+
+    with Mirror(sections={"server": {"tls": section(folder.server) | clients}}) as mirror:
+        assert is_accepted()
+        mirror.command("tls", "revoke", "host-12")
+        wait_until(lambda: not is_accepted(), "the server to refuse the revoked certificate")
+        context = client_context(folder.server.ca)
+        assert is_accepted()  # as a client without a certificate
 
 
 def test_a_server_that_was_off_for_months_starts_with_a_new_certificate(tmp_path: Path) -> None:
