@@ -17,7 +17,13 @@ from mirror.access.login_metrics import LOGINS
 from mirror.access.rights import Rights
 from mirror.admission.admission_metrics import DECISIONS, decision_counter
 from mirror.app import metrics
-from mirror.app.access_control import anonymous_rights, authenticating, forwarded_headers, operators
+from mirror.app.access_control import (
+    anonymous_rights,
+    authenticating,
+    connection_callers,
+    forwarded_headers,
+    operators,
+)
 from mirror.app.api_reports import ApiReports
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.mirroring import held_for_sync, sparing
@@ -173,6 +179,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             is_read_only=is_read_only,
             requests=RequestMetrics(slot, traffic.served),
             authentication=authentication,
+            connections=connection_callers(settings, seen_by),
             metrics=watch.page,
             namespaces=settings.server.namespaces,
             reports=reports.for_listing(lambda: registry.list_repositories(_NO_NAMES)),

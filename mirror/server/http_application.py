@@ -19,6 +19,7 @@ from mirror.server.api.operators import Operators
 from mirror.server.api.reports import Report, report_handler
 from mirror.server.api.request_metrics import FAMILIES, Page, RequestMetrics, showing
 from mirror.server.authentication import TOKEN_PATH, Authentication
+from mirror.server.connection_callers import ConnectionCallers
 from mirror.server.dispatch import Dispatch
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http.activity import Activity
@@ -66,6 +67,7 @@ def build(
     operator_reports: Mapping[str, Report] | None = None,
     actions: Mapping[str, AdminAction] | None = None,
     authentication: Authentication | None = None,
+    connections: ConnectionCallers | None = None,
     views: Sequence[ClientViews] = (),
     forwarded: ForwardedHeaders | None = None,
     host_setup: HostSetupPages | None = None,
@@ -85,7 +87,8 @@ def build(
         operators: identifies operators; None disables the next two arguments.
         operator_reports: like ``reports``, for callers with the right to operate.
         actions: actions of ``POST /api/v1/NAME``, by name.
-        authentication: identifies callers and issues tokens; None if all callers are equal.
+        authentication: identifies users and issues tokens; None without logins.
+        connections: identifies callers by client certificates; None if clients show none.
         views: views of manifests by client, each wrapping those before it.
         forwarded: interprets proxy headers; None if clients connect directly.
         host_setup: pages with the CA certificate; None for no such pages.
@@ -120,7 +123,14 @@ def build(
     if authentication is not None:
         beside[TOKEN_PATH] = _only(TOKEN_PATH, ("GET", "POST"), lambda request: authentication.token(context(request)))
     dispatch = Dispatch(
-        registry, limits, activity, beside=beside, authentication=authentication, views=views, forwarded=forwarded
+        registry,
+        limits,
+        activity,
+        beside=beside,
+        authentication=authentication,
+        connections=connections,
+        views=views,
+        forwarded=forwarded,
     )
     # Before dispatch: a request for another registry must get 404, and no challenge.
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
