@@ -101,7 +101,9 @@ def test_keys_that_cannot_be_used_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationFault, match=r"absent\.pem cannot be read: No such file or directory$"):
+    with pytest.raises(
+        ConfigurationFault, match=r"absent\.pem cannot be read: No such file or directory; fix: correct the path$"
+    ):
         read_certificates(tmp_path / "absent.pem")
 
 
