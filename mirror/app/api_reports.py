@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -25,6 +24,7 @@ from mirror.lifecycle.budget_metrics import budget_series
 from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
+from mirror.runtime.concurrency.threads import in_thread
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.platform_tag_report import PlatformTagReport
@@ -136,7 +136,7 @@ class ApiReports:
             found += await self.collection.read()
         found += await self.quotas.metrics()
         if self._expiries is not None:
-            found.append(metric(*await asyncio.to_thread(self._expiries.read)))
+            found.append(metric(*await in_thread(self._expiries.read)))
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)

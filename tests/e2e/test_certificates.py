@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from tests.support.local_ca import client_context, forge, leaf, made, now
 pytestmark = pytest.mark.e2e
 
 DUE = timedelta(days=61)
+USER = 64_123
 
 
 def openssl(*arguments: str | Path, check: bool = True) -> str:
@@ -175,10 +177,47 @@ def test_a_running_server_renews_its_certificate_and_drops_no_connection(tmp_pat
         wait_until(lambda: renewals(mirror) == 1, "the line in the log")
 
 
+def test_a_running_server_refuses_a_client_after_tls_revoke(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    certificate, key = issue_client_certificate(folder, "host-12", timedelta(days=1), now())
+    clients = {"client_ca": str(folder.client_ca), "client_crl": str(folder.client_crl)}
+    context = client_context(folder.server.ca)
+    context.load_cert_chain(certificate, key)
+
+    def is_accepted() -> bool:
+        connection = http.client.HTTPSConnection("localhost", mirror.port, context=context, timeout=60)
+        try:
+            return fetch(connection, "/healthz") != b""
+        except (ssl.SSLError, ConnectionError, http.client.RemoteDisconnected):
+            return False
+        finally:
+            connection.close()
+
+    with Mirror(sections={"server": {"tls": section(folder.server) | clients}}) as mirror:
+        assert is_accepted()
+        mirror.command("tls", "revoke", "host-12")
+        wait_until(lambda: not is_accepted(), "the server to refuse the revoked certificate")
+        context = client_context(folder.server.ca)
+        assert is_accepted()  # as a client without a certificate
+
+
 def test_a_server_that_was_off_for_months_starts_with_a_new_certificate(tmp_path: Path) -> None:
     files = made(tmp_path, ago=timedelta(days=200)).server
     with serving(files) as mirror:
         assert served_certificate(mirror.port, files.ca).not_valid_after_utc > now()
+
+
+def test_files_that_root_makes_belong_to_the_owner_of_the_data_folder(tmp_path: Path) -> None:
+    require(None if os.geteuid() == 0 else "giving files to another user needs root")
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, USER, USER)
+    for command in (["init", "--san", "mirror.example"], ["renew"], ["client", "host-12"], ["revoke", "host-12"]):
+        plugin_mirror("tls", *command, "--data", str(data))
+    found = [path.stat() for path in data.rglob("*")]
+    assert len(found) == 11
+    assert {(each.st_uid, each.st_gid) for each in found} == {(USER, USER)}
+    assert not any(each.st_mode & 0o077 for each in found)
 
 
 def test_a_server_does_not_start_with_the_key_of_another_ca(tmp_path: Path) -> None:

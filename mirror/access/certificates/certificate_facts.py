@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from mirror.access.certificates.certificate_folder import CertificateFolder
 from mirror.access.certificates.certificate_names import CertificateNames
 from mirror.access.certificates.client_issuing import revoked_serials
+from mirror.access.certificates.client_names import UNREADABLE
 from mirror.access.certificates.pem_files import read_certificates, read_private_key, read_revocation_lists
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
@@ -148,6 +149,8 @@ def _facts(kind: str, path: Path | None, read: Callable[[Path], Sequence[Certifi
         return FileFacts(kind, path, tuple(read(path)))
     except ConfigurationFault as error:
         return FileFacts(kind, path, fault=str(error))
+    except UNREADABLE as error:
+        return FileFacts(kind, path, fault=f"{path} has a damaged certificate: {error}; fix: have it issued again")
 
 
 def _key(kind: str, path: Path | None, certificate_file: Path | None) -> FileFacts | None:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from cryptography import x509
 
+from mirror.access.certificates.client_names import UNREADABLE
 from mirror.oci.errors import ConfigurationFault
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
@@ -72,7 +73,7 @@ class CertificateNames:
         """Return the DNS names and IP addresses of a certificate. Other kinds of names are left out."""
         try:
             found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except x509.ExtensionNotFound:
+        except (x509.ExtensionNotFound, *UNREADABLE):
             return cls()
         ips = found.get_values_for_type(x509.IPAddress)
         return cls(

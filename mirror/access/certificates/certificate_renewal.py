@@ -55,7 +55,7 @@ def renew_if_due(files: ServerFiles, now: datetime) -> x509.Certificate | None:
     """
     if not is_due(read_certificates(files.certificate)[0], now):
         return None
-    with locked_folder(files.certificate.resolve().parent):
+    with locked_folder(files.certificate.parent):
         found = read_certificates(files.certificate)
         if not is_due(found[0], now):
             return None  # another process has renewed it
@@ -84,7 +84,7 @@ def renew(files: ServerFiles, names: CertificateNames | None, now: datetime) -> 
             the names or is not valid now.
         StorageFault: the certificate cannot be written. The former one stays.
     """
-    with locked_folder(files.certificate.resolve().parent):
+    with locked_folder(files.certificate.parent):
         return _renew(files, files.authority(), read_certificates(files.certificate), names, now)
 
 

@@ -15,13 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mirror.access.callers import CertificateRefused
 from mirror.access.certificates.client_identity import ClientIdentity
 from mirror.access.certificates.client_names import UNREADABLE, identity_of
+from mirror.access.certificates.pem_files import read_certificates, read_revocation_lists
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
 
-_LIST_BEGIN: Final = b"-----BEGIN X509 CRL-----"
-#: Largest file that is read: a list of some 400 000 revoked certificates.
-_LARGEST_FILE_BYTES: Final = 16 * 1024 * 1024
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 #: Most CA certificates above the certificate of a client.
 _MOST_AUTHORITIES: Final = 8
@@ -187,13 +185,11 @@ def _require_good(link: x509.Certificate, issuer: ClientAuthority, now: datetime
 
 def _read_certificates(path: Path) -> list[x509.Certificate]:
     where = f"server.tls.client_ca {path}"
+    certificates = read_certificates(path, "server.tls.client_ca")
     try:
-        certificates = x509.load_pem_x509_certificates(_content(where, path))
         others = [_shown(each.subject) for each in certificates if not _is_authority(each)]
     except UNREADABLE as error:
-        raise ConfigurationFault(
-            f"{where} has no certificate in PEM format; fix: it must begin with -----BEGIN CERTIFICATE-----"
-        ) from error
+        raise ConfigurationFault(f"{where} has a damaged certificate: {error}; fix: have it issued again") from error
     if others:
         raise ConfigurationFault(f"{where} has a certificate that is not of a CA: {others[0]}; fix: remove it")
     return certificates
@@ -208,8 +204,8 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 def _read_lists(path: Path) -> list[x509.CertificateRevocationList]:
     where = f"server.tls.client_crl {path}"
+    lists = read_revocation_lists(path, "server.tls.client_crl")
     try:
-        lists = [x509.load_pem_x509_crl(_LIST_BEGIN + each) for each in _content(where, path).split(_LIST_BEGIN)[1:]]
         partial = [_shown(each.issuer) for each in lists if any(one.critical for one in each.extensions)]
     except UNREADABLE as error:
         raise ConfigurationFault(
@@ -241,14 +237,6 @@ def _has_signed(certificate: x509.Certificate, revoked: x509.CertificateRevocati
         return revoked.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]  # others raise TypeError
     except (*UNREADABLE, UnsupportedAlgorithm):
         return False
-
-
-def _content(where: str, path: Path) -> bytes:
-    try:
-        with path.expanduser().open("rb") as file:
-            return file.read(_LARGEST_FILE_BYTES)
-    except OSError as error:
-        raise ConfigurationFault(f"{where} cannot be read: {error.strerror}; fix: correct the path") from error
 
 
 def _shown(name: x509.Name) -> str:

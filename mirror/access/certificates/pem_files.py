@@ -16,25 +16,31 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mirror.access.certificates.certificate_authority import SigningPrivateKey
+from mirror.access.certificates.client_names import UNREADABLE
 from mirror.oci.errors import ConfigurationFault, StorageFault
 from mirror.runtime import private_files
 
 #: Largest file that is read: a list of some 400 000 revoked certificates.
 _MOST_BYTES: Final = 16 * 1024 * 1024
-_CRL_MARK: Final = b"-----END X509 CRL-----"
+_LIST_BEGIN: Final = b"-----BEGIN X509 CRL-----"
 
 
-def read_certificates(path: Path) -> list[x509.Certificate]:
+def read_certificates(path: Path, key: str = "") -> list[x509.Certificate]:
     """Return the certificates of a PEM file, at least one.
+
+    Args:
+        path: path of the file.
+        key: key of the configuration that names the file, for errors.
 
     Raises:
         ConfigurationFault: the file cannot be read, or has no valid certificate.
     """
+    where = f"{key} {path}".lstrip()
     try:
-        return x509.load_pem_x509_certificates(_read(path))
-    except ValueError as error:
+        return x509.load_pem_x509_certificates(_read(path, where))
+    except UNREADABLE as error:
         raise ConfigurationFault(
-            f"{path} has no valid certificate in PEM form; fix: name a file with -----BEGIN CERTIFICATE----- in it"
+            f"{where} has no certificate in PEM format; fix: name a file with -----BEGIN CERTIFICATE----- in it"
         ) from error
 
 
@@ -45,35 +51,44 @@ def read_private_key(path: Path) -> SigningPrivateKey:
         ConfigurationFault: the file cannot be read, or has no valid key without a passphrase.
     """
     try:
-        key = serialization.load_pem_private_key(_read(path), password=None)
+        key = serialization.load_pem_private_key(_read(path, str(path)), password=None)
     except TypeError as error:
         raise ConfigurationFault(
             f"the key {path} is encrypted; fix: write it without a passphrase ('openssl pkey -in …')"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigurationFault(
-            f"{path} has no valid private key in PEM form; fix: name the file of the key"
+            f"{path} has no private key in PEM format; fix: name a file with -----BEGIN PRIVATE KEY----- in it"
         ) from error
     if not isinstance(key, SigningPrivateKey):
         raise ConfigurationFault(f"the key {path} cannot sign; fix: use a key for ECDSA, RSA or Ed25519")
     return key
 
 
-def read_revocation_lists(path: Path) -> list[x509.CertificateRevocationList]:
+def read_revocation_lists(path: Path, key: str = "") -> list[x509.CertificateRevocationList]:
     """Return the lists of revoked certificates of a PEM file, at least one.
+
+    Args:
+        path: path of the file.
+        key: key of the configuration that names the file, for errors.
 
     Raises:
         ConfigurationFault: the file cannot be read, or has no valid list.
     """
-    parts = [part + _CRL_MARK for part in _read(path).split(_CRL_MARK)[:-1]]
+    where = f"{key} {path}".lstrip()
+    parts = _read(path, where).split(_LIST_BEGIN)[1:]
     try:
-        if parts:
-            return [x509.load_pem_x509_crl(part) for part in parts]
-    except ValueError as error:
-        raise ConfigurationFault(f"{path} has an invalid list of revoked certificates: {error}") from error
-    raise ConfigurationFault(
-        f"{path} has no list of revoked certificates in PEM form; fix: name a file with -----BEGIN X509 CRL----- in it"
-    )
+        lists = [x509.load_pem_x509_crl(_LIST_BEGIN + part) for part in parts]
+    except UNREADABLE as error:
+        raise ConfigurationFault(
+            f"{where} has a damaged list of revoked certificates: {error}; fix: have the CA write it again"
+        ) from error
+    if not lists:
+        raise ConfigurationFault(
+            f"{where} has no list of revoked certificates in PEM format; fix: name a file with "
+            "-----BEGIN X509 CRL----- in it"
+        )
+    return lists
 
 
 def key_pem(key: SigningPrivateKey) -> bytes:
@@ -125,13 +140,13 @@ def make_folders(folder: Path) -> None:
 def write_file(path: Path, content: bytes) -> None:
     """Write a file as a whole: after a crash it has its old content or the new one.
 
-    A new file is for its owner alone. A replaced file keeps its owner and mode. The caller holds
+    A new file is for its owner alone. A replaced file keeps its owner and mode. A link is replaced, and its target
+    stays: root may work in the folder of a user who points the link at a file of root. The caller holds
     :func:`locked_folder`.
 
     Raises:
         StorageFault: the file cannot be written. The old content stays.
     """
-    path = path.resolve()  # a link, such as one into a folder of an ACME client, stays a link
     part = path.with_name(f".{path.name}.new")
     with _reporting(path, "write"):
         part.unlink(missing_ok=True)  # left by a crash
@@ -152,23 +167,24 @@ def write_file(path: Path, content: bytes) -> None:
 def _write_synced(part: Path, path: Path, content: bytes) -> None:
     with os.fdopen(private_files.open_file(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         with suppress(FileNotFoundError):
-            former = path.stat()
-            with suppress(PermissionError):  # only root gives files away
-                os.fchown(file.fileno(), former.st_uid, former.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(former.st_mode))
+            former = path.lstat()
+            if stat.S_ISREG(former.st_mode):
+                with suppress(PermissionError):  # only root gives files away
+                    os.fchown(file.fileno(), former.st_uid, former.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(former.st_mode))
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, where: str) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise ConfigurationFault(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigurationFault(f"{where} cannot be read: {error.strerror}; fix: correct the path") from error
     if len(content) > _MOST_BYTES:
-        raise ConfigurationFault(f"{path} is larger than {_MOST_BYTES} bytes; fix: name the file that was meant")
+        raise ConfigurationFault(f"{where} is larger than {_MOST_BYTES} bytes; fix: name the file that was meant")
     return content
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from functools import partial
 from typing import Final
 
 import structlog
@@ -18,6 +17,7 @@ from mirror.oci.errors import MirrorError
 from mirror.oci.timestamps import machine_time
 from mirror.runtime import logs
 from mirror.runtime.clock import Clock, SystemClock
+from mirror.runtime.concurrency.threads import in_thread
 from mirror.settings import Settings
 
 _LOG = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ def renew_before_start(settings: Settings) -> None:
         return
     require_renewable(files)
     with logs.configured(settings.log.level, settings.log.format):
-        folder = files.certificate.resolve().parent
+        folder = files.certificate.parent
         if not os.access(folder, os.W_OK, effective_ids=True):
             _LOG.warning(
                 "server certificate will not be renewed",
@@ -96,7 +96,7 @@ class CertificateKeeper:
         if len(self._renewed_at) == _MOST_RENEWALS_A_DAY and now_seconds - self._renewed_at[0] < _DAY_SECONDS:
             return
         try:
-            new = await asyncio.to_thread(partial(renew_if_due, self._files, self._clock.now()))
+            new = await in_thread(renew_if_due, self._files, self._clock.now())
         except MirrorError as error:
             self._warn(str(error), now_seconds)
             return

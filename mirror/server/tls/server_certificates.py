@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from cryptography import x509
-
 from mirror.access.certificates.client_authorities import ClientAuthorities
+from mirror.access.certificates.pem_files import read_certificates
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.reloading_file import ReloadingFile
@@ -18,7 +17,6 @@ from mirror.server.tls.tls_transport import TlsSocket
 
 #: Cipher suites of TLS 1.2. All have forward secrecy and authenticated encryption. TLS 1.3 has no others.
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-_LARGEST_FILE_BYTES: Final = 4 * 1024 * 1024
 
 
 class ContextSource(Protocol):
@@ -82,7 +80,7 @@ class ServerTls:
 
     def _load_own(self, context: ssl.SSLContext, now: datetime) -> None:
         certificate, key = self.certificate.expanduser(), self.key.expanduser()
-        own = _certificates("server.tls.certificate", certificate)[0]
+        own = read_certificates(certificate, "server.tls.certificate")[0]
         if not key.is_file():
             raise ConfigurationFault(f"server.tls.key {key} is not a file; fix: correct the path")
         try:
@@ -110,15 +108,6 @@ class ServerTls:
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
-def _certificates(key: str, path: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(_read(key, path))
-    except ValueError as error:
-        raise ConfigurationFault(
-            f"{key} {path} has no certificate in PEM format; fix: it must begin with -----BEGIN CERTIFICATE-----"
-        ) from error
-
-
 def _require_valid(key: str, path: Path, since: datetime, until: datetime | None, now: datetime) -> None:
     if until is not None and now >= until:
         raise ConfigurationFault(
@@ -129,14 +118,6 @@ def _require_valid(key: str, path: Path, since: datetime, until: datetime | None
         raise ConfigurationFault(
             f"{key} {path} is valid from {_date(since)}, and it is {_date(now)} now; fix: set the clock of this machine"
         )
-
-
-def _read(key: str, path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_LARGEST_FILE_BYTES)
-    except OSError as error:
-        raise ConfigurationFault(f"{key} {path} cannot be read: {error.strerror}; fix: correct the path") from error
 
 
 def _date(moment: datetime) -> str:

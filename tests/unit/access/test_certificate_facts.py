@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_used_has_a_fault_and_hides_no_other_one(tmp_path:
     other.key.replace(tls.key)
     tls.certificate.unlink()
     found = {facts.kind: facts.fault for facts in file_facts(tls)}
-    assert found["certificate"] == f"{tls.certificate} cannot be read: No such file or directory"
+    assert found["certificate"] == f"{tls.certificate} cannot be read: No such file or directory; fix: correct the path"
     assert [kind for kind, fault in found.items() if fault] == ["certificate"]
     tls.certificate.write_bytes(other.ca.read_bytes())
     faults = {facts.kind: facts.fault for facts in file_facts(tls) if facts.fault}

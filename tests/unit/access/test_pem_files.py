@@ -101,7 +101,9 @@ def test_keys_that_cannot_be_used_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationFault, match=r"absent\.pem cannot be read: No such file or directory$"):
+    with pytest.raises(
+        ConfigurationFault, match=r"absent\.pem cannot be read: No such file or directory; fix: correct the path$"
+    ):
         read_certificates(tmp_path / "absent.pem")
 
 
@@ -114,14 +116,14 @@ def test_a_new_file_is_for_its_owner_alone_and_a_replaced_one_keeps_its_mode(tmp
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"two", 0o644)
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "archive").mkdir()
-    target, link = tmp_path / "archive/a1.crt", tmp_path / "a.crt"
-    target.write_bytes(b"one")
+def test_a_link_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
+    target, link = tmp_path / "another file", tmp_path / "a.crt"
+    target.write_bytes(b"precious")
     link.symlink_to(target)
     write_file(link, b"two")
-    assert link.is_symlink()
-    assert target.read_bytes() == b"two"
+    assert not link.is_symlink()
+    assert (link.read_bytes(), stat.S_IMODE(link.stat().st_mode)) == (b"two", 0o600)
+    assert target.read_bytes() == b"precious"
 
 
 def test_what_a_crash_left_is_no_hindrance(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_server_starts_with_a_valid_certificate_that_it_cannot_renew(
     [
         (lambda own, other: {"ca": other.ca}, "do not belong together"),
         (lambda own, other: {"certificate": other.certificate}, "renews only its own certificates"),
-        (lambda own, other: {"ca_key": own.certificate}, "has no valid private key"),
+        (lambda own, other: {"ca_key": own.certificate}, "has no private key"),
         (lambda own, other: {"key": own.ca.with_name("absent")}, "cannot be read"),
     ],
 )

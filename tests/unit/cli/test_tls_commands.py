@@ -190,7 +190,7 @@ def test_show_fails_for_a_file_that_cannot_be_used(tmp_path: Path, capsys: Captu
     files = made(tls(tmp_path).root).server
     files.key.write_bytes(b"x")
     assert run(["tls", "show"]) == 1
-    assert f"  fault: {files.key} has no valid private key in PEM form; fix: " in capsys.readouterr().out
+    assert f"  fault: {files.key} has no private key in PEM format; fix: " in capsys.readouterr().out
 
 
 def test_show_fails_before_the_certificate_of_a_client_expires(tmp_path: Path, capsys: Captured) -> None:

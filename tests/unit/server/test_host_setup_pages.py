@@ -137,5 +137,5 @@ async def test_a_new_ca_is_served_and_a_broken_file_is_not(tmp_path: Path) -> No
 
 
 def test_a_file_without_a_certificate_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationFault, match=r"ca\.key has no valid certificate in PEM form; fix: "):
+    with pytest.raises(ConfigurationFault, match=r"ca\.key has no certificate in PEM format; fix: "):
         HostSetupPages(ForwardedHeaders(), made(tmp_path).server.ca_key, TLS_PORT, HandClock())
