@@ -449,7 +449,8 @@ def test_23_a_tag_outside_the_grammar_refuses_the_whole(name: Name) -> None:
 
 def test_23_more_tags_than_a_request_line_holds_are_refused_in_words(name: Name) -> None:
     name.push(b"{}")
-    tags = "&".join(f"tag={number:0128d}" for number in range(1000))
+    # Little more than the limit of 16 KiB. A server that has refused does not read on, so all must be sent by then.
+    tags = "&".join(f"tag={number:0128d}" for number in range(150))
     answer = name.put(artifact(), IMAGE, digest_of(artifact()), f"?{tags}")
     assert answer.status in {414, 431}
     assert answer.code == "UNSUPPORTED"
