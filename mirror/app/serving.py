@@ -22,6 +22,7 @@ from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
+from mirror.runtime.concurrency.threads import in_thread
 from mirror.runtime.reloading_file import ReloadingFile
 from mirror.runtime.worker_processes import run_workers
 from mirror.server.http.open_files import handle_loop_error
@@ -111,8 +112,10 @@ def _certificates(settings: Settings) -> ReloadingFile[ssl.SSLContext] | None:
     return files.reloading(SystemClock())
 
 
-def _listeners(settings: Settings, sockets: Sequence[socket.socket]) -> list[Listener]:
-    contexts, plain = _certificates(settings), settings.server.plain
+def _listeners(
+    settings: Settings, sockets: Sequence[socket.socket], contexts: ReloadingFile[ssl.SSLContext] | None
+) -> list[Listener]:
+    plain = settings.server.plain
     listeners = [Listener(sockets[0], contexts)]
     return listeners if plain is None else [*listeners, Listener(sockets[1], networks=plain.networks)]
 
@@ -140,10 +143,13 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> No
         following = tasks.create_task(service.follow())
         # Set here, because asyncio accepts connections outside of all tasks.
         asyncio.get_running_loop().set_exception_handler(handle_loop_error)
+        contexts = await in_thread(_certificates, settings)
+        if contexts is not None:
+            tasks.create_task(contexts.follow())
         for chore in service.chores:
             tasks.create_task(chore())
         with shutdown_signals.stop_requested(worker.parent) as stop:
-            async with serving(service.application, *_listeners(settings, worker.sockets)):
+            async with serving(service.application, *_listeners(settings, worker.sockets, contexts)):
                 _announce(settings, worker)
                 await stop.wait()
                 _LOG.info("server stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)

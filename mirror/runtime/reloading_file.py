@@ -51,6 +51,12 @@ class ReloadingFile(Generic[Given]):
             await asyncio.to_thread(self._look_again)
         return self._given
 
+    async def follow(self) -> None:
+        """Check the files every two seconds until cancelled, so that a mistake is logged before the value is needed."""
+        while True:
+            await asyncio.sleep(_LOOKED_AT_EVERY_SECONDS)
+            await self.current()
+
     def _look_again(self) -> None:
         states = self._look()
         if states == self._states:
