@@ -12,7 +12,6 @@ from pathlib import Path
 from tests.bench import (
     attacks,
     bundling,
-    certificate,
     collecting,
     loads,
     looking,
@@ -23,11 +22,11 @@ from tests.bench import (
     syncing,
     upkeep,
 )
-from tests.bench.certificate import Certificate
 from tests.bench.content import GIB, KIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
 from tests.bench.trial import Load, Trial
 from tests.harness.packing import PackedPlugin
+from tests.support.certificates import CertificateFiles
 
 MANY_TAGS = 100_000
 FEW_TAGS = 1_000
@@ -51,9 +50,9 @@ class Stage:
         self._stack = stack
 
     @cached_property
-    def certificate(self) -> Certificate:
-        """Certificate of all servers with TLS."""
-        return self._stack.enter_context(certificate.made())
+    def files(self) -> CertificateFiles:
+        """Certificate of all servers with TLS, with an ECDSA key on P-256."""
+        return CertificateFiles.made(Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tls-"))))
 
     @cached_property
     def tiny(self) -> Body:
@@ -84,7 +83,7 @@ class Stage:
     def tls_contestants(self) -> list[Contestant]:
         """All installed servers with TLS, and ours without. Their plugin has 1 MiB, so that handshakes matter."""
         content = Content(_packed(MIB), (self.tiny, self.small, self.big))
-        return self._stack.enter_context(all_running(content, self.certificate))
+        return self._stack.enter_context(all_running(content, self.files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,7 @@ def _reading_with_tls(load_of: Callable[[Stage], Load]) -> Callable[[Stage], Abs
 def _pushing(stage: Stage, *, size_bytes: int, clients: int, tls: bool = False) -> Iterator[Trial]:
     """Measure pushes. Every measurement has a freshly started server that one plugin was pushed to."""
     load = loads.blob_pushes(Bodies(size_bytes), clients=clients)
-    with each_fresh(Content(_packed()), stage.certificate if tls else None) as contestants:
+    with each_fresh(Content(_packed()), stage.files if tls else None) as contestants:
         yield Trial(contestants, load)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
-from tests.bench.certificate import Certificate
 from tests.bench.client import connected, push_blob, put_manifest
 from tests.bench.content import REPOSITORY, TAG, Body
 from tests.harness.docker_registry import DockerRegistry
@@ -19,6 +18,7 @@ from tests.harness.mirror import Mirror
 from tests.harness.nginx import Nginx
 from tests.harness.packing import MANIFEST_TYPE, PackedPlugin
 from tests.harness.server import Server as HarnessServer
+from tests.support.certificates import CertificateFiles
 
 OURS = "plugin-mirror"
 REGISTRY = "docker-registry"
@@ -92,7 +92,7 @@ def mirror(
     *,
     data: Path | None = None,
     sections: Mapping[str, Any] | None = None,
-    certificate: Certificate | None = None,
+    tls: CertificateFiles | None = None,
 ) -> Iterator[Server]:
     """Start our server with two workers and an access log in a file.
 
@@ -100,24 +100,24 @@ def mirror(
         content: Content that is pushed first.
         data: Data folder in place of a temporary one.
         sections: Further sections of the configuration.
-        certificate: Certificate for TLS, or None for a server without TLS. Also in the other functions below.
+        tls: Certificate and key for TLS, or None for a server without TLS. Also in the functions below.
     """
-    if certificate is not None:
-        sections = {"server": {"tls": _files(certificate)}, **(sections or {})}
+    if tls is not None:
+        sections = {"server": {"tls": _paths(tls)}, **(sections or {})}
     with Mirror(workers=WORKERS, data=data, sections=sections) as started:
-        yield _filled(_server(started, certificate), content)
+        yield _filled(_server(started, tls), content)
 
 
 @contextmanager
-def docker_registry(content: Content, certificate: Certificate | None = None) -> Iterator[Server]:
+def docker_registry(content: Content, tls: CertificateFiles | None = None) -> Iterator[Server]:
     """Start Debian's docker-registry with its descriptor cache in memory and its access log in a file."""
-    more = None if certificate is None else {"http": {"tls": _files(certificate)}}
+    more = None if tls is None else {"http": {"tls": _paths(tls)}}
     with DockerRegistry(descriptor_cache=True, more=more) as started:
-        yield _filled(_server(started, certificate), content)
+        yield _filled(_server(started, tls), content)
 
 
 @contextmanager
-def nginx(content: Content, certificate: Certificate | None = None) -> Iterator[Server]:
+def nginx(content: Content, tls: CertificateFiles | None = None) -> Iterator[Server]:
     """Start nginx with two workers that send the same bytes as static files, as the practical limit of performance.
 
     The access log goes to a file.
@@ -125,36 +125,36 @@ def nginx(content: Content, certificate: Certificate | None = None) -> Iterator[
     with tempfile.TemporaryDirectory(prefix="static-") as made:
         folder = Path(made)
         _place_files(folder, content)
-        pem = None if certificate is None else certificate.file
+        pem = None if tls is None else _joined(tls)
         with Nginx(_location(folder, content.plugin), workers=WORKERS, certificate=pem) as started:
-            yield _server(started, certificate)
+            yield _server(started, tls)
 
 
 @contextmanager
-def all_running(content: Content, certificate: Certificate | None = None) -> Iterator[list[Contestant]]:
+def all_running(content: Content, tls: CertificateFiles | None = None) -> Iterator[list[Contestant]]:
     """Start all installed servers with the same content. With TLS, our server without TLS is one more."""
     # The order matters: reports compare the first server with the others.
     with ExitStack() as stack:
-        servers = {OURS: stack.enter_context(mirror(content, certificate=certificate))}
+        servers = {OURS: stack.enter_context(mirror(content, tls=tls))}
         if DockerRegistry.missing() is None:
-            servers[REGISTRY] = stack.enter_context(docker_registry(content, certificate))
+            servers[REGISTRY] = stack.enter_context(docker_registry(content, tls))
         if Nginx.missing() is None:
-            servers[NGINX] = stack.enter_context(nginx(content, certificate))
-        if certificate is not None:
+            servers[NGINX] = stack.enter_context(nginx(content, tls))
+        if tls is not None:
             servers[PLAIN] = stack.enter_context(mirror(content))
         yield [running(name, server) for name, server in servers.items()]
 
 
 @contextmanager
-def each_fresh(content: Content, certificate: Certificate | None = None) -> Iterator[list[Contestant]]:
+def each_fresh(content: Content, tls: CertificateFiles | None = None) -> Iterator[list[Contestant]]:
     """Yield the servers that accept pushes, as :func:`all_running` does.
 
     Each measurement starts a new server, so that none finds earlier content.
     """
-    contestants = [Contestant(OURS, lambda: mirror(content, certificate=certificate))]
+    contestants = [Contestant(OURS, lambda: mirror(content, tls=tls))]
     if DockerRegistry.missing() is None:
-        contestants.append(Contestant(REGISTRY, lambda: docker_registry(content, certificate)))
-    if certificate is not None:
+        contestants.append(Contestant(REGISTRY, lambda: docker_registry(content, tls)))
+    if tls is not None:
         contestants.append(Contestant(PLAIN, lambda: mirror(content)))
     yield contestants
 
@@ -164,12 +164,19 @@ def missing_rivals() -> list[str]:
     return [missing for missing in (DockerRegistry.missing(), Nginx.missing()) if missing]
 
 
-def _server(started: HarnessServer, certificate: Certificate | None) -> Server:
-    return Server(started.port, known(started.pid), tls=None if certificate is None else certificate.trust)
+def _server(started: HarnessServer, tls: CertificateFiles | None) -> Server:
+    return Server(started.port, known(started.pid), tls=None if tls is None else tls.trusting())
 
 
-def _files(certificate: Certificate) -> Mapping[str, str]:
-    return {"certificate": str(certificate.file), "key": str(certificate.file)}
+def _paths(files: CertificateFiles) -> Mapping[str, str]:
+    return {"certificate": str(files.certificate), "key": str(files.key)}
+
+
+def _joined(files: CertificateFiles) -> Path:
+    """Write key and certificate to one file, beside the others."""
+    file = files.key.with_suffix(".pem")
+    file.write_bytes(files.key.read_bytes() + files.certificate.read_bytes())
+    return file
 
 
 def _filled(server: Server, content: Content) -> Server:
