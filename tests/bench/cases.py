@@ -286,6 +286,7 @@ CASES: Sequence[Case] = (
         "MiB",
         _reading_with_tls(lambda stage: loads.blob_gets(stage.big.digest, connections=4)),
         seconds_at_least=8,
+        quick=False,
     ),
     Case(
         "tls-plugin-pull",
