@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mirror.access.certificates.client_identity import ClientIdentity, IdentityPattern
 from mirror.access.rights import AccessAction, Rights, detail, phrase
 from mirror.oci import Repository
 from mirror.oci.errors import MirrorError, RightMissing
@@ -16,27 +17,38 @@ if TYPE_CHECKING:
     # Importing JSON Web Tokens takes a tenth of the time that a command needs to start.
     from mirror.access.token_signing import Grant
 
-#: Wildcard that names every user in an access rule.
+#: Wildcard that names every user in an access rule, and every client with a certificate.
 EVERY_USER = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
-    """Rule that allows some users some actions on some repositories.
+    """Rule that allows some users and clients with certificates some actions on some repositories.
 
     Attributes:
-        users: user names; :data:`EVERY_USER` includes every user.
+        users: user names; :data:`EVERY_USER` includes every user, and every client with a certificate.
         repositories: patterns of repository names. Each mapping maps a name to itself.
         actions: allowed actions.
+        certificates: patterns of names in client certificates.
     """
 
     users: frozenset[str]
     repositories: tuple[NameMapping, ...]
     actions: frozenset[AccessAction]
+    certificates: tuple[IdentityPattern, ...] = ()
 
     def speaks_of(self, user: str) -> bool:
         """Return True if the rule applies to the user."""
         return user in self.users or EVERY_USER in self.users
+
+    @property
+    def is_for_clients(self) -> bool:
+        """True if the rule applies to some client with a certificate."""
+        return EVERY_USER in self.users or bool(self.certificates)
+
+    def speaks_of_client(self, identity: ClientIdentity) -> bool:
+        """Return True if the rule applies to a client with a certificate."""
+        return EVERY_USER in self.users or any(pattern.matches(identity) for pattern in self.certificates)
 
     def holds(self, repository: Repository | None) -> bool:
         """Return True if the rule applies to the repository, or to every repository for None."""
@@ -47,12 +59,12 @@ class AccessRule:
 
 @dataclass(frozen=True, slots=True)
 class UserRights:
-    """Rights of a user: the actions that any rule allows, and the actions that are allowed to everyone.
+    """Rights of a user, or of a client with a certificate: what any rule allows, and what everyone may do.
 
     Attributes:
-        user: user name.
-        rules: rules that apply to the user.
-        anyone: rights of anonymous callers.
+        user: user name, or the name of the client: ``cert:CN=host-12``.
+        rules: rules that apply to the user or client.
+        anyone: rights of every caller on the connection: those of anonymous callers, or of the client's certificate.
     """
 
     user: str
@@ -63,6 +75,11 @@ class UserRights:
     def of(cls, user: str, rules: Sequence[AccessRule], anyone: Rights) -> UserRights:
         """Return the rights of a user, given all rules."""
         return cls(user, tuple(rule for rule in rules if rule.speaks_of(user)), anyone)
+
+    @classmethod
+    def of_client(cls, identity: ClientIdentity, rules: Sequence[AccessRule], anyone: Rights) -> UserRights:
+        """Return the rights of a client with a certificate, given all rules."""
+        return cls(identity.name, tuple(rule for rule in rules if rule.speaks_of_client(identity)), anyone)
 
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return self.anyone.allows(action, repository) or any(
@@ -93,11 +110,11 @@ class TokenRights:
     """Rights of a caller who presents a bearer token.
 
     A token allows an action if its scopes include the action and its user may still perform the action. A caller with a
-    token always has the rights of anonymous callers too.
+    token always has the rights of the connection too.
 
     Attributes:
-        own: all rights of the token's user.
-        anyone: rights of anonymous callers.
+        own: all rights of the token's user on the connection.
+        anyone: rights of every caller on the connection, see :class:`UserRights`.
         grant: content of the token.
     """
 

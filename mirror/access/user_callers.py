@@ -28,7 +28,7 @@ class UserCallers:
         users: port that finds users.
         logins: verification of logins.
         rules: access rules of the configuration.
-        anyone: rights of anonymous callers.
+        anyone: rights of callers without a login and without a certificate.
         seen_by: function that returns the registry as a caller with the given rights and user name sees it.
         key: signing key of 32 bytes, the same in every process.
         clock: source of the time.
@@ -45,7 +45,7 @@ class UserCallers:
     async def known(self) -> bool:
         return await self.users.has_users()
 
-    async def by_token(self, token: str) -> Caller:
+    async def by_token(self, token: str, client: Caller | None = None) -> Caller:
         grant = token_signing.read(self.key, token, self.clock)
         if grant.user and not await self.logins.is_good(Identity(grant.user, grant.proof)):
             # A changed password or a revoked access token ends the bearer tokens that were issued for it.
@@ -53,32 +53,41 @@ class UserCallers:
                 "the password or access token of this bearer token is no longer valid; fix: log in again",
                 error="invalid_token",
             )
-        own = self._own_rights(grant.user)
-        rights = TokenRights(own, self.anyone, grant)
-        user = grant.user or None
-        return Caller(user, self.seen_by(rights, user), rights, own)
+        own = self._own_rights(grant.user, client)
+        rights = TokenRights(own, self._rights_of_anyone(client), grant)
+        name = grant.user or (None if client is None else client.name)
+        return Caller(name, self.seen_by(rights, name), rights, own, has_login=bool(grant.user))
 
-    async def by_login(self, login: Login, address: str) -> Caller:
+    async def by_login(self, login: Login, address: str, client: Caller | None = None) -> Caller:
         identity = await self.logins.identify(login, address)
-        own = self._own_rights(identity.user)
-        return Caller(identity.user, self.seen_by(own, identity.user), own, own)
+        own = self._own_rights(identity.user, client)
+        return Caller(identity.user, self.seen_by(own, identity.user), own, own, has_login=True)
 
     async def grant(
-        self, scopes: Sequence[Scope], address: str, login: Login | None, identity_token: str | None
+        self,
+        scopes: Sequence[Scope],
+        address: str,
+        login: Login | None,
+        identity_token: str | None,
+        client: Caller | None = None,
     ) -> Granted:
         identity = Identity("", "")
         if identity_token is not None:
             identity = await self.logins.identify_secret(identity_token, address)
         elif login is not None:
             identity = await self.logins.identify(login, address)
-        own = self._own_rights(identity.user)
+        own = self._own_rights(identity.user, client)
         catalog = any((scope.kind, scope.name) == (CATALOG.kind, CATALOG.name) for scope in scopes)
         grant = Grant(identity.user, identity.proof, _granted(scopes, own), catalog)
         token = token_signing.sign(self.key, grant, self.clock)
         return Granted(token, token_signing.LIFETIME_SECONDS, self.clock.now(), identity.user or None)
 
-    def _own_rights(self, user: str) -> Rights:
-        return UserRights.of(user, self.rules, self.anyone) if user else self.anyone
+    def _own_rights(self, user: str, client: Caller | None) -> Rights:
+        anyone = self._rights_of_anyone(client)
+        return UserRights.of(user, self.rules, anyone) if user else anyone
+
+    def _rights_of_anyone(self, client: Caller | None) -> Rights:
+        return self.anyone if client is None else client.rights
 
 
 def _granted(scopes: Sequence[Scope], rights: Rights) -> dict[str, frozenset[str]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from mirror.access.certificate_callers import CertificateCallers
+from mirror.access.certificates.client_certificates import ClientCertificates
 from mirror.access.login_metrics import login_counter
 from mirror.access.logins import Logins
 from mirror.access.passwords import PasswordChecks
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights
+from mirror.access.rules import AccessRule
 from mirror.access.token_signing import SERVICE
 from mirror.access.user_callers import UserCallers
 from mirror.filters.authorize import AnonymousRights
@@ -18,6 +21,7 @@ from mirror.runtime.shared_metrics import WorkerSlot
 from mirror.server.api.approval_token import ApprovalToken
 from mirror.server.api.operators import Operators
 from mirror.server.authentication import Authentication
+from mirror.server.connection_callers import ConnectionCallers
 from mirror.server.forwarded import ForwardedHeaders, TrustedProxies
 from mirror.settings import Settings
 from mirror.store.registry import Store
@@ -26,10 +30,16 @@ _CLOCK = SystemClock()
 
 
 def anonymous_rights(settings: Settings) -> AnonymousRights:
-    """Return the rights of callers without a login."""
-    # An action that some user may perform is refused as a missing right, and not as switched off.
-    users_may = frozenset(action for rule in settings.access for action in rule.actions) - USERS_ONLY
-    return AnonymousRights(settings.server.anonymous_actions, users_may if settings.server.logins else frozenset())
+    """Return the rights of callers without a login and without a certificate."""
+    # An action that some user or client may perform is refused as a missing right, and not as switched off.
+    rules = _rules(settings)
+    users_may = frozenset(action for rule in rules if rule.users for action in rule.actions) - USERS_ONLY
+    clients_may = frozenset(action for rule in rules if rule.is_for_clients for action in rule.actions)
+    return AnonymousRights(
+        settings.server.anonymous_actions,
+        users_may if settings.server.logins else frozenset(),
+        clients_may if settings.client_ca is not None else frozenset(),
+    )
 
 
 @asynccontextmanager
@@ -54,13 +64,38 @@ async def authenticating(
         callers = UserCallers(
             store.records.users,
             Logins(store.records.users, checks, _CLOCK, login_counter(slot)),
-            rules=[rule.rule() for rule in settings.access],
+            rules=_rules(settings),
             anyone=anonymous_rights(settings),
             seen_by=seen_by,
             key=await store.token_key(),
             clock=_CLOCK,
         )
-        yield Authentication(callers, SERVICE, forwarded_headers(settings))
+        by_certificate = settings.client_ca is not None
+        yield Authentication(callers, SERVICE, forwarded_headers(settings), by_certificate=by_certificate)
+
+
+def connection_callers(
+    settings: Settings, seen_by: Callable[[Rights, str | None], Registry]
+) -> ConnectionCallers | None:
+    """Return the part of a server that identifies callers by client certificates; None without ``client_ca``.
+
+    Args:
+        settings: access rules, the files of the CAs, and the addresses of the server.
+        seen_by: see :func:`authenticating`.
+
+    Raises:
+        ConfigurationFault: a file is unusable.
+    """
+    tls = settings.server.tls
+    if tls is None or tls.client_ca is None:
+        return None
+    certificates = ClientCertificates(tls.client_ca, tls.client_crl, _CLOCK)
+    callers = CertificateCallers(certificates, _rules(settings), anonymous_rights(settings), seen_by)
+    return ConnectionCallers(callers, forwarded_headers(settings))
+
+
+def _rules(settings: Settings) -> list[AccessRule]:
+    return [section.rule() for section in settings.access]
 
 
 def forwarded_headers(settings: Settings) -> ForwardedHeaders:

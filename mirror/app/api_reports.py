@@ -8,6 +8,7 @@ from functools import cached_property, partial
 
 from prometheus_client.metrics_core import Metric
 
+from mirror.access.certificates.certificate_metrics import CertificateExpiries
 from mirror.admission.admission_metrics import STANDING, standing_series
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.bundles.bundle_streams import stream_statuses
@@ -23,6 +24,7 @@ from mirror.lifecycle.budget_metrics import budget_series
 from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
+from mirror.runtime.concurrency.threads import in_thread
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.platform_tag_report import PlatformTagReport
@@ -88,6 +90,11 @@ class ApiReports:
         """Report ``/api/v1/quotas``."""
         return QuotaReport(self.services.store.records.quotas, quota_rules(self.services.settings))
 
+    @cached_property
+    def _expiries(self) -> CertificateExpiries | None:
+        tls = self.services.settings.server.tls
+        return None if tls is None else CertificateExpiries(tls)
+
     async def mirrors(self) -> Mapping[str, object]:
         """Return the report ``/api/v1/mirrors``."""
         return {"mirrors": [state.to_json() for state in await self._states()]}
@@ -117,7 +124,7 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Return the metrics of mirror rules, bundles, plugin admissions, and the upkeep of storage."""
+        """Return the metrics of mirror rules, bundles, plugin admissions, certificates, and the upkeep of storage."""
         scrubs = scrub_metrics(await scrub_report(self.services.store))
         backups = backup_gauges(await self.services.store.records.backups.last_backup())
         gauges = [*rule_gauges(await self._states()), *stream_gauges(await self._streams()), *scrubs, *backups]
@@ -128,6 +135,8 @@ class ApiReports:
         if self.collection is not None:
             found += await self.collection.read()
         found += await self.quotas.metrics()
+        if self._expiries is not None:
+            found.append(metric(*await in_thread(self._expiries.read)))
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-import socket
-import ssl
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -18,16 +15,15 @@ import structlog
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
 from mirror.app.services import open_store, require_data_folder
 from mirror.app.serving_plan import limits_of
+from mirror.app.tls.certificate_keeping import renew_before_start
+from mirror.app.tls.tls_listening import listeners_of, server_contexts
 from mirror.app.worker import Worker, allocate_shared_metrics, build_service
 from mirror.runtime import logs, shutdown_signals
-from mirror.runtime.clock import SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.concurrency.threads import in_thread
-from mirror.runtime.reloading_file import ReloadingFile
 from mirror.runtime.worker_processes import run_workers
 from mirror.server.http.open_files import handle_loop_error
-from mirror.server.http_server import Listener, listen, serving
-from mirror.server.tls.server_certificates import ServerTls
+from mirror.server.http_server import listen, serving
 from mirror.settings import Settings
 from mirror.settings.server.listen_address import HostPort
 from mirror.store.private_state import private_state
@@ -70,6 +66,7 @@ def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
 
 
 def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | None) -> int:
+    renew_before_start(settings)
     _allow_connections()
     # Sockets and shared memory are created before workers are forked, so that all workers share them.
     sockets = [listen(address.host, address.port) for address in settings.server.addresses]
@@ -94,30 +91,9 @@ def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | N
 
 
 async def _open_and_close(settings: Settings, state: Path | None) -> None:
-    _certificates(settings)
+    server_contexts(settings)
     async with open_store(settings, private_state=state):
         pass
-
-
-def _certificates(settings: Settings) -> ReloadingFile[ssl.SSLContext] | None:
-    """Return the certificates of the server, if it has any. Blocks.
-
-    Raises:
-        ConfigurationFault: a file is unusable.
-    """
-    section = settings.server.tls
-    if section is None:
-        return None
-    files = ServerTls(section.certificate, section.key, section.client_ca, section.client_crl)
-    return files.reloading(SystemClock())
-
-
-def _listeners(
-    settings: Settings, sockets: Sequence[socket.socket], contexts: ReloadingFile[ssl.SSLContext] | None
-) -> list[Listener]:
-    plain = settings.server.plain
-    listeners = [Listener(sockets[0], contexts)]
-    return listeners if plain is None else [*listeners, Listener(sockets[1], networks=plain.networks)]
 
 
 def _allow_connections() -> None:
@@ -143,13 +119,13 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> No
         following = tasks.create_task(service.follow())
         # Set here, because asyncio accepts connections outside of all tasks.
         asyncio.get_running_loop().set_exception_handler(handle_loop_error)
-        contexts = await in_thread(_certificates, settings)
+        contexts = await in_thread(server_contexts, settings)
         if contexts is not None:
             tasks.create_task(contexts.follow())
         for chore in service.chores:
             tasks.create_task(chore())
         with shutdown_signals.stop_requested(worker.parent) as stop:
-            async with serving(service.application, *_listeners(settings, worker.sockets, contexts)):
+            async with serving(service.application, *listeners_of(settings, worker.sockets, contexts)):
                 _announce(settings, worker)
                 await stop.wait()
                 _LOG.info("server stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)

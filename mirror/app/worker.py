@@ -17,7 +17,13 @@ from mirror.access.login_metrics import LOGINS
 from mirror.access.rights import Rights
 from mirror.admission.admission_metrics import DECISIONS, decision_counter
 from mirror.app import metrics
-from mirror.app.access_control import anonymous_rights, authenticating, forwarded_headers, operators
+from mirror.app.access_control import (
+    anonymous_rights,
+    authenticating,
+    connection_callers,
+    forwarded_headers,
+    operators,
+)
 from mirror.app.api_reports import ApiReports
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.mirroring import held_for_sync, sparing
@@ -29,6 +35,8 @@ from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_wiring import metrics_of_quotas, quota_wrapper
 from mirror.app.storage.upkeep_chores import Chore, upkeep_chores
+from mirror.app.tls.certificate_keeping import certificate_chores
+from mirror.app.tls.host_setup_wiring import host_setup_pages
 from mirror.bundle.bundled_plugins import BundledPlugins
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
@@ -171,6 +179,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             is_read_only=is_read_only,
             requests=RequestMetrics(slot, traffic.served),
             authentication=authentication,
+            connections=connection_callers(settings, seen_by),
             metrics=watch.page,
             namespaces=settings.server.namespaces,
             reports=reports.for_listing(lambda: registry.list_repositories(_NO_NAMES)),
@@ -183,11 +192,13 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             actions=admission_actions(refuse_change if is_read_only else services.approvals.decide),
             views=_client_views(settings, engines),
             forwarded=forwarded_headers(settings),
+            host_setup=host_setup_pages(settings, worker.sockets[0]),
         )
         chores: list[Chore] = [
             watch.keep_up,
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
             partial(flush_periodically, traffic.flush, "traffic"),
+            *certificate_chores(settings, worker.place),
             *upkeep_chores(services, changes=bundle is None and not is_read_only),
             *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]

@@ -59,6 +59,14 @@ from mirror.cli.storage import (
     scrub_command,
     stats_command,
 )
+from mirror.cli.tls import (
+    host_setup_command,
+    tls_client_command,
+    tls_init_command,
+    tls_options,
+    tls_renew_command,
+    tls_show_command,
+)
 from mirror.oci.errors import MirrorError
 
 _EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
@@ -111,6 +119,12 @@ _EXAMPLE_BUNDLE_JOIN = (
     "Example: plugin-mirror bundle join /media/stick/site.tar.parts.json -o site.tar --parts /media/stick2"
 )
 _EXAMPLE_BUNDLE_IMPORT = "Example: plugin-mirror bundle import /media/stick/site.tar --key site-key.pub"
+_EXAMPLE_TLS_INIT = "Example: plugin-mirror tls init --san mirror.example --san 10.1.2.3 --data /srv/plugins"
+_EXAMPLE_TLS_HOST_SETUP = "Example: plugin-mirror tls host-setup mirror.example:5000 | ssh root@host-12 sh"
+_EXAMPLE_TLS_SHOW = "Example: plugin-mirror tls show --config /etc/plugin-mirror/config.yaml"
+_EXAMPLE_TLS_RENEW = "Example: plugin-mirror tls renew --config /etc/plugin-mirror/config.yaml"
+_EXAMPLE_TLS_CLIENT = "Example: plugin-mirror tls client host-12 --days 730 --data /srv/plugins"
+_EXAMPLE_TLS_REVOKE = "Example: plugin-mirror tls revoke host-12 --data /srv/plugins"
 
 application = typer.Typer(
     name="plugin-mirror",
@@ -159,6 +173,13 @@ bundle_options.app.command("import", epilog=_EXAMPLE_BUNDLE_IMPORT)(import_comma
 bundle_options.app.command("receipt", epilog=_EXAMPLE_BUNDLE_RECEIPT)(receipt_command.run)
 bundle_options.app.command("installer", epilog=_EXAMPLE_BUNDLE_INSTALLER)(installer_command.run)
 application.add_typer(bundle_options.app, name="bundle")
+tls_options.app.command("init", epilog=_EXAMPLE_TLS_INIT)(tls_init_command.run)
+tls_options.app.command("host-setup", epilog=_EXAMPLE_TLS_HOST_SETUP)(host_setup_command.run)
+tls_options.app.command("show", epilog=_EXAMPLE_TLS_SHOW)(tls_show_command.run)
+tls_options.app.command("renew", epilog=_EXAMPLE_TLS_RENEW)(tls_renew_command.run)
+tls_options.app.command("client", epilog=_EXAMPLE_TLS_CLIENT)(tls_client_command.client)
+tls_options.app.command("revoke", epilog=_EXAMPLE_TLS_REVOKE)(tls_client_command.revoke)
+application.add_typer(tls_options.app, name="tls")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(pin_command.app, name="pins")
 application.add_typer(config_command.app, name="config")

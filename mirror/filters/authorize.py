@@ -20,15 +20,17 @@ from mirror.wire.ranges import RangeRequest
 
 @dataclass(frozen=True, slots=True)
 class AnonymousRights:
-    """Rights of callers without a login. They are the same for every repository.
+    """Rights of callers without a login and without a certificate. They are the same for every repository.
 
     Attributes:
         actions: actions allowed by the setting ``server.anonymous``.
         users_may: actions allowed to some user in some repository, in addition.
+        clients_may: actions allowed to some client with a certificate in some repository, in addition.
     """
 
     actions: frozenset[AccessAction]
     users_may: frozenset[AccessAction] = frozenset()
+    clients_may: frozenset[AccessAction] = frozenset()
 
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return action in self.actions
@@ -38,16 +40,17 @@ class AnonymousRights:
 
     @property
     def listing(self) -> Rights | None:
-        # Where only users may pull, a login is asked for instead of returning an empty list.
-        return None if AccessAction.PULL in self.users_may - self.actions else self
+        # Where only users or clients may pull, a login is asked for instead of returning an empty list.
+        return None if AccessAction.PULL in (self.users_may | self.clients_may) - self.actions else self
 
     def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
         what, told = phrase(action, repository), detail(action, repository)
+        by_rule = "with this right by a rule under access: in the configuration"
         if action in USERS_ONLY:
-            return RightMissing(
-                f"{what} needs the login of a user who has this right by a rule under access: in the configuration",
-                **told,
-            )
+            certificate = ", or a client certificate," if action in self.clients_may else ""
+            return RightMissing(f"{what} needs the login of a user{certificate} {by_rule}", **told)
+        if action in self.clients_may:
+            return RightMissing(f"{what} needs a client certificate {by_rule}", **told)
         wanted = ", ".join(each.value for each in AccessAction if each in self.actions or each is action)
         advice = f"fix: to allow this without a login, set server.anonymous: [{wanted}]"
         if action is AccessAction.DELETE and action not in self.users_may:
@@ -151,7 +154,7 @@ class Authorize(DelegatingRegistry):
         """
         rights = self._rights.listing
         if rights is None:
-            raise RightMissing("listing repositories is not allowed without a login that may pull", action="list")
+            raise RightMissing("listing repositories needs a login or certificate that may pull", action="list")
         # With rights for every repository no name has to be checked, and the page passes through.
         if rights.allows(AccessAction.PULL, None):
             return await self.inner.list_repositories(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -38,6 +39,7 @@ class ReloadingFile(Generic[Given]):
         self._files = [file.expanduser() for file in files]
         self._read = read
         self._clock = clock
+        self._looking = threading.Lock()
         self._states = self._look()
         self._looked_at = clock.monotonic_seconds()
         self._given = read()
@@ -51,6 +53,11 @@ class ReloadingFile(Generic[Given]):
             await asyncio.to_thread(self._look_again)
         return self._given
 
+    async def newest(self) -> Given:
+        """Return the value after a look at the files. A change of the files is seen at once."""
+        await asyncio.to_thread(self._look_again)
+        return self._given
+
     async def follow(self) -> None:
         """Check the files every two seconds until cancelled, so that a mistake is logged before the value is needed."""
         while True:
@@ -58,9 +65,12 @@ class ReloadingFile(Generic[Given]):
             await self.current()
 
     def _look_again(self) -> None:
-        states = self._look()
-        if states == self._states:
-            return
+        with self._looking:  # a second caller waits for the value that the first one reads
+            states = self._look()
+            if states != self._states:
+                self._read_again(states)
+
+    def _read_again(self, states: list[tuple[int, int, int] | None]) -> None:
         # Remember the state also if reading fails. A half-written file is read again once it changes again.
         self._states = states
         try:

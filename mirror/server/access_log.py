@@ -13,7 +13,7 @@ from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.handlers.blob_response import BlobResponse
 from mirror.server.http import header_names
 from mirror.server.http.prebuilt_response import PrebuiltResponse
-from mirror.server.request_context import REQUEST_ID, ROUTE, USER
+from mirror.server.request_context import CLIENT_CERTIFICATE, REQUEST_ID, ROUTE, USER
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +70,8 @@ class AccessLog(AbstractAccessLogger):
             fields["request_id"] = request_id
         if user := request.get(USER):
             fields["user"] = user
+            if (client := request.get(CLIENT_CERTIFICATE)) is not None and client.name != user:
+                fields["certificate"] = client.name
         if repository := getattr(route, "repository", None):
             fields["name"] = repository.name
         if digest := response.headers.get(header_names.CONTENT_DIGEST):

@@ -15,7 +15,7 @@ from mirror.access.rights import AccessAction
 from mirror.oci import Repository
 from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized
 from mirror.server.forwarded import ForwardedHeaders
-from mirror.server.request_context import USER, RequestContext
+from mirror.server.request_context import CLIENT_CERTIFICATE, USER, RequestContext
 from mirror.wire import request_line, routes
 from mirror.wire.auth import basic_auth, grants
 from mirror.wire.auth.authorization import Authorization
@@ -36,18 +36,22 @@ class Authentication:
         callers: the known callers.
         service: the ``service`` that tokens are issued for.
         forwarded: builds the server's public URL, and finds the client's address.
+        by_certificate: True if client certificates may give rights too.
     """
 
-    def __init__(self, callers: Callers, service: str, forwarded: ForwardedHeaders) -> None:
+    def __init__(
+        self, callers: Callers, service: str, forwarded: ForwardedHeaders, *, by_certificate: bool = False
+    ) -> None:
         self._callers = callers
         self._service = service
         self._forwarded = forwarded
+        self._or_certificate = ", or a client certificate with this right" if by_certificate else ""
 
     async def caller(self, request: web.BaseRequest, authorization: str) -> Caller | None:
         """Identify the caller by the ``Authorization`` header.
 
         Returns:
-            The caller; None if there are no users, so that all callers are equal.
+            The caller; None if there are no users, so that the header means nothing.
 
         Raises:
             Unauthorized: the header proves no identity.
@@ -55,11 +59,11 @@ class Authentication:
         """
         if not await self._callers.known():
             return None
-        given = Authorization.parse(authorization)
+        given, client = Authorization.parse(authorization), request.get(CLIENT_CERTIFICATE)
         if given.scheme == "bearer":
-            caller = await self._callers.by_token(given.credentials)
+            caller = await self._callers.by_token(given.credentials, client)
         elif given.scheme == "basic":
-            caller = await self._callers.by_login(_login(given), self._forwarded.client_key(request))
+            caller = await self._callers.by_login(_login(given), self._forwarded.client_key(request), client)
         else:
             raise Unauthorized("Authorization is neither Bearer nor Basic")
         if caller.name is not None:
@@ -99,12 +103,12 @@ class Authentication:
             # 404 makes an engine go on to Docker Hub. A challenge would make it send us its password for Docker Hub.
             return RepositoryUnknown("content of this repository is not available here without a login")
         if caller is None:
-            message = (
-                f"{_asked(error)} needs a login: docker login {self._forwarded.public_url(request).partition('//')[2]}"
-            )
-            return self._challenge(message, request, route)
+            client = request.get(CLIENT_CERTIFICATE)
+            needed_too = self._or_certificate if client is None else f", because {client.name} lacks this right"
+            login = f"docker login {self._forwarded.public_url(request).partition('//')[2]}"
+            return self._challenge(f"{_asked(error)} needs a login: {login}{needed_too}", request, route)
         # Another token may allow this: one with a login, or one with the missing scope.
-        if caller.name is None or _could(caller, error):
+        if not caller.has_login or _could(caller, error):
             return self._challenge(error.message, request, route, "insufficient_scope")
         return error
 
@@ -115,7 +119,9 @@ class Authentication:
         if asked.service not in {None, self._service}:
             raise ClientFault(f"no tokens are issued for {(asked.service or '')[:100]!r}", service=self._service)
         client = self._forwarded.client_key(request)
-        given = await self._callers.grant(asked.scopes, client, asked.login, asked.identity_token)
+        given = await self._callers.grant(
+            asked.scopes, client, asked.login, asked.identity_token, request.get(CLIENT_CERTIFICATE)
+        )
         if given.user is not None:
             request[USER] = given.user
         return web.Response(

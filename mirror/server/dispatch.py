@@ -13,6 +13,7 @@ from mirror.oci.errors import RightMissing, Unauthorized
 from mirror.registry.port import Registry
 from mirror.server.authentication import Authentication
 from mirror.server.client_views import shown
+from mirror.server.connection_callers import ConnectionCallers
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.handlers import blob_uploads, blobs, manifests, ping, referrers, tags
 from mirror.server.http.activity import Activity
@@ -49,11 +50,12 @@ class Dispatch:
     """Finds the handler of a request, and identifies its caller.
 
     Args:
-        registry: the registry for callers without a login.
+        registry: the registry for callers without a login and without a certificate.
         limits: the limits for clients.
         activity: the current activity of the process.
         beside: handlers of paths outside the distribution API, by path.
-        authentication: identifies callers; None if all callers are equal.
+        authentication: identifies users; None without logins.
+        connections: identifies callers by client certificates; None if clients show none.
         views: views of manifests by client.
         forwarded: builds the server's public URL, and finds the client's address.
     """
@@ -66,6 +68,7 @@ class Dispatch:
         *,
         beside: Mapping[str, Handler],
         authentication: Authentication | None,
+        connections: ConnectionCallers | None,
         views: Sequence[ClientViews],
         forwarded: ForwardedHeaders,
     ) -> None:
@@ -74,9 +77,10 @@ class Dispatch:
         self._activity = activity
         self._beside = beside
         self._authentication = authentication
+        self._connections = connections
         self._views = views
         self._forwarded = forwarded
-        self._answers = {**_ANSWERS, **({} if authentication is None else _asking_first(authentication, registry))}
+        self._answers = {**_ANSWERS, **({} if authentication is None else _asking_first(authentication))}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request.
@@ -84,6 +88,7 @@ class Dispatch:
         Raises:
             MirrorError: the path is invalid, or the registry refuses the request.
         """
+        client = None if self._connections is None else await self._connections.caller(request)
         method, target = request.method, request.raw_path
         if not target.startswith("/"):  # the absolute form (RFC 9112, section 3.2.2), which clients send to proxies
             target = request.rel_url.raw_path_qs
@@ -98,24 +103,30 @@ class Dispatch:
             request_line.parse(method, path, request_line.parse_query(query)) if mark else _route_of_path(method, path)
         )
         request[ROUTE] = route
+        registry = self._registry if client is None else client.registry
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None and self._authentication is not None:
-            return await self._answer_caller(request, route, authorization, self._authentication)
+            return await self._answer_caller(request, route, registry, authorization, self._authentication)
         try:
-            return await self._answer(request, route, self._registry)
+            return await self._answer(request, route, registry)
         except (RightMissing, Unauthorized) as error:
             if self._authentication is None:
                 raise
             raise await self._authentication.refusal(error, request, route) from error
 
     async def _answer_caller(
-        self, request: web.BaseRequest, route: Route, authorization: str, authentication: Authentication
+        self,
+        request: web.BaseRequest,
+        route: Route,
+        registry: Registry,
+        authorization: str,
+        authentication: Authentication,
     ) -> web.StreamResponse:
-        """Answer a request with an ``Authorization`` header."""
+        """Answer a request with an ``Authorization`` header, for which ``registry`` is used if there are no users."""
         caller = None
         try:
             caller = await authentication.caller(request, authorization)
-            return await self._answer(request, route, self._registry if caller is None else caller.registry)
+            return await self._answer(request, route, registry if caller is None else caller.registry)
         except (RightMissing, Unauthorized) as error:
             raise await authentication.refusal(error, request, route, caller) from error
 
@@ -128,14 +139,14 @@ class Dispatch:
         return await self._answers[type(route)][request.method](context, route)
 
 
-def _asking_first(authentication: Authentication, registry: Registry) -> dict[type[Route], Mapping[str, Answer]]:
+def _asking_first(authentication: Authentication) -> dict[type[Route], Mapping[str, Answer]]:
     """Return the handlers of ``/v2/`` that ask for a login if there are users.
 
-    Clients decide by this answer whether to log in.
+    Clients decide by this answer whether to log in, also those with a certificate.
     """
 
     async def get(context: RequestContext, route: Any) -> web.StreamResponse:
-        if context.registry is registry:
+        if hdrs.AUTHORIZATION not in context.request.headers:
             await authentication.require_login()
         return await ping.get(context, route)
 

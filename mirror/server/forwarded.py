@@ -65,7 +65,7 @@ class ForwardedHeaders:
             return self.url if urlsplit(self.url).path else self.url + self.prefix(request)
         scheme = "https" if request.transport and request.transport.get_extra_info("sslcontext") else "http"
         host = request.headers.get(hdrs.HOST, "")
-        if self._is_relayed(request):
+        if self.is_relayed(request):
             if (said := _last(request, hdrs.X_FORWARDED_PROTO).lower()) in _SCHEMES:
                 scheme = said
             if _HOST.fullmatch(said := _last(request, hdrs.X_FORWARDED_HOST)):
@@ -82,7 +82,7 @@ class ForwardedHeaders:
         """
         if self.url is not None and (path := urlsplit(self.url).path):
             return path
-        if not self._is_relayed(request):
+        if not self.is_relayed(request):
             return ""
         return request_line.parse_prefix(_last(request, header_names.X_FORWARDED_PREFIX)) or ""
 
@@ -105,9 +105,19 @@ class ForwardedHeaders:
             return False
         if any(name.lower() in _RELAYED or name.lower().startswith("x-forwarded-") for name in request.headers):
             return False
-        origin = request.headers.get(hdrs.ORIGIN)
         # Host and Origin keep out web pages that a browser on this machine shows.
-        return _is_loopback(request.headers.get(hdrs.HOST, "")) and origin in {None, self.public_url(request)}
+        return _is_loopback(request.headers.get(hdrs.HOST, "")) and self.is_of_own_site(request)
+
+    def is_of_own_site(self, request: web.BaseRequest) -> bool:
+        """Return True unless a web page of another origin makes a browser send the request.
+
+        Browsers name the origin of the page with each request that may change something. Programs do not.
+        """
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None:
+            return True
+        url = urlsplit(self.public_url(request))
+        return origin == f"{url.scheme}://{url.netloc}"
 
     def client_key(self, request: web.BaseRequest) -> str:
         """Return the key the client is counted by: its address, or the /64 network of an IPv6 address."""
@@ -120,7 +130,7 @@ class ForwardedHeaders:
         client is the last address that is not a trusted proxy. Addresses before it may be forged.
         """
         address = request.remote or ""
-        if not self._is_relayed(request):
+        if not self.is_relayed(request):
             return address
         listed = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())).rsplit(",", _MOST_HOPS)
         for entry in reversed(listed[-_MOST_HOPS:]):
@@ -131,7 +141,7 @@ class ForwardedHeaders:
                     break
         return address
 
-    def _is_relayed(self, request: web.BaseRequest) -> bool:
+    def is_relayed(self, request: web.BaseRequest) -> bool:
         """Return True if the request comes from a trusted proxy."""
         return bool(self.proxies) and self.proxies.trust(request.remote)
 

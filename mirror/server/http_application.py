@@ -14,10 +14,12 @@ from mirror.runtime.current_client import CLIENT
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.server.api.admin_actions import AdminAction, action_handler
 from mirror.server.api.health import Check, Health
+from mirror.server.api.host_setup_pages import HostSetupPages
 from mirror.server.api.operators import Operators
 from mirror.server.api.reports import Report, report_handler
 from mirror.server.api.request_metrics import FAMILIES, Page, RequestMetrics, showing
 from mirror.server.authentication import TOKEN_PATH, Authentication
+from mirror.server.connection_callers import ConnectionCallers
 from mirror.server.dispatch import Dispatch
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http.activity import Activity
@@ -65,8 +67,10 @@ def build(
     operator_reports: Mapping[str, Report] | None = None,
     actions: Mapping[str, AdminAction] | None = None,
     authentication: Authentication | None = None,
+    connections: ConnectionCallers | None = None,
     views: Sequence[ClientViews] = (),
     forwarded: ForwardedHeaders | None = None,
+    host_setup: HostSetupPages | None = None,
 ) -> Application:
     """Build the HTTP application of a registry.
 
@@ -83,9 +87,11 @@ def build(
         operators: identifies operators; None disables the next two arguments.
         operator_reports: like ``reports``, for callers with the right to operate.
         actions: actions of ``POST /api/v1/NAME``, by name.
-        authentication: identifies callers and issues tokens; None if all callers are equal.
+        authentication: identifies users and issues tokens; None without logins.
+        connections: identifies callers by client certificates; None if clients show none.
         views: views of manifests by client, each wrapping those before it.
         forwarded: interprets proxy headers; None if clients connect directly.
+        host_setup: pages with the CA certificate; None for no such pages.
     """
     forwarded = forwarded or ForwardedHeaders()
     limits = limits or ServerLimits()
@@ -94,6 +100,8 @@ def build(
     read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
         read["/metrics"] = showing(metrics)
+    if host_setup is not None:
+        read |= {"/ca.crt": host_setup.ca_certificate, "/host-setup.sh": host_setup.script}
 
     def told(given: Mapping[str, Report] | None, to_whom: Operators | None = None) -> dict[str, Handler]:
         return {
@@ -115,7 +123,14 @@ def build(
     if authentication is not None:
         beside[TOKEN_PATH] = _only(TOKEN_PATH, ("GET", "POST"), lambda request: authentication.token(context(request)))
     dispatch = Dispatch(
-        registry, limits, activity, beside=beside, authentication=authentication, views=views, forwarded=forwarded
+        registry,
+        limits,
+        activity,
+        beside=beside,
+        authentication=authentication,
+        connections=connections,
+        views=views,
+        forwarded=forwarded,
     )
     # Before dispatch: a request for another registry must get 404, and no challenge.
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle

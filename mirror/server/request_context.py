@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import ClientError, HttpVersion11, hdrs, web
 
+from mirror.access.callers import Caller
 from mirror.access.rights import AccessAction, Guarded
 from mirror.oci import Repository
 from mirror.oci.errors import ContentTooLarge, ContentTooSlow, SizeInvalid
@@ -27,8 +28,10 @@ ROUTE: Final = web.RequestKey("route", Route)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 #: Set on requests whose answer, including an error, differs between clients.
 VARIES: Final = web.RequestKey("varies", bool)
-#: The name of the user who sent the request; absent for an anonymous request.
+#: The name of the user who sent the request, or of the client by its certificate; absent for an anonymous request.
 USER: Final = web.RequestKey("user", str)
+#: The client that the certificate of the connection names; absent without a certificate.
+CLIENT_CERTIFICATE: Final = web.RequestKey("client_certificate", Caller)
 
 
 def request_ids() -> Iterator[str]:

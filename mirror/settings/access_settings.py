@@ -6,6 +6,7 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from mirror.access.certificates.client_identity import PREFIX, IdentityPattern
 from mirror.access.rights import USERS_ONLY, AccessAction
 from mirror.access.rules import EVERY_USER, AccessRule
 from mirror.oci.errors import NameInvalid
@@ -43,16 +44,16 @@ def _some(listed: tuple[Item, ...]) -> tuple[Item, ...]:
 
 
 def check_user(name: str) -> str:
-    """Return the name of a user, or ``*`` for every user, unchanged.
+    """Return the name of a user, ``*`` for every user, or a pattern for certificates such as ``cert:CN=host-*``.
 
     Raises:
-        ValueError: no user can have this name.
+        ValueError: no user and no client can have this name.
     """
-    # An asterisk is not a user name, so no user can be called like that.
+    # Neither an asterisk nor a colon is in the grammar of user names, so no user can be called like that.
     if name == EVERY_USER:
         return name
     try:
-        return parse_user_name(name)
+        return IdentityPattern.parse(name).text if name.startswith(PREFIX) else parse_user_name(name)
     except NameInvalid as error:
         raise ValueError(str(error)) from error
 
@@ -61,7 +62,9 @@ class AccessSettings(Section):
     """A rule that gives some users some actions on some repositories."""
 
     users: Annotated[tuple[Annotated[str, AfterValidator(check_user)], ...], AfterValidator(_some)] = Field(
-        description="names of users; '*' means every user"
+        description="names of users; '*' means every user. cert:CN=NAME, cert:DNS=NAME, cert:URI=NAME, cert:EMAIL=NAME "
+        "and cert:SHA256=HEX name clients with a certificate from server.tls.client_ca; * in NAME matches any "
+        "characters, and cert:* means every such client"
     )
     repositories: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], AfterValidator(_some)] = Field(
         description="names of repositories; * matches one component, ** matches the rest"
@@ -80,4 +83,14 @@ class AccessSettings(Section):
     def rule(self) -> AccessRule:
         """Return the access rule that this section describes."""
         patterns = tuple(NameMapping(pattern, pattern) for pattern in self.repositories)
-        return AccessRule(frozenset(self.users), patterns, frozenset(self.actions))
+        return AccessRule(
+            frozenset(self.users) - set(self.certificates),
+            patterns,
+            frozenset(self.actions),
+            tuple(map(IdentityPattern.parse, self.certificates)),
+        )
+
+    @property
+    def certificates(self) -> list[str]:
+        """Those of ``users`` that name clients with certificates."""
+        return [name for name in self.users if name.startswith(PREFIX)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mirror.access.certificates.client_identity import PREFIX
 from mirror.settings.access_settings import AccessSettings
 from mirror.settings.admission_settings import AdmissionSettings
 from mirror.settings.bundle_settings import BundleSettings
@@ -71,6 +73,12 @@ class Settings(Section):
         quotas = [section.quota().name for section in self.quotas]
         if twice := {name for name in quotas if quotas.count(name) > 1}:
             raise ValueError(f"quotas: there is more than one for {min(twice)}")
+        if self.client_ca is None and (named := self._certificates()):
+            where, name = named[0]
+            raise ValueError(
+                f"{where} names clients with the certificate {name}, and no client can show one; fix: set "
+                "server.tls.client_ca to the CA that issues such certificates"
+            )
         # A name without an upstream is reported at start, not when a tag is first asked for.
         for where, source in self._sources():
             upstream, slash, repository = source.partition("/")
@@ -80,6 +88,16 @@ class Settings(Section):
                 known = ", ".join(sorted(self.upstreams)) or "none"
                 raise ValueError(f"{where}: from: no upstream is named {upstream!r} (upstreams: {known})")
         return self
+
+    @property
+    def client_ca(self) -> Path | None:
+        """The file with the CAs of clients; None if clients show no certificates."""
+        return None if self.server.tls is None else self.server.tls.client_ca
+
+    def _certificates(self) -> list[tuple[str, str]]:
+        rules = [(f"access: rule {n}", name) for n, rule in enumerate(self.access, 1) for name in rule.certificates]
+        users = [section.user or "" for section in self.quotas]
+        return rules + [(f"quotas: {name}", name) for name in users if name.startswith(PREFIX)]
 
     def _sources(self) -> list[tuple[str, str]]:
         rules: list[tuple[str, str]] = [(f"mirrors: {rule.name}", rule.source) for rule in self.mirrors]

@@ -7,7 +7,8 @@ import yaml
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
-from mirror.settings import load, schema
+from mirror.oci.errors import ConfigurationFault
+from mirror.settings import Settings, load, schema
 from mirror.sync.rules.rule_overlap import overlap_warnings
 
 app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.")
@@ -17,11 +18,14 @@ app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.
 def check(config: ConfigOption = None) -> None:
     """Check the configuration.
 
-    Warnings about mirror rules that may want the same tags are printed.
+    Warnings about mirror rules that may want the same tags, and about files of
+    server.tls that this machine cannot use, are printed.
     Exit code 0: it is valid. Exit code 2: it is invalid, and each mistake is
     printed on one line.
     """
     settings = load(config)
+    if settings.server.tls is not None:
+        _warn_about_certificates(settings)
     for warning in overlap_warnings(section.rule() for section in settings.mirrors):
         MESSAGES.out(f"warning: {warning}", highlight=False)
     rules = (
@@ -30,6 +34,16 @@ def check(config: ConfigOption = None) -> None:
     for sentence in settings.advice():
         MESSAGES.out(f"warning: {sentence}", highlight=False)
     RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
+
+
+def _warn_about_certificates(settings: Settings) -> None:
+    from mirror.app.tls.tls_listening import server_contexts
+
+    try:
+        server_contexts(settings)
+    except ConfigurationFault as fault:
+        # Not an error: the configuration may be checked on another machine than that of the server.
+        MESSAGES.out(f"warning: {fault}", highlight=False)
 
 
 @app.command(epilog="Example: PLUGIN_MIRROR_SERVER__WORKERS=2 plugin-mirror config show")

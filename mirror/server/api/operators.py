@@ -16,6 +16,7 @@ from mirror.oci import Repository
 from mirror.oci.errors import Denied, MirrorError, Unauthorized
 from mirror.server.authentication import Authentication
 from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.request_context import CLIENT_CERTIFICATE
 from mirror.wire.auth.authorization import Authorization
 
 #: Raises Denied unless called with the right token.
@@ -27,12 +28,14 @@ class Operator:
     """The sender of a request, with their rights.
 
     Attributes:
-        name: the user's name; None for an anonymous sender.
+        name: the user's name, or the name of a client with a certificate; None for an anonymous sender.
         rights: the rights of the sender.
+        has_login: True if the sender has logged in as a user.
     """
 
     name: str | None
     rights: Rights
+    has_login: bool = False
 
     def require(self, action: AccessAction, repository: Repository | None = None) -> None:
         """Check that the operator may do this, in all repositories if ``repository`` is None.
@@ -52,7 +55,7 @@ class Operators:
         authentication: identifies users; None if logins are disabled.
         forwarded: interprets proxy headers.
         has_users: returns True if there are users.
-        anyone: the rights of callers without a login.
+        anyone: the rights of callers without a login and without a certificate.
         local: the rights of programs on the server's own machine while there are no users.
         word: checks the token of ``admission.token_file``, with the rights given by the token; None if there is none.
     """
@@ -90,10 +93,13 @@ class Operators:
                 except Unauthorized as error:
                     raise self.authentication.challenged(error, request) from error
                 if caller is not None:
-                    return Operator(caller.name, caller.rights)
+                    return Operator(caller.name, caller.rights, caller.has_login)
+        client = request.get(CLIENT_CERTIFICATE)
+        if client is not None and client.rights.spans(action):
+            return Operator(client.name, client.rights)
         if self.forwarded.is_direct(request) and not await self.has_users():
             return Operator(None, self.local)
-        return Operator(None, self.anyone)
+        return Operator(None, self.anyone) if client is None else Operator(client.name, client.rights)
 
     async def _by_word(self, action: AccessAction, authorization: str) -> Rights | None:
         given = Authorization.parse(authorization)
@@ -109,7 +115,7 @@ class Operators:
         return rights
 
     async def _refusal(self, operator: Operator, action: AccessAction, request: web.BaseRequest) -> MirrorError:
-        if operator.name is not None:
+        if operator.has_login:
             return operator.rights.refusal(action, None)
         by_word = self.word is not None and bool(self.word[1].spans(action))
         header = "the header 'Authorization: Bearer TOKEN' with the token in admission.token_file"
@@ -119,6 +125,8 @@ class Operators:
             return self.authentication.challenged(needed, request)
         if by_word:
             return Denied(f"this needs {header}")
+        if operator.name is not None:
+            return operator.rights.refusal(action, None)
         if self.local.spans(action) and not await self.has_users():
             return Denied(
                 f"without users, {action.value} is limited to programs on the server's own machine, and this request "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from aiohttp import hdrs, web
 
+from mirror.access.callers import CertificateRefused
 from mirror.oci.errors import MirrorError, StorageFault, TooManyOpenFiles, UpstreamFault
 from mirror.runtime.current_client import CLIENT
 from mirror.server.http import header_names
@@ -38,7 +39,8 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
         message = f"the storage of this registry failed; the server's log has the cause under request {request_id}"
         detail = {"request_id": request_id}
     answer = _answer(status, code, message, detail)
-    if status == 408:  # the rest of the slow body would keep the connection busy
+    # The rest of a slow body would keep the connection busy. A client needs a new connection to show a new certificate.
+    if status == 408 or isinstance(error, CertificateRefused):
         answer.force_close()
     if status == 405:
         answer.headers[hdrs.ALLOW] = error.detail.get("allowed", allowed)

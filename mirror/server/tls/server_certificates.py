@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from cryptography import x509
-
+from mirror.access.certificates.client_authorities import ClientAuthorities
+from mirror.access.certificates.pem_files import read_certificates
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.reloading_file import ReloadingFile
@@ -17,7 +17,6 @@ from mirror.server.tls.tls_transport import TlsSocket
 
 #: Cipher suites of TLS 1.2. All have forward secrecy and authenticated encryption. TLS 1.3 has no others.
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-_LARGEST_FILE_BYTES: Final = 4 * 1024 * 1024
 
 
 class ContextSource(Protocol):
@@ -81,7 +80,7 @@ class ServerTls:
 
     def _load_own(self, context: ssl.SSLContext, now: datetime) -> None:
         certificate, key = self.certificate.expanduser(), self.key.expanduser()
-        own = _certificates("server.tls.certificate", certificate)[0]
+        own = read_certificates(certificate, "server.tls.certificate")[0]
         if not key.is_file():
             raise ConfigurationFault(f"server.tls.key {key} is not a file; fix: correct the path")
         try:
@@ -93,9 +92,8 @@ class ServerTls:
         _require_valid("server.tls.certificate", certificate, own.not_valid_before_utc, own.not_valid_after_utc, now)
 
     def _load_client_ca(self, context: ssl.SSLContext, client_ca: Path, now: datetime) -> None:
-        path = client_ca.expanduser()
-        authorities = _certificates("server.tls.client_ca", path)
-        context.load_verify_locations(cadata="\n".join(map(_pem, authorities)))
+        authorities = ClientAuthorities.read(client_ca, self.client_crl)
+        context.load_verify_locations(cadata=authorities.pem)
         # A client without a certificate may log in, or is anonymous.
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -103,49 +101,11 @@ class ServerTls:
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
         if self.client_crl is not None:
-            lists = self.client_crl.expanduser()
-            _check_lists(lists, authorities, now)
-            context.load_verify_locations(cafile=lists)
+            path = self.client_crl.expanduser()
+            for each in authorities.lists:  # an expired one makes OpenSSL refuse all clients of its CA
+                _require_valid("server.tls.client_crl", path, each.last_update_utc, each.next_update_utc, now)
+            context.load_verify_locations(cafile=path)
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-
-
-def _certificates(key: str, path: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(_read(key, path))
-    except ValueError as error:
-        raise ConfigurationFault(
-            f"{key} {path} has no certificate in PEM format; fix: it must begin with -----BEGIN CERTIFICATE-----"
-        ) from error
-
-
-def _check_lists(path: Path, authorities: list[x509.Certificate], now: datetime) -> None:
-    """Raise ConfigurationFault unless each authority has a valid list. Without one, OpenSSL refuses all its clients."""
-    key, lists = "server.tls.client_crl", []
-    for block in _read("server.tls.client_crl", path).split(_LIST_BEGIN)[1:]:
-        try:
-            lists.append(x509.load_pem_x509_crl(_LIST_BEGIN + block))
-        except ValueError as error:
-            raise ConfigurationFault(f"{key} {path} has a damaged list of revoked certificates: {error}") from error
-    for authority in authorities:
-        name = authority.subject.rfc4514_string()
-        own = [each for each in lists if each.issuer == authority.subject and _has_signed(authority, each)]
-        if not own:
-            raise ConfigurationFault(
-                f"{key} {path} has no list of revoked certificates that {name} in server.tls.client_ca has signed; "
-                "fix: add the list in PEM format, which begins with -----BEGIN X509 CRL-----"
-            )
-        for each in own:
-            _require_valid(key, path, each.last_update_utc, each.next_update_utc, now)
-
-
-_LIST_BEGIN: Final = b"-----BEGIN X509 CRL-----"
-
-
-def _has_signed(authority: x509.Certificate, revoked: x509.CertificateRevocationList) -> bool:
-    try:
-        return revoked.is_signature_valid(authority.public_key())  # type: ignore[arg-type]  # raises for other kinds
-    except TypeError:
-        return False
 
 
 def _require_valid(key: str, path: Path, since: datetime, until: datetime | None, now: datetime) -> None:
@@ -158,20 +118,6 @@ def _require_valid(key: str, path: Path, since: datetime, until: datetime | None
         raise ConfigurationFault(
             f"{key} {path} is valid from {_date(since)}, and it is {_date(now)} now; fix: set the clock of this machine"
         )
-
-
-def _read(key: str, path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_LARGEST_FILE_BYTES)
-    except OSError as error:
-        raise ConfigurationFault(f"{key} {path} cannot be read: {error.strerror}; fix: correct the path") from error
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return certificate.public_bytes(Encoding.PEM).decode()
 
 
 def _date(moment: datetime) -> str:

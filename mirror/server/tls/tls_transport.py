@@ -59,6 +59,7 @@ class TlsTransport(asyncio.Transport):
                 "socket": connection,
                 "sslcontext": connection.context,
                 "ssl_object": connection,
+                "client_certificate": connection.getpeercert(binary_form=True),
                 "peername": peer,
                 "sockname": connection.getsockname(),
             }

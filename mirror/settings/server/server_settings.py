@@ -91,6 +91,11 @@ class ServerSettings(Section):
             raise ValueError(
                 "behind_proxy: true trusts every address, so trusted_proxies has no effect; fix: remove behind_proxy"
             )
+        if self.behind_proxy and self.tls is not None and self.tls.client_ca is not None:
+            raise ValueError(
+                "behind_proxy: true takes every client for a proxy, so client certificates have no effect; fix: list "
+                "the proxies under trusted_proxies, and remove behind_proxy"
+            )
         return self
 
     @model_validator(mode="after")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mirror.settings.section import Section
 from mirror.settings.server.server_addresses import ListenAddress, ProxyNetwork
@@ -14,25 +14,29 @@ from mirror.settings.server.server_addresses import ListenAddress, ProxyNetwork
 _LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
+#: A path in which ``~`` is the home folder.
+_PemFile = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
 class ServerTlsSettings(Section):
     """Certificates of the server. The server reads all files again when they change."""
 
-    certificate: Path = Field(description="PEM file with the certificate of the server, then intermediate ones")
-    key: Path = Field(description="PEM file with the key of the certificate, without a passphrase")
-    ca: Path | None = Field(
+    certificate: _PemFile = Field(description="PEM file with the certificate of the server, then intermediate ones")
+    key: _PemFile = Field(description="PEM file with the key of the certificate, without a passphrase")
+    ca: _PemFile | None = Field(
         None, description="PEM file with the CA certificate that hosts have to trust; the server offers it at /ca.crt"
     )
-    ca_key: Path | None = Field(
+    ca_key: _PemFile | None = Field(
         None,
         description="PEM file with the key of that CA. The server then renews its certificate before it expires, and "
         "must be able to write the certificate file",
     )
-    client_ca: Path | None = Field(
+    client_ca: _PemFile | None = Field(
         None,
         description="PEM file with the CA certificates of clients. A client with a certificate from them is known as "
         "the user cert:CN=NAME, cert:DNS=NAME, cert:URI=NAME or cert:EMAIL=NAME in access rules",
     )
-    client_crl: Path | None = Field(
+    client_crl: _PemFile | None = Field(
         None, description="PEM file with the lists of revoked certificates of client_ca, one for each CA"
     )
 

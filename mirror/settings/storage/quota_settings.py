@@ -6,11 +6,20 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
+from mirror.access.certificates.client_identity import PREFIX
 from mirror.oci.name_pattern import NamePattern
 from mirror.records.lifecycle.quotas import Quota, QuotaKind
 from mirror.settings.access_settings import check_user
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
+
+
+def _check_pusher(name: str) -> str:
+    """Return the name of a user or client whose pushes count, or ``*``. Raises ValueError if there can be none."""
+    checked = check_user(name)
+    if checked.startswith(PREFIX) and "*" in checked:
+        raise ValueError(f"{name!r} names several clients; fix: write one name, or '*' for each user and client")
+    return checked
 
 
 class QuotaSettings(Section):
@@ -19,10 +28,10 @@ class QuotaSettings(Section):
     pattern: Annotated[str, AfterValidator(check_pattern)] | None = Field(
         None, description="names of repositories, with * and **, whose content counts together"
     )
-    user: Annotated[str, AfterValidator(check_user)] | None = Field(
+    user: Annotated[str, AfterValidator(_check_pusher)] | None = Field(
         None,
-        description="name of a user whose pushes count; '*' means each user on its own. The first quota that names a "
-        "user applies to the user",
+        description="name of a user whose pushes count; '*' means each user on its own. cert:CN=NAME is a client with "
+        "a certificate, by the first name in it. The first quota that names a user applies to the user",
     )
     bytes: ByteSize | None = Field(
         None, ge=0, description="most bytes, such as 200GiB; content counts once in each repository that holds it"

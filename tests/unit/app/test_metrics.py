@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from mirror.access.certificates.certificate_metrics import EXPIRES
 from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
@@ -53,6 +54,7 @@ OTHER_FAMILIES = [
     *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES, *SCRUB_METRICS, *BUDGET_METRICS, *BACKUP_GAUGES)),
     *quota_families(["repositories acme/**"]),
     USED_RATIO,
+    EXPIRES,
     DECISIONS,
     PULLS,
     LOGINS,

@@ -9,6 +9,7 @@ import yaml
 
 from mirror.cli.command_line import application, run
 from mirror.store.registry import Store
+from tests.support.certificates import CertificateFiles
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,17 @@ def test_config_check_warns_about_what_should_be_changed(capsys):
     told = capsys.readouterr()
     assert told.out.startswith("c.yaml: valid")
     assert told.err.startswith("warning: server.behind_proxy is deprecated: ")
+
+
+def test_config_check_warns_about_certificates_that_cannot_be_used_here(capsys, tmp_path):
+    Path("c.yaml").write_text("server: {tls: {certificate: server.crt, key: server.key}}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("warning: server.tls.certificate server.crt cannot be read: No such file or directory")
+    CertificateFiles.made(tmp_path)
+    Path("c.yaml").write_text(f"server: {{tls: {{certificate: {tmp_path}/server.crt, key: {tmp_path}/server.key}}}}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_config_check_names_every_mistake(capsys):

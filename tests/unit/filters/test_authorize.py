@@ -10,7 +10,7 @@ import pytest
 from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import BlobUnknown, Denied, MirrorError, Unsupported
+from mirror.oci.errors import BlobUnknown, Denied, MirrorError, RightMissing, Unsupported
 from mirror.oci.media_types import OCI_INDEX, OCTET_STREAM
 from mirror.oci.name_pattern import NameSpan
 from mirror.registry.memory import MemoryRegistry
@@ -94,6 +94,20 @@ async def test_what_is_not_allowed_does_not(
 )
 def test_a_refusal_says_which_setting_allows_it(allowed: set[AccessAction], action: AccessAction, setting: str) -> None:
     assert str(AnonymousRights(frozenset(allowed)).refusal(action, A)).endswith(setting)
+
+
+@pytest.mark.parametrize("action", list(AccessAction))
+def test_a_refusal_says_that_a_certificate_would_help(action: AccessAction) -> None:
+    refusal = AnonymousRights(frozenset(), clients_may=ALL).refusal(action, A)
+    assert isinstance(refusal, RightMissing)
+    assert "a client certificate" in str(refusal)
+    assert str(refusal).endswith("with this right by a rule under access: in the configuration")
+
+
+def test_where_only_clients_may_pull_nobody_else_gets_a_list() -> None:
+    assert AnonymousRights(frozenset(), clients_may=frozenset({AccessAction.PULL})).listing is None
+    pulling = frozenset({AccessAction.PULL})
+    assert AnonymousRights(pulling, clients_may=pulling).listing is not None
 
 
 @dataclass

@@ -145,6 +145,26 @@ def test_what_a_program_on_the_machine_sends_itself(
 
 
 @pytest.mark.parametrize(
+    ("forwarded", "headers", "own"),
+    [
+        (ForwardedHeaders(), {}, True),
+        (ForwardedHeaders(), {"Origin": "http://mirror.example:5000"}, True),
+        (ForwardedHeaders(), {"Origin": "https://mirror.example:5000"}, False),
+        (ForwardedHeaders(), {"Origin": "http://mirror.example"}, False),
+        (ForwardedHeaders(), {"Origin": "http://mirror.example:5000.evil.example"}, False),
+        (ForwardedHeaders(), {"Origin": "null"}, False),
+        (ForwardedHeaders(), {"Origin": ""}, False),
+        (ForwardedHeaders("https://there.example/r"), {"Origin": "https://there.example"}, True),
+        (ForwardedHeaders("https://there.example/r"), {"Origin": "http://mirror.example:5000"}, False),
+        (ForwardedHeaders(proxies=KNOWN), FORWARDED | {"Origin": OUTER}, True),
+        (ForwardedHeaders(), FORWARDED | {"Origin": OUTER}, False),
+    ],
+)
+def test_pages_of_the_own_site(forwarded: ForwardedHeaders, headers: Mapping[str, str], own: bool) -> None:
+    assert forwarded.is_of_own_site(asked({"Host": "mirror.example:5000"} | headers)) is own
+
+
+@pytest.mark.parametrize(
     ("forwarded", "headers", "path", "left"),
     [
         (ForwardedHeaders(), FORWARDED, "/a/b/v2/", "/a/b/v2/"),

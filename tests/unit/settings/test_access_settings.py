@@ -32,6 +32,62 @@ def test_a_rule(written) -> None:
     assert [rule.holds(Repository(name)) for name in names] == [True, True, False, False]
 
 
+TLS = "server: {anonymous: [], tls: {certificate: server.crt, key: server.key, client_ca: clients.crt}}"
+
+
+def test_a_rule_for_clients_with_certificates(written) -> None:
+    text = "access: [{users: [anna, 'cert:CN=host-*', 'cert:DNS=A.Example'], repositories: ['**'], actions: [pull]}]"
+    rule = load(written(f"{TLS}\n{text}")).access[0].rule()
+    assert rule.users == {"anna"}
+    assert [pattern.text for pattern in rule.certificates] == ["cert:CN=host-*", "cert:DNS=a.example"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "access: [{users: [anna], repositories: ['**'], actions: [pull]}, "
+            "{users: ['cert:CN=host-12'], repositories: ['**'], actions: [pull]}]",
+            "access: rule 2 names clients with the certificate cert:CN=host-12, and no client can show one; fix: set "
+            "server.tls.client_ca to the CA that issues such certificates",
+        ),
+        ("quotas: [{user: 'cert:CN=host-12', tags: 1}]", "quotas: cert:CN=host-12 names clients with the certificate"),
+        (
+            f"{TLS}\naccess: [{{users: ['cert:OU=ops'], repositories: ['**'], actions: [pull]}}]",
+            "access.0.users.0: 'cert:OU=ops': 'OU' names nothing in a certificate; fix: use CN, DNS, ",
+        ),
+        (
+            f"{TLS}\naccess: [{{users: ['cert:CN='], repositories: ['**'], actions: [pull]}}]",
+            "access.0.users.0: 'cert:CN=': the name is empty",
+        ),
+        (
+            f"{TLS}\naccess: [{{users: [cert], repositories: ['**'], actions: [pull]}}, "
+            "{users: ['cert:'], repositories: ['**'], actions: [pull]}]",
+            "access.1.users.0: 'cert:' names no client certificate; fix: write cert:CN=NAME, or cert:*",
+        ),
+        (
+            f"{TLS}\nquotas: [{{user: 'cert:CN=host-*', tags: 1}}]",
+            "quotas.0.user: 'cert:CN=host-*' names several clients; fix: write one name, or ",
+        ),
+        (
+            f"{TLS[:-1]}, behind_proxy: true}}",
+            "server: behind_proxy: true takes every client for a proxy, so client certificates have no effect",
+        ),
+    ],
+)
+def test_a_mistake_with_certificates_gets_one_clear_line(written, text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationFault) as raised:
+        load(written(text))
+    (line,) = str(raised.value).splitlines()
+    assert problem in line
+
+
+def test_a_quota_may_name_a_client_with_a_certificate(written) -> None:
+    text = "quotas: [{user: 'cert:DNS=Host-12.example', tags: 1}, {user: '*', tags: 2}]"
+    settings = load(written(f"{TLS}\n{text}"))
+    assert [section.quota().name for section in settings.quotas] == ["user cert:DNS=host-12.example", "each user"]
+
+
 def test_the_example_means_what_it_says() -> None:
     rules = [section.rule() for section in load(Path("config/users.yaml")).access]
     assert any(rule.speaks_of("ci") and rule.holds(Repository("acme/driver")) for rule in rules)

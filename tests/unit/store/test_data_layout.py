@@ -4,7 +4,7 @@ from uuid import UUID
 import pytest
 
 from mirror.oci import Digest
-from mirror.store.content.data_layout import DataLayout, is_upload_id
+from mirror.store.content.data_layout import DataLayout, is_ours, is_upload_id
 
 LAYOUT = DataLayout(Path("/data"))
 HEX = Digest.of(b"").hex
@@ -44,3 +44,8 @@ def test_an_upload_id() -> None:
 )
 def test_not_an_upload_id(text: str) -> None:
     assert not is_upload_id(text)
+
+
+def test_the_certificates_belong_to_a_data_folder() -> None:
+    assert is_ours("tls")
+    assert not is_ours("tls.old")

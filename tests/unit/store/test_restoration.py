@@ -79,6 +79,14 @@ def test_a_folder_with_anything_in_it_is_refused(backup: Path, folder: Path, res
         restore(backup, restored)
 
 
+async def test_a_folder_with_certificates_alone_counts_as_empty(backup: Path, restored: Path) -> None:
+    (restored / "tls").mkdir(parents=True)
+    (restored / "tls/ca.key").write_text("mine")
+    restore(backup, restored)
+    await require_whole(restored)
+    assert (restored / "tls/ca.key").read_text() == "mine"
+
+
 class Interrupted(Filesystem):
     """Ends at the n-th rename."""
 

@@ -1,0 +1,46 @@
+"""The listeners of a server and their certificates, as configured."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Sequence
+
+from mirror.runtime.clock import SystemClock
+from mirror.runtime.reloading_file import ReloadingFile
+from mirror.server.http_server import Listener
+from mirror.server.tls.server_certificates import ServerTls
+from mirror.settings import Settings
+
+
+def server_tls(settings: Settings) -> ServerTls | None:
+    """Return the files of the server's certificates, or None if it speaks plain HTTP."""
+    section = settings.server.tls
+    if section is None:
+        return None
+    return ServerTls(section.certificate, section.key, section.client_ca, section.client_crl)
+
+
+def server_contexts(settings: Settings) -> ReloadingFile[ssl.SSLContext] | None:
+    """Return the TLS contexts for connections, or None if the server speaks plain HTTP. Blocks.
+
+    Raises:
+        ConfigurationFault: a file is unusable.
+    """
+    files = server_tls(settings)
+    return None if files is None else files.reloading(SystemClock())
+
+
+def listeners_of(
+    settings: Settings, sockets: Sequence[socket.socket], contexts: ReloadingFile[ssl.SSLContext] | None
+) -> list[Listener]:
+    """Return the listeners: that of ``server.listen``, and that of ``server.plain`` if it is configured.
+
+    Args:
+        settings: settings of the server.
+        sockets: their sockets.
+        contexts: TLS contexts of the first one; None for plain HTTP.
+    """
+    plain = settings.server.plain
+    listeners = [Listener(sockets[0], contexts)]
+    return listeners if plain is None else [*listeners, Listener(sockets[1], networks=plain.networks)]

@@ -1,0 +1,1 @@
+"""Commands ``plugin-mirror tls``."""
