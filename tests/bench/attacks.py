@@ -195,7 +195,7 @@ def _small_pushes(server: Server, seconds: float, attack: Future[Mapping[str, fl
             packed = plugin(Path(folder), payload_size_bytes=len(taken_seconds) + 1)
         begin = time.monotonic()
         try:
-            with client.connected(server.port) as connection:
+            with server.connected() as connection:
                 client.push_plugin(connection, packed, "small/plugin")
         except (client.WrongAnswerError, OSError, HTTPException):
             refused += 1

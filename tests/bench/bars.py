@@ -15,7 +15,7 @@ from tests.bench.packing import PEAK_MIB, TAR
 from tests.bench.pulling import DIRECT, LAST_FIRST_BYTE_MS, NO_RULE, UPSTREAM_COPIES
 from tests.bench.quotas import NO_QUOTAS
 from tests.bench.sample import Sample, Spread, ratios
-from tests.bench.servers import NGINX, OURS, REGISTRY
+from tests.bench.servers import NGINX, OURS, PLAIN, REGISTRY
 from tests.bench.syncing import SKOPEO
 from tests.bench.upkeep import COLLECTION, SCRUB
 from tests.bench.upkeep import WORST_MS as WAIT_MS
@@ -176,6 +176,10 @@ BARS: Sequence[Bar] = (
     Bar("at least 3.5 times docker-registry", "blob-get-1mib", rate_over(REGISTRY), at_least=3.5),
     Bar("at least 0.8 times nginx", "blob-get-1mib", rate_over(NGINX), at_least=0.8),
     Bar("at least 1.3 times docker-registry", "blob-push-256mib", rate_over(REGISTRY), at_least=1.3),
+    Bar("at least 0.7 times that without TLS", "tls-manifest-get-tag", rate_over(PLAIN), at_least=0.7),
+    Bar("at least 7 times docker-registry with TLS", "tls-manifest-get-tag", rate_over(REGISTRY), at_least=7),
+    Bar("at least 1.5 times docker-registry with TLS", "tls-blob-get-1mib", rate_over(REGISTRY), at_least=1.5),
+    Bar("at least 0.7 times nginx with TLS", "tls-blob-get-1mib", rate_over(NGINX), at_least=0.7),
     *(
         Bar("at least 0.95 times that without quotas", case, rate_over(NO_QUOTAS), at_least=0.95)
         for case in ("push-quotas-64kib", "push-quotas-4mib")

@@ -26,6 +26,7 @@ from tests.bench.content import GIB, KIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
 from tests.bench.trial import Load, Trial
 from tests.harness.packing import PackedPlugin
+from tests.support.certificates import CertificateFiles
 
 MANY_TAGS = 100_000
 FEW_TAGS = 1_000
@@ -49,6 +50,16 @@ class Stage:
         self._stack = stack
 
     @cached_property
+    def files(self) -> CertificateFiles:
+        """Certificate of all servers with TLS, with an ECDSA key on P-256."""
+        return CertificateFiles.made(Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tls-"))))
+
+    @cached_property
+    def tiny(self) -> Body:
+        """Blob of 64 KiB."""
+        return Bodies(64 * KIB).fresh()
+
+    @cached_property
     def small(self) -> Body:
         """Blob of 1 MiB."""
         return Bodies(MIB).fresh()
@@ -67,6 +78,12 @@ class Stage:
     def contestants(self) -> list[Contestant]:
         """All installed servers. They run until the stage's stack is closed."""
         return self._stack.enter_context(all_running(self.content))
+
+    @cached_property
+    def tls_contestants(self) -> list[Contestant]:
+        """All installed servers with TLS, and ours without. Their plugin has 1 MiB, so that handshakes matter."""
+        content = Content(_packed(MIB), (self.tiny, self.small, self.big))
+        return self._stack.enter_context(all_running(content, self.files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +118,15 @@ def _reading(load_of: Callable[[Stage], Load]) -> Callable[[Stage], AbstractCont
     return lambda stage: nullcontext(Trial(stage.contestants, load_of(stage)))
 
 
+def _reading_with_tls(load_of: Callable[[Stage], Load]) -> Callable[[Stage], AbstractContextManager[Trial]]:
+    return lambda stage: nullcontext(Trial(stage.tls_contestants, load_of(stage)))
+
+
 @contextmanager
-def _pushing(_stage: Stage, *, size_bytes: int, clients: int) -> Iterator[Trial]:
+def _pushing(stage: Stage, *, size_bytes: int, clients: int, tls: bool = False) -> Iterator[Trial]:
     """Measure pushes. Every measurement has a freshly started server that one plugin was pushed to."""
     load = loads.blob_pushes(Bodies(size_bytes), clients=clients)
-    with each_fresh(Content(_packed())) as contestants:
+    with each_fresh(Content(_packed()), stage.files if tls else None) as contestants:
         yield Trial(contestants, load)
 
 
@@ -241,6 +262,50 @@ CASES: Sequence[Case] = (
     ),
     Case("blob-push-1mib", "blob push, 1 MiB", "MiB", partial(_pushing, size_bytes=MIB, clients=8)),
     Case("blob-push-256mib", "blob push, 256 MiB", "MiB", partial(_pushing, size_bytes=256 * MIB, clients=2)),
+    Case(
+        "tls-manifest-get-tag",
+        "manifest GET by tag, TLS",
+        "requests",
+        _reading_with_tls(lambda stage: loads.manifest_gets(TAG)),
+    ),
+    Case(
+        "tls-blob-get-64kib",
+        "blob GET, 64 KiB, TLS",
+        "MiB",
+        _reading_with_tls(lambda stage: loads.blob_gets(stage.tiny.digest, connections=32)),
+    ),
+    Case(
+        "tls-blob-get-1mib",
+        "blob GET, 1 MiB, TLS",
+        "MiB",
+        _reading_with_tls(lambda stage: loads.blob_gets(stage.small.digest, connections=32)),
+    ),
+    Case(
+        "tls-blob-get-256mib",
+        "blob GET, 256 MiB, TLS",
+        "MiB",
+        _reading_with_tls(lambda stage: loads.blob_gets(stage.big.digest, connections=4)),
+        seconds_at_least=8,
+        quick=False,
+    ),
+    Case(
+        "tls-plugin-pull",
+        "16 clients pull a plugin of 1 MiB, TLS",
+        "plugins",
+        _reading_with_tls(lambda stage: loads.plugin_pulls(clients=16)),
+    ),
+    Case(
+        "tls-blob-push-1mib",
+        "blob push, 1 MiB, TLS",
+        "MiB",
+        partial(_pushing, size_bytes=MIB, clients=8, tls=True),
+    ),
+    Case(
+        "tls-blob-push-256mib",
+        "blob push, 256 MiB, TLS",
+        "MiB",
+        partial(_pushing, size_bytes=256 * MIB, clients=2, tls=True),
+    ),
     *(
         Case(
             f"push-quotas-{what}",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,10 +27,15 @@ class WrongAnswerError(AssertionError):
 
 
 @contextmanager
-def connected(port: int, address: str = "127.0.0.1") -> Iterator[HTTPConnection]:
-    """Open a connection to a server on loopback, from the source address `address`."""
-    source = (address, 0)
-    with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS, source_address=source)) as connection:
+def connected(port: int, address: str = "127.0.0.1", tls: SSLContext | None = None) -> Iterator[HTTPConnection]:
+    """Open a connection to a server on loopback, with TLS if there is a context, from the source address `address`."""
+    if tls is None:
+        connection = HTTPConnection("127.0.0.1", port, _TIMEOUT_SECONDS, (address, 0))
+    else:
+        connection = HTTPSConnection(
+            "127.0.0.1", port, timeout=_TIMEOUT_SECONDS, source_address=(address, 0), context=tls
+        )
+    with closing(connection):
         yield connection
 
 

@@ -78,7 +78,7 @@ def plugin_pulls(*, clients: int) -> Load:
             buffer = client.new_buffer()
 
             def pull() -> None:
-                with client.connected(server.port) as connection:
+                with server.connected() as connection:
                     client.pull_plugin(connection, buffer)
 
             yield pull
@@ -94,7 +94,7 @@ def blob_pushes(bodies: Bodies, *, clients: int) -> Load:
     def load(server: Server, seconds: int) -> Outcome:
         @contextmanager
         def pusher() -> Iterator[Callable[[], None]]:
-            with client.connected(server.port) as connection:
+            with server.connected() as connection:
                 yield lambda: client.push_blob(connection, bodies.fresh())
 
         return run_laps(clients, seconds, pusher).outcome(bodies.size_bytes / MIB)
@@ -110,11 +110,11 @@ def big_transfers(bodies: Bodies, digest: str, *, pulls: int, pushes: int) -> Lo
 
     def load(server: Server, _seconds: int) -> Outcome:
         def pull() -> None:
-            with client.connected(server.port) as connection:
+            with server.connected() as connection:
                 client.pull_blob(connection, client.new_buffer(), digest, bodies.size_bytes)
 
         def push() -> None:
-            with client.connected(server.port) as connection:
+            with server.connected() as connection:
                 client.push_blob(connection, bodies.fresh())
 
         return run_once([pull] * pulls + [push] * pushes).outcome(bodies.size_bytes / MIB)

@@ -36,7 +36,7 @@ def pushes(content: Content, *, size_bytes: int) -> Iterator[Trial]:
     def load(server: Server, seconds: int) -> Outcome:
         @contextmanager
         def pusher() -> Iterator[Callable[[], None]]:
-            with client.connected(server.port) as connection:
+            with server.connected() as connection:
                 yield lambda: _push_image(connection, content, bodies.fresh())
 
         return run_laps(_CLIENTS, seconds, pusher).outcome(1)

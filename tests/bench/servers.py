@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from tests.bench.client import connected, push_blob, put_manifest
@@ -15,10 +17,13 @@ from tests.harness.docker_registry import DockerRegistry
 from tests.harness.mirror import Mirror
 from tests.harness.nginx import Nginx
 from tests.harness.packing import MANIFEST_TYPE, PackedPlugin
+from tests.harness.server import Server as HarnessServer
+from tests.support.certificates import CertificateFiles
 
 OURS = "plugin-mirror"
 REGISTRY = "docker-registry"
 NGINX = "nginx"
+PLAIN = f"{OURS}, no TLS"
 
 WORKERS = 2
 
@@ -32,16 +37,22 @@ class Server:
         pid: Process id of its first process.
         config: Configuration file, if a case needs the file.
         data: Data folder, if a case needs the folder.
+        tls: TLS context of its clients, or None without TLS.
     """
 
     port: int
     pid: int
     config: Path | None = None
     data: Path | None = None
+    tls: SSLContext | None = None
 
     def url(self, path: str) -> str:
         """Return the URL of a path."""
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}{path}"
+
+    def connected(self) -> AbstractContextManager[HTTPConnection]:
+        """Open a connection, with TLS if the server has it."""
+        return connected(self.port, tls=self.tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,11 @@ def running(name: str, server: Server) -> Contestant:
 
 @contextmanager
 def mirror(
-    content: Content, *, data: Path | None = None, sections: Mapping[str, Any] | None = None
+    content: Content,
+    *,
+    data: Path | None = None,
+    sections: Mapping[str, Any] | None = None,
+    tls: CertificateFiles | None = None,
 ) -> Iterator[Server]:
     """Start our server with two workers and an access log in a file.
 
@@ -85,20 +100,24 @@ def mirror(
         content: Content that is pushed first.
         data: Data folder in place of a temporary one.
         sections: Further sections of the configuration.
+        tls: Certificate and key for TLS, or None for a server without TLS. Also in the functions below.
     """
+    if tls is not None:
+        sections = {"server": {"tls": _paths(tls)}, **(sections or {})}
     with Mirror(workers=WORKERS, data=data, sections=sections) as started:
-        yield _filled(Server(started.port, known(started.pid)), content)
+        yield _filled(_server(started, tls), content)
 
 
 @contextmanager
-def docker_registry(content: Content) -> Iterator[Server]:
+def docker_registry(content: Content, tls: CertificateFiles | None = None) -> Iterator[Server]:
     """Start Debian's docker-registry with its descriptor cache in memory and its access log in a file."""
-    with DockerRegistry(descriptor_cache=True) as started:
-        yield _filled(Server(started.port, known(started.pid)), content)
+    more = None if tls is None else {"http": {"tls": _paths(tls)}}
+    with DockerRegistry(descriptor_cache=True, more=more) as started:
+        yield _filled(_server(started, tls), content)
 
 
 @contextmanager
-def nginx(content: Content) -> Iterator[Server]:
+def nginx(content: Content, tls: CertificateFiles | None = None) -> Iterator[Server]:
     """Start nginx with two workers that send the same bytes as static files, as the practical limit of performance.
 
     The access log goes to a file.
@@ -106,29 +125,37 @@ def nginx(content: Content) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="static-") as made:
         folder = Path(made)
         _place_files(folder, content)
-        with Nginx(_location(folder, content.plugin), workers=WORKERS) as started:
-            yield Server(started.port, known(started.pid))
+        pem = None if tls is None else _joined(tls)
+        with Nginx(_location(folder, content.plugin), workers=WORKERS, certificate=pem) as started:
+            yield _server(started, tls)
 
 
 @contextmanager
-def all_running(content: Content) -> Iterator[list[Contestant]]:
-    """Start all installed servers with the same content."""
+def all_running(content: Content, tls: CertificateFiles | None = None) -> Iterator[list[Contestant]]:
+    """Start all installed servers with the same content. With TLS, our server without TLS is one more."""
     # The order matters: reports compare the first server with the others.
     with ExitStack() as stack:
-        servers = {OURS: stack.enter_context(mirror(content))}
+        servers = {OURS: stack.enter_context(mirror(content, tls=tls))}
         if DockerRegistry.missing() is None:
-            servers[REGISTRY] = stack.enter_context(docker_registry(content))
+            servers[REGISTRY] = stack.enter_context(docker_registry(content, tls))
         if Nginx.missing() is None:
-            servers[NGINX] = stack.enter_context(nginx(content))
+            servers[NGINX] = stack.enter_context(nginx(content, tls))
+        if tls is not None:
+            servers[PLAIN] = stack.enter_context(mirror(content))
         yield [running(name, server) for name, server in servers.items()]
 
 
 @contextmanager
-def each_fresh(content: Content) -> Iterator[list[Contestant]]:
-    """Yield the servers that accept pushes. Each measurement starts a new one, so that none finds earlier content."""
-    contestants = [Contestant(OURS, lambda: mirror(content))]
+def each_fresh(content: Content, tls: CertificateFiles | None = None) -> Iterator[list[Contestant]]:
+    """Yield the servers that accept pushes, as :func:`all_running` does.
+
+    Each measurement starts a new server, so that none finds earlier content.
+    """
+    contestants = [Contestant(OURS, lambda: mirror(content, tls=tls))]
     if DockerRegistry.missing() is None:
-        contestants.append(Contestant(REGISTRY, lambda: docker_registry(content)))
+        contestants.append(Contestant(REGISTRY, lambda: docker_registry(content, tls)))
+    if tls is not None:
+        contestants.append(Contestant(PLAIN, lambda: mirror(content)))
     yield contestants
 
 
@@ -137,8 +164,23 @@ def missing_rivals() -> list[str]:
     return [missing for missing in (DockerRegistry.missing(), Nginx.missing()) if missing]
 
 
+def _server(started: HarnessServer, tls: CertificateFiles | None) -> Server:
+    return Server(started.port, known(started.pid), tls=None if tls is None else tls.trusting())
+
+
+def _paths(files: CertificateFiles) -> Mapping[str, str]:
+    return {"certificate": str(files.certificate), "key": str(files.key)}
+
+
+def _joined(files: CertificateFiles) -> Path:
+    """Write key and certificate to one file, beside the others."""
+    file = files.key.with_suffix(".pem")
+    file.write_bytes(files.key.read_bytes() + files.certificate.read_bytes())
+    return file
+
+
 def _filled(server: Server, content: Content) -> Server:
-    with connected(server.port) as connection:
+    with server.connected() as connection:
         for blob in content.blobs:
             push_blob(connection, blob)
         put_manifest(connection, content.plugin.manifest)

@@ -110,7 +110,7 @@ def _pulls(server: Server, seconds: int, *, has_work: bool) -> Outcome:
 
         def pull() -> None:
             tag = many_tags.TAG_FORMAT.format(random.randrange(_TAGS))
-            with client.connected(server.port) as connection:
+            with server.connected() as connection:
                 client.pull_plugin(connection, buffer, tag=tag)
 
         yield pull

@@ -115,7 +115,11 @@ class Nginx(Server):
         # A master that runs as root switches its workers to another user, who may not read a test's files.
         user = "user root;" if os.geteuid() == 0 else ""
         # Without the large keepalive_requests below, nginx would close the connections of load generators.
-        tls = f'ssl_certificate "{self._certificate}"; ssl_certificate_key "{self._certificate}";'
+        # nginx before 1.23.4 has no TLS 1.3 by default. Debian's configuration adds it.
+        tls = (
+            f'ssl_certificate "{self._certificate}"; ssl_certificate_key "{self._certificate}";'
+            " ssl_protocols TLSv1.2 TLSv1.3;"
+        )
         path = self.folder / "nginx.conf"
         path.write_text(f"""\
 {user}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
 
 #: Most bytes of one record of TLS. OpenSSL returns at most one record from a call.
@@ -19,7 +20,7 @@ _RECORD_BYTES: Final = 16 * 1024
 #: Most bytes received in one step, after which other tasks run.
 _STEP_BYTES: Final = 256 * 1024
 #: Bytes passed to OpenSSL in one call. What the client does not take at once is kept in memory, so it bounds that.
-_PIECE_BYTES: Final = 128 * 1024
+_PIECE_BYTES: Final = 256 * 1024
 #: Unsent bytes from which on the protocol has to wait, and below which it may go on. asyncio's defaults.
 _HIGH_WATER_BYTES: Final = 64 * 1024
 
@@ -148,13 +149,14 @@ class TlsTransport(asyncio.Transport):
             OSError: the file cannot be read.
         """
         sent = 0
-        while sent < size_bytes:
-            await self._empty()
-            read = os.preadv(file.fileno(), [_READ[: min(size_bytes - sent, _PIECE_BYTES)]], position + sent)
-            if not read:
-                break
-            self.write(_READ[:read])
-            sent += read
+        with self._full_packets():
+            while sent < size_bytes:
+                await self._empty()
+                read = os.preadv(file.fileno(), [_READ[: min(size_bytes - sent, _PIECE_BYTES)]], position + sent)
+                if not read:
+                    break
+                self.write(_READ[:read])
+                sent += read
         return sent
 
     def close(self) -> None:
@@ -169,6 +171,17 @@ class TlsTransport(asyncio.Transport):
     def abort(self) -> None:
         """End the connection at once. The client can tell this from the end of TLS."""
         self._end(None)
+
+    @contextmanager
+    def _full_packets(self) -> Iterator[None]:
+        """Let the kernel fill packets from several records. OpenSSL writes each record on its own."""
+        with suppress(OSError):  # nothing to gain on a connection that is lost, or is not TCP
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def _receive(self) -> None:
         received = 0

@@ -331,6 +331,22 @@ async def test_a_file_is_sent_after_what_was_written(
             assert file.tell() == 0
 
 
+async def test_the_kernel_waits_for_full_packets_only_while_a_file_is_sent(
+    files: CertificateFiles, content: Path
+) -> None:
+    def waits() -> bool:
+        return bool(recorder.open.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK))
+
+    async with pair(files, receive_buffer_bytes=4096) as (recorder, client):
+        head = await until_blocked(recorder)
+        with content.open("rb") as file:
+            sending = asyncio.create_task(recorder.open.send_file(file, 0, MIB))
+            await until(waits)
+            await in_thread(read, client, len(head) + MIB)
+            await sending
+        assert not waits()
+
+
 async def test_a_file_that_is_too_short_is_sent_as_far_as_it_goes(files: CertificateFiles, content: Path) -> None:
     async with pair(files) as (recorder, client):
         with content.open("rb") as file:
