@@ -4,6 +4,7 @@ import json
 import re
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from tests.harness.command import CommandFailedError
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.engine import PLUGIN_SOCKETS, Engine, engine_release
 from tests.harness.far_line import FarLine
+from tests.harness.held_line import HeldLine
 from tests.harness.leftovers import mounts_below, processes_naming
 from tests.harness.packing import MANIFEST_TYPE, legacy_manifest, pack
 from tests.harness.pushing import push
+from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
 
 pytestmark = pytest.mark.e2e
@@ -80,6 +83,32 @@ def test_a_far_line_brings_everything_and_takes_its_time(registry: DockerRegistr
         assert fetch(f"{line.url}/v2/far/v2plugin/blobs/{packed.layer_digest}") == packed.layer
     assert manifest == packed.manifest
     assert seconds >= 0.2, "one round trip to connect, and one for the answer"
+
+
+def test_a_held_line_goes_on_when_it_is_released(registry: DockerRegistry, tmp_path: Path) -> None:
+    packed = pack(plugins.contiv_plugin(tmp_path / "plugin", payload_size_bytes=1_000_000))
+    push(packed, registry.url, "held/plugin", "1")
+    with HeldLine(registry.port, hold_after_bytes=500_000) as line, ThreadPoolExecutor(1) as thread:
+        url = f"http://127.0.0.1:{line.port}/v2/held/plugin/blobs/{packed.layer_digest}"
+        fetched = thread.submit(fetch, url)
+        wait_until(line.held.is_set, "the line to be held")
+        assert not fetched.done()
+        line.released.set()
+        assert fetched.result() == packed.layer
+
+
+def test_an_engine_has_its_own_etc(binaries: Path | None) -> None:
+    def machine() -> tuple[list[Path], list[Path]]:
+        return sorted(Path("/etc").iterdir()), mounts_below(Path("/etc"))
+
+    before = machine()
+    with Engine(binaries=binaries, own_etc={"hosts": "192.0.2.1 mirror.test\n", "some/file": "given"}) as engine:
+        assert (engine.etc / "some/file").read_text() == "given"
+        engine.as_host("sh", "-ec", "getent hosts mirror.test && echo written >/etc/some/other")
+        assert (engine.etc / "passwd").read_text() == Path("/etc/passwd").read_text()
+        engine.restart()
+        assert (engine.etc / "some/other").read_text() == "written\n"
+    assert machine() == before
 
 
 def test_skopeo_copies_and_inspects(registry: DockerRegistry, tmp_path: Path) -> None:
