@@ -13,6 +13,7 @@ import trustme
 
 from tests.harness import openssl
 from tests.harness.mirror import Mirror
+from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
 from tests.harness.tls_files import TlsFiles, fingerprint
 
@@ -36,13 +37,26 @@ class Port:
         mirror: The server.
         issued: Its certificate.
         ca: File with the root CA.
-        kind: Kind of its key in the names of cipher suites, `ECDSA` or `RSA`.
+        kind: Kind of its key in the names of cipher suites, `ECDSA` or `RSA`. The one with `RSA` takes client
+            certificates.
+        files: Files of its certificate.
     """
 
     mirror: Mirror
     issued: trustme.LeafCert
     ca: Path
     kind: str
+    files: TlsFiles
+
+    @property
+    def wants_certificates(self) -> bool:
+        """True if clients may show certificates."""
+        return self.kind == "RSA"
+
+    @property
+    def reloads(self) -> int:
+        """How often processes have read the files again."""
+        return sum(line["event"] == "file reloaded" for line in self.mirror.log)
 
     def shakes_hands(self, *options: str) -> bool:
         """Return True if a handshake with these options of openssl succeeds."""
@@ -61,11 +75,12 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     root = trustme.CA(key_type=key_type)
     issued = root.create_child_ca(key_type=key_type).issue_cert("mirror.test", "127.0.0.1", key_type=key_type)
     root.cert_pem.write_to_path(str(folder / "ca.crt"))
-    section = {"tls": TlsFiles(folder, issued).section}
+    files = TlsFiles(folder, issued)
+    section = {"tls": files.section}
     if request.param == "RSA":
         section["tls"]["client_ca"] = str(folder / "ca.crt")
     with Mirror(workers=2, sections={"server": section}) as mirror:
-        yield Port(mirror, issued, folder / "ca.crt", request.param)
+        yield Port(mirror, issued, folder / "ca.crt", request.param, files)
 
 
 @pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
@@ -134,14 +149,34 @@ def test_every_name_gets_the_same_certificate_and_its_chain(port: Port, names: t
     ]
 
 
-@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_no_session_is_resumed_where_clients_show_certificates(port: Port, version: str, tmp_path: Path) -> None:
-    session = tmp_path / "session"
+def resumes(port: Port, version: str, session: Path) -> bool:
+    """Return True if a connection resumes a session."""
+    return "Reused, TLS" in port.said(version, "-sess_in", str(session))
+
+
+def new_session(port: Port, version: str, folder: Path) -> Path:
+    """Return the file with the session of a connection that got an answer. Without a session, there is no file."""
+    session = folder / "session"
     answered = port.said(version, "-sess_out", str(session), "-ign_eof", input_text="GET /healthz HTTP/1.0\r\n\r\n")
-    assert "HTTP/1.0 200 OK" in answered or "HTTP/1.1 200 OK" in answered
-    wants_certificates = port.kind == "RSA"
-    if session.exists():
-        resumed = "Reused, TLS" in port.said(version, "-sess_in", str(session))
-        assert not (resumed and wants_certificates)
-    else:
-        assert wants_certificates
+    assert " 200 OK" in answered
+    return session
+
+
+def test_tls_1_3_resumes_no_session_where_clients_show_certificates(port: Port, tmp_path: Path) -> None:
+    session = new_session(port, "-tls1_3", tmp_path)
+    assert session.exists() != port.wants_certificates
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_session_ends_with_the_files_it_began_with(port: Port, version: str, tmp_path: Path) -> None:
+    """A list of revoked certificates is checked at the handshake. A resumed session would go on with an older list."""
+    session = new_session(port, version, tmp_path)
+    if not session.exists():
+        assert port.wants_certificates
+        return
+    # Processes share no sessions, and TLS 1.2 keeps them in the process.
+    wait_until(lambda: resumes(port, version, session), "a connection to the process that knows the session")
+    before = port.reloads
+    port.files.replace(port.issued)
+    wait_until(lambda: port.reloads >= before + 2, "both processes to read the files again")
+    assert not any(resumes(port, version, session) for _ in range(10))

@@ -97,7 +97,8 @@ class ServerTls:
         # A client without a certificate may log in, or is anonymous.
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        # Every connection shows its certificate: a resumed session would not check the list of revoked ones again.
+        # A resumed session is not checked against the list of revoked ones. The session ids of TLS 1.2 remain, because
+        # Python cannot switch them off, and end with this context.
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
         if self.client_crl is not None:
