@@ -12,6 +12,7 @@ import structlog
 from mirror.access.certificates.certificate_folder import ServerFiles
 from mirror.access.certificates.certificate_names import CertificateNames
 from mirror.access.certificates.certificate_renewal import renew_if_due, require_renewable
+from mirror.access.certificates.pem_files import read_certificates
 from mirror.app.storage.upkeep_chores import Chore
 from mirror.oci.errors import MirrorError
 from mirror.oci.timestamps import machine_time
@@ -53,9 +54,11 @@ def renew_before_start(settings: Settings) -> None:
     A renewal that fails is logged. The former certificate may still be valid.
 
     Raises:
-        ConfigurationFault: the files of ``server.tls`` do not belong together or cannot be read.
+        ConfigurationFault: the files of the CA and its certificate do not belong together or cannot be read.
     """
-    files = renewable_files(settings)
+    tls, files = settings.server.tls, renewable_files(settings)
+    if tls is not None and tls.ca is not None:
+        read_certificates(tls.ca, "server.tls.ca")  # told once here, and not by each worker
     if files is None:
         return
     require_renewable(files)
@@ -93,7 +96,7 @@ class CertificateKeeper:
     async def look(self) -> None:
         """Renew the certificate if it is due. Log the result, and a failure once a day."""
         now_seconds = self._clock.monotonic_seconds()
-        if len(self._renewed_at) == _MOST_RENEWALS_A_DAY and now_seconds - self._renewed_at[0] < _DAY_SECONDS:
+        if self._has_renewed_enough(now_seconds):
             return
         try:
             new = await in_thread(renew_if_due, self._files, self._clock.now())
@@ -109,12 +112,15 @@ class CertificateKeeper:
             expires=machine_time(new.not_valid_after_utc),
         )
         self._renewed_at.append(now_seconds)
-        if len(self._renewed_at) == _MOST_RENEWALS_A_DAY and now_seconds - self._renewed_at[0] < _DAY_SECONDS:
+        if self._has_renewed_enough(now_seconds):
             _LOG.warning(
                 "server certificate renewed too often",
                 times=_MOST_RENEWALS_A_DAY,
                 fix="set the clocks of all machines that use this certificate; the server renews it again after a day",
             )
+
+    def _has_renewed_enough(self, now_seconds: float) -> bool:
+        return len(self._renewed_at) == _MOST_RENEWALS_A_DAY and now_seconds - self._renewed_at[0] < _DAY_SECONDS
 
     def _warn(self, reason: str, now_seconds: float) -> None:
         if self._warned is not None:

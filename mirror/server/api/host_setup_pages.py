@@ -33,7 +33,11 @@ class HostSetupPages:
         self._forwarded = forwarded
         self._tls_port = tls_port
         # Parsed, so that nothing but certificates leaves the server, whatever else is in the file.
-        self._ca = None if ca is None else ReloadingFile("CA certificate", [ca], lambda: read_certificates(ca), clock)
+        self._ca = (
+            None
+            if ca is None
+            else ReloadingFile("CA certificate", [ca], lambda: read_certificates(ca, "server.tls.ca"), clock)
+        )
 
     async def ca_certificate(self, request: web.BaseRequest) -> web.Response:
         """Answer with the CA certificates in PEM form. Raises NotFound if the server offers none."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -183,3 +185,17 @@ def test_a_client_refuses_a_certificate_for_another_name_also_if_the_key_of_the_
     forged = forge(made(tmp_path), host)
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
         shake_hands(server_context(forged), client_context(forged.ca), host)
+
+
+def test_names_that_cannot_be_read_are_none() -> None:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(CA.certificate.subject)
+        .issuer_name(CA.certificate.subject)
+        .public_key(KEY.public_key())
+        .serial_number(1)
+        .not_valid_before(START)
+        .not_valid_after(START + timedelta(days=1))
+        .add_extension(x509.UnrecognizedExtension(x509.OID_SUBJECT_ALTERNATIVE_NAME, b"\x30\xff"), critical=False)
+    )
+    assert CertificateNames.of(builder.sign(KEY, SHA256())) == CertificateNames()

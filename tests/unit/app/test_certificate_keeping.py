@@ -148,6 +148,12 @@ def test_files_that_do_not_belong_together_are_refused_at_the_start(
         renew_before_start(settings_with(own, **mix(own, other)))
 
 
+def test_an_unusable_certificate_of_the_ca_is_told_before_the_workers_start(files: ServerFiles) -> None:
+    settings = settings_with(files, ca=files.key, ca_key=None)
+    with pytest.raises(ConfigurationFault, match=r"^server\.tls\.ca \S+server\.key has no certificate in PEM format"):
+        renew_before_start(settings)
+
+
 def test_only_the_first_process_renews_and_only_with_the_key_of_the_ca(files: ServerFiles) -> None:
     assert len(certificate_chores(settings_with(files), 0)) == 1
     assert certificate_chores(settings_with(files), 1) == []
