@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mirror.server.tls.server_certificates import ServerTls
-from mirror.server.tls.tls_transport import TlsSocket
+from mirror.server.tls.tls_socket import TlsSocket
 
 
 @dataclass(frozen=True, slots=True)

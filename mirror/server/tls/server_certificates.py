@@ -13,7 +13,7 @@ from mirror.access.certificates.pem_files import read_certificates
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.reloading_file import ReloadingFile
-from mirror.server.tls.tls_transport import TlsSocket
+from mirror.server.tls.tls_socket import TlsSocket
 
 #: Cipher suites of TLS 1.2. All have forward secrecy and authenticated encryption. TLS 1.3 has no others.
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"

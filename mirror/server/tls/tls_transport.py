@@ -29,14 +29,6 @@ _RECEIVED: Final = memoryview(bytearray(_STEP_BYTES + _RECORD_BYTES))
 _READ: Final = memoryview(bytearray(_PIECE_BYTES))
 
 
-class TlsSocket(ssl.SSLSocket):
-    """A socket that keeps TLS after :meth:`shutdown`, so that a pending write fails instead of going in clear."""
-
-    def shutdown(self, how: int) -> None:
-        """End the connection below TLS in one or both directions."""
-        super(ssl.SSLSocket, self).shutdown(how)
-
-
 class TlsTransport(asyncio.Transport):
     """Connects a protocol with a socket whose handshake is complete.
 
@@ -72,7 +64,7 @@ class TlsTransport(asyncio.Transport):
         self._unsent: deque[memoryview] = deque()
         self._unsent_bytes = 0
         self._writer_waits = False
-        self._reading = self._closing = self._lost = False
+        self._reading = self._closing = self._lost = self._needs_room = False
         self._emptied: asyncio.Future[None] | None = None
         self.set_protocol(protocol)
         protocol.connection_made(self)
@@ -195,8 +187,12 @@ class TlsTransport(asyncio.Transport):
                 if size_bytes < _RECORD_BYTES:
                     size_bytes = -1  # probably the last one; the selector tells if not
                     break
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except ssl.SSLWantReadError:
             size_bytes = -1
+        except ssl.SSLWantWriteError:
+            # The answer of TLS to a new key of the client does not fit. The selector would call again without end.
+            size_bytes = -1
+            self._wait_for_room()
         except OSError as error:  # ssl.SSLError is an OSError
             self._end(error if isinstance(error, ConnectionError) else ConnectionResetError(str(error)))
             return
@@ -231,8 +227,21 @@ class TlsTransport(asyncio.Transport):
             self._writer_waits = True
             self._protocol.pause_writing()
 
+    def _wait_for_room(self) -> None:
+        """Receive nothing until the socket takes data again."""
+        self._needs_room = True
+        self._loop.remove_reader(self._file)
+        self._loop.add_writer(self._file, self._send_more)
+
     def _send_more(self) -> None:
         """Send one piece of what is kept. Called when the socket takes data again."""
+        if self._needs_room:
+            self._needs_room = False
+            if self._reading:
+                self._loop.add_reader(self._file, self._receive)
+            if not self._unsent:
+                self._loop.remove_writer(self._file)
+                return
         piece = self._unsent[0]
         if not self._sent(piece):
             return

@@ -22,6 +22,7 @@ from mirror.runtime.concurrency.threads import in_thread
 from mirror.server.http_server import listen
 from mirror.server.tls.tls_acceptor import TlsAcceptor
 from mirror.server.tls.tls_handshake import HandshakeOutcome
+from mirror.server.tls.tls_socket import TlsSocket
 from mirror.server.tls.tls_transport import TlsTransport
 from tests.support.certificates import CertificateFiles, OneContext
 from tests.support.waiting import until
@@ -222,6 +223,32 @@ async def test_a_protocol_that_pauses_gets_nothing_until_it_resumes(files: Certi
 
         await until(lambda: len(recorder.received) >= 9)
         assert recorder.received == b"earlylate"
+
+
+@pytest.mark.parametrize("is_blocked", [False, True])
+async def test_tls_that_must_send_before_it_receives_does_not_spin(
+    files: CertificateFiles, monkeypatch: pytest.MonkeyPatch, is_blocked: bool
+) -> None:
+    calls, receive = list[None](), TlsSocket.recv_into
+
+    def busy_once(connection: TlsSocket, *arguments: Any) -> int:
+        calls.append(None)
+        if len(calls) == 1:
+            raise ssl.SSLWantWriteError
+        return receive(connection, *arguments)
+
+    async with pair(files) as (recorder, client):
+        written = await until_blocked(recorder) if is_blocked else b""
+        monkeypatch.setattr(TlsSocket, "recv_into", busy_once)
+        await in_thread(client.sendall, b"hello")
+        if is_blocked:
+            await until(lambda: calls)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(calls) == 1
+            assert await in_thread(read, client, len(written)) == written
+        await until(lambda: recorder.received == b"hello")
+        assert len(calls) == 2
 
 
 async def test_another_protocol_takes_over(files: CertificateFiles) -> None:
