@@ -10,13 +10,14 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 
 Given = TypeVar("Given")
 
 _LOG = structlog.get_logger(__name__)
 _LOOKED_AT_EVERY_SECONDS: Final = 2.0
+#: Time after which files that could not be read are read again although they have not changed.
+_TRIED_AGAIN_AFTER_SECONDS: Final = 60.0
 
 
 class ReloadingFile(Generic[Given]):
@@ -41,6 +42,7 @@ class ReloadingFile(Generic[Given]):
         self._clock = clock
         self._looking = threading.Lock()
         self._states = self._look()
+        self._failed_at_seconds: float | None = None
         self._looked_at = clock.monotonic_seconds()
         self._given = read()
 
@@ -66,28 +68,36 @@ class ReloadingFile(Generic[Given]):
 
     def _look_again(self) -> None:
         with self._looking:  # a second caller waits for the value that the first one reads
-            states = self._look()
-            if states != self._states:
-                self._read_again(states)
+            states, now_seconds = self._look(), self._clock.monotonic_seconds()
+            has_changed, failed_at_seconds = states != self._states, self._failed_at_seconds
+            # Remember the state also if reading fails. A half-written file is read again once it changes again.
+            self._states = states
+            # A reason may pass without a change of the files: a certificate that begins later, or a lack of memory.
+            is_due = failed_at_seconds is not None and now_seconds - failed_at_seconds >= _TRIED_AGAIN_AFTER_SECONDS
+            if has_changed or is_due:
+                self._read_again(now_seconds, tells=has_changed)
 
-    def _read_again(self, states: list[tuple[int, int, int] | None]) -> None:
-        # Remember the state also if reading fails. A half-written file is read again once it changes again.
-        self._states = states
+    def _read_again(self, now_seconds: float, *, tells: bool) -> None:
         try:
             self._given = self._read()
-        except ConfigurationFault as error:
-            _LOG.warning("file not reloaded, last value stays in use", kind=self._what, error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever is in a file, it must not end the program
+            self._failed_at_seconds = now_seconds
+            if tells:
+                reason = str(error) or repr(error)
+                _LOG.warning("file not reloaded, last value stays in use", kind=self._what, error=reason)
         else:
+            self._failed_at_seconds = None
             _LOG.info("file reloaded", kind=self._what)
 
-    def _look(self) -> list[tuple[int, int, int] | None]:
+    def _look(self) -> list[tuple[int, ...] | None]:
         return [_state(file) for file in self._files]
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
+def _state(path: Path) -> tuple[int, ...] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    # A file replaced by a rename has another inode, even if the size and the timestamp are equal.
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    # A file replaced by a rename has another inode, even if the size and the timestamp are equal. A change of the owner
+    # or of the mode, which may make a file readable, changes the last of the times only.
+    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_ctime_ns

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -107,9 +107,16 @@ class CertificateAuthority:
         """Return True if a certificate is signed by this CA."""
         try:
             certificate.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             return False
         return True
+
+    def has_signed(self, revoked: x509.CertificateRevocationList) -> bool:
+        """Return True if a list of revoked certificates is signed by this CA."""
+        try:
+            return revoked.issuer == self.certificate.subject and revoked.is_signature_valid(self.key.public_key())
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return False
 
     def revocation_list(
         self, revoked: Iterable[x509.RevokedCertificate], number: int, now: datetime

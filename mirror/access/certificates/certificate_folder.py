@@ -127,4 +127,5 @@ def key_of(path: Path) -> SigningPrivateKey:
 
 def read_authority(certificate: Path, key: Path) -> CertificateAuthority:
     """Read a CA. Raises ConfigurationFault if its files cannot be read, or do not belong together."""
-    return CertificateAuthority.of(read_certificates(certificate), read_private_key(key), f"{certificate} and {key}")
+    signing_key = read_private_key(key, signs=True)
+    return CertificateAuthority.of(read_certificates(certificate), signing_key, f"{certificate} and {key}")

@@ -96,8 +96,10 @@ def _renew(
     now: datetime,
 ) -> x509.Certificate:
     _require_issued(files, ca, former[0])
-    public_key = read_private_key(files.key).public_key()
-    new = ca.issue_server(public_key, names or CertificateNames.of(former[0]), now)
+    names = names or CertificateNames.of(former[0])
+    if names.main is None:
+        raise ConfigurationFault(f"{files.certificate} is for no name; fix: run 'plugin-mirror tls renew --san NAME'")
+    new = ca.issue_server(read_private_key(files.key).public_key(), names, now)
     write_file(files.certificate, certificates_pem([new, *former[1:]]))
     return new
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ _MOST_AUTHORITIES: Final = 8
 _MOST_KNOWN: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClientAuthority:
     """CA of clients.
 
@@ -59,8 +60,11 @@ class ClientAuthority:
 
     def has_revoked(self, certificate: x509.Certificate) -> bool:
         """Return True if the list has the certificate."""
-        serial = certificate.serial_number
-        return self.revoked is not None and self.revoked.get_revoked_certificate_by_serial_number(serial) is not None
+        return certificate.serial_number in self._revoked_serials
+
+    @cached_property
+    def _revoked_serials(self) -> frozenset[int]:
+        return frozenset(each.serial_number for each in self.revoked or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +226,7 @@ def _list_of(
     certificate: x509.Certificate, lists: Sequence[x509.CertificateRevocationList], path: Path
 ) -> x509.CertificateRevocationList:
     """Return the newest list that a CA has signed. Raises ConfigurationFault if there is none."""
-    own = [each for each in lists if each.issuer == certificate.subject and _has_signed(certificate, each)]
+    own = [each for each in lists if _has_signed(certificate, each)]
     if not own:
         raise ConfigurationFault(
             f"server.tls.client_crl {path} has no list of revoked certificates that {_shown(certificate.subject)} in "
@@ -234,6 +238,8 @@ def _list_of(
 
 def _has_signed(certificate: x509.Certificate, revoked: x509.CertificateRevocationList) -> bool:
     try:
+        if revoked.issuer != certificate.subject:
+            return False
         return revoked.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]  # others raise TypeError
     except (*UNREADABLE, UnsupportedAlgorithm):
         return False

@@ -37,7 +37,7 @@ class CertificateNameKind(StrEnum):
                 return value.lower()
             case CertificateNameKind.EMAIL:
                 local, at, host = value.rpartition("@")
-                return f"{local}{at}{host.lower()}"
+                return f"{local}@{host.lower()}" if at else value
             case _:
                 return value
 

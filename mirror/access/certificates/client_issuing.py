@@ -57,9 +57,9 @@ def issue_client_certificate(
         ca = _client_ca(folder, now)
         if certificate_file.exists():
             _require_replaceable(folder, certificate_file, now)
-            # Not the former key, which somebody else may have.
-            write_file(key_file, key_pem(new_key()))
-        certificate = ca.issue_client(key_of(key_file).public_key(), name, now, lifetime)
+        key = new_key()  # never a former one, which somebody else may have
+        write_file(key_file, key_pem(key))
+        certificate = ca.issue_client(key.public_key(), name, now, lifetime)
         write_file(certificate_file, certificates_pem([certificate]))
     return certificate_file, key_file
 
@@ -87,12 +87,21 @@ def revoke_client_certificate(folder: CertificateFolder, certificate_file: Path,
                 f"{certificate_file} is not from the CA {folder.client_ca}, and only a CA revokes its certificates; "
                 "fix: name a certificate that 'plugin-mirror tls client' has made"
             )
-        former = read_revocation_lists(folder.client_crl)[0]
+        lists = read_revocation_lists(folder.client_crl)
+        own = [each for each in lists if ca.has_signed(each)]
+        if not own:
+            raise ConfigurationFault(
+                f"{folder.client_crl} has no list of revoked certificates of the CA {folder.client_ca}; fix: restore "
+                "it from a copy, because a new list would accept the certificates that were revoked before"
+            )
+        former = max(own, key=lambda each: each.last_update_utc)
         if former.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
             return False
         revoked = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
         new = ca.revocation_list([*former, revoked], _number_of(former) + 1, now)
-        write_file(folder.client_crl, revocation_list_pem(new))
+        # The file may have the lists of other CAs too.
+        others = [each for each in lists if each not in own]
+        write_file(folder.client_crl, b"".join(map(revocation_list_pem, [new, *others])))
         return True
 
 

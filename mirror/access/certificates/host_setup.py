@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -66,6 +67,21 @@ class MirrorAddress:
             f"{text!r} is not HOST:PORT; fix: write the address as it is in the names of plugins, such as "
             "mirror.example:5000 or [2001:db8::7]:5000"
         )
+
+    @classmethod
+    def of_url(cls, url: str, tls_port: int) -> MirrorAddress:
+        """Return the address of this server with TLS.
+
+        Args:
+            url: URL at which clients reach the server.
+            tls_port: port of the listener with TLS, for a URL without TLS.
+
+        Raises:
+            ConfigurationFault: the URL names no host.
+        """
+        parts = urlsplit(url)
+        address = cls.parse(parts.netloc)
+        return address if parts.scheme == "https" else cls(address.host, tls_port)
 
     @property
     def folders(self) -> tuple[str, ...]:

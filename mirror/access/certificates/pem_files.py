@@ -44,25 +44,32 @@ def read_certificates(path: Path, key: str = "") -> list[x509.Certificate]:
         ) from error
 
 
-def read_private_key(path: Path) -> SigningPrivateKey:
+def read_private_key(path: Path, key: str = "", *, signs: bool = False) -> SigningPrivateKey:
     """Return the private key of a PEM file.
+
+    Args:
+        path: path of the file.
+        key: key of the configuration that names the file, for errors.
+        signs: True if the caller signs certificates with the key. In a folder of another user, root then takes only a
+            file of that user: a link could make root sign with a key that the user must not have.
 
     Raises:
         ConfigurationFault: the file cannot be read, or has no valid key without a passphrase.
     """
+    where = f"{key} {path}".lstrip()
     try:
-        key = serialization.load_pem_private_key(_read(path, str(path)), password=None)
+        found = serialization.load_pem_private_key(_read(path, where, of_folder=signs), password=None)
     except TypeError as error:
         raise ConfigurationFault(
-            f"the key {path} is encrypted; fix: write it without a passphrase ('openssl pkey -in …')"
+            f"{where} is encrypted; fix: write it without a passphrase ('openssl pkey -in …')"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigurationFault(
-            f"{path} has no private key in PEM format; fix: name a file with -----BEGIN PRIVATE KEY----- in it"
+            f"{where} has no private key in PEM format; fix: name a file with -----BEGIN PRIVATE KEY----- in it"
         ) from error
-    if not isinstance(key, SigningPrivateKey):
-        raise ConfigurationFault(f"the key {path} cannot sign; fix: use a key for ECDSA, RSA or Ed25519")
-    return key
+    if not isinstance(found, SigningPrivateKey):
+        raise ConfigurationFault(f"{where} cannot sign; fix: use a key for ECDSA, RSA or Ed25519")
+    return found
 
 
 def read_revocation_lists(path: Path, key: str = "") -> list[x509.CertificateRevocationList]:
@@ -131,9 +138,9 @@ def make_folders(folder: Path) -> None:
     Raises:
         StorageFault: the folder cannot be created.
     """
-    if not folder.parent.exists():
-        make_folders(folder.parent)
     with _reporting(folder, "create"):
+        if not folder.parent.exists():
+            make_folders(folder.parent)
         private_files.make_folder(folder)
 
 
@@ -177,9 +184,16 @@ def _write_synced(part: Path, path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path, where: str) -> bytes:
+def _read(path: Path, where: str, *, of_folder: bool = False) -> bytes:
     try:
-        with path.open("rb") as file:
+        owner = os.stat(path.parent).st_uid  # noqa: PTH116
+        is_foreign = of_folder and os.geteuid() == 0 != owner
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_NOFOLLOW if is_foreign else 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if is_foreign and os.fstat(descriptor).st_uid != owner:
+                raise ConfigurationFault(
+                    f"{where} is not of the user whose folder it is in; fix: change the owner of the file to that user"
+                )
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ConfigurationFault(f"{where} cannot be read: {error.strerror}; fix: correct the path") from error

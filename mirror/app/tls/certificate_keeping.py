@@ -14,7 +14,6 @@ from mirror.access.certificates.certificate_names import CertificateNames
 from mirror.access.certificates.certificate_renewal import renew_if_due, require_renewable
 from mirror.access.certificates.pem_files import read_certificates
 from mirror.app.storage.upkeep_chores import Chore
-from mirror.oci.errors import MirrorError
 from mirror.oci.timestamps import machine_time
 from mirror.runtime import logs
 from mirror.runtime.clock import Clock, SystemClock
@@ -100,8 +99,8 @@ class CertificateKeeper:
             return
         try:
             new = await in_thread(renew_if_due, self._files, self._clock.now())
-        except MirrorError as error:
-            self._warn(str(error), now_seconds)
+        except Exception as error:  # noqa: BLE001 - whatever is in a file, it must not end the server
+            self._warn(str(error) or repr(error), now_seconds)
             return
         if new is None:
             return

@@ -48,7 +48,8 @@ def run(
     names = CertificateNames.of(read_certificates(certificate)[0])
     told = _address(settings, names, address)
     script = host_setup_script(told, read_certificates(ca))
-    commands = _commands(_url(settings, told), script_hash(script))
+    served = _served(settings) or told
+    commands = _commands(_url(settings, told), script_hash(script)) if served == told else []
     if json:
         print_json(
             {
@@ -60,15 +61,26 @@ def run(
         )
     else:
         RESULTS.out(script.decode(), end="", highlight=False)
-        MESSAGES.out("this script is served too; on a host, fetch it, check it, and run it as root:", highlight=False)
-        for command in commands:
-            MESSAGES.out(f"  {command}", highlight=False)
+        _print_commands(commands, served)
     if not names.covers(told.host):
         MESSAGES.out(
             f"warning: the certificate is for {', '.join(names)}, so engines refuse it for {told.host}; fix: "
             f"'plugin-mirror tls renew --san {told.host}', or another HOST:PORT",
             highlight=False,
         )
+
+
+def _print_commands(commands: list[str], served: MirrorAddress) -> None:
+    if not commands:
+        MESSAGES.out(
+            f"the server offers the script for {served} only, because of server.url; bring this one to the host by "
+            "other means, and run it as root",
+            highlight=False,
+        )
+        return
+    MESSAGES.out("this script is served too; on a host, fetch it, check it, and run it as root:", highlight=False)
+    for command in commands:
+        MESSAGES.out(f"  {command}", highlight=False)
 
 
 def _commands(url: str, digest: str) -> list[str]:
@@ -98,11 +110,19 @@ def _address(settings: Settings, names: CertificateNames, text: str | None) -> M
 
     if text is not None:
         return MirrorAddress.parse(text)
-    if settings.server.url is not None:
-        return MirrorAddress.parse(urlsplit(settings.server.url).netloc)
+    if (served := _served(settings)) is not None:
+        return served
     if names.main is None or names.main.startswith("*."):
         raise ConfigurationFault("the certificate names no host; fix: write HOST:PORT after the command")
     return MirrorAddress(names.main, settings.server.listen.port)
+
+
+def _served(settings: Settings) -> MirrorAddress | None:
+    """Return the address in the script that the server offers; None if the server takes it from each request."""
+    from mirror.access.certificates.host_setup import MirrorAddress
+
+    server = settings.server
+    return None if server.url is None else MirrorAddress.of_url(server.url, server.listen.port)
 
 
 def _url(settings: Settings, address: MirrorAddress) -> str:

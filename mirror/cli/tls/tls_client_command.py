@@ -10,7 +10,7 @@ import typer
 
 from mirror.cli.options import ConfigOption, DataOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS
-from mirror.cli.tls.tls_options import OutOption, folder_of, print_tls_section
+from mirror.cli.tls.tls_options import OutOption, clients_folder_of, print_tls_section
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 
@@ -29,7 +29,7 @@ def client(
     from mirror.access.certificates.client_issuing import issue_client_certificate
 
     settings = settings_of(config, data)
-    folder = folder_of(settings, out)
+    folder = clients_folder_of(settings, out)
     paths = issue_client_certificate(folder, name, timedelta(days=days), SystemClock().now())
     for path in paths:
         RESULTS.out(str(path), highlight=False)
@@ -54,7 +54,7 @@ def revoke(
     """Revoke the certificate of a client. Running servers refuse it after seconds."""
     from mirror.access.certificates.client_issuing import revoke_client_certificate
 
-    folder = folder_of(settings_of(config, data), out)
+    folder = clients_folder_of(settings_of(config, data), out)
     named = Path(client) if "/" in client else folder.client(client)[0]
     if not named.exists():
         named = Path(client)

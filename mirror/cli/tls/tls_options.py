@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 import yaml
 
 from mirror.cli.printing import RESULTS
+from mirror.oci.errors import StorageFault
 from mirror.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +40,30 @@ def folder_of(settings: Settings, out: Path | None) -> CertificateFolder:
     tls = settings.server.tls
     if out is None and tls is not None and tls.ca_key is not None:
         out = tls.ca_key.parent
-    return CertificateFolder((out or settings.storage.path.expanduser() / "tls").absolute())
+    root = (out or settings.storage.path.expanduser() / "tls").absolute()
+    if not _is_readable(root):
+        raise StorageFault(
+            f"{root} cannot be read by this user; fix: run the command as the user of the server, or root"
+        )
+    return CertificateFolder(root)
+
+
+def clients_folder_of(settings: Settings, out: Path | None) -> CertificateFolder:
+    """Return the folder with the CA of clients, which may be another than that of the CA of the server."""
+    tls = settings.server.tls
+    if out is None and tls is not None and tls.client_ca is not None:
+        folder = folder_of(settings, tls.client_ca.parent)
+        if folder.client_ca_key.exists():
+            return folder
+    return folder_of(settings, out)
+
+
+def _is_readable(folder: Path) -> bool:
+    """Return True if this user may read a folder, or if it does not exist yet."""
+    try:
+        return not folder.exists() or os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
+    except PermissionError:  # of a folder above
+        return False
 
 
 def print_tls_section(**files: Path) -> None:

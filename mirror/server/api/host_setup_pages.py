@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from cryptography import x509
@@ -62,15 +61,14 @@ class HostSetupPages:
         return await self._ca.current()
 
     def _address(self, request: web.BaseRequest) -> MirrorAddress:
-        url = urlsplit(self._forwarded.public_url(request))
+        url = self._forwarded.public_url(request)
         try:
-            address = MirrorAddress.parse(url.netloc)
+            # A client of the listener without TLS needs the certificate for the other listener.
+            return MirrorAddress.of_url(url, self._tls_port)
         except ConfigurationFault as error:
             raise ClientFault(
-                f"{request.path}: the header Host names no address of this server: {error}", host=url.netloc
+                f"{request.path}: the header Host names no address of this server: {error}", url=url
             ) from error
-        # A client of the listener without TLS needs the certificate for the other listener.
-        return address if url.scheme == "https" else MirrorAddress(address.host, self._tls_port)
 
 
 def _answer(body: bytes, content_type: str) -> web.Response:

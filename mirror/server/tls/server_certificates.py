@@ -8,13 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+import structlog
+
 from mirror.access.certificates.client_authorities import ClientAuthorities
-from mirror.access.certificates.pem_files import read_certificates
+from mirror.access.certificates.pem_files import read_certificates, read_private_key
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.reloading_file import ReloadingFile
 from mirror.server.tls.tls_socket import TlsSocket
 
+_log = structlog.get_logger(__name__)
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 #: Cipher suites of TLS 1.2. All have forward secrecy and authenticated encryption. TLS 1.3 has no others.
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -81,10 +85,9 @@ class ServerTls:
     def _load_own(self, context: ssl.SSLContext, now: datetime) -> None:
         certificate, key = self.certificate.expanduser(), self.key.expanduser()
         own = read_certificates(certificate, "server.tls.certificate")[0]
-        if not key.is_file():
-            raise ConfigurationFault(f"server.tls.key {key} is not a file; fix: correct the path")
+        read_private_key(key, "server.tls.key")
         try:
-            context.load_cert_chain(certificate, key, password=_no_passphrase)
+            context.load_cert_chain(certificate, key)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise ConfigurationFault(
                 f"server.tls.key {key} cannot be used with the certificate {certificate}: {_reason(error)}"
@@ -103,14 +106,19 @@ class ServerTls:
         context.options |= ssl.OP_NO_TICKET
         if self.client_crl is not None:
             path = self.client_crl.expanduser()
-            for each in authorities.lists:  # an expired one makes OpenSSL refuse all clients of its CA
-                _require_valid("server.tls.client_crl", path, each.last_update_utc, each.next_update_utc, now)
-            context.load_verify_locations(cafile=path)
+            for each in authorities.lists:
+                _warn_unless_valid(path, each.last_update_utc, each.next_update_utc, now)
+            try:
+                context.load_verify_locations(cafile=path)
+            except OSError as error:  # the file has changed meanwhile, or has more in it than lists
+                raise ConfigurationFault(
+                    f"server.tls.client_crl {path} cannot be used: {_words(error)}; fix: have the CA write it again"
+                ) from error
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
-def _require_valid(key: str, path: Path, since: datetime, until: datetime | None, now: datetime) -> None:
-    if until is not None and now >= until:
+def _require_valid(key: str, path: Path, since: datetime, until: datetime, now: datetime) -> None:
+    if now >= until:
         raise ConfigurationFault(
             f"{key} {path} expired on {_date(until)}, and it is {_date(now)} now; fix: renew it, "
             "or set the clock of this machine"
@@ -121,18 +129,29 @@ def _require_valid(key: str, path: Path, since: datetime, until: datetime | None
         )
 
 
+def _warn_unless_valid(path: Path, since: datetime, until: datetime | None, now: datetime) -> None:
+    """Log that a list is not valid now. The clients of its CA are refused, and all others must not suffer from that."""
+    if not since <= now < (until or _NEVER):
+        _log.warning(
+            "list of revoked certificates is not valid, so the clients of its CA are refused",
+            file=str(path),
+            valid_from=_date(since),
+            valid_until=_date(until or _NEVER),
+            fix="fetch a new list from the CA, or set the clock of this machine",
+        )
+
+
 def _date(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _no_passphrase() -> str:
-    # Without a callback, OpenSSL would ask for the passphrase on the terminal.
-    raise ValueError("the key has a passphrase; fix: store it without one, with mode 0600")
-
-
 def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        return "the key belongs to another certificate; fix: give the key that the certificate was made for"
+    return f"{_words(error)}; fix: have the certificate issued again"
+
+
+def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key belongs to another certificate; fix: give the key that the certificate was made for"
-        return f"it is not a key in PEM format ({error.reason or error}); fix: it must begin with -----BEGIN"
+        return error.reason or str(error)
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

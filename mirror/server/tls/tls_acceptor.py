@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +21,7 @@ _log = structlog.get_logger(__name__)
 
 #: Pause after a lack of file descriptors. asyncio waits as long.
 _RETRY_SECONDS: Final = 1.0
+_SHORTAGE: Final = TooManyOpenFiles.ERRNOS | {errno.ENOBUFS, errno.ENOMEM}
 
 
 class TlsAcceptor:
@@ -61,33 +63,40 @@ class TlsAcceptor:
                         await until_ready(self._listener, writing=False)
                         continue
                     except OSError as error:
-                        if error.errno in TooManyOpenFiles.ERRNOS:
+                        if error.errno in _SHORTAGE:
                             context = {"message": "no connection was accepted", "exception": error}
                             asyncio.get_running_loop().call_exception_handler(context)
                             await asyncio.sleep(_RETRY_SECONDS)
-                        continue  # otherwise the client has disconnected meanwhile
+                        await asyncio.sleep(0)  # otherwise the client has disconnected meanwhile
+                        continue
                     handshakes.create_task(self._begin(connection, peer))
                     # Processes that share the socket share its connections, and none takes all that wait.
                     await asyncio.sleep(0)
 
     async def _begin(self, connection: socket.socket, peer: tuple[Any, ...]) -> None:
-        # Counted before the handshake, so that one client cannot have more connections than its limit in handshakes.
-        protocol = self._serve(peer[0])
-        if protocol is None:
-            connection.close()
-            return
+        try:
+            # Counted before the handshake: one client cannot have more connections than its limit in handshakes.
+            protocol = self._serve(peer[0])
+            if protocol is not None:
+                await self._connect(connection, peer, protocol)
+        except Exception as error:  # noqa: BLE001 - an error of one connection must not end the others
+            _log.error("connection with TLS failed", client=peer[0], exc_info=error)
+        finally:
+            connection.close()  # without effect on the connection if TLS has taken it over
+
+    async def _connect(self, connection: socket.socket, peer: tuple[Any, ...], protocol: asyncio.Protocol) -> None:
+        """Shake hands with a client, and connect it with its protocol."""
         encrypted = None
         try:
             encrypted = await shake_hands(connection, self._contexts)
-        except HandshakeFailed as failure:
-            self._count(failure.outcome)
-            if failure.outcome is not HandshakeOutcome.DISCONNECTED:
-                _log.info("TLS handshake failed", client=peer[0], reason=failure.reason)
-        except Exception as error:  # noqa: BLE001 - an error of one connection must not end the others
-            _log.error("TLS handshake failed", client=peer[0], exc_info=error)
-        finally:
-            if encrypted is None:
-                protocol.connection_lost(None)
-        if encrypted is not None:
             self._count(HandshakeOutcome.DONE)
             TlsTransport(encrypted, peer, protocol, asyncio.get_running_loop())
+        except BaseException as error:
+            if encrypted is not None:
+                encrypted.close()
+            protocol.connection_lost(None)
+            if not isinstance(error, HandshakeFailed):
+                raise
+            self._count(error.outcome)
+            if error.outcome is not HandshakeOutcome.DISCONNECTED:
+                _log.info("TLS handshake failed", client=peer[0], reason=error.reason)

@@ -68,7 +68,7 @@ async def shake_hands(connection: socket.socket, contexts: ContextSource) -> ssl
     """Return the connection with TLS, after a handshake as the server.
 
     Args:
-        connection: an accepted connection; closed if the handshake fails, and replaced by the returned one otherwise.
+        connection: accepted connection, which the returned one replaces. If the handshake fails, the caller closes it.
         contexts: gives the TLS context.
 
     Raises:
@@ -87,12 +87,10 @@ async def shake_hands(connection: socket.socket, contexts: ContextSource) -> ssl
     except TimeoutError as error:
         reason = f"the client took longer than {HANDSHAKE_SECONDS:g} s"
         raise HandshakeFailed(HandshakeOutcome.TIMED_OUT, reason) from error
-    except ConnectionError as error:
-        raise HandshakeFailed(HandshakeOutcome.DISCONNECTED, "the client disconnected") from error
     except ssl.SSLError as error:
         raise HandshakeFailed(HandshakeOutcome.FAILED, _reason(error)) from error
-    finally:
-        connection.close()  # without effect on the connection if TLS has taken it over
+    except OSError as error:
+        raise HandshakeFailed(HandshakeOutcome.DISCONNECTED, "the client disconnected") from error
 
 
 async def _encrypted(connection: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:

@@ -149,6 +149,8 @@ class TlsTransport(asyncio.Transport):
                     break
                 self.write(_READ[:read])
                 sent += read
+            if self._unsent:  # the caller counts the file as sent, and may end the program
+                await self._empty()
         return sent
 
     def close(self) -> None:
@@ -210,7 +212,7 @@ class TlsTransport(asyncio.Transport):
         """Pass a piece to OpenSSL. Return False if the client does not take all of it now, or has gone."""
         try:
             self._socket.send(piece)
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except ssl.SSLWantWriteError:
             return False
         except OSError as error:
             self._end(error if isinstance(error, ConnectionError) else ConnectionResetError(str(error)))

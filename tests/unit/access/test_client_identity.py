@@ -147,6 +147,12 @@ def test_a_client_is_known_by_each_of_its_names(pattern: str, matches: bool) -> 
     assert IdentityPattern.parse(pattern).matches(identity) is matches
 
 
+@pytest.mark.parametrize("pattern", ["cert:EMAIL=Anna*", "cert:EMAIL=Anna.B@SITE.example", "cert:EMAIL=*@Site.Example"])
+def test_the_name_before_the_at_sign_keeps_its_case(pattern: str) -> None:
+    identity = ClientIdentity.of([(CertificateNameKind.EMAIL, "Anna.B@Site.EXAMPLE")])
+    assert IdentityPattern.parse(pattern).matches(identity)
+
+
 def rule(users: str, *patterns: str) -> AccessRule:
     return AccessRule(
         frozenset(users.split()),

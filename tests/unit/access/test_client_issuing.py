@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from mirror.access.certificates.pem_files import (
     write_file,
 )
 from mirror.oci.errors import ConfigurationFault
+from tests.support.certificates import revoked_list
 from tests.support.local_ca import client_context, made, now, server_context, shake_hands
 
 YEAR = timedelta(days=365)
@@ -171,3 +174,53 @@ def test_a_list_of_another_program_goes_on(folder: CertificateFolder) -> None:
     folder.client_crl.write_bytes(revocation_list_pem(signed))
     assert revoke_client_certificate(folder, path, now())
     assert len(read_revocation_lists(folder.client_crl)[0]) == 1
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_revocation_keeps_the_lists_of_other_authorities(folder: CertificateFolder, ours_first: bool) -> None:
+    first, _ = issue_client_certificate(folder, "host-1", YEAR, now())
+    second, _ = issue_client_certificate(folder, "host-2", YEAR, now())
+    assert revoke_client_certificate(folder, first, now())
+    ours, theirs = folder.client_crl.read_bytes(), revoked_list(trustme.CA(), 4711)
+    folder.client_crl.write_bytes(ours + theirs if ours_first else theirs + ours)
+
+    assert revoke_client_certificate(folder, second, now())
+
+    serials = [{each.serial_number for each in revoked} for revoked in read_revocation_lists(folder.client_crl)]
+    own = {read_certificates(each)[0].serial_number for each in (first, second)}
+    assert sorted(serials, key=len) == [{4711}, own]
+
+
+def test_a_file_with_lists_of_others_alone_is_not_gone_on_with(folder: CertificateFolder) -> None:
+    certificate, _ = issue_client_certificate(folder, "host-1", YEAR, now())
+    theirs = revoked_list(trustme.CA(), 4711)
+    folder.client_crl.write_bytes(theirs)
+    with pytest.raises(ConfigurationFault, match="has no list of revoked certificates of the CA"):
+        revoke_client_certificate(folder, certificate, now())
+    assert folder.client_crl.read_bytes() == theirs
+
+
+def test_a_moved_certificate_leaves_no_key_for_the_next_one(folder: CertificateFolder, tmp_path: Path) -> None:
+    certificate, key = issue_client_certificate(folder, "host-1", YEAR, now())
+    former = key.read_bytes()
+    certificate.rename(tmp_path / "moved")
+    issue_client_certificate(folder, "host-1", YEAR, now())
+    assert key.read_bytes() != former
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("is_link", [True, False])
+def test_root_signs_with_no_key_that_another_user_placed(
+    folder: CertificateFolder, tmp_path: Path, is_link: bool
+) -> None:
+    issue_client_certificate(folder, "host-1", YEAR, now())
+    site = tmp_path / "site.key"
+    folder.client_ca_key.rename(site)
+    if is_link:
+        folder.client_ca_key.symlink_to(site)
+    else:
+        site.rename(folder.client_ca_key)  # a file of root
+    os.chown(folder.root, 12345, 12345)
+    with pytest.raises(ConfigurationFault, match=r"cannot be read: Too many levels|is not of the user whose folder"):
+        issue_client_certificate(folder, "host-2", YEAR, now())
+    assert not folder.client("host-2")[0].exists()

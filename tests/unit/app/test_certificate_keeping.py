@@ -84,6 +84,17 @@ async def test_a_failure_is_told_once_a_day(files: ServerFiles, lines: list[Line
     assert leaf(files) != first
 
 
+async def test_an_unexpected_error_ends_no_server(
+    files: ServerFiles, lines: list[Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("of the library")
+
+    monkeypatch.setattr(certificate_keeping, "renew_if_due", fail)
+    await CertificateKeeper(files, HandClock(START)).look()
+    assert [(line["event"], line["error"]) for line in lines] == [("server certificate not renewed", "of the library")]
+
+
 async def test_a_jumping_clock_renews_no_more_than_three_times_a_day(files: ServerFiles, lines: list[Line]) -> None:
     clock = HandClock()
     keeper, found = CertificateKeeper(files, clock), []

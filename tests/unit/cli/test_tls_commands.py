@@ -235,6 +235,40 @@ def test_host_setup_prints_a_script_and_the_way_to_get_it_from_the_server(
     assert check == f"  echo '{digest}  host-setup.sh' | sha256sum -c && sudo sh host-setup.sh"
 
 
+@pytest.mark.parametrize(
+    ("url", "address", "offered"),
+    [
+        ("https://mirror.example", "mirror.example:5000", "mirror.example"),
+        ("http://mirror.example", "mirror.example:443", "mirror.example:5000"),
+    ],
+)
+def test_host_setup_prints_no_command_that_cannot_work(
+    url: str, address: str, offered: str, tmp_path: Path, capsys: Captured
+) -> None:
+    made(tls(tmp_path).root)
+    assert run(["tls", "host-setup", address, configured(tmp_path, url=url)]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("#!/bin/sh")
+    assert " ".join(told.err.split()).startswith(
+        f"the server offers the script for {offered} only, because of server.url"
+    )
+    assert "curl" not in told.err
+
+
+def test_clients_stay_with_their_ca_when_the_server_has_another_one(tmp_path: Path, capsys: Captured) -> None:
+    clients = made(tmp_path / "clients")
+    issue_client_certificate(clients, "host-1", timedelta(days=9), now())
+    files = made(tmp_path / "new").server
+    section = {key: str(getattr(files, key)) for key in ("certificate", "key", "ca", "ca_key")}
+    section |= {"client_ca": str(clients.client_ca), "client_crl": str(clients.client_crl)}
+    config = configured(tmp_path, tls=section)
+    assert run(["tls", "client", "host-2", config]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(path) for path in clients.client("host-2")]
+    assert run(["tls", "revoke", "host-1", config]) == 0
+    assert len(read_revocation_lists(clients.client_crl)[0]) == 1
+    assert not (tmp_path / "new/client-ca.crt").exists()
+
+
 def test_host_setup_as_json(tmp_path: Path, capsys: Captured) -> None:
     made(tls(tmp_path).root)
     assert run(["tls", "host-setup", "--json"]) == 0

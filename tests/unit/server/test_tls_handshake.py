@@ -24,6 +24,7 @@ from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import build
 from mirror.server.http_server import Listener, listen, serving
 from mirror.server.tls import tls_handshake
+from mirror.server.tls.tls_transport import TlsTransport
 from tests.support.certificates import CertificateFiles, OneContext, revoked_list
 from tests.support.served import Served, served
 from tests.support.waiting import until
@@ -158,7 +159,8 @@ async def test_connections_in_their_handshake_count_for_the_limit_of_a_client(fi
 
 
 async def test_a_lack_of_descriptors_passes(files: CertificateFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, failures = asyncio.get_running_loop(), [OSError(errno.EMFILE, "none left"), ConnectionAbortedError()]
+    loop, known = asyncio.get_running_loop(), (errno.EMFILE, errno.ENOMEM, errno.ECONNABORTED, errno.EINVAL)
+    failures = [OSError(number, os.strerror(number)) for number in known]
     accept, told = socket.socket.accept, list[BaseException]()
     loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
     monkeypatch.setattr("mirror.server.tls.tls_acceptor._RETRY_SECONDS", 0.01)
@@ -171,7 +173,28 @@ async def test_a_lack_of_descriptors_passes(files: CertificateFiles, monkeypatch
     monkeypatch.setattr(socket.socket, "accept", accept_later)
     async with encrypted(files) as server:
         assert (await server.ask("GET", "/healthz")).status == 200
-    assert [error.errno for error in told if isinstance(error, OSError)] == [errno.EMFILE]
+    assert [error.errno for error in told if isinstance(error, OSError)] == [errno.EMFILE, errno.ENOMEM]
+
+
+async def test_an_error_of_one_connection_ends_no_other(
+    files: CertificateFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [ZeroDivisionError("of one connection")]
+
+    class Failing(TlsTransport):
+        def __init__(self, *arguments: Any) -> None:
+            if failures:
+                raise failures.pop()
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("mirror.server.tls.tls_acceptor.TlsTransport", Failing)
+    with capture_logs() as lines:
+        async with encrypted(files) as server:
+            with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+                await server.ask("GET", "/healthz")
+            assert (await server.ask("GET", "/healthz")).status == 200
+            await until(lambda: server.activity.connections.count == 0)
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["connection with TLS failed"]
 
 
 async def test_no_descriptor_is_left_behind(files: CertificateFiles) -> None:

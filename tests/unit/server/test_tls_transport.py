@@ -353,6 +353,7 @@ async def test_a_file_is_sent_after_what_was_written(
                 recorder.open.write(head)
             reading = asyncio.create_task(in_thread(read, client, len(head) + 2 * MIB + 3))
             assert await recorder.open.send_file(file, 5, 2 * MIB) == 2 * MIB
+            assert recorder.open.get_write_buffer_size() == 0  # the kernel has it all, also if the program ends now
             recorder.open.write(b"end")
             assert await reading == head + content.read_bytes()[5 : 2 * MIB + 5] + b"end"
             assert file.tell() == 0
