@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mirror.cli.options import ConfigOption, DataOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.tls.tls_options import OutOption, clients_folder_of, print_tls_section
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
@@ -18,9 +18,11 @@ from mirror.runtime.clock import SystemClock
 def client(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the client. Access rules call it cert:CN=NAME.")],
     days: Annotated[int, typer.Option("--days", min=1, max=3652, help="Lifetime of the certificate in days.")] = 365,
+    *,
     out: OutOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Make a certificate and a key for a client, such as a Docker host.
 
@@ -31,6 +33,16 @@ def client(
     settings = settings_of(config, data)
     folder = clients_folder_of(settings, out)
     paths = issue_client_certificate(folder, name, timedelta(days=days), SystemClock().now())
+    authority = folder.client_ca, folder.client_crl
+    if json:
+        made = {
+            "certificate": paths[0],
+            "key": paths[1],
+            "client_ca": folder.client_ca,
+            "client_crl": folder.client_crl,
+        }
+        print_json({key: str(path) for key, path in made.items()})
+        return
     for path in paths:
         RESULTS.out(str(path), highlight=False)
     MESSAGES.out(
@@ -38,7 +50,7 @@ def client(
         highlight=False,
     )
     tls = settings.server.tls
-    if tls is None or (tls.client_ca, tls.client_crl) != (folder.client_ca, folder.client_crl):
+    if tls is None or (tls.client_ca, tls.client_crl) != authority:
         MESSAGES.out("and let the server accept them, with these lines in its configuration:", highlight=False)
         print_tls_section(client_ca=folder.client_ca, client_crl=folder.client_crl)
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import socket
 
-from mirror.cli.options import ConfigOption, DataOption, settings_of
-from mirror.cli.printing import MESSAGES
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
+from mirror.cli.printing import MESSAGES, print_json
 from mirror.cli.tls.tls_options import NamesOption, OutOption, folder_of, print_tls_section
 from mirror.runtime.clock import SystemClock
 
 
-def run(sans: NamesOption = None, out: OutOption = None, config: ConfigOption = None, data: DataOption = None) -> None:
+def run(
+    sans: NamesOption = None,
+    out: OutOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
     """Make a CA for this server alone, and a certificate for the server.
 
     The CA can make certificates for the given names only. Without --san, these
@@ -25,7 +31,11 @@ def run(sans: NamesOption = None, out: OutOption = None, config: ConfigOption = 
     make_server_files(folder, names, SystemClock().now())
     files = folder.server
     MESSAGES.out(f"made a CA and a certificate for {', '.join(names)}", highlight=False)
-    print_tls_section(certificate=files.certificate, key=files.key, ca=files.ca, ca_key=files.ca_key)
+    section = {"certificate": files.certificate, "key": files.key, "ca": files.ca, "ca_key": files.ca_key}
+    if json:
+        print_json({key: str(path) for key, path in section.items()} | {"names": list(names)})
+    else:
+        print_tls_section(**section)
     for line in (
         f"next: add these lines to the configuration, start the server, and let the hosts trust {files.ca}:",
         "  plugin-mirror tls host-setup --config FILE",

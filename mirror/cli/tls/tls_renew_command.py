@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirror.cli.options import ConfigOption, DataOption, settings_of
-from mirror.cli.printing import RESULTS
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
+from mirror.cli.printing import RESULTS, print_json
 from mirror.cli.tls.tls_options import NamesOption, OutOption, folder_of
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from mirror.access.certificates.certificate_folder import ServerFiles
 
 
-def run(sans: NamesOption = None, out: OutOption = None, config: ConfigOption = None, data: DataOption = None) -> None:
+def run(
+    sans: NamesOption = None,
+    out: OutOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
     """Replace the certificate of the server by a new one from the local CA.
 
     The key stays. A running server uses the new certificate after seconds, and
@@ -30,11 +36,11 @@ def run(sans: NamesOption = None, out: OutOption = None, config: ConfigOption = 
     files = _files(settings_of(config, data), out)
     names = None if sans is None else CertificateNames.parse(sans).with_loopback()
     new = renew(files, names, SystemClock().now())
-    RESULTS.out(
-        f"{files.certificate}: valid for {', '.join(CertificateNames.of(new))} until "
-        f"{machine_time(new.not_valid_after_utc)}",
-        highlight=False,
-    )
+    given, expires = list(CertificateNames.of(new)), machine_time(new.not_valid_after_utc)
+    if json:
+        print_json({"certificate": str(files.certificate), "names": given, "expires": expires})
+    else:
+        RESULTS.out(f"{files.certificate}: valid for {', '.join(given)} until {expires}", highlight=False)
 
 
 def _files(settings: Settings, out: Path | None) -> ServerFiles:

@@ -269,6 +269,32 @@ def test_clients_stay_with_their_ca_when_the_server_has_another_one(tmp_path: Pa
     assert not (tmp_path / "new/client-ca.crt").exists()
 
 
+def test_what_is_made_is_told_as_json(tmp_path: Path, capsys: Captured) -> None:
+    def told(*command: str) -> dict[str, object]:
+        assert run(["tls", *command, "--json"]) == 0
+        return dict(json.loads(capsys.readouterr().out))
+
+    folder = tls(tmp_path)
+    files, everything = folder.server, ["mirror.example", "localhost", "127.0.0.1", "::1"]
+    assert told("init", "--san", "mirror.example") == {
+        "certificate": str(files.certificate),
+        "key": str(files.key),
+        "ca": str(files.ca),
+        "ca_key": str(files.ca_key),
+        "names": everything,
+    }
+    renewed = told("renew")
+    assert renewed["certificate"] == str(files.certificate)
+    assert renewed["names"] == everything
+    certificate, key = folder.client("host-1")
+    assert told("client", "host-1") == {
+        "certificate": str(certificate),
+        "key": str(key),
+        "client_ca": str(folder.client_ca),
+        "client_crl": str(folder.client_crl),
+    }
+
+
 def test_host_setup_as_json(tmp_path: Path, capsys: Captured) -> None:
     made(tls(tmp_path).root)
     assert run(["tls", "host-setup", "--json"]) == 0
