@@ -188,6 +188,8 @@ def test_a_plugin_with_settings_is_captured_with_its_defaults(engine: Engine, mi
     for place in ("mnt/opt", "lib", "dev", "work"):
         (folder / "rootfs" / place).mkdir(parents=True)
     shutil.rmtree(folder / "rootfs/run")  # enabling makes it, with the folders below
+    # Unpacked after the folders. Their births would otherwise be in one tick of the clock with that of the plugin.
+    (folder / "rootfs/zeros").write_bytes(bytes(16 * 1024 * 1024))
     name = packed(mirror, folder, "set/x:1")
     given = ["MINE=m", "data=/home", "dev=/dev/full"]
     engine.docker("plugin", "install", "--grant-all-permissions", "--alias", "set", name, *given)
