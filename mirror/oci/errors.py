@@ -19,6 +19,7 @@
     │   ├── Unauthorized             caller unknown, or login wrong
     │   ├── Denied                   action that is not allowed
     │   │   ├── RightMissing         action that is not allowed to this caller, but may be to others
+    │   │   ├── CertificateRefused   client certificate that is not good any more (mirror.access.callers)
     │   │   ├── Protected            tag or manifest that is immutable or pinned
     │   │   ├── QuotaExceeded        push for which a quota has no room
     │   │   └── TagPushed            tag that a mirror rule may not move, because a client has pushed it
