@@ -1,7 +1,7 @@
 """A TLS connection as an asyncio transport.
 
-asyncio's own TLS copies all data through two buffers in memory, in Python. This transport lets OpenSSL read from the
-socket and write to it, which takes a third of the time for a small answer and for a large one (docs/adr/0061).
+asyncio's own TLS copies all data through two buffers in memory. This transport lets OpenSSL read from the socket and
+write to it, which sends blobs faster, and costs the same for small answers (docs/adr/0061).
 """
 
 from __future__ import annotations
