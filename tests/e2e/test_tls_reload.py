@@ -46,12 +46,12 @@ def first(ca: trustme.CA) -> trustme.LeafCert:
     return ca.issue_cert(NAME)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def files(network: None, first: trustme.LeafCert, tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     return TlsFiles(tmp_path_factory.mktemp("tls"), first)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def mirror(files: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
     with Mirror(workers=2, address=ADDRESS, sections={"server": {"tls": files.section}}) as mirror:
         folder = plugins.contiv_plugin(tmp_path_factory.mktemp("plugin"), payload_size_bytes=PAYLOAD_BYTES)
