@@ -27,7 +27,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 logging.getLogger("mirror").setLevel(logging.DEBUG)
 structlog.configure(
     processors=[
-        structlog.contextvars.merge_contextvars,
         structlog.processors.format_exc_info,
         structlog.processors.KeyValueRenderer(key_order=["event"]),
     ],

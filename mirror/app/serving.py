@@ -110,12 +110,12 @@ def _spare_the_collector() -> None:
 
 def _serve_here(settings: Settings, worker: Worker) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
-    with logs.configured(settings.log.level, settings.log.format) as lines:
-        asyncio.run(_serve(settings, worker, lines))
+    with logs.configured(settings.log.level, settings.log.format) as log:
+        asyncio.run(_serve(settings, worker, log))
 
 
-async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> None:
-    async with build_service(settings, worker, lines) as service, BackgroundTasks() as tasks:
+async def _serve(settings: Settings, worker: Worker, log: logs.EventLog) -> None:
+    async with build_service(settings, worker, log.lines) as service, BackgroundTasks() as tasks:
         following = tasks.create_task(service.follow())
         # Set here, because asyncio accepts connections outside of all tasks.
         asyncio.get_running_loop().set_exception_handler(handle_loop_error)
@@ -125,7 +125,7 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> No
         for chore in service.chores:
             tasks.create_task(chore())
         with shutdown_signals.stop_requested(worker.parent) as stop:
-            async with serving(service.application, *listeners_of(settings, worker.sockets, contexts)):
+            async with serving(service.application, *listeners_of(settings, worker.sockets, contexts), write=log.info):
                 _announce(settings, worker)
                 await stop.wait()
                 _LOG.info("server stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)

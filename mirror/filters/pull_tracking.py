@@ -57,6 +57,7 @@ class PullTracker(DelegatingRegistry):
         key, now = (repository, target), self._clock.now()
         before = self._pulled.get(key)
         if before is not None:
-            self._pulled[key] = PullCount(now, before.number + 1)
+            before.last_at = now
+            before.number += 1
         elif len(self._pulled) < _MOST_WAITING:
             self._pulled[key] = PullCount(now)

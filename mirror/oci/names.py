@@ -50,6 +50,10 @@ class Repository:
         """Return True if :meth:`parse` accepts the text. Takes a tenth of the time of catching its error."""
         return len(text) <= MAX_REPOSITORY_LENGTH and _REPOSITORY.fullmatch(text) is not None
 
+    # Half the time of the generated one, which makes a tuple first. Every request hashes names several times.
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __str__(self) -> str:
         return self.name
 
@@ -81,6 +85,9 @@ class Tag:
     def is_valid(text: str) -> bool:
         """Return True if :meth:`parse` accepts the text. Takes a tenth of the time of catching its error."""
         return _TAG.fullmatch(text) is not None
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __str__(self) -> str:
         return self.name

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final, Literal, TextIO
 
@@ -29,15 +30,15 @@ _BATCH_BYTES: Final = 4096
 _MAX_WAITING: Final = 100_000
 _SECRETS: Final = frozenset({"authorization", "cookie", "credentials", "password", "secret", "token"})
 _HIDDEN: Final = "(hidden)"
-# The only field that is bound to a context. The access log gives it with the event.
-_REQUEST_ID: Final = "request_id"
+#: Id of the request that is being answered, which every line gets. Empty for work that no client requested.
+REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
 _LEVELS: Final = {"exception": "error", "warn": "warning"}
 
 
 @contextmanager
 def configured(
     level: str = "info", form: Format = "auto", stream: TextIO | None = None, *, without: Collection[str] = ()
-) -> Iterator[LogLines]:
+) -> Iterator[EventLog]:
     """Configure logging, and write all waiting lines on exit. Enter once in each process, after any fork.
 
     Args:
@@ -47,7 +48,7 @@ def configured(
         without: events that are not written.
 
     Yields:
-        The queue of waiting lines, which counts the dropped lines.
+        The log.
 
     Raises:
         ValueError: the level is unknown.
@@ -59,17 +60,10 @@ def configured(
     # ``getLevelNamesMapping`` gives 0 for NOTSET, which is rejected like an unknown name.
     for_people = form == "console" or (form == "auto" and stream.isatty())
     lines = LogLines(stream)
-
-    def prepare(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if event["event"] in without:
-            raise structlog.DropEvent
-        return _complete(logger, method, event)
-
-    rendered: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())] if for_people else [_render_json]
-    )
+    render: Processor = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if for_people else _render_json
+    log = EventLog(lines, render, without, is_info=threshold <= logging.INFO)
     structlog.configure(
-        processors=[prepare, *rendered],
+        processors=[log.render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_arguments: _LineLogger(lines),
         cache_logger_on_first_use=True,
@@ -78,7 +72,7 @@ def configured(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _complete],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
     root = logging.getLogger()
@@ -87,18 +81,53 @@ def configured(
     # alembic logs the names of its plugins at every start.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     try:
-        yield lines
+        yield log
     finally:
         lines.close()
+
+
+class EventLog:
+    """Makes the lines of events.
+
+    Args:
+        lines: receives the lines.
+        render: makes a line of a complete event.
+        without: events that are not written.
+        is_info: True if events of level ``info`` are written.
+
+    Attributes:
+        lines: receives the lines.
+    """
+
+    def __init__(self, lines: LogLines, render: Processor, without: Collection[str], *, is_info: bool) -> None:
+        self.lines = lines
+        self._render = render
+        self._without = without
+        self._is_info = is_info
+
+    def info(self, event: MutableMapping[str, Any]) -> None:
+        """Write an event of level ``info`` in half of structlog's time. For the access log.
+
+        Args:
+            event: the fields, with the phrase as ``event``. The method adds fields to it.
+        """
+        if self._is_info and event["event"] not in self._without:
+            self.lines.write(str(self._render(None, "info", _complete(None, "info", event))) + "\n")
+
+    def render(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        """Return the line of an event. A processor of structlog."""
+        if event["event"] in self._without:
+            raise structlog.DropEvent
+        return self._render(logger, method, _complete(logger, method, event))
 
 
 def _complete(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Add the request, the level and the time to an event, and hide secrets.
 
-    One function instead of structlog's four, because the access log calls this for every answer.
+    A processor of structlog. One function instead of four, because the access log calls this for every answer.
     """
-    if _REQUEST_ID not in event:
-        event = structlog.contextvars.merge_contextvars(logger, method, event)
+    if "request_id" not in event and (request_id := REQUEST_ID.get()):
+        event["request_id"] = request_id
     event["level"] = _LEVELS.get(method, method)
     event["timestamp"] = _now_text()
     if not _SECRETS.isdisjoint(event):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
-import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
+from mirror.runtime.logs import REQUEST_ID
 from mirror.server.api.request_metrics import RequestMetrics
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.handlers.blob_response import BlobResponse
 from mirror.server.http import header_names
 from mirror.server.http.prebuilt_response import PrebuiltResponse
-from mirror.server.request_context import CLIENT_CERTIFICATE, REQUEST_ID, ROUTE, USER
-
-_log = structlog.get_logger(__name__)
+from mirror.server.request_context import CLIENT_CERTIFICATE, ROUTE, USER
 
 _MAX_PATH = 1024
 
@@ -26,16 +25,23 @@ class AccessLog(AbstractAccessLogger):
     Args:
         requests: counts the answers.
         forwarded: finds the clients behind reverse proxies.
+        write: writes an event to the log.
         logger: required by aiohttp; not used.
         log_format: required by aiohttp; not used.
     """
 
     def __init__(
-        self, requests: RequestMetrics, forwarded: ForwardedHeaders, logger: logging.Logger, log_format: str
+        self,
+        requests: RequestMetrics,
+        forwarded: ForwardedHeaders,
+        write: Callable[[dict[str, object]], None],
+        logger: logging.Logger,
+        log_format: str,
     ) -> None:
         super().__init__(logger, log_format)
         self._requests = requests
         self._forwarded = forwarded
+        self._write = write
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Log and count an answer.
@@ -58,6 +64,7 @@ class AccessLog(AbstractAccessLogger):
             request, route, status, seconds=time, received_bytes=received_bytes, sent_bytes=sent_bytes
         )
         fields: dict[str, object] = {
+            "event": "request",
             "client": self._forwarded.client_address(request),
             "method": request.method,
             "path": request.rel_url.raw_path[:_MAX_PATH],  # without the query, which may hold a secret
@@ -66,7 +73,7 @@ class AccessLog(AbstractAccessLogger):
             "received_bytes": received_bytes,
             "duration_seconds": round(time, 6),
         }
-        if request_id := request.get(REQUEST_ID):
+        if request_id := REQUEST_ID.get():
             fields["request_id"] = request_id
         if user := request.get(USER):
             fields["user"] = user
@@ -76,4 +83,4 @@ class AccessLog(AbstractAccessLogger):
             fields["name"] = repository.name
         if digest := response.headers.get(header_names.CONTENT_DIGEST):
             fields["digest"] = digest
-        _log.info("request", **fields)
+        self._write(fields)

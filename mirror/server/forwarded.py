@@ -129,8 +129,9 @@ class ForwardedHeaders:
         Each trusted proxy has added the address that it got the request from to the end of ``X-Forwarded-For``. The
         client is the last address that is not a trusted proxy. Addresses before it may be forged.
         """
-        address = request.remote or ""
-        if not self.is_relayed(request):
+        address, proxies = request.remote or "", self.proxies
+        # Spelled out, because this runs for every answer.
+        if not (proxies.everyone or proxies.networks) or not proxies.trust(address):
             return address
         listed = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())).rsplit(",", _MOST_HOPS)
         for entry in reversed(listed[-_MOST_HOPS:]):

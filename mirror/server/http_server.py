@@ -81,7 +81,9 @@ class Listener:
 
 
 @asynccontextmanager
-async def serving(application: Application, *listeners: Listener) -> AsyncIterator[None]:
+async def serving(
+    application: Application, *listeners: Listener, write: Callable[[dict[str, object]], None] | None = None
+) -> AsyncIterator[None]:
     """Serve requests inside the ``async with``.
 
     On exit no new connections are accepted. Requests under way may continue for at most
@@ -90,12 +92,13 @@ async def serving(application: Application, *listeners: Listener) -> AsyncIterat
     Args:
         application: the application, from :func:`mirror.server.http_application.build`.
         listeners: the sockets to serve; closed on exit.
+        write: writes the event of each answer to the log; None for structlog.
     """
     limits, in_flight = application.limits, application.activity.in_flight
     with ExitStack() as sockets:
         for listener in listeners:
             sockets.enter_context(closing(listener.socket))
-        async with _accepting(application, listeners) as stop_accepting:
+        async with _accepting(application, listeners, write or _write) as stop_accepting:
             try:
                 yield
             finally:
@@ -105,8 +108,14 @@ async def serving(application: Application, *listeners: Listener) -> AsyncIterat
                     _log.warning("requests aborted at shutdown", count=in_flight.count)
 
 
+def _write(event: dict[str, object]) -> None:
+    _log.info(**event)
+
+
 @asynccontextmanager
-async def _accepting(application: Application, listeners: Sequence[Listener]) -> AsyncIterator[Callable[[], object]]:
+async def _accepting(
+    application: Application, listeners: Sequence[Listener], write: Callable[[dict[str, object]], None]
+) -> AsyncIterator[Callable[[], object]]:
     """Accept connections inside the ``async with``. Yield a function that stops this, and ends no connection."""
     limits, connections, rounds = application.limits, application.activity.connections, ReadRounds()
     watch = AnswerWatch(application.activity, limits)
@@ -118,7 +127,7 @@ async def _accepting(application: Application, listeners: Sequence[Listener]) ->
     }
     options = {
         "loop": asyncio.get_running_loop(),
-        "access_log_class": partial(AccessLog, application.requests, application.forwarded),
+        "access_log_class": partial(AccessLog, application.requests, application.forwarded, write),
         "max_line_size": limits.header_bytes,
         "max_field_size": limits.header_bytes,
         "max_headers": limits.headers,

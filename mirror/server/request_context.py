@@ -23,9 +23,8 @@ from mirror.server.http.body_rate import BodyRate
 from mirror.server.http.server_limits import ServerLimits
 from mirror.wire.routes import Route
 
-#: The parsed route of a request, and its id in the log.
+#: The parsed route of a request.
 ROUTE: Final = web.RequestKey("route", Route)
-REQUEST_ID: Final = web.RequestKey("request_id", str)
 #: Set on requests whose answer, including an error, differs between clients.
 VARIES: Final = web.RequestKey("varies", bool)
 #: The name of the user who sent the request, or of the client by its certificate; absent for an anonymous request.

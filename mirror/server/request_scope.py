@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeAlias
 
-import structlog
 from aiohttp import hdrs, web
 
 from mirror.oci.errors import MirrorError
+from mirror.runtime import logs
 from mirror.server.http import error_responses, header_names
 from mirror.server.http.in_flight import RequestsInFlight
-from mirror.server.request_context import REQUEST_ID, ROUTE, VARIES
+from mirror.server.request_context import ROUTE, VARIES
 
 _CONTINUE: Final = "100-continue"
 
@@ -28,10 +28,10 @@ def with_request_scope(handle: Handler, in_flight: RequestsInFlight, ids: Iterat
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        request_id = request[REQUEST_ID] = next(ids)
+        request_id = next(ids)
+        logs.REQUEST_ID.set(request_id)
         if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
             return error_responses.unreadable(417, "the only supported expectation is 100-continue")
-        structlog.contextvars.bind_contextvars(request_id=request_id)
         with in_flight:
             try:
                 response = await handle(request)

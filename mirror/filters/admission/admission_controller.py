@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -32,6 +32,14 @@ _MOST_AT_ONCE: Final = 16
 #: Bytes of the manifests of these plugins. Real manifests have some KiB.
 _MOST_BYTES_AT_ONCE: Final = 1024 * 1024
 _MOST_KEPT: Final = 1024
+
+
+class _KnownAdmission(NamedTuple):
+    """An admission in memory, valid for one generation of the records."""
+
+    generation: int
+    admission: Admission
+    is_served: bool
 
 
 class AdmissionController:
@@ -71,7 +79,7 @@ class AdmissionController:
         self._fingerprints = Fingerprints()
         asks_for_platform = policy is not None and policy.asks_for_platform
         self._reading = PluginFactsReader(layers if asks_for_platform else None, examine)
-        self._known: LruCache[tuple[Repository, Digest], tuple[int, Admission]] = LruCache(_MOST_KEPT)
+        self._known: LruCache[tuple[Repository, Digest], _KnownAdmission] = LruCache(_MOST_KEPT)
         self._has_rejections: tuple[int, bool] | None = None
 
     async def judge(
@@ -127,7 +135,7 @@ class AdmissionController:
         elif judged.is_news:
             await self._verdicts.note_verdict(admission, self.policy_id)
         elif judged.generation is not None:
-            self._known.put(key, (judged.generation, admission))
+            self._keep(judged.generation, admission)
         if judged.is_told:
             tell(admission, self._counted)
 
@@ -180,6 +188,14 @@ class AdmissionController:
                 _LOG.error("plugin verdict could not be recorded", error=str(error), **error.detail)
         return None if admission.state.is_served else admission
 
+    def is_known_served(self, repository: Repository, digest: Digest) -> bool:
+        """Return True if memory tells that hosts may have a manifest. False says nothing.
+
+        The fast path of every pull.
+        """
+        known = self._known.peek((repository, digest))
+        return known is not None and known.is_served and known.generation == self._verdicts.admission_generation
+
     async def require_served(self, registry: Registry, repository: Repository, manifest: Manifest) -> None:
         """Raise an error unless hosts may have a plugin.
 
@@ -215,7 +231,7 @@ class AdmissionController:
             known = await self._verdicts.admission(repository, manifest.digest, NO_POLICY, fingerprints)
             admission = known or Admission(repository, manifest.digest, self._clock.now())
             if generation is not None:
-                self._known.put((repository, manifest.digest), (generation, admission))
+                self._keep(generation, admission)
         if admission.state is AdmissionState.REJECTED:
             raise refusal(admission)
 
@@ -231,8 +247,14 @@ class AdmissionController:
 
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:
         """Return the admission of a plugin from memory, or None if records have changed since."""
-        kept = self._known.peek((repository, digest))
-        return kept[1] if kept is not None and kept[0] == self._verdicts.admission_generation else None
+        known = self._known.peek((repository, digest))
+        if known is None or known.generation != self._verdicts.admission_generation:
+            return None
+        return known.admission
+
+    def _keep(self, generation: int, admission: Admission) -> None:
+        known = _KnownAdmission(generation, admission, admission.state.is_served)
+        self._known.put((admission.repository, admission.digest), known)
 
     async def _growth(
         self,

@@ -123,6 +123,8 @@ class Withhold(DelegatingRegistry):
         Raises Denied, with the reason and the way to admit the plugin, if the plugin is withheld.
         """
         manifest = await self.inner.get_manifest(repository, target)
+        if self._judge.is_known_served(repository, manifest.digest):
+            return manifest
         if manifest.may_be_plugin:
             await self._judge.require_served(self.inner, repository, manifest)
         else:

@@ -9,7 +9,7 @@ from datetime import datetime
 from mirror.oci import Digest, Repository, Tag
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PullCount:
     """Pulls of a tag or digest.
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import textwrap
@@ -21,7 +22,7 @@ def script(*lines: str, arguments: str = "") -> list[str]:
 import logging, structlog, sys, time
 from mirror.runtime import logs
 log = structlog.get_logger("mirror.test")
-with logs.configured({arguments}):
+with logs.configured({arguments}) as journal:
 """
     return [sys.executable, "-c", head + textwrap.indent("\n".join(lines), "    ")]
 
@@ -44,9 +45,30 @@ def test_a_line_is_an_object() -> None:
     }
 
 
-def test_what_is_bound_to_the_context_is_in_every_line() -> None:
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_event_of_the_access_log_is_a_line_like_others(form: str) -> None:
+    fields = {"path": "/a b", "token": "sesame", "status": 200, "event": "request"}
+    command = script(
+        "logs.REQUEST_ID.set('r1')",
+        f"log.info(**{fields})",
+        f"journal.info({fields})",
+        arguments=f"form={form!r}",
+    )
+    done = subprocess.run(command, stderr=subprocess.PIPE, check=True, timeout=30)
+    ours, theirs = (re.sub(rb"[0-9-]+T[0-9:.]+Z", b"", line) for line in done.stderr.splitlines())
+    assert ours == theirs
+    assert b"r1" in ours
+
+
+@pytest.mark.parametrize("arguments", ["'warning'", "without={'request'}"])
+def test_the_access_log_can_be_left_out(arguments: str) -> None:
+    (line,) = logged("journal.info({'event': 'request'})", "log.warning('other')", arguments=arguments)
+    assert line["event"] == "other"
+
+
+def test_the_request_id_is_in_every_line() -> None:
     lines = logged(
-        "structlog.contextvars.bind_contextvars(request_id='r1')",
+        "logs.REQUEST_ID.set('r1')",
         "log.warning('a')",
         "logging.getLogger('alembic').warning('b %s', 1)",
     )
