@@ -58,7 +58,10 @@ def leftovers(data: Path) -> list[str]:
 
 
 async def expire(data: Path) -> int:
-    """Expire all uploads and downloads that nobody uses now, and return their number."""
+    """Expire all uploads, downloads and holds of content that nobody uses now. Return the number of the first two."""
+    # A killed backup holds all content for ten minutes.
+    with closing(sqlite3.connect(data / "catalog.sqlite")) as catalog, catalog:
+        catalog.execute("UPDATE content_holders SET until = began_at")
     async with Store.open(data) as store:
         # A negative age also expires uploads that were used a moment ago.
         return await store.uploads.expire(timedelta(seconds=-1))
