@@ -1,0 +1,139 @@
+"""Bounded reading of the signatures of a manifest: those under the tag of cosign, and referrers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from mirror.oci import Descriptor, Digest, Repository, Tag
+from mirror.oci.errors import NotFound
+from mirror.registry.port import Reader, ReadLister
+from mirror.signing.claim import SignatureUnreadable
+from mirror.signing.signature_formats import (
+    MOST_DOCUMENT_BYTES,
+    SIMPLE_SIGNING,
+    StoredSignature,
+    is_bundle,
+    is_notation,
+    is_signature_artifact,
+    of_bundle,
+    of_simple_signing,
+)
+from mirror.wire.pagination import PageRequest
+from mirror.wire.referrers_fallback import fallback_tag
+
+#: Most manifests with signatures that are read, and most signatures in them together.
+MOST_MANIFESTS: Final = 64
+MOST_SIGNATURES: Final = 256
+#: Most referrers that are looked at, of whatever type.
+_MOST_REFERRERS: Final = 10_000
+_MOST_MANIFEST_BYTES: Final = 256 * 1024
+#: Hexadecimal digits of a digest that people see.
+_SHOWN: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSignature:
+    """A signature of a manifest, or what claims to be one.
+
+    Attributes:
+        what: format and place, for people: ``cosign signature sha256:0123456789ab``.
+        stored: the signature; the reason, as text, if it cannot be read.
+    """
+
+    what: str
+    stored: StoredSignature | str
+
+
+async def read_signatures(registry: ReadLister, repository: Repository, digest: Digest) -> Sequence[FoundSignature]:
+    """Return the signatures of a manifest that its repository holds.
+
+    At most :data:`MOST_MANIFESTS` manifests and :data:`MOST_SIGNATURES` signatures are read. If there are more, the
+    last entry says so.
+
+    Raises:
+        MirrorError: any error of the registry. Content that is missing is told in the entry of its signature instead.
+    """
+    found: list[FoundSignature] = []
+    manifests = 0
+    async for what, place in _manifests(registry, repository, digest):
+        manifests += 1
+        if manifests > MOST_MANIFESTS:
+            found.append(FoundSignature("a further signature", f"more than {MOST_MANIFESTS} manifests with signatures"))
+            break
+        found += await _of_manifest(registry, repository, what, place)
+        if len(found) > MOST_SIGNATURES:
+            del found[MOST_SIGNATURES:]
+            found.append(FoundSignature("a further signature", f"more than {MOST_SIGNATURES} signatures"))
+            break
+    return found
+
+
+async def _manifests(
+    registry: ReadLister, repository: Repository, digest: Digest
+) -> AsyncIterator[tuple[str, Descriptor]]:
+    with suppress(NotFound):
+        yield "cosign signature", await registry.resolve(repository, Tag(f"{fallback_tag(digest)}.sig"))
+    page, left = PageRequest(), _MOST_REFERRERS
+    while left > 0:
+        listed = await registry.list_referrers(repository, digest, None, page)
+        for referrer in listed.entries[:left]:
+            if is_signature_artifact(referrer.artifact_type):
+                yield _kind(referrer.artifact_type or ""), referrer
+        left -= len(listed.entries)
+        # A page may be shorter than asked for although more follow.
+        if not listed.more or not listed.entries:
+            return
+        page = PageRequest(last=str(listed.entries[-1].digest))
+
+
+def _kind(artifact_type: str) -> str:
+    if is_notation(artifact_type):
+        return "notation signature"
+    return "Sigstore bundle" if is_bundle(artifact_type) else "cosign signature"
+
+
+async def _of_manifest(
+    registry: Reader, repository: Repository, kind: str, place: Descriptor
+) -> Sequence[FoundSignature]:
+    what = f"{kind} {place.digest.algorithm}:{place.digest.hex[:_SHOWN]}"
+    if is_notation(place.artifact_type):
+        return [FoundSignature(what, "signatures of notation are not verified")]
+    if place.size_bytes > _MOST_MANIFEST_BYTES:
+        return [FoundSignature(what, f"its manifest is larger than {_MOST_MANIFEST_BYTES} bytes")]
+    try:
+        manifest = await registry.get_manifest(repository, place.digest)
+        found = [
+            FoundSignature(what, stored)
+            for layer in manifest.layers[:MOST_SIGNATURES]
+            for stored in await _of_layer(registry, repository, layer)
+        ]
+    except NotFound as error:
+        return [FoundSignature(what, error.message)]
+    return found or [FoundSignature(what, "its manifest has no signature of a known format")]
+
+
+async def _of_layer(registry: Reader, repository: Repository, layer: Descriptor) -> Sequence[StoredSignature | str]:
+    if layer.media_type != SIMPLE_SIGNING and not is_bundle(layer.media_type):
+        return ()
+    if layer.size_bytes > MOST_DOCUMENT_BYTES:
+        return [f"it is larger than {MOST_DOCUMENT_BYTES} bytes"]
+    try:
+        content = await _read(registry, repository, layer)
+        if layer.media_type == SIMPLE_SIGNING:
+            return [of_simple_signing(content, layer.annotations)]
+        return of_bundle(content)
+    except (NotFound, SignatureUnreadable) as error:
+        return [str(error)]
+
+
+async def _read(registry: Reader, repository: Repository, layer: Descriptor) -> bytes:
+    async with registry.open_blob(repository, layer.digest, None, layer.size_bytes) as blob:
+        if blob.size_bytes > MOST_DOCUMENT_BYTES:
+            raise SignatureUnreadable(f"it is larger than {MOST_DOCUMENT_BYTES} bytes")
+        content = b"".join([chunk async for chunk in blob])
+    if Digest.of(content, layer.digest.algorithm) != layer.digest:
+        raise SignatureUnreadable("its bytes have another digest")
+    return content
