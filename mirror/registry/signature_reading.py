@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import NotFound
 from mirror.registry.port import Reader, ReadLister
 from mirror.signing.claim import SignatureUnreadable
+from mirror.signing.public_keys import PublicKey
 from mirror.signing.signature_formats import (
     MOST_DOCUMENT_BYTES,
     SIMPLE_SIGNING,
@@ -21,6 +24,7 @@ from mirror.signing.signature_formats import (
     of_bundle,
     of_simple_signing,
 )
+from mirror.signing.signature_verification import CheckedSignature, check_signature, unread
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
 
@@ -45,6 +49,23 @@ class FoundSignature:
 
     what: str
     stored: StoredSignature | str
+
+
+async def checked_signatures(
+    registry: ReadLister, repository: Repository, digest: Digest, keys: Sequence[PublicKey], now: datetime
+) -> tuple[CheckedSignature, ...]:
+    """Return the signatures of a manifest that its repository holds, verified with some keys.
+
+    Args and errors as for :func:`read_signatures` and :func:`mirror.signing.signature_verification.check_signature`.
+    """
+    checked: list[CheckedSignature] = []
+    for each in await read_signatures(registry, repository, digest):
+        if isinstance(each.stored, str):
+            checked.append(unread(each.what, each.stored))
+        else:
+            checked.append(check_signature(each.stored, each.what, keys, digest, now))
+            await asyncio.sleep(0)  # hundreds of signatures and a dozen keys take half a second
+    return tuple(checked)
 
 
 async def read_signatures(registry: ReadLister, repository: Repository, digest: Digest) -> Sequence[FoundSignature]:

@@ -21,8 +21,8 @@ from mirror.records.admissions import Admission, AdmissionDecision, AdmissionSta
 from mirror.records.verdicts import AdmissionRecords
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
-from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
+from tests.support.clocks import ShiftedClock
 
 HERE, OTHER, TAG = Repository("acme/driver"), Repository("acme/copy"), Tag("1.0")
 HOST = {"Network": {"Type": "host"}}
@@ -52,10 +52,14 @@ class World:
         registry: the store as clients see it.
         counted: admission outcomes that were counted.
         policy: fingerprint of the current policy.
+        clock: clock of the policy, not of the store.
+        names: names at which signers may know every plugin, besides that of its repository.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.clock = ShiftedClock()
+        self.names: set[Repository] = set()
         self.counted: list[PolicyAction] = []
         self.follow(Policy())
 
@@ -71,14 +75,18 @@ class World:
         judge = AdmissionController(
             policy,
             admission_records(self.store),
-            SystemClock(),
+            self.clock,
             self.counted.append,
             layers=layers,
             examine=None if checker is None else checker.examine,
+            names=self._names,
         )
         behind: Registry = self.store if checker is None else PluginChecks(self.store, checker)
         self.registry = Withhold(Admit(behind, judge), judge)
         self.policy = None if policy is None else policy.fingerprint
+
+    async def _names(self, _repository: Repository, _digest: Digest) -> set[Repository]:
+        return self.names
 
     async def blob(
         self, content: bytes, media_type: str, repository: Repository = HERE, algorithm: str = "sha256"

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from mirror.filters.admission.admission_controller import AdmissionController
-from mirror.filters.admission.blob_gate import BlobGate
+from mirror.filters.admission.blob_gate import BlobGate, GateAnswer
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
 from mirror.records.admissions import AdmissionState
@@ -115,7 +115,7 @@ class Withhold(DelegatingRegistry):
         super().__init__(inner)
         self._judge = judge
         records = judge.records
-        self._gate = BlobGate(records.verdicts, plugins or records.plugins, self._why_withheld)
+        self._gate = BlobGate(records.verdicts, plugins or records.plugins, self._why_withheld, judge.clock)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         """Return a manifest as the port defines.
@@ -159,6 +159,7 @@ class Withhold(DelegatingRegistry):
         async with self.inner.open_blob(repository, digest, part, size_bytes) as blob:
             yield blob
 
-    async def _why_withheld(self, repository: Repository, manifest: Manifest) -> str | None:
-        admission = await self._judge.withheld(self.inner, repository, manifest)
-        return None if admission is None else admission.sentence
+    async def _why_withheld(self, repository: Repository, manifest: Manifest) -> GateAnswer:
+        admission = await self._judge.admission(self.inner, repository, manifest)
+        until = None if admission.verdict is None else admission.verdict.until
+        return GateAnswer(None if admission.state.is_served else admission.sentence, until)

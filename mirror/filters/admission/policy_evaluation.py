@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeAlias
 
 from mirror.filters.admission.plugin_facts import PluginFacts
 from mirror.oci import Digest, Manifest, Repository, Tag
@@ -10,17 +13,20 @@ from mirror.oci.errors import NotFound
 from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyVerdict, unreadable
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.registry.port import Registry
+from mirror.registry.signature_reading import checked_signatures
+from mirror.signing.signature_formats import is_signature_artifact
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
 
 _FIRST_REFERRERS: Final = PageRequest(limit=1000)
 
-#: Prefixes of the artifact types of signatures, by tool: cosign, cosign in its newer form, notation.
-_SIGNATURES: Final = (
-    "application/vnd.dev.cosign.artifact.sig.",
-    "application/vnd.dev.sigstore.bundle.",
-    "application/vnd.cncf.notary.signature",
-)
+#: Returns the names under which signers may know a plugin, besides that of its repository.
+SignedNames: TypeAlias = Callable[[Repository, Digest], Awaitable[Collection[Repository]]]
+
+
+async def no_other_names(_repository: Repository, _digest: Digest) -> Collection[Repository]:
+    """Return nothing. Implements :data:`SignedNames`."""
+    return ()
 
 
 async def evaluate(
@@ -31,6 +37,8 @@ async def evaluate(
     *,
     facts: PluginFacts,
     grown: tuple[RequestedPrivilege, ...],
+    names: frozenset[Repository],
+    now: datetime,
 ) -> PolicyVerdict | None:
     """Evaluate the policy for a plugin.
 
@@ -41,22 +49,30 @@ async def evaluate(
         manifest: manifest of the plugin.
         facts: facts about the plugin.
         grown: requested privileges which the last admitted version did not request.
+        names: names under which a signer may know the plugin.
+        now: the present time, in UTC.
 
     Returns:
         The verdict. None if there is no policy and the config can be read.
     """
     if policy is None:
         return unreadable(facts.config) if isinstance(facts.config, str) else None
-    return policy.decide(
+    digest, keys = manifest.digest, policy.keys
+    signatures = await checked_signatures(registry, repository, digest, keys, now) if keys else ()
+    verdict = policy.decide(
         Candidate(
             repository,
             _claimed_size_bytes(manifest),
             facts.config,
             facts.platform,
-            policy.asks_for_signature and await _is_signed(registry, repository, manifest.digest),
-            grown,
+            signed=policy.asks_for_signature and await _is_signed(registry, repository, digest),
+            signatures=signatures,
+            names=names,
+            grown=grown,
         )
     )
+    ends = [each.claim.expires_at for each in signatures if each.problem is None and each.claim is not None]
+    return replace(verdict, until=min((end for end in ends if end is not None), default=None))
 
 
 def _claimed_size_bytes(manifest: Manifest) -> int:
@@ -77,7 +93,7 @@ async def _is_signed(registry: Registry, repository: Repository, digest: Digest)
     The signature is not verified, and its signer is not considered.
     """
     found = await registry.list_referrers(repository, digest, None, _FIRST_REFERRERS)
-    if any((referrer.artifact_type or "").startswith(_SIGNATURES) for referrer in found.entries):
+    if any(is_signature_artifact(referrer.artifact_type) for referrer in found.entries):
         return True
     try:
         await registry.resolve(repository, Tag(f"{fallback_tag(digest)}.sig"))
