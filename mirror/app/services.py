@@ -8,15 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from mirror.admission.approvals import Approvals
 from mirror.admission.held_manifests import HeldManifests
+from mirror.admission.key_files import KeyFiles
 from mirror.admission.standing import PluginStanding
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.admission.admit import Admit, Withhold
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.plugin.policy.admission_policy import Policy, PolicyAction
 from mirror.records.verdicts import AdmissionRecords, PluginBlobs
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
@@ -30,6 +33,7 @@ from mirror.store.work_locks import RuleLocks
 if TYPE_CHECKING:
     from mirror.upstream.registry import UpstreamRegistry
 
+_LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 
 
@@ -164,13 +168,24 @@ class Services:
         return AdmissionRecords(records.verdicts, records.decisions, records.plugins)
 
     @cached_property
+    def key_files(self) -> KeyFiles:
+        """Keys of the admission policy, as their files are at the first use."""
+        found = KeyFiles.read(self.settings.admission.key_files)
+        for fault in found.faults:
+            _LOG.error("key of an admission rule cannot be used", reason=fault)
+        return found
+
+    @cached_property
+    def _policy(self) -> Policy | None:
+        return self.settings.admission.policy(self.key_files.keys)
+
+    @cached_property
     def judge(self) -> AdmissionController:
         """Admission controller with the configured policy."""
         # Layers may arrive after their manifest. The controller then has them checked as at a push.
         examine = None if self.checker is None else self.checker.examine
-        policy = self.settings.admission.policy()
         return AdmissionController(
-            policy, self._admission_records, _CLOCK, self._counted, layers=self.layers, examine=examine
+            self._policy, self._admission_records, _CLOCK, self._counted, layers=self.layers, examine=examine
         )
 
     @cached_property
@@ -181,8 +196,7 @@ class Services:
     @cached_property
     def policy_id(self) -> str | None:
         """Fingerprint of the admission policy; None without a policy, for which the latest stored verdict is shown."""
-        policy = self.settings.admission.policy()
-        return None if policy is None else policy.fingerprint
+        return None if self._policy is None else self._policy.fingerprint
 
     @cached_property
     def approvals(self) -> Approvals:

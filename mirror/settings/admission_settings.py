@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -15,9 +16,40 @@ from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.platform import Platform
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
+from mirror.signing.public_keys import PublicKey
+from mirror.signing.signed_by import SignedBy
 
 #: Matches plugins whose platform cannot be determined.
 _UNKNOWN_PLATFORM = "unknown"
+
+
+class SignedBySettings(Section):
+    """Keys that must have signed a plugin."""
+
+    by: tuple[Annotated[Path, AfterValidator(Path.expanduser)], ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="files with public keys in PEM, such as cosign.pub: ECDSA, Ed25519 or RSA; read at the start",
+    )
+    threshold: int = Field(1, ge=1, description="number of these keys that must have signed")
+    names: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
+        (),
+        description="names under which the signers know the plugin, without a host, with * and **; besides its own "
+        "name here, and its name at the source that it was mirrored, pulled or tagged from",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if len(set(self.by)) < len(self.by):
+            raise ValueError("by: a file is named twice")
+        if self.threshold > len(self.by):
+            raise ValueError(f"threshold: {self.threshold} of {len(self.by)} keys can never sign; fix: name more keys")
+        return self
+
+    def condition(self, keys: Mapping[Path, PublicKey]) -> SignedBy:
+        """Return the condition, with those of its keys that could be read."""
+        found = dict.fromkeys(keys[file] for file in self.by if file in keys)
+        return SignedBy(tuple(found), self.threshold, tuple(map(NamePattern, self.names)))
 
 
 class AdmissionRuleSettings(Section):
@@ -44,8 +76,10 @@ class AdmissionRuleSettings(Section):
     larger_than_bytes: int | None = Field(
         None, ge=0, description="config and layers together are larger than this, in bytes"
     )
-    signed: bool | None = Field(
-        None, description="true: a signature exists; false: none exists. Signatures are not verified"
+    signed: SignedBySettings | bool | None = Field(
+        None,
+        description="by: keys of which threshold must have signed. Or true: a signature exists, false: none exists; "
+        "then no signature is verified",
     )
     grown: bool = Field(
         default=False,
@@ -62,13 +96,16 @@ class AdmissionRuleSettings(Section):
             )
         # Built here once, so that a mistake is found when the configuration is read and not at the first plugin.
         try:
-            self.rule()
+            self.rule({})
         except MirrorError as error:
             raise ValueError(str(error)) from error
         return self
 
-    def rule(self) -> PolicyRule:
+    def rule(self, keys: Mapping[Path, PublicKey]) -> PolicyRule:
         """Return the policy rule that this section describes.
+
+        Args:
+            keys: the keys in the files that could be read.
 
         Raises:
             ConfigurationFault, NameInvalid: a pattern, privilege or platform does not match its grammar.
@@ -81,7 +118,7 @@ class AdmissionRuleSettings(Section):
             interfaces=self.interfaces,
             platforms=tuple(None if text == _UNKNOWN_PLATFORM else Platform.parse(text) for text in self.platforms),
             larger_than_bytes=self.larger_than_bytes,
-            signed=self.signed,
+            signed=self.signed.condition(keys) if isinstance(self.signed, SignedBySettings) else self.signed,
             grown=self.grown,
         )
 
@@ -138,6 +175,25 @@ class AdmissionSettings(Section):
         """True if the policy holds, denies or warns about any plugin, by a rule or by default."""
         return bool(self.rules) or self.default is not PolicyAction.ALLOW
 
-    def policy(self) -> Policy | None:
-        """Return the policy, or None if every plugin is accepted."""
-        return Policy([section.rule() for section in self.rules], self.default) if self.is_on else None
+    @property
+    def key_files(self) -> tuple[Path, ...]:
+        """Files with the keys of all rules, each once."""
+        found = (file for rule in self.rules if isinstance(rule.signed, SignedBySettings) for file in rule.signed.by)
+        return tuple(dict.fromkeys(found))
+
+    def policy(self, keys: Mapping[Path, PublicKey]) -> Policy | None:
+        """Return the policy, or None if every plugin is accepted.
+
+        Args:
+            keys: the keys in those of :attr:`key_files` that could be read.
+        """
+        return Policy([section.rule(keys) for section in self.rules], self.default) if self.is_on else None
+
+    def advice(self) -> list[str]:
+        """Return sentences about rules that work, and should be changed all the same."""
+        return [
+            f"admission rule {rule.name}: signed: true counts any signature and verifies none; fix: name the keys of "
+            "the signers with signed: {by: [FILE]}"
+            for rule in self.rules
+            if rule.signed is True
+        ]
