@@ -21,6 +21,7 @@ from mirror.lifecycle.content_holding import holding
 from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.build.derivation import DerivationChanges
+from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.records.lifecycle.content_holders import HolderPurpose
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
@@ -169,6 +170,8 @@ async def derive_reference(
         await stack.enter_async_context(
             holding(store.records.holders, HolderPurpose.DERIVE, f"{repository}:{name}", held)
         )
+        came_from = ContentSource(reference.host or "", reference.repository)
+        stack.enter_context(coming_from(came_from))
         return await derive(
             CopySource(reader, reference.repository),
             reference.target,

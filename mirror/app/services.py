@@ -20,7 +20,7 @@ from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction
-from mirror.records.verdicts import AdmissionRecords, PluginBlobs
+from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -165,7 +165,7 @@ class Services:
     @cached_property
     def _admission_records(self) -> AdmissionRecords:
         records = self.store.records
-        return AdmissionRecords(records.verdicts, records.decisions, records.plugins)
+        return AdmissionRecords(records.verdicts, records.decisions, records.plugins, records.arrivals)
 
     @cached_property
     def key_files(self) -> KeyFiles:

@@ -17,7 +17,7 @@ from mirror.plugin.findings.finding import Finding
 from mirror.plugin.findings.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
-from mirror.records.admissions import Admission
+from mirror.records.admission.admissions import Admission
 from mirror.records.bundle_imports import BUNDLE_OWNER
 from mirror.records.derivations import Derivation
 from mirror.records.origins import Origins

@@ -10,14 +10,16 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mirror.oci.errors import MirrorError
 from mirror.oci.name_pattern import NamePattern
-from mirror.plugin.policy.admission_policy import DEFAULT, UNREADABLE, Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import COOLDOWN, DEFAULT, UNREADABLE, Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.platform import Platform
+from mirror.settings.mirror_settings import Duration
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
 from mirror.signing.public_keys import PublicKey
 from mirror.signing.signed_by import SignedBy
+from mirror.sync.schedule import parse_duration
 
 #: Matches plugins whose platform cannot be determined.
 _UNKNOWN_PLATFORM = "unknown"
@@ -88,7 +90,7 @@ class AdmissionRuleSettings(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.name in {DEFAULT, UNREADABLE}:
+        if self.name in {COOLDOWN, DEFAULT, UNREADABLE}:
             raise ValueError(f"name: {self.name!r} has another meaning in messages; fix: choose another name")
         if self.signed is False and self.action is PolicyAction.DENY:
             raise ValueError(
@@ -153,6 +155,11 @@ class AdmissionSettings(Section):
         (), description="the first matching rule whose action is not warn decides"
     )
     default: PolicyAction = Field(PolicyAction.ALLOW, description="action if no rule decides")
+    cooldown: Duration | None = Field(
+        None,
+        description="time such as 7d for which a plugin that is new from an upstream is held, counted from when this "
+        "mirror first saw its digest there; an approval ends it",
+    )
     # The right to push would be the wrong one: whoever pushes a plugin must not approve it (ADR 16).
     token_file: Path | None = Field(
         None,
@@ -172,8 +179,8 @@ class AdmissionSettings(Section):
 
     @property
     def is_on(self) -> bool:
-        """True if the policy holds, denies or warns about any plugin, by a rule or by default."""
-        return bool(self.rules) or self.default is not PolicyAction.ALLOW
+        """True if the policy holds, denies or warns about any plugin, by a rule, by default, or as it is new."""
+        return bool(self.rules) or self.default is not PolicyAction.ALLOW or self.cooldown is not None
 
     @property
     def key_files(self) -> tuple[Path, ...]:
@@ -187,7 +194,10 @@ class AdmissionSettings(Section):
         Args:
             keys: the keys in those of :attr:`key_files` that could be read.
         """
-        return Policy([section.rule(keys) for section in self.rules], self.default) if self.is_on else None
+        if not self.is_on:
+            return None
+        cooldown = None if self.cooldown is None else parse_duration(self.cooldown)
+        return Policy([section.rule(keys) for section in self.rules], self.default, cooldown)
 
     def advice(self) -> list[str]:
         """Return sentences about rules that work, and should be changed all the same."""

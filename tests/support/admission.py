@@ -17,8 +17,8 @@ from mirror.oci.errors import Denied
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
-from mirror.records.admissions import Admission, AdmissionDecision, AdmissionState, Subject
-from mirror.records.verdicts import AdmissionRecords
+from mirror.records.admission.admissions import Admission, AdmissionDecision, AdmissionState, Subject
+from mirror.records.admission.verdicts import AdmissionRecords
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
@@ -41,7 +41,9 @@ def decision(*, approved: bool) -> AdmissionDecision:
 
 def admission_records(store: Store) -> AdmissionRecords:
     """Return the records of a store that judge plugins."""
-    return AdmissionRecords(store.records.verdicts, store.records.decisions, store.records.plugins)
+    return AdmissionRecords(
+        store.records.verdicts, store.records.decisions, store.records.plugins, store.records.arrivals
+    )
 
 
 class World:
@@ -52,14 +54,12 @@ class World:
         registry: the store as clients see it.
         counted: admission outcomes that were counted.
         policy: fingerprint of the current policy.
-        clock: clock of the policy, not of the store.
-        names: names at which signers may know every plugin, besides that of its repository.
+        clock: clock of the server.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: ShiftedClock) -> None:
         self.store = store
-        self.clock = ShiftedClock()
-        self.names: set[Repository] = set()
+        self.clock = clock
         self.counted: list[PolicyAction] = []
         self.follow(Policy())
 
@@ -79,14 +79,10 @@ class World:
             self.counted.append,
             layers=layers,
             examine=None if checker is None else checker.examine,
-            names=self._names,
         )
         behind: Registry = self.store if checker is None else PluginChecks(self.store, checker)
         self.registry = Withhold(Admit(behind, judge), judge)
         self.policy = None if policy is None else policy.fingerprint
-
-    async def _names(self, _repository: Repository, _digest: Digest) -> set[Repository]:
-        return self.names
 
     async def blob(
         self, content: bytes, media_type: str, repository: Repository = HERE, algorithm: str = "sha256"

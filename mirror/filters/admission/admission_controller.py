@@ -11,15 +11,15 @@ import structlog
 from mirror.filters.admission.known_admissions import KnownAdmissions
 from mirror.filters.admission.plugin_facts import Examine, PluginFactsReader, late_layers
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
-from mirror.filters.admission.policy_evaluation import SignedNames, evaluate, no_other_names
+from mirror.filters.admission.policy_evaluation import evaluate
 from mirror.filters.admission.verdict_messages import refusal, says_the_same, tell
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Digest, Manifest, Repository, errors
 from mirror.plugin.policy import fingerprint
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, added_privileges
-from mirror.records.admissions import Admission, AdmissionOutcome, AdmissionState
-from mirror.records.verdicts import NO_POLICY, AdmissionRecords
+from mirror.records.admission.admissions import Admission, AdmissionOutcome, AdmissionState
+from mirror.records.admission.verdicts import NO_POLICY, AdmissionRecords
 from mirror.registry.port import Reader, Registry
 from mirror.runtime.clock import Clock
 
@@ -45,11 +45,11 @@ class AdmissionController:
         counted: called with the action of every verdict.
         layers: reader of layers for the whole process. None if no rule needs the content of layers.
         examine: checks layers pushed after their manifest. None if such layers need no check.
-        names: names under which signers may know a plugin.
 
     Attributes:
         records, clock: see the arguments.
         policy_id: fingerprint of the policy.
+        has_cooldown: True if the policy holds what is new from an upstream.
     """
 
     def __init__(
@@ -61,15 +61,14 @@ class AdmissionController:
         *,
         layers: SharedLayerReader | None = None,
         examine: Examine | None = None,
-        names: SignedNames = no_other_names,
     ) -> None:
         self._policy = policy
+        self.has_cooldown = policy is not None and policy.cooldown is not None
         self.policy_id = NO_POLICY if policy is None else policy.fingerprint
         self.records = records
         self._verdicts, self._rejections, self._plugins = records.verdicts, records.rejections, records.plugins
         self.clock = clock
         self._counted = counted
-        self._names = names
         self._fingerprints = Fingerprints()
         asks_for_platform = policy is not None and policy.asks_for_platform
         self._reading = PluginFactsReader(layers if asks_for_platform else None, examine)
@@ -111,7 +110,7 @@ class AdmissionController:
             manifest,
             facts=facts,
             grown=admission.grown,
-            names=frozenset((repository, *await self._names(repository, manifest.digest))),
+            arrivals=self.records.arrivals,
             now=self.clock.now(),
         )
         before = None if known is None else known.verdict

@@ -17,8 +17,9 @@ from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.admission.blob_gate import BlobGate, GateAnswer
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
-from mirror.records.admissions import AdmissionState
-from mirror.records.verdicts import PluginBlobs
+from mirror.records.admission.admissions import AdmissionState
+from mirror.records.admission.arrivals import SOURCE
+from mirror.records.admission.verdicts import PluginBlobs
 from mirror.registry.delegate import DelegatingRegistry, DelegatingUpload
 from mirror.registry.port import Blob, Registry
 from mirror.registry.upload import Upload, UploadBody
@@ -60,6 +61,9 @@ class Admit(DelegatingRegistry):
             raise await self._judge.refuse(judged)
         # The verdict is recorded only for a stored plugin.
         advice = await self.inner.put_manifest(repository, manifest, tags)
+        if self._judge.has_cooldown and SOURCE.get() is not None:
+            # Only now is it recorded where the plugin came from, and whether it is new.
+            judged = await self._judge.judge(self.inner, repository, manifest)
         await self._judge.note(judged)
         admission = judged.admission
         held = (admission.sentence,) if admission.state in {AdmissionState.HELD, AdmissionState.DENIED} else ()

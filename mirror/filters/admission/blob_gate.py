@@ -11,7 +11,7 @@ import structlog
 from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import Denied, NotFound
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
-from mirror.records.verdicts import PluginBlobs, Verdicts
+from mirror.records.admission.verdicts import PluginBlobs, Verdicts
 from mirror.runtime.clock import Clock
 from mirror.runtime.lru_cache import LruCache
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from mirror.oci import Digest, Repository
-from mirror.records.admissions import Admission
-from mirror.records.verdicts import Verdicts
+from mirror.records.admission.admissions import Admission
+from mirror.records.admission.verdicts import Verdicts
 from mirror.runtime.clock import Clock
 from mirror.runtime.lru_cache import LruCache
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 
 from mirror.filters.admission.plugin_facts import PluginFacts
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import NotFound
-from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyVerdict, unreadable
+from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyVerdict, cooled, unreadable
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
+from mirror.records.admission.arrivals import Arrivals
 from mirror.registry.port import Registry
 from mirror.registry.signature_reading import checked_signatures
 from mirror.signing.signature_formats import is_signature_artifact
@@ -19,14 +19,6 @@ from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
 
 _FIRST_REFERRERS: Final = PageRequest(limit=1000)
-
-#: Returns the names under which signers may know a plugin, besides that of its repository.
-SignedNames: TypeAlias = Callable[[Repository, Digest], Awaitable[Collection[Repository]]]
-
-
-async def no_other_names(_repository: Repository, _digest: Digest) -> Collection[Repository]:
-    """Return nothing. Implements :data:`SignedNames`."""
-    return ()
 
 
 async def evaluate(
@@ -37,7 +29,7 @@ async def evaluate(
     *,
     facts: PluginFacts,
     grown: tuple[RequestedPrivilege, ...],
-    names: frozenset[Repository],
+    arrivals: Arrivals,
     now: datetime,
 ) -> PolicyVerdict | None:
     """Evaluate the policy for a plugin.
@@ -49,7 +41,7 @@ async def evaluate(
         manifest: manifest of the plugin.
         facts: facts about the plugin.
         grown: requested privileges which the last admitted version did not request.
-        names: names under which a signer may know the plugin.
+        arrivals: sources of plugins.
         now: the present time, in UTC.
 
     Returns:
@@ -59,6 +51,7 @@ async def evaluate(
         return unreadable(facts.config) if isinstance(facts.config, str) else None
     digest, keys = manifest.digest, policy.keys
     signatures = await checked_signatures(registry, repository, digest, keys, now) if keys else ()
+    names = await arrivals.names(repository, digest) if signatures else frozenset[Repository]()
     verdict = policy.decide(
         Candidate(
             repository,
@@ -67,12 +60,16 @@ async def evaluate(
             facts.platform,
             signed=policy.asks_for_signature and await _is_signed(registry, repository, digest),
             signatures=signatures,
-            names=names,
+            names=names | {repository},
             grown=grown,
         )
     )
     ends = [each.claim.expires_at for each in signatures if each.problem is None and each.claim is not None]
-    return replace(verdict, until=min((end for end in ends if end is not None), default=None))
+    verdict = replace(verdict, until=min((end for end in ends if end is not None), default=None))
+    if policy.cooldown is None or (sight := await arrivals.first_sight(repository, digest)) is None:
+        return verdict
+    is_new = now < sight.seen_at + policy.cooldown
+    return cooled(verdict, sight.upstream, sight.seen_at, policy.cooldown) if is_new else verdict
 
 
 def _claimed_size_bytes(manifest: Manifest) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from mirror.oci import Digest, Repository
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.printable_text import printable
+from mirror.oci.timestamps import machine_time
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, RequestedPrivilege, describe_privilege
 from mirror.plugin.rootfs.platform import Platform
@@ -23,8 +24,8 @@ from mirror.signing.public_keys import PublicKey
 from mirror.signing.signature_verification import CheckedSignature
 from mirror.signing.signed_by import SignedBy
 
-#: Names of the rule that denies unreadable plugins, and of the default.
-UNREADABLE, DEFAULT = "unreadable", "default"
+#: Names of the rule that denies unreadable plugins, of the default, and of the rule that holds what is new.
+UNREADABLE, DEFAULT, COOLDOWN = "unreadable", "default", "cooldown"
 #: Most privileges or types that a reason names.
 _MOST_LISTED = 10
 
@@ -164,10 +165,12 @@ class Policy:
     Attributes:
         rules: rules in order.
         default: action if no rule decides.
+        cooldown: time for which a plugin is held after it was first seen at an upstream; None for no such time.
     """
 
     rules: Sequence[PolicyRule] = ()
     default: PolicyAction = PolicyAction.ALLOW
+    cooldown: timedelta | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -187,7 +190,9 @@ class Policy:
             for rule in self.rules
         ]
         # Verdicts are kept with this digest (ADR 20): another order of the fields would have every plugin judged again.
-        return Digest.of(json.dumps([rules, self.default.value]).encode()).hex
+        # A policy without a cooldown keeps the digest that it had before there was one.
+        cooldown = [] if self.cooldown is None else [self.cooldown.total_seconds()]
+        return Digest.of(json.dumps([rules, self.default.value, *cooldown]).encode()).hex
 
     @property
     def asks_for_growth(self) -> bool:
@@ -230,6 +235,22 @@ class Policy:
             warnings.append("no rule allows it explicitly")
         reason = "; ".join(["is not allowed by any rule", *unsigned[:_MOST_LISTED]])
         return _decided(self.default, DEFAULT, reason, warnings)
+
+
+def cooled(verdict: PolicyVerdict, upstream: str, seen_at: datetime, cooldown: timedelta) -> PolicyVerdict:
+    """Return the verdict on a plugin during its cooldown: a plugin that would be admitted is held.
+
+    Args:
+        verdict: the verdict of the rules.
+        upstream: name of the upstream that the plugin came from.
+        seen_at: time in UTC at which it was first seen there.
+        cooldown: time for which it is held.
+    """
+    if verdict.action not in {PolicyAction.ALLOW, PolicyAction.WARN}:
+        return verdict
+    end = seen_at + cooldown
+    reason = f"was first seen at {upstream} on {machine_time(seen_at)}, and is new until {machine_time(end)}"
+    return PolicyVerdict(PolicyAction.HOLD, COOLDOWN, reason, verdict.warnings, end)
 
 
 def unreadable(why: str) -> PolicyVerdict:

@@ -105,6 +105,7 @@ def remove_manifest(
     Returns:
         True if the repository held the manifest.
     """
+    rows.forget_arrivals(connection, repository, digest)
     repository_id = rows.find_repository(connection, repository)
     wanted = {"of_repository": repository_id, "held": str(digest)}
     if repository_id is None or not connection.execute(_NO_LONGER, wanted).rowcount:

@@ -9,7 +9,8 @@ import pytest
 from mirror.oci import Manifest, Repository
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
-from mirror.records.admissions import AdmissionState
+from mirror.records.admission.admissions import AdmissionState
+from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.signing.private_keys import PrivateKey
 from mirror.signing.signature_formats import COSIGN_ARTIFACT
 from mirror.signing.signed_by import SignedBy
@@ -112,8 +113,10 @@ async def test_a_signature_of_another_repository(world: World, plugin: Manifest)
     assert f"is for another repository: mirror:5000/{OTHER}" in await why(world, plugin)
 
 
-async def test_the_name_at_the_source_counts(world: World, plugin: Manifest) -> None:
-    world.names.add(OTHER)
+async def test_the_name_at_the_source_counts(world: World) -> None:
+    world.follow(policy(KEY))
+    with coming_from(ContentSource("hub", OTHER)):
+        plugin, _ = await world.push({"Description": "mirrored"})
     await sign(world, plugin, payload(plugin.digest, f"index.docker.io/{OTHER}"))
     assert await world.gives(TAG)
 

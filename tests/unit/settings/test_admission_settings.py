@@ -16,7 +16,7 @@ from mirror.settings import load
 
 
 def policy(*rules: dict[str, Any], **members: Any) -> Any:
-    return load(flags={"admission": {"rules": list(rules), **members}}).admission.policy()
+    return load(flags={"admission": {"rules": list(rules), **members}}).admission.policy({})
 
 
 def test_everything_is_let_in_where_nothing_is_said() -> None:
@@ -80,7 +80,7 @@ def test_a_mistake_in_a_rule(rules: list[dict[str, Any]], problem: str) -> None:
     ],
 )
 def test_what_the_example_does(name: str, asked: dict[str, Any], signed: bool, action: PolicyAction) -> None:
-    read = load(Path("config/admission.yaml")).admission.policy()
+    read = load(Path("config/admission.yaml")).admission.policy({})
     assert read is not None
     config = PluginConfig.parse(json.dumps(asked).encode())
     candidate = Candidate(Repository(name), 1, config, Platform("linux", "amd64"), signed)
