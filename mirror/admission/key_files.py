@@ -1,4 +1,4 @@
-"""Files with the public keys that admission rules name."""
+"""Files with keys: the public keys that admission rules name, and the private key of ``sign``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.signing.private_keys import PrivateKey
 from mirror.signing.public_keys import MOST_KEY_BYTES, PublicKey
 
 
@@ -30,7 +31,7 @@ class KeyFiles:
             try:
                 keys[file] = read_public_key(file)
             except ConfigurationFault as error:
-                faults.append(error.message)
+                faults.append(f"{error.message}; signatures by this key never count")
         return cls(keys, tuple(faults))
 
 
@@ -40,13 +41,24 @@ def read_public_key(file: Path) -> PublicKey:
     Raises:
         ConfigurationFault: the file cannot be read, or has no public key of a supported algorithm.
     """
+    return PublicKey.parse_pem(_read(file), str(file))
+
+
+def read_private_key(file: Path, password: str | None = None) -> PrivateKey:
+    """Return the private key in a file. Blocks.
+
+    Raises:
+        ConfigurationFault: the file cannot be read, or has no private key with this password.
+    """
+    return PrivateKey.parse_pem(_read(file), str(file), None if password is None else password.encode())
+
+
+def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
             content = opened.read(MOST_KEY_BYTES + 1)
     except OSError as error:
-        raise ConfigurationFault(
-            f"{file} cannot be read: {error.strerror}; signatures by its key never count"
-        ) from error
+        raise ConfigurationFault(f"{file} cannot be read: {error.strerror}") from error
     if len(content) > MOST_KEY_BYTES:
-        raise ConfigurationFault(f"{file} is larger than {MOST_KEY_BYTES} bytes, and no file with a key")
-    return PublicKey.parse_pem(content, str(file))
+        raise ConfigurationFault(f"{file} is larger than {MOST_KEY_BYTES} bytes, so it has no key")
+    return content

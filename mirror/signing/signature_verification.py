@@ -58,6 +58,35 @@ class CheckedSignature:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedContent:
+    """The signatures of content.
+
+    Attributes:
+        subject: digest of the manifest.
+        names: names under which a signer may know it.
+        signatures: the signatures, in the order in which they were found.
+    """
+
+    subject: Digest
+    names: frozenset[Repository]
+    signatures: tuple[CheckedSignature, ...]
+
+    @property
+    def signers(self) -> tuple[PublicKey, ...]:
+        """The keys that stand for the content, each once."""
+        found = (each.key for each in self.signatures if each.problem_under(self.names) is None)
+        return tuple(dict.fromkeys(key for key in found if key is not None))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return {
+            "digest": str(self.subject),
+            "signers": [{"key": key.name, "fingerprint": key.fingerprint} for key in self.signers],
+            "signatures": [each.to_json(self.names) for each in self.signatures],
+        }
+
+
 def unread(what: str, why: str) -> CheckedSignature:
     """Return the result for what cannot be read as a signature."""
     return CheckedSignature(what, problem=f"cannot be read: {printable(why, _MOST_SHOWN)}")

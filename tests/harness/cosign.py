@@ -39,6 +39,29 @@ def sign(reference: str, keys: KeyPair, *, referrers: bool = False, check: bool 
     return _cosign("sign", *flags, *_PLAIN_HTTP, reference, check=check)
 
 
+def sign_with_bundle(reference: str, keys: KeyPair, folder: Path) -> CompletedRun:
+    """Sign content with a Sigstore bundle as a referrer: the statement that `cosign sign` of version 3 makes.
+
+    cosign 2.5 makes such bundles for attestations only.
+
+    Args:
+        reference: the content.
+        keys: the key pair.
+        folder: gets the file of the predicate.
+    """
+    predicate = folder / "predicate.json"
+    predicate.write_text("{}")
+    kind = ["--type", "https://sigstore.dev/cosign/sign/v1", "--predicate", str(predicate), "--new-bundle-format"]
+    flags = ["--key", str(keys.private), "--tlog-upload=false", "--yes", *kind]
+    return _cosign("attest", *flags, *_PLAIN_HTTP, reference)
+
+
+def import_key_pair(private: Path, folder: Path) -> KeyPair:
+    """Turn a private key in PEM into a key pair of cosign in `folder`, which must not contain one yet."""
+    _cosign("import-key-pair", "--key", str(private), folder=folder)
+    return KeyPair(folder / "import-cosign.key", folder / "import-cosign.pub")
+
+
 def verify(reference: str, keys: KeyPair, *, referrers: bool = False, check: bool = True) -> CompletedRun:
     """Verify the signatures of `reference`. The verified claims are JSON in `stdout`."""
     mode = ["--experimental-oci11"] if referrers else []

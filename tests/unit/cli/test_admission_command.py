@@ -21,6 +21,7 @@ from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.support.admission import ROOT, World
 from tests.support.builders import manifest_of, push_blob, push_image
+from tests.support.clocks import ShiftedClock
 
 HERE, ABSENT = Repository("acme/driver"), Digest.of(b"absent")
 
