@@ -117,7 +117,7 @@ def test_a_cooldown() -> None:
     read = section.policy({})
     assert read is not None
     assert read.cooldown == timedelta(days=7)
-    with pytest.raises(ConfigurationFault, match="admission.cooldown"):
+    with pytest.raises(ConfigurationFault, match=r"admission\.cooldown"):
         load(flags={"admission": {"cooldown": "soon"}})
 
 
