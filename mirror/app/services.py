@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import structlog
 from mirror.admission.approvals import Approvals
 from mirror.admission.held_manifests import HeldManifests
 from mirror.admission.key_files import KeyFiles
+from mirror.admission.matured_plugins import MaturedPlugins
 from mirror.admission.standing import PluginStanding
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.admission.admit import Admit, Withhold
@@ -20,6 +21,7 @@ from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction
+from mirror.records.admission.admissions import AdmissionState
 from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
@@ -176,7 +178,8 @@ class Services:
         return found
 
     @cached_property
-    def _policy(self) -> Policy | None:
+    def policy(self) -> Policy | None:
+        """The admission policy with its keys; None if every plugin is accepted."""
         return self.settings.admission.policy(self.key_files.keys)
 
     @cached_property
@@ -185,7 +188,7 @@ class Services:
         # Layers may arrive after their manifest. The controller then has them checked as at a push.
         examine = None if self.checker is None else self.checker.examine
         return AdmissionController(
-            self._policy, self._admission_records, _CLOCK, self._counted, layers=self.layers, examine=examine
+            self.policy, self._admission_records, _CLOCK, self._counted, layers=self.layers, examine=examine
         )
 
     @cached_property
@@ -196,7 +199,7 @@ class Services:
     @cached_property
     def policy_id(self) -> str | None:
         """Fingerprint of the admission policy; None without a policy, for which the latest stored verdict is shown."""
-        return None if self._policy is None else self._policy.fingerprint
+        return None if self.policy is None else self.policy.fingerprint
 
     @cached_property
     def approvals(self) -> Approvals:
@@ -204,6 +207,13 @@ class Services:
         records = self.store.records
         held = HeldManifests(self.store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
         return Approvals(held, records.decisions, records.verdicts, self.judge, _CLOCK)
+
+    @cached_property
+    def matured(self) -> MaturedPlugins:
+        """Service that judges plugins again whose cooldown has ended."""
+        records = self.store.records
+        held = partial(records.admissions.admissions, AdmissionState.HELD, self.policy_id)
+        return MaturedPlugins(self.store, held, records.plugins, records.arrivals, judge=self.judge, clock=_CLOCK)
 
     @cached_property
     def standing(self) -> PluginStanding:
@@ -215,14 +225,15 @@ class Services:
         # Judged before checked: Admit is the outer registry, and refuses a plugin before its layers are checked.
         return Admit(registry if self.checker is None else PluginChecks(registry, self.checker), self.judge)
 
-    def withheld(self, registry: Registry, plugins: PluginBlobs | None = None) -> Registry:
+    def withheld(self, registry: Registry, plugins: PluginBlobs | None = None, *, shows_held: bool = False) -> Registry:
         """Return a registry for reading from outside, which withholds plugins that are not admitted.
 
         Args:
             registry: the registry.
             plugins: the plugins of the registry; None for those in the store.
+            shows_held: True to serve held plugins all the same.
         """
-        return Withhold(registry, self.judge, plugins)
+        return Withhold(registry, self.judge, plugins, shows_held=shows_held)
 
     async def upstreams(self, names: Iterable[str]) -> dict[str, UpstreamRegistry]:
         """Return upstreams by name, as configured. Each is opened once and stays open as long as the store."""

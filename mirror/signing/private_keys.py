@@ -57,8 +57,8 @@ class PrivateKey:
         """
         if _COSIGN_MARK in content:
             raise ConfigurationFault(
-                f"{name} is a private key in the format of cosign, which only cosign reads; fix: sign with a key in "
-                "PKCS #8, which 'cosign import-key-pair' turns into its own format for cosign"
+                f"{name} is a private key in the format of cosign, which only cosign reads; fix: make a key with "
+                "openssl, as 'plugin-mirror sign --help' shows"
             )
         if _PUBLIC_MARK in content:
             raise ConfigurationFault(f"{name} is a public key, which cannot sign; fix: use the private key")

@@ -13,7 +13,8 @@ import pytest
 
 from tests.harness import clock, plugins
 from tests.harness.clock import SetClock
-from tests.harness.mirror import Mirror
+from tests.harness.command import run
+from tests.harness.mirror import PROGRAM, Mirror
 from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, pack
 from tests.harness.pushing import push, send
 from tests.harness.requirement import require
@@ -112,7 +113,7 @@ def test_no_way_leads_round_the_cooldown(site: Site, packed: PackedPlugin, tmp_p
     assert exported.exit_code != 0
     assert "is new until" in exported.stdout + exported.stderr
 
-    told = json.loads(site.mirror.command("admission", "ls", "--json").stdout)["admissions"]
+    told = json.loads(site.mirror.command("admission", "ls", "--json").stdout)
     assert {one["rule"] for one in told} == {"cooldown"}
     site.mirror.command("admission", "approve", f"site/copy@{digest}", "--by", "alice")
     assert site.served(*copied, packed) == {200}
@@ -129,6 +130,6 @@ def test_what_the_upstream_had_before_is_not_new(site: Site, packed: PackedPlugi
     assert site.served("mirrored/driver", "1", digest, packed) == {200}
     newer = pack(plugins.volume_plugin(tmp_path / "newer", version="2"))
     moved = push(newer, site.upstream.url, "acme/driver", "1")
-    site.mirror.command("sync", "all")
+    run([*site.clock.wrapper, PROGRAM, "sync", "all", "--config", str(site.mirror.config)])
     assert site.served("mirrored/driver", "1", moved, newer) == {403}
     assert site.status(f"mirrored/driver/manifests/{digest}") == 200  # the former one can still be installed

@@ -52,6 +52,8 @@ class World:
     Attributes:
         store: the server's store.
         registry: the store as clients see it.
+        with_held: the store as those see it who may push.
+        judge: the admission controller.
         counted: admission outcomes that were counted.
         policy: fingerprint of the current policy.
         clock: clock of the server.
@@ -82,6 +84,8 @@ class World:
         )
         behind: Registry = self.store if checker is None else PluginChecks(self.store, checker)
         self.registry = Withhold(Admit(behind, judge), judge)
+        self.with_held = Withhold(self.registry.inner, judge, shows_held=True)
+        self.judge = judge
         self.policy = None if policy is None else policy.fingerprint
 
     async def blob(

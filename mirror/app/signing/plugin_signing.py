@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from mirror.admission.content_signing import SignedContent, VerifiedContent, sign_content, verify_content
+from mirror.admission.content_signing import SignedContent, sign_content, verify_content
 from mirror.admission.key_files import KeyFiles, read_private_key, read_public_key
 from mirror.app.services import open_services
 from mirror.oci import Reference
@@ -14,6 +14,7 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.settings import Settings
+from mirror.signing.signature_verification import VerifiedContent
 
 _CLOCK = SystemClock()
 

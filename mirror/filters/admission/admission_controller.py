@@ -203,15 +203,17 @@ class AdmissionController:
         """Return True if memory tells that hosts may have a manifest. False says nothing."""
         return self._known.is_served(repository, digest)
 
-    async def require_served(self, registry: Registry, repository: Repository, manifest: Manifest) -> None:
-        """Raise an error unless hosts may have a plugin.
+    async def require_served(
+        self, registry: Registry, repository: Repository, manifest: Manifest, *, shows_held: bool = False
+    ) -> None:
+        """Raise an error unless hosts may have a plugin, or it is only held and ``shows_held`` is true.
 
         Raises:
             Denied: hosts may not have the plugin. The message has the reason and the way to change the decision.
             ManifestUnknown: see :meth:`admission`.
         """
         admission = await self.withheld(registry, repository, manifest)
-        if admission is not None:
+        if admission is not None and not (shows_held and admission.state is AdmissionState.HELD):
             # Over plain HTTP, engines show the TLS error of their first attempt, so the reason must be in the log.
             told = {"name": str(repository), "digest": str(manifest.digest), "state": admission.state.value}
             _LOG.info("plugin withheld", **told, reason=admission.sentence)

@@ -113,11 +113,20 @@ class Withhold(DelegatingRegistry):
         inner: the wrapped registry.
         judge: admission controller.
         plugins: the plugins of ``inner``; None for those in the records of ``judge``.
+        shows_held: True to serve held plugins all the same.
     """
 
-    def __init__(self, inner: Registry, judge: AdmissionController, plugins: PluginBlobs | None = None) -> None:
+    def __init__(
+        self,
+        inner: Registry,
+        judge: AdmissionController,
+        plugins: PluginBlobs | None = None,
+        *,
+        shows_held: bool = False,
+    ) -> None:
         super().__init__(inner)
         self._judge = judge
+        self._shows_held = shows_held
         records = judge.records
         self._gate = BlobGate(records.verdicts, plugins or records.plugins, self._why_withheld, judge.clock)
 
@@ -130,7 +139,7 @@ class Withhold(DelegatingRegistry):
         if self._judge.is_known_served(repository, manifest.digest):
             return manifest
         if manifest.may_be_plugin:
-            await self._judge.require_served(self.inner, repository, manifest)
+            await self._judge.require_served(self.inner, repository, manifest, shows_held=self._shows_held)
         else:
             await self._judge.require_not_rejected(self.inner, repository, manifest)
         return manifest
@@ -166,4 +175,5 @@ class Withhold(DelegatingRegistry):
     async def _why_withheld(self, repository: Repository, manifest: Manifest) -> GateAnswer:
         admission = await self._judge.admission(self.inner, repository, manifest)
         until = None if admission.verdict is None else admission.verdict.until
-        return GateAnswer(None if admission.state.is_served else admission.sentence, until)
+        is_shown = self._shows_held and admission.state is AdmissionState.HELD
+        return GateAnswer(None if is_shown or admission.state.is_served else admission.sentence, until)
