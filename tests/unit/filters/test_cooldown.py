@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tarfile
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,9 @@ from mirror.oci import Manifest, Repository
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.admission.arrivals import ContentSource, coming_from
+from mirror.store.registry import Store
 from tests.support.admission import HERE, HOST, NO_ROOT, OTHER, ROOT, TAG, World
+from tests.support.clocks import ShiftedClock
 
 COOLDOWN = timedelta(days=7)
 HUB = ContentSource("hub", Repository("contiv/v2plugin"))
@@ -197,6 +201,24 @@ async def test_images_are_not_held(world: World) -> None:
     with coming_from(HUB):
         await world.registry.put_manifest(HERE, image, [TAG])
     assert await world.gives(TAG)
+
+
+async def test_what_an_earlier_version_held_is_not_new(tmp_path: Path) -> None:
+    with tarfile.open(Path(__file__).parents[1] / "store" / "folders" / "revision-0014.tar.gz") as archive:
+        archive.extractall(tmp_path / "data", filter="data")
+    clock = ShiftedClock()
+    async with Store.open(tmp_path / "data", clock=clock) as store:
+        world = World(store, clock)
+        world.follow(Policy(cooldown=COOLDOWN))
+        driver, pulled = Repository("acme/driver"), Repository("pulled/driver")
+        held = await store.get_manifest(driver, TAG)
+        assert await world.gives(TAG, driver)
+        # A rule that brings it again has brought nothing new.
+        with coming_from(HUB):
+            await world.registry.put_manifest(driver, held, [TAG])
+        assert await world.gives(TAG, driver)
+        # Signers may know what was pulled through under the names of its sources.
+        assert await store.records.arrivals.names(pulled, held.digest) == {pulled}
 
 
 def test_a_policy_without_a_cooldown_keeps_its_fingerprint() -> None:

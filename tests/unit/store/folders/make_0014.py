@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.records.admission.admissions import AdmissionDecision, Subject
+from mirror.records.admissions import AdmissionDecision, Subject
 from mirror.records.derivations import Derivation
 from mirror.records.origins import Origin
 from mirror.store.registry import Store
