@@ -143,16 +143,17 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         # served, because mirror rules must see the plugins that they hold, admitted or not (ADR 16).
         checked = services.checked(content) if bundle is None else content
         plugins = None if bundle is None else BundledPlugins(bundle.reader)
-        served, with_held = (services.withheld(checked, plugins, shows_held=shown) for shown in (False, True))
         is_read_only = settings.server.read_only
-        remembers = bundle is None and not is_read_only
-        pulls = PullTracker(served, store.records.pulls.record_pulls, _CLOCK) if remembers else None
+        served: list[Registry] = [services.withheld(checked, plugins, shows_held=shown) for shown in (False, True)]
+        pulls: list[PullTracker] = []
+        if bundle is None and not is_read_only:
+            pulls = [PullTracker(each, store.records.pulls.record_pulls, _CLOCK) for each in served]
+        for_everybody, for_pushers = pulls or served
         within_quotas = quota_wrapper(settings, store, slot)
 
         def seen_by(rights: Rights, user: str | None = None) -> Registry:
-            shown = pulls or served
             # Whoever may push a plugin may read it while it is held, to sign it.
-            visible = shown if user is None else HeldForPushers(shown, with_held, rights)
+            visible = for_everybody if user is None else HeldForPushers(for_everybody, for_pushers, rights)
             allowed = Authorize(within_quotas(visible, user), rights)
             # Outermost, so that every caller gets the reason, and no login is asked for in vain.
             return ReadOnly(allowed) if is_read_only else allowed
@@ -204,7 +205,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             *certificate_chores(settings, worker.place),
             *_admission_chores(services, worker, changes=bundle is None and not is_read_only),
             *upkeep_chores(services, changes=bundle is None and not is_read_only),
-            *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
+            *(partial(flush_periodically, each.flush, "times of pulls") for each in pulls),
         ]
         scheduler = _scheduler(services, upstreams, slot)
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)

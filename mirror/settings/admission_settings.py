@@ -177,6 +177,15 @@ class AdmissionSettings(Section):
             raise ValueError(f"rules: the name {min(twice)!r} is given to more than one rule")
         return self
 
+    @model_validator(mode="after")
+    def _signatures_can_come(self) -> Self:
+        if self.default is PolicyAction.DENY and self.key_files:
+            raise ValueError(
+                "default: a signature is pushed after its plugin, so with deny no plugin could come that a rule with "
+                "signed: {by: …} allows; fix: use default: hold"
+            )
+        return self
+
     @property
     def is_on(self) -> bool:
         """True if the policy holds, denies or warns about any plugin, by a rule, by default, or as it is new."""

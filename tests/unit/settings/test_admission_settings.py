@@ -111,6 +111,12 @@ def test_keys_of_rules() -> None:
     assert rule.signed == SignedBy((KEY.public,), 2, (NamePattern("contiv/*"),))
 
 
+def test_what_waits_for_a_signature_must_be_able_to_come() -> None:
+    rule = {"name": "a", "action": "allow", "signed": {"by": ["k"]}}
+    with pytest.raises(ConfigurationFault, match="fix: use default: hold"):
+        load(flags={"admission": {"rules": [rule], "default": "deny"}})
+
+
 def test_a_cooldown() -> None:
     section = load(flags={"admission": {"cooldown": "7d"}}).admission
     assert section.is_on
