@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
-from mirror.oci.errors import NotFound
+from mirror.oci.errors import NotFound, UpstreamFault
 from mirror.registry.port import Reader, ReadLister
 from mirror.signing.claim import SignatureUnreadable
 from mirror.signing.public_keys import PublicKey
@@ -45,10 +44,12 @@ class FoundSignature:
     Attributes:
         what: format and place, for people: ``cosign signature sha256:0123456789ab``.
         stored: the signature; the reason, as text, if it cannot be read.
+        is_temporary: True if it could not be read because an upstream failed.
     """
 
     what: str
     stored: StoredSignature | str
+    is_temporary: bool = False
 
 
 async def checked_signatures(
@@ -61,7 +62,7 @@ async def checked_signatures(
     checked: list[CheckedSignature] = []
     for each in await read_signatures(registry, repository, digest):
         if isinstance(each.stored, str):
-            checked.append(unread(each.what, each.stored))
+            checked.append(unread(each.what, each.stored, is_temporary=each.is_temporary))
         else:
             checked.append(check_signature(each.stored, each.what, keys, digest, now))
             await asyncio.sleep(0)  # hundreds of signatures and a dozen keys take half a second
@@ -75,7 +76,8 @@ async def read_signatures(registry: ReadLister, repository: Repository, digest: 
     last entry says so.
 
     Raises:
-        MirrorError: any error of the registry. Content that is missing is told in the entry of its signature instead.
+        MirrorError: any error of the registry. Content that is missing, and an upstream that fails, are told in the
+            entry of a signature instead.
     """
     found: list[FoundSignature] = []
     manifests = 0
@@ -94,9 +96,16 @@ async def read_signatures(registry: ReadLister, repository: Repository, digest: 
 
 async def _manifests(
     registry: ReadLister, repository: Repository, digest: Digest
-) -> AsyncIterator[tuple[str, Descriptor]]:
-    with suppress(NotFound):
-        yield "cosign signature", await registry.resolve(repository, Tag(f"{fallback_tag(digest)}.sig"))
+) -> AsyncIterator[tuple[str, Descriptor | FoundSignature]]:
+    tag, what = Tag(f"{fallback_tag(digest)}.sig"), "cosign signature"
+    try:
+        tagged: Descriptor | FoundSignature | None = await registry.resolve(repository, tag)
+    except NotFound:
+        tagged = None
+    except UpstreamFault as error:
+        tagged = FoundSignature(f"{what} under the tag {tag}", error.message, is_temporary=True)
+    if tagged is not None:
+        yield what, tagged
     page, left = PageRequest(), _MOST_REFERRERS
     while left > 0:
         listed = await registry.list_referrers(repository, digest, None, page)
@@ -117,8 +126,10 @@ def _kind(artifact_type: str) -> str:
 
 
 async def _of_manifest(
-    registry: Reader, repository: Repository, kind: str, place: Descriptor
+    registry: Reader, repository: Repository, kind: str, place: Descriptor | FoundSignature
 ) -> Sequence[FoundSignature]:
+    if isinstance(place, FoundSignature):
+        return [place]
     what = f"{kind} {place.digest.algorithm}:{place.digest.hex[:_SHOWN]}"
     if is_notation(place.artifact_type):
         return [FoundSignature(what, "signatures of notation are not verified")]
@@ -131,8 +142,8 @@ async def _of_manifest(
             for layer in manifest.layers[:MOST_SIGNATURES]
             for stored in await _of_layer(registry, repository, layer)
         ]
-    except NotFound as error:
-        return [FoundSignature(what, error.message)]
+    except (NotFound, UpstreamFault) as error:
+        return [FoundSignature(what, error.message, is_temporary=isinstance(error, UpstreamFault))]
     return found or [FoundSignature(what, "its manifest has no signature of a known format")]
 
 

@@ -27,12 +27,14 @@ class CheckedSignature:
         key: the known key that has made the signature; None if none has.
         claim: what the signature says; None if it cannot be read, or no known key has made it.
         problem: why the signature does not count, as text after "it"; None if it counts.
+        is_temporary: True if the problem may pass by itself.
     """
 
     what: str
     key: PublicKey | None = None
     claim: SignedClaim | None = None
     problem: str | None = None
+    is_temporary: bool = False
 
     def problem_under(self, names: Collection[Repository]) -> str | None:
         """Return why the signature does not count for content with these names; None if it counts.
@@ -87,9 +89,9 @@ class VerifiedContent:
         }
 
 
-def unread(what: str, why: str) -> CheckedSignature:
+def unread(what: str, why: str, *, is_temporary: bool = False) -> CheckedSignature:
     """Return the result for what cannot be read as a signature."""
-    return CheckedSignature(what, problem=f"cannot be read: {printable(why, _MOST_SHOWN)}")
+    return CheckedSignature(what, problem=f"cannot be read: {printable(why, _MOST_SHOWN)}", is_temporary=is_temporary)
 
 
 def check_signature(

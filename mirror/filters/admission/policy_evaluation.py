@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from mirror.filters.admission.plugin_facts import PluginFacts
@@ -19,6 +19,8 @@ from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
 
 _FIRST_REFERRERS: Final = PageRequest(limit=1000)
+#: A plugin whose signatures an upstream did not give is judged again after this time.
+_AGAIN: Final = timedelta(minutes=1)
 
 
 async def evaluate(
@@ -65,6 +67,8 @@ async def evaluate(
         )
     )
     ends = [each.claim.expires_at for each in signatures if each.problem is None and each.claim is not None]
+    if any(each.is_temporary for each in signatures):
+        ends.append(now + _AGAIN)
     verdict = replace(verdict, until=min((end for end in ends if end is not None), default=None))
     if policy.cooldown is None or (sight := await arrivals.first_sight(repository, digest)) is None:
         return verdict

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from mirror.oci import Descriptor, Digest, Manifest, Tag
+from mirror.oci.errors import UpstreamUnreachable
 from mirror.registry import signature_reading
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.signature_reading import read_signatures
+from mirror.registry.signature_reading import checked_signatures, read_signatures
 from mirror.signing.signature_formats import COSIGN_ARTIFACT, MOST_DOCUMENT_BYTES, SIMPLE_SIGNING, StoredSignature
 from mirror.wire.referrers_fallback import fallback_tag
 from tests.support.builders import ABSENT
 from tests.support.plugins import NAME, put_plugin
-from tests.support.signing import BUNDLE, attach, bundle, layer, payload, simple_layer, statement
+from tests.support.signing import BUNDLE, KEY, SIGNED_AT, attach, bundle, layer, payload, simple_layer, statement
 
 
 @pytest.fixture
@@ -113,6 +114,21 @@ async def test_content_that_is_missing(registry: MemoryRegistry, plugin: Manifes
     ((_, why),) = await found(lacking, plugin)
     assert why is not None
     assert str(ABSENT) in why
+
+
+async def test_an_upstream_that_fails_is_told_and_passes(registry: MemoryRegistry, plugin: Manifest) -> None:
+    class Failing(MemoryRegistry):
+        async def resolve(self, repository: Any, target: Any) -> Descriptor:
+            raise UpstreamUnreachable("hub does not answer")
+
+    failing = Failing()
+    await put_plugin(failing)
+    content = payload(plugin.digest)
+    await attach(failing, plugin, {content: simple_layer(content)}, COSIGN_ARTIFACT, NAME)
+    tagged, referrer = await checked_signatures(failing, NAME, plugin.digest, [KEY.public], SIGNED_AT)
+    assert tagged.problem == "cannot be read: hub does not answer"
+    assert tagged.is_temporary
+    assert referrer.problem is None
 
 
 async def test_bounds(registry: MemoryRegistry, plugin: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
