@@ -15,6 +15,7 @@ import pytest
 from tests.harness import cosign, plugins
 from tests.harness.command import CompletedRun, run
 from tests.harness.cosign import KeyPair
+from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror
 from tests.harness.packing import PackedPlugin, pack
 from tests.harness.pushing import push
@@ -158,6 +159,50 @@ def test_cosign_verifies_what_we_sign(strict: Mirror, keys: KeyPair, packed: Pac
     wrong = strict.command("verify", "site/driver:1", "--key", str(keys.public), check=False)
     assert wrong.exit_code == 1
     assert "is signed by none of the keys" in wrong.stdout
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_signatures_come_with_rules_pull_through_and_bundles(
+    keys: KeyPair, packed: PackedPlugin, login: Path, tmp_path: Path, way: str
+) -> None:
+    rule = {"name": "signed", "action": "allow", "signed": {"by": [str(keys.public)]}}
+    admission = {"default": "hold", "rules": [rule]}
+    with Mirror() as upstream:
+        digest = push(packed, upstream.url, "acme/driver", "1")
+        WAYS[way](f"{upstream.host}/acme/driver@{digest}", keys, login)
+        unsigned = push(packed, upstream.url, "acme/unsigned", "1")
+        sections = {
+            "admission": admission,
+            "upstreams": {"hub": {"url": upstream.url, "plain_http": True}},
+            "proxy": [{"from": "hub/**", "to": "pulled/**"}],
+            "mirrors": [{"name": "all", "from": "hub/acme/*", "to": "store/*"}],
+        }
+        with Mirror(sections=sections) as mirror:
+            mirror.command("sync", "all")
+            assert answer(mirror, "store/driver", "1") == (200, "")
+            assert answer(mirror, "pulled/acme/driver", "1") == (200, "")
+            for repository in ("store/unsigned", "pulled/acme/unsigned"):
+                assert answer(mirror, repository, unsigned)[0] == 403
+            bundle = str(tmp_path / "site.tar")
+            mirror.command("bundle", "export", "-o", bundle, "--unsigned", "store/driver:1")
+            upstream.stop()
+            assert answer(mirror, "pulled/acme/driver", "1") == (200, "")
+    with Mirror(sections={"admission": admission}) as offline:
+        offline.command("bundle", "import", bundle, "--unsigned")
+        assert answer(offline, "store/driver", "1") == (200, "")
+
+
+@pytest.mark.newest_engine
+def test_an_engine_installs_what_is_signed(
+    engine: Engine, strict: Mirror, keys: KeyPair, packed: PackedPlugin, login: Path
+) -> None:
+    digest = push(packed, strict.url, "store/engine", "1")
+    reference = f"{strict.host}/store/engine:1"
+    install = ("plugin", "install", "--disable", "--grant-all-permissions", reference)
+    assert engine.docker(*install, check=False).exit_code != 0
+    cosign.sign(f"{strict.host}/store/engine@{digest}", keys, login=login)
+    engine.docker(*install)
+    engine.docker("plugin", "rm", reference)
 
 
 def _copy_signatures(mirror: Mirror, source: str, repository: str, digest: str) -> None:
