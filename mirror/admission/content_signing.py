@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mirror.oci import Descriptor, Digest, Repository, Tag
+from mirror.oci.name_pattern import NamePattern
 from mirror.oci.timestamps import machine_time
 from mirror.registry.port import ReadLister, Registry
 from mirror.registry.signature_reading import checked_signatures
@@ -92,6 +93,7 @@ async def verify_content(
     keys: Sequence[PublicKey],
     *,
     names: Collection[Repository],
+    patterns: Sequence[NamePattern],
     now: datetime,
 ) -> VerifiedContent:
     """Verify the signatures of a manifest.
@@ -102,13 +104,14 @@ async def verify_content(
         digest: digest of the manifest.
         keys: the known keys.
         names: names under which a signer may know the content, besides its own.
+        patterns: patterns of further such names.
         now: the present time, in UTC.
 
     Raises:
         MirrorError: any error of the registry.
     """
     found = await checked_signatures(registry, repository, digest, keys, now)
-    return VerifiedContent(digest, frozenset((repository, *names)), found)
+    return VerifiedContent(digest, frozenset((repository, *names)), found, tuple(patterns))
 
 
 async def _store(registry: Registry, repository: Repository, content: bytes) -> Descriptor:

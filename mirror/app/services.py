@@ -208,12 +208,11 @@ class Services:
         held = HeldManifests(self.store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
         return Approvals(held, records.decisions, records.verdicts, self.judge, _CLOCK)
 
-    @cached_property
-    def matured(self) -> MaturedPlugins:
-        """Service that judges plugins again whose cooldown has ended."""
+    def matured(self, registry: Registry) -> MaturedPlugins:
+        """Return a service that judges plugins of a registry again whose cooldown has ended."""
         records = self.store.records
         held = partial(records.admissions.admissions, AdmissionState.HELD, self.policy_id)
-        return MaturedPlugins(self.store, held, records.plugins, records.arrivals, judge=self.judge, clock=_CLOCK)
+        return MaturedPlugins(registry, held, records.plugins, records.arrivals, judge=self.judge, clock=_CLOCK)
 
     @cached_property
     def standing(self) -> PluginStanding:

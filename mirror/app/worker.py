@@ -153,7 +153,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
 
         def seen_by(rights: Rights, user: str | None = None) -> Registry:
             # Whoever may push a plugin may read it while it is held, to sign it.
-            visible = for_everybody if user is None else HeldForPushers(for_everybody, for_pushers, rights)
+            is_signer = user is not None and bool(pulls)
+            visible = HeldForPushers(for_everybody, for_pushers, rights) if is_signer else for_everybody
             allowed = Authorize(within_quotas(visible, user), rights)
             # Outermost, so that every caller gets the reason, and no login is asked for in vain.
             return ReadOnly(allowed) if is_read_only else allowed
@@ -203,7 +204,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
             partial(flush_periodically, traffic.flush, "traffic"),
             *certificate_chores(settings, worker.place),
-            *_admission_chores(services, worker, changes=bundle is None and not is_read_only),
+            *(_admission_chores(services, worker, content) if pulls else []),
             *upkeep_chores(services, changes=bundle is None and not is_read_only),
             *(partial(flush_periodically, each.flush, "times of pulls") for each in pulls),
         ]
@@ -211,12 +212,12 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
 
 
-def _admission_chores(services: Services, worker: Worker, *, changes: bool) -> list[Chore]:
+def _admission_chores(services: Services, worker: Worker, content: Registry) -> list[Chore]:
     """Return the background work on admissions: one worker judges plugins again after their cooldown."""
     policy = services.policy
-    if policy is None or policy.cooldown is None or worker.place or not changes:
+    if policy is None or policy.cooldown is None or worker.place:
         return []
-    return [partial(services.matured.run, policy.cooldown)]
+    return [partial(services.matured(content).run, policy.cooldown)]
 
 
 def _readiness(store: Store, bundle: ServedBundle | None, *, is_read_only: bool) -> dict[str, Check]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -33,6 +34,8 @@ MOST_SIGNATURES: Final = 256
 #: Most referrers that are looked at, of whatever type.
 _MOST_REFERRERS: Final = 10_000
 _MOST_MANIFEST_BYTES: Final = 256 * 1024
+#: Problem of what only an upstream has that fails. One text, so that a pull changes no record while the upstream fails.
+_UNAVAILABLE: Final = "an upstream could not be asked for it"
 #: Hexadecimal digits of a digest that people see.
 _SHOWN: Final = 12
 
@@ -102,8 +105,8 @@ async def _manifests(
         tagged: Descriptor | FoundSignature | None = await registry.resolve(repository, tag)
     except NotFound:
         tagged = None
-    except UpstreamFault as error:
-        tagged = FoundSignature(f"{what} under the tag {tag}", error.message, is_temporary=True)
+    except UpstreamFault:
+        tagged = FoundSignature(f"{what} under the tag {tag}", _UNAVAILABLE, is_temporary=True)
     if tagged is not None:
         yield what, tagged
     page, left = PageRequest(), _MOST_REFERRERS
@@ -112,6 +115,8 @@ async def _manifests(
         for referrer in listed.entries[:left]:
             if is_signature_artifact(referrer.artifact_type):
                 yield _kind(referrer.artifact_type or ""), referrer
+        if listed.is_partial:
+            yield "", FoundSignature("a signature at an upstream", _UNAVAILABLE, is_temporary=True)
         left -= len(listed.entries)
         # A page may be shorter than asked for although more follow.
         if not listed.more or not listed.entries:
@@ -138,30 +143,38 @@ async def _of_manifest(
     try:
         manifest = await registry.get_manifest(repository, place.digest)
         found = [
-            FoundSignature(what, stored)
+            each
             for layer in manifest.layers[:MOST_SIGNATURES]
-            for stored in await _of_layer(registry, repository, layer)
+            for each in await _of_layer(registry, repository, what, layer)
         ]
-    except (NotFound, UpstreamFault) as error:
-        return [FoundSignature(what, error.message, is_temporary=isinstance(error, UpstreamFault))]
+        # A referrer that is pulled through is listed without its upstream once all that it names is here.
+        if manifest.config is not None:
+            with suppress(SignatureUnreadable):
+                await _read(registry, repository, manifest.config)
+    except NotFound as error:
+        return [FoundSignature(what, error.message)]
+    except UpstreamFault:
+        return [FoundSignature(what, _UNAVAILABLE, is_temporary=True)]
     return found or [FoundSignature(what, "its manifest has no signature of a known format")]
 
 
-async def _of_layer(registry: Reader, repository: Repository, layer: Descriptor) -> Sequence[StoredSignature | str]:
+async def _of_layer(registry: Reader, repository: Repository, what: str, layer: Descriptor) -> Sequence[FoundSignature]:
     if layer.media_type != SIMPLE_SIGNING and not is_bundle(layer.media_type):
         return ()
-    if layer.size_bytes > MOST_DOCUMENT_BYTES:
-        return [f"it is larger than {MOST_DOCUMENT_BYTES} bytes"]
     try:
         content = await _read(registry, repository, layer)
         if layer.media_type == SIMPLE_SIGNING:
-            return [of_simple_signing(content, layer.annotations)]
-        return of_bundle(content)
+            return [FoundSignature(what, of_simple_signing(content, layer.annotations))]
+        return [FoundSignature(what, stored) for stored in of_bundle(content)]
     except (NotFound, SignatureUnreadable) as error:
-        return [str(error)]
+        return [FoundSignature(what, str(error))]
+    except UpstreamFault:
+        return [FoundSignature(what, _UNAVAILABLE, is_temporary=True)]
 
 
 async def _read(registry: Reader, repository: Repository, layer: Descriptor) -> bytes:
+    if layer.size_bytes > MOST_DOCUMENT_BYTES:
+        raise SignatureUnreadable(f"it is larger than {MOST_DOCUMENT_BYTES} bytes")
     async with registry.open_blob(repository, layer.digest, None, layer.size_bytes) as blob:
         if blob.size_bytes > MOST_DOCUMENT_BYTES:
             raise SignatureUnreadable(f"it is larger than {MOST_DOCUMENT_BYTES} bytes")

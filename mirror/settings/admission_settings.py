@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.admission_policy import COOLDOWN, DEFAULT, UNREADABLE, Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
@@ -21,6 +22,7 @@ from mirror.signing.public_keys import PublicKey
 from mirror.signing.signed_by import SignedBy
 from mirror.sync.schedule import parse_duration
 
+_LONGEST_COOLDOWN: Final = timedelta(days=3650)
 #: Matches plugins whose platform cannot be determined.
 _UNKNOWN_PLATFORM = "unknown"
 
@@ -103,6 +105,12 @@ class AdmissionRuleSettings(Section):
             raise ValueError(str(error)) from error
         return self
 
+    @property
+    def is_about_names(self) -> bool:
+        """True if the rule has no other conditions than names."""
+        others = (self.privileges, self.interfaces, self.platforms, self.grown)
+        return not any(others) and self.larger_than_bytes is None and self.signed is None
+
     def rule(self, keys: Mapping[Path, PublicKey]) -> PolicyRule:
         """Return the policy rule that this section describes.
 
@@ -177,19 +185,41 @@ class AdmissionSettings(Section):
             raise ValueError(f"rules: the name {min(twice)!r} is given to more than one rule")
         return self
 
+    @field_validator("cooldown")
+    @classmethod
+    def _cooldown_is_bounded(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        try:
+            span = parse_duration(text)
+        except ConfigurationFault as error:
+            raise ValueError(str(error)) from error
+        if not timedelta() < span <= _LONGEST_COOLDOWN:
+            raise ValueError(f"{text!r} is not between 1s and {_LONGEST_COOLDOWN.days}d")
+        return text
+
     @model_validator(mode="after")
     def _signatures_can_come(self) -> Self:
-        if self.default is PolicyAction.DENY and self.key_files:
-            raise ValueError(
-                "default: a signature is pushed after its plugin, so with deny no plugin could come that a rule with "
-                "signed: {by: …} allows; fix: use default: hold"
-            )
+        told = "a signature is pushed after its plugin, so with deny nothing could come that a rule with signed.by allows"
+        waits = False
+        for rule in self.rules:
+            if waits and rule.action is PolicyAction.DENY and rule.is_about_names:
+                raise ValueError(f"rules: {rule.name}: {told}; fix: use action: hold")
+            waits = waits or isinstance(rule.signed, SignedBySettings)
+        if waits and self.default is PolicyAction.DENY:
+            raise ValueError(f"default: {told}; fix: use default: hold")
         return self
 
     @property
     def is_on(self) -> bool:
         """True if the policy holds, denies or warns about any plugin, by a rule, by default, or as it is new."""
         return bool(self.rules) or self.default is not PolicyAction.ALLOW or self.cooldown is not None
+
+    @property
+    def signed_names(self) -> tuple[NamePattern, ...]:
+        """Further names of all rules under which signers know plugins."""
+        found = (name for rule in self.rules if isinstance(rule.signed, SignedBySettings) for name in rule.signed.names)
+        return tuple(map(NamePattern, dict.fromkeys(found)))
 
     @property
     def key_files(self) -> tuple[Path, ...]:

@@ -8,10 +8,12 @@ envelope (cosign, specs/BUNDLE_SPEC.md). Nothing in these documents is believed 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mirror.oci import Digest, Manifest, Tag
 from mirror.oci.errors import ClientFault
 from mirror.oci.strict_json import read_object
 from mirror.signing.claim import STATEMENT_TYPE, SignatureUnreadable, SignedClaim
@@ -28,6 +30,7 @@ _NOTATION: Final = "application/vnd.cncf.notary.signature"
 _ARTIFACTS: Final = ("application/vnd.dev.cosign.artifact.sig.", f"{_BUNDLE}.", f"{_BUNDLE}+", _NOTATION)
 #: Largest document of a signature that is read. Those of cosign with a key have less than one KiB.
 MOST_DOCUMENT_BYTES: Final = 64 * 1024
+_SIGNATURE_TAG: Final = re.compile(r"sha256-([0-9a-f]{64})\.sig")
 _MOST_SIGNATURE_CHARACTERS: Final = 4096
 _MOST_IN_ENVELOPE: Final = 8
 
@@ -52,6 +55,14 @@ class StoredSignature:
 def is_signature_artifact(artifact_type: str | None) -> bool:
     """Return True for the artifact type of a referrer with signatures in any known format, notation's included."""
     return (artifact_type or "").startswith(_ARTIFACTS)
+
+
+def signed_subjects(manifest: Manifest, tags: Collection[Tag]) -> set[Digest]:
+    """Return the digests of the content that a manifest with these tags is a signature of, by what it says itself."""
+    found = {Digest("sha256", named[1]) for tag in tags if (named := _SIGNATURE_TAG.fullmatch(tag.name)) is not None}
+    if manifest.subject is not None and is_signature_artifact(manifest.as_referrer().artifact_type):
+        found.add(manifest.subject.digest)
+    return found
 
 
 def is_bundle(media_type: str) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from mirror.oci import Digest, Repository
+from mirror.oci.name_pattern import NamePattern
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
 from mirror.signing.claim import SignatureUnreadable, SignedClaim
@@ -36,19 +37,23 @@ class CheckedSignature:
     problem: str | None = None
     is_temporary: bool = False
 
-    def problem_under(self, names: Collection[Repository]) -> str | None:
+    def problem_under(self, names: Collection[Repository], patterns: Iterable[NamePattern] = ()) -> str | None:
         """Return why the signature does not count for content with these names; None if it counts.
 
         Args:
             names: names under which the signer may know the content. A signature without a name counts for all.
+            patterns: patterns of further such names.
         """
-        if self.problem is not None or self.claim is None or not self.claim.name or self.claim.repository in names:
+        if self.problem is not None or self.claim is None or not self.claim.name:
             return self.problem
+        name = self.claim.repository
+        if name is not None and (name in names or any(pattern.match(name) is not None for pattern in patterns)):
+            return None
         return f"is for another repository: {printable(self.claim.name, _MOST_SHOWN)}"
 
-    def to_json(self, names: Collection[Repository]) -> dict[str, Any]:
+    def to_json(self, names: Collection[Repository], patterns: Iterable[NamePattern] = ()) -> dict[str, Any]:
         """Return the result for content with these names as plain values."""
-        claim, problem = self.claim, self.problem_under(names)
+        claim, problem = self.claim, self.problem_under(names, patterns)
         return {
             "what": self.what,
             "key": self.key and self.key.name,
@@ -68,16 +73,22 @@ class VerifiedContent:
         subject: digest of the manifest.
         names: names under which a signer may know it.
         signatures: the signatures, in the order in which they were found.
+        patterns: patterns of further such names, from the admission rules.
     """
 
     subject: Digest
     names: frozenset[Repository]
     signatures: tuple[CheckedSignature, ...]
+    patterns: tuple[NamePattern, ...] = ()
+
+    def problem(self, signature: CheckedSignature) -> str | None:
+        """Return why one of the signatures does not count; None if it counts."""
+        return signature.problem_under(self.names, self.patterns)
 
     @property
     def signers(self) -> tuple[PublicKey, ...]:
         """The keys that stand for the content, each once."""
-        found = (each.key for each in self.signatures if each.problem_under(self.names) is None)
+        found = (each.key for each in self.signatures if self.problem(each) is None)
         return tuple(dict.fromkeys(key for key in found if key is not None))
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +96,7 @@ class VerifiedContent:
         return {
             "digest": str(self.subject),
             "signers": [{"key": key.name, "fingerprint": key.fingerprint} for key in self.signers],
-            "signatures": [each.to_json(self.names) for each in self.signatures],
+            "signatures": [each.to_json(self.names, self.patterns) for each in self.signatures],
         }
 
 

@@ -58,7 +58,4 @@ class SignedBy:
     def _problem(self, checked: CheckedSignature, names: Collection[Repository]) -> str | None:
         if checked.key is not None and checked.key not in self.keys:
             return "was made by a key that this rule does not name"
-        claimed = None if checked.claim is None else checked.claim.repository
-        if claimed is not None and any(pattern.match(claimed) is not None for pattern in self.names):
-            return checked.problem
-        return checked.problem_under(names)
+        return checked.problem_under(names, self.names)

@@ -150,10 +150,10 @@ def test_cosign_verifies_what_we_sign(strict: Mirror, keys: KeyPair, packed: Pac
     reference = f"{strict.host}/site/driver@{digest}"
     assert cosign.verify(reference, site, referrers=True, check=False).exit_code != 0
     told = strict.command("sign", "site/driver:1", "--key", str(site.private)).stdout
-    assert f"site/driver@{digest} is signed by {site.private}" in told
+    assert f"{strict.host}/site/driver@{digest} is signed by {site.private}" in told
     (claim,) = json.loads(cosign.verify(reference, site, referrers=True).stdout)
     assert claim["critical"]["image"] == {"docker-manifest-digest": digest}
-    assert claim["critical"]["identity"] == {"docker-reference": "site/driver"}
+    assert claim["critical"]["identity"] == {"docker-reference": f"{strict.host}/site/driver"}
     assert cosign.verify(reference, keys, referrers=True, check=False).exit_code != 0
     assert verified(strict, "site/driver:1", site.public)["verified"]
     wrong = strict.command("verify", "site/driver:1", "--key", str(keys.public), check=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirror.admission.content_signing import SignedContent, sign_content, verify_content
 from mirror.admission.key_files import KeyFiles, read_private_key, read_public_key
+from mirror.app.plugin_inspection import advertised_host
 from mirror.app.services import open_services
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
@@ -54,8 +55,9 @@ async def sign_reference(
                 remote, repository, reference.target, key, name=name, now=now, expires_at=expires_at
             )
     async with open_services(settings, must_exist=True) as services:
-        host = (settings.server.url or "").partition("//")[2].partition("/")[0]
-        name = f"{host}/{repository}" if host else str(repository)
+        # Always with a host: the first part of a name may look like one.
+        host = (settings.server.url or "").partition("//")[2].partition("/")[0] or advertised_host(settings)
+        name = f"{host}/{repository}"
         checked = services.checked(services.store)
         return await sign_content(checked, repository, reference.target, key, name=name, now=now, expires_at=expires_at)
 
@@ -87,14 +89,14 @@ async def verify_reference(
         if read.faults:
             raise ConfigurationFault("; ".join(read.faults))
         keys = list(read.keys.values())
-    repository, now = reference.repository, _CLOCK.now()
+    repository, now, patterns = reference.repository, _CLOCK.now(), settings.admission.signed_names
     if reference.host is not None:
-        from mirror.app.upstream_registries import open_anonymously
+        from mirror.app.upstream_registries import open_remote
 
-        async with open_anonymously(reference.host, plain_http=plain_http) as remote:
+        async with open_remote(settings, reference.host, plain_http=plain_http) as remote:
             digest = (await remote.get_manifest(repository, reference.target)).digest
-            return await verify_content(remote, repository, digest, keys, names=(), now=now)
+            return await verify_content(remote, repository, digest, keys, names=(), patterns=patterns, now=now)
     async with open_services(settings, only_reads=True) as services:
         digest = (await services.store.get_manifest(repository, reference.target)).digest
         names = await services.store.records.arrivals.names(repository, digest)
-        return await verify_content(services.store, repository, digest, keys, names=names, now=now)
+        return await verify_content(services.store, repository, digest, keys, names=names, patterns=patterns, now=now)

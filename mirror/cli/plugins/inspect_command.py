@@ -251,7 +251,7 @@ def _print_plugin(found: PluginView) -> None:
 def _signers(verified: VerifiedContent) -> str:
     if verified.signers:
         return ", ".join(map(str, verified.signers))
-    problems = [f"{each.what} {each.problem_under(verified.names)}" for each in verified.signatures[:_MOST_SIGNATURES]]
+    problems = [f"{each.what} {verified.problem(each)}" for each in verified.signatures[:_MOST_SIGNATURES]]
     return f"none of the keys of the admission rules{': ' if problems else ''}{'; '.join(problems)}"
 
 

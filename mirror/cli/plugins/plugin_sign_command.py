@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,7 +13,10 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import RESULTS, print_json
 from mirror.oci import Reference
+from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
+
+_LONGEST: Final = timedelta(days=36500)
 
 
 def run(
@@ -44,13 +48,16 @@ def run(
     from mirror.app.signing.plugin_signing import sign_reference
     from mirror.sync.schedule import parse_duration
 
+    span = None if valid_for is None else parse_duration(valid_for)
+    if span is not None and span > _LONGEST:
+        raise ConfigurationFault(f"--valid-for {valid_for} is longer than {_LONGEST.days}d")
     signed = run_to_the_end(
         sign_reference(
             settings_of(config, data),
             Reference.parse(reference),
             key,
             password=password,
-            valid_for=None if valid_for is None else parse_duration(valid_for),
+            valid_for=span,
             plain_http=plain_http,
         )
     )

@@ -49,7 +49,7 @@ def run(
         wanted = f", and {threshold} must have signed" if found.signers and not enough else ""
         RESULTS.out(f"{parsed.repository}@{found.subject} is signed by {by}{wanted}", highlight=False)
         for each in found.signatures:
-            problem = each.problem_under(found.names)
+            problem = found.problem(each)
             told = f"counts, by {each.key}" if problem is None else problem
             RESULTS.out(f"  {each.what}: {told}", highlight=False)
         if not found.signatures:

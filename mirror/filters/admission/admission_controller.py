@@ -50,6 +50,7 @@ class AdmissionController:
         records, clock: see the arguments.
         policy_id: fingerprint of the policy.
         has_cooldown: True if the policy holds what is new from an upstream.
+        asks_for_signatures: True if a verdict may depend on a signature.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class AdmissionController:
     ) -> None:
         self._policy = policy
         self.has_cooldown = policy is not None and policy.cooldown is not None
+        self.asks_for_signatures = policy is not None and (bool(policy.keys) or policy.asks_for_signature)
         self.policy_id = NO_POLICY if policy is None else policy.fingerprint
         self.records = records
         self._verdicts, self._rejections, self._plugins = records.verdicts, records.rejections, records.plugins

@@ -13,17 +13,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import structlog
+
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.admission.blob_gate import BlobGate, GateAnswer
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, MirrorError
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.admission.arrivals import SOURCE
 from mirror.records.admission.verdicts import PluginBlobs
 from mirror.registry.delegate import DelegatingRegistry, DelegatingUpload
 from mirror.registry.port import Blob, Registry
 from mirror.registry.upload import Upload, UploadBody
+from mirror.signing.signature_formats import signed_subjects
 from mirror.wire.ranges import RangeRequest
+
+_LOG = structlog.get_logger(__name__)
 
 
 class Admit(DelegatingRegistry):
@@ -50,7 +55,11 @@ class Admit(DelegatingRegistry):
         # Rules are for plugins only, but a rejection by a person holds for any content (ADR 20).
         if not manifest.may_be_plugin:
             await self._judge.require_not_rejected(self.inner, repository, manifest)
-            return await self.inner.put_manifest(repository, manifest, tags)
+            advice = await self.inner.put_manifest(repository, manifest, tags)
+            if self._judge.asks_for_signatures:
+                for subject in signed_subjects(manifest, tags):
+                    await self._signed(repository, subject)
+            return advice
         try:
             judged = await self._judge.judge(self.inner, repository, manifest)
         except BlobUnknown as error:
@@ -83,6 +92,14 @@ class Admit(DelegatingRegistry):
         if mounted is not None:
             await self._judge.arrived(self.inner, repository, digest)
         return mounted
+
+    async def _signed(self, repository: Repository, subject: Digest) -> None:
+        """Judge a plugin again for which a signature has come, so that lists show it as it stands."""
+        try:
+            if (manifest := await self._judge.records.plugins.plugin(repository, subject)) is not None:
+                await self._judge.assess(self.inner, repository, manifest)
+        except MirrorError as error:  # the signature is stored, and a request judges the plugin again
+            _LOG.warning("plugin not judged yet", name=str(repository), error=str(error), **error.detail)
 
     def _arriving(self, upload: Upload, repository: Repository) -> Upload:
         return ArrivingUpload(upload, lambda digest: self._judge.arrived(self.inner, repository, digest))

@@ -56,7 +56,16 @@ _NO_LONGER_PULLED = (
     .returning(origins.c.digest)
 )
 _NO_LONGER_ARRIVED = delete(arrivals).where(
-    arrivals.c.repository == bindparam("name"), arrivals.c.digest == bindparam("gone")
+    arrivals.c.repository == bindparam("name"),
+    arrivals.c.digest == bindparam("gone"),
+    ~exists().where(
+        incomplete_manifests.c.repository == bindparam("name"), incomplete_manifests.c.digest == bindparam("gone")
+    ),
+    ~exists().where(
+        repositories.c.name == bindparam("name"),
+        manifests.c.repository_id == repositories.c.id,
+        manifests.c.digest == bindparam("gone"),
+    ),
 )
 _NO_LONGER_DOOMED = delete(doomed_files).where(doomed_files.c.digest == bindparam("stored"))
 
@@ -178,7 +187,7 @@ def forget_absent(connection: Connection, repository: Repository, manifest: Dige
 
 
 def forget_arrivals(connection: Connection, repository: Repository, digest: Digest) -> None:
-    """Forget the sources of a plugin that its repository does not hold any more."""
+    """Forget the sources of a plugin, unless its repository still holds it, complete or incomplete."""
     connection.execute(_NO_LONGER_ARRIVED, {"name": repository.name, "gone": str(digest)})
 
 

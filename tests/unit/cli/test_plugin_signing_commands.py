@@ -45,7 +45,7 @@ def configured(**members: object) -> str:
 def test_what_is_signed_is_verified(capsys: Captured, plugin: Manifest) -> None:
     assert run(["sign", REF, "--key", "site"]) == 0
     first, second = capsys.readouterr().out.splitlines()
-    assert first == f"{NAME}@{plugin.digest} is signed by site ({KEY.public.fingerprint[:16]})"
+    assert first == f"127.0.0.1:5000/{NAME}@{plugin.digest} is signed by site ({KEY.public.fingerprint[:16]})"
     assert second.startswith("  signature sha256:")
     assert run(["verify", REF, "--key", "site.pub"]) == 0
     verified, found = capsys.readouterr().out.splitlines()
@@ -78,13 +78,14 @@ def test_a_threshold(capsys: Captured) -> None:
 def test_a_signature_that_ends(capsys: Captured) -> None:
     assert run(["sign", REF, "--key", "site", "--valid-for", "365d", "--json"]) == 0
     signed = json.loads(capsys.readouterr().out)
-    assert signed["name"] == str(NAME)
+    assert signed["name"] == f"127.0.0.1:5000/{NAME}"
     assert run(["verify", REF, "--key", "site.pub", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     (found,) = told["signatures"]
     assert (told["verified"], told["threshold"]) == (True, 1)
     assert (found["counts"], found["problem"], found["expires_at"]) == (True, None, signed["expires_at"])
-    assert run(["sign", REF, "--key", "site", "--valid-for", "soon"]) == 2
+    for span in ("soon", "9999999d"):
+        assert run(["sign", REF, "--key", "site", "--valid-for", span]) == 2
 
 
 def test_the_name_has_the_host_of_the_public_url(capsys: Captured) -> None:
@@ -105,6 +106,26 @@ def test_the_keys_of_the_rules_verify_and_inspect_tells_who_signed(capsys: Captu
     assert run(["inspect", REF, config, "--json"]) == 0
     (signer,) = json.loads(capsys.readouterr().out)["verified"]["signers"]
     assert signer == {"key": "site.pub", "fingerprint": KEY.public.fingerprint}
+
+
+def test_the_names_of_a_rule_count_for_inspect_and_verify(capsys: Captured) -> None:
+    Path("c.yaml").write_text("server: {url: 'https://mirror.example:5000'}\n")
+    assert run(["tag", REF, "site/renamed:1", "--config", "c.yaml"]) == 0
+    assert run(["sign", "site/renamed:1", "--key", "site", "--config", "c.yaml"]) == 0
+    # The signature is copied by hand, so that the name is one that only the rule knows.
+    assert run(["tag", "site/renamed:1", "other/name:1"]) == 0
+    assert run(["verify", "other/name:1", "--key", "site.pub"]) == 0  # tagged here, so both names count
+    assert run(["verify", "other/name:1", configured(names=["site/*"])]) == 0
+
+
+def test_a_derived_copy_in_another_repository_tells_it_too(capsys: Captured) -> None:
+    config = configured()
+    assert run(["sign", REF, "--key", "site", config]) == 0
+    assert run(["derive", REF, "site/copy:1", "--env", "DEBUG=1", config]) == 0
+    capsys.readouterr()
+    assert run(["inspect", "site/copy:1", config, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [signer["key"] for signer in told["original"]["signers"]] == ["site.pub"]
 
 
 def test_a_derived_copy_tells_who_signed_its_original(capsys: Captured) -> None:

@@ -128,6 +128,21 @@ async def test_what_was_pushed_here_before_goes_on_being_served(world: World) ->
     assert await world.gives(TAG)
 
 
+async def test_a_copy_of_what_was_pushed_goes_on_being_served(world: World) -> None:
+    pushed, _ = await world.push(HOST, repository=OTHER)
+    await copied(world, pushed, OTHER, HERE)
+    await mirrored(world)
+    assert await world.gives(TAG)
+
+
+async def test_a_copy_derived_of_what_was_pushed_goes_on_being_served(world: World) -> None:
+    original, _ = await world.push(HOST)
+    with coming_from(ContentSource("", HERE, original.digest)):
+        derived, _ = await world.push({"Description": "derived"})
+    await mirrored(world, config={"Description": "derived"})
+    assert await world.gives(derived.digest)
+
+
 async def test_one_upstream_matures_nothing_for_another(world: World) -> None:
     await mirrored(world, QUAY, OTHER)
     world.clock.advance(days=7)

@@ -126,7 +126,7 @@ async def test_an_upstream_that_fails_is_told_and_passes(registry: MemoryRegistr
     content = payload(plugin.digest)
     await attach(failing, plugin, {content: simple_layer(content)}, COSIGN_ARTIFACT, NAME)
     tagged, referrer = await checked_signatures(failing, NAME, plugin.digest, [KEY.public], SIGNED_AT)
-    assert tagged.problem == "cannot be read: hub does not answer"
+    assert tagged.problem == "cannot be read: an upstream could not be asked for it"
     assert tagged.is_temporary
     assert referrer.problem is None
 

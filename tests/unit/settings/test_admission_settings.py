@@ -115,6 +115,11 @@ def test_what_waits_for_a_signature_must_be_able_to_come() -> None:
     rule = {"name": "a", "action": "allow", "signed": {"by": ["k"]}}
     with pytest.raises(ConfigurationFault, match="fix: use default: hold"):
         load(flags={"admission": {"rules": [rule], "default": "deny"}})
+    rest = {"name": "rest", "action": "deny", "names": ["**"]}
+    with pytest.raises(ConfigurationFault, match=r"rest: .*; fix: use action: hold"):
+        load(flags={"admission": {"rules": [rule, rest]}})
+    policy(rest, rule)
+    policy(rule, {**rest, "privileges": ["mount=/"]})
 
 
 def test_a_cooldown() -> None:
@@ -123,8 +128,9 @@ def test_a_cooldown() -> None:
     read = section.policy({})
     assert read is not None
     assert read.cooldown == timedelta(days=7)
-    with pytest.raises(ConfigurationFault, match=r"admission\.cooldown"):
-        load(flags={"admission": {"cooldown": "soon"}})
+    for text in ("soon", "0s", "9999999d"):
+        with pytest.raises(ConfigurationFault, match=r"admission\.cooldown"):
+            load(flags={"admission": {"cooldown": text}})
 
 
 def test_advice_about_signatures_that_nobody_verifies() -> None:

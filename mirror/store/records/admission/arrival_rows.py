@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.dialects.sqlite import insert  # PostgreSQL's insert() has the same methods
 
 from mirror.oci import Manifest, Repository
@@ -39,14 +41,19 @@ def note_arrival(
     wanted = {"name": repository.name, "wanted": str(manifest.digest)}
     has_come, is_held = (connection.execute(statement, wanted).first() is not None for statement in (_OF, _HELD))
     was_pushed = is_held and not has_come
+    original = str(source.original or manifest.digest)
+    sources: Sequence[Row[Any]] = ()
+    if not source.upstream:
+        sources = connection.execute(_OF, {"name": source.repository.name, "wanted": original}).all()
+        # A copy of what was pushed is as much a fact as the push.
+        was_pushed = was_pushed or not any(known.upstream for known in sources)
     row = {**here, "upstream": source.upstream, "source": source.repository.name, "was_pushed": was_pushed}
     connection.execute(_ARRIVED, row)
     if source.upstream:
         seen = {"upstream": source.upstream, "digest": str(manifest.digest), "seen_at": now}
         connection.execute(_FIRST_SEEN, seen)
         return
-    original = str(source.original or manifest.digest)
-    for known in connection.execute(_OF, {"name": source.repository.name, "wanted": original}).all():
+    for known in sources:
         connection.execute(
             _ARRIVED,
             {**here, "upstream": known.upstream, "source": known.source, "was_pushed": was_pushed or known.was_pushed},

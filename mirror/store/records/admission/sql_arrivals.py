@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BindParameter, bindparam, select, union
+from collections.abc import Sequence
+
+from sqlalchemy import BindParameter, Connection, bindparam, select, union
 
 from mirror.oci import Digest, Repository
 from mirror.records.admission.arrivals import FirstSight
@@ -23,9 +25,9 @@ _SIGHTS = (
 _PUSHED = select(arrivals.c.digest).where(
     arrivals.c.repository == _NAME, arrivals.c.digest == _WANTED, arrivals.c.was_pushed
 )
-#: Content of versions that kept no arrivals has the names of all sources of its repository.
-_SOURCES = union(
-    select(arrivals.c.source).where(arrivals.c.repository == _NAME, arrivals.c.digest == _WANTED),
+_SOURCES = select(arrivals.c.source).where(arrivals.c.repository == _NAME, arrivals.c.digest == _WANTED)
+#: Sources of a repository. They count for imported content, and for that of versions that kept no arrivals.
+_ALL_SOURCES = union(
     select(mirrored_tags.c.source).where(mirrored_tags.c.repository == _NAME),
     select(origins.c.source).where(origins.c.repository == _NAME),
 )
@@ -46,5 +48,9 @@ class SqlArrivals:
 
     async def names(self, repository: Repository, digest: Digest) -> frozenset[Repository]:
         wanted = {"name": repository.name, "wanted": str(digest)}
-        found = await self._catalog.read(lambda connection: connection.execute(_SOURCES, wanted).scalars().all())
-        return frozenset(map(Repository, found))
+
+        def read(connection: Connection) -> Sequence[str]:
+            found = connection.execute(_SOURCES, wanted).scalars().all()
+            return found or connection.execute(_ALL_SOURCES, wanted).scalars().all()
+
+        return frozenset(Repository(name) for name in await self._catalog.read(read) if Repository.is_valid(name))
