@@ -200,7 +200,7 @@ class AdmissionSettings(Section):
 
     @model_validator(mode="after")
     def _signatures_can_come(self) -> Self:
-        told = "a signature is pushed after its plugin, so with deny nothing could come that a rule with signed.by allows"
+        told = "a signature is pushed after its plugin, so with deny nothing comes that a rule with signed.by allows"
         waits = False
         for rule in self.rules:
             if waits and rule.action is PolicyAction.DENY and rule.is_about_names:
