@@ -138,6 +138,8 @@ class ClientAuthorities:
 
     def _judged(self, der: bytes, now: datetime) -> _GoodCertificate:
         certificate = x509.load_der_x509_certificate(der)
+        if certificate.serial_number <= 0:  # RFC 5280, section 4.1.2.2; the library warns, and will refuse to read it
+            raise CertificateRefused("the client certificate cannot be read: its serial number is not positive")
         identity, issuers = identity_of(certificate), list(self._issuers(certificate))
         if not issuers:
             raise CertificateRefused(

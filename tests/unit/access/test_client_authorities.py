@@ -173,6 +173,16 @@ def test_bytes_that_are_no_certificate_are_refused(der: bytes) -> None:
 HOST = CA.issue("host-12", x509.DNSName("host-12.example"), x509.RFC822Name("ops@example.org"))
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_serial_number_that_is_not_positive_is_refused() -> None:
+    changed = bytearray(HOST.der)
+    version = b"\xa0\x03\x02\x01\x02"  # before the tag, the length and the bytes of the serial number
+    changed[HOST.der.index(version) + len(version) + 2] |= 0x80
+    with pytest.raises(CertificateRefused, match=r"cannot be read: its serial number is not positive"):
+        ClientAuthorities([ClientAuthority(CA.own.certificate, None)]).judge(bytes(changed), NOW)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(st.lists(st.tuples(st.integers(0, len(HOST.der) - 1), st.integers(1, 255)), min_size=1, max_size=3))
 def test_a_certificate_with_other_bytes_gives_no_other_name(changes: list[tuple[int, int]]) -> None:
     changed = bytearray(HOST.der)
