@@ -6,15 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from mirror.oci import Manifest, Repository
+from mirror.oci import Manifest, Repository, Tag
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.signing.private_keys import PrivateKey
 from mirror.signing.signature_formats import COSIGN_ARTIFACT
+from mirror.signing.signature_manifest import CONFIG, signature_manifest
 from mirror.signing.signed_by import SignedBy
 from tests.support.admission import HERE, HOST, OTHER, TAG, World
+from tests.support.builders import push_blob
 from tests.support.signing import (
     BUNDLE,
     KEY,
@@ -191,3 +193,19 @@ def test_other_keys_make_another_policy() -> None:
     assert len({each.fingerprint for each in policies}) == len(policies)
     assert policy(KEY, OTHER_KEY, threshold=2).keys == (KEY.public, OTHER_KEY.public)
     assert Policy([PolicyRule("x", PolicyAction.HOLD, signed=False)]).keys == ()
+
+
+async def test_a_plugin_is_judged_when_its_signature_comes(world: World, plugin: Manifest) -> None:
+    content = payload(plugin.digest)
+    for blob in (CONFIG, content):
+        await push_blob(world.store, blob, HERE)
+    signature = signature_manifest(plugin.descriptor, content, KEY.sign(content))
+    await world.registry.put_manifest(HERE, signature)
+    assert await world.state(plugin) is AdmissionState.ADMITTED  # nobody has asked for the plugin
+
+
+async def test_a_plugin_is_judged_when_a_tag_of_cosign_comes(world: World, plugin: Manifest) -> None:
+    content = payload(plugin.digest)
+    stored = await attach(world.store, plugin, {content: simple_layer(content)}, None, HERE)
+    await world.registry.put_manifest(HERE, stored, [Tag(f"sha256-{plugin.digest.hex}.sig")])
+    assert await world.state(plugin) is AdmissionState.ADMITTED
