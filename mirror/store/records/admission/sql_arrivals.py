@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sqlalchemy import BindParameter, Connection, bindparam, select, union
+from sqlalchemy import BindParameter, bindparam, select, union
 
 from mirror.oci import Digest, Repository
 from mirror.records.admission.arrivals import FirstSight
@@ -25,11 +23,11 @@ _SIGHTS = (
 _PUSHED = select(arrivals.c.digest).where(
     arrivals.c.repository == _NAME, arrivals.c.digest == _WANTED, arrivals.c.was_pushed
 )
-_SOURCES = select(arrivals.c.source).where(arrivals.c.repository == _NAME, arrivals.c.digest == _WANTED)
-#: Sources of a repository. They count for imported content, and for that of versions that kept no arrivals.
-_ALL_SOURCES = union(
-    select(mirrored_tags.c.source).where(mirrored_tags.c.repository == _NAME),
-    select(origins.c.source).where(origins.c.repository == _NAME),
+#: Sources of a plugin: those noted when it came, and those of its tags, which bundles and earlier versions recorded.
+_SOURCES = union(
+    select(arrivals.c.source).where(arrivals.c.repository == _NAME, arrivals.c.digest == _WANTED),
+    select(mirrored_tags.c.source).where(mirrored_tags.c.repository == _NAME, mirrored_tags.c.digest == _WANTED),
+    select(origins.c.source).where(origins.c.repository == _NAME, origins.c.digest == _WANTED),
 )
 
 
@@ -48,9 +46,5 @@ class SqlArrivals:
 
     async def names(self, repository: Repository, digest: Digest) -> frozenset[Repository]:
         wanted = {"name": repository.name, "wanted": str(digest)}
-
-        def read(connection: Connection) -> Sequence[str]:
-            found = connection.execute(_SOURCES, wanted).scalars().all()
-            return found or connection.execute(_ALL_SOURCES, wanted).scalars().all()
-
-        return frozenset(Repository(name) for name in await self._catalog.read(read) if Repository.is_valid(name))
+        found = await self._catalog.read(lambda connection: connection.execute(_SOURCES, wanted).scalars().all())
+        return frozenset(Repository(name) for name in found if Repository.is_valid(name))
