@@ -70,7 +70,7 @@ class Digest:
         hasher.update(data)
         return cls(algorithm, hasher.hexdigest())
 
-    # A third of the time of the generated one, which makes a tuple first. Every request hashes digests several times.
+    # The generated one makes a tuple first, and every request hashes digests several times.
     def __hash__(self) -> int:
         return hash(self.hex)
 

@@ -50,7 +50,7 @@ class Repository:
         """Return True if :meth:`parse` accepts the text. Takes a tenth of the time of catching its error."""
         return len(text) <= MAX_REPOSITORY_LENGTH and _REPOSITORY.fullmatch(text) is not None
 
-    # Half the time of the generated one, which makes a tuple first. Every request hashes names several times.
+    # The generated one makes a tuple first, and every request hashes names several times.
     def __hash__(self) -> int:
         return hash(self.name)
 

@@ -48,7 +48,7 @@ def configured(
         without: events that are not written.
 
     Yields:
-        The log.
+        The log, with the queue of waiting lines, which counts the dropped lines.
 
     Raises:
         ValueError: the level is unknown.
@@ -106,7 +106,7 @@ class EventLog:
         self._is_info = is_info
 
     def info(self, event: MutableMapping[str, Any]) -> None:
-        """Write an event of level ``info`` in half of structlog's time. For the access log.
+        """Write an event of level ``info`` in about half of structlog's time. For the access log.
 
         Args:
             event: the fields, with the phrase as ``event``. The method adds fields to it.
