@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from mirror.plugin.policy.admission_policy import PolicyAction
-from mirror.records.admissions import AdmissionState
+from mirror.records.admission.admissions import AdmissionState
 from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
 
 DECISIONS: Final = MetricFamily(

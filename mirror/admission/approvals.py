@@ -15,8 +15,8 @@ from mirror.admission.held_manifests import HeldManifests
 from mirror.admission.plugin_judge import Decisions, PluginJudge
 from mirror.oci import Digest, Manifest, Repository, Tag, errors
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
-from mirror.records.admissions import Admission, AdmissionDecision, Subject
-from mirror.records.verdicts import Verdicts
+from mirror.records.admission.admissions import Admission, AdmissionDecision, Subject
+from mirror.records.admission.verdicts import Verdicts
 from mirror.runtime.clock import Clock
 
 _LOG = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mirror.oci import Manifest, Repository
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
-from mirror.records.admissions import Admission, AdmissionDecision, Subject
+from mirror.records.admission.admissions import Admission, AdmissionDecision, Subject
 from mirror.registry.port import Registry
 
 

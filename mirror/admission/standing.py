@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from mirror.oci import Manifest, Repository
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.findings.manifest_findings import PLUGIN_WITHHELD
-from mirror.records.admissions import Admission, AdmissionOutcome, AdmissionState
-from mirror.records.verdicts import Verdicts
+from mirror.records.admission.admissions import Admission, AdmissionOutcome, AdmissionState
+from mirror.records.admission.verdicts import Verdicts
 from mirror.registry.port import Registry
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 from mirror.app.bundles.bundle_opening import SignatureCheck, open_layout
 from mirror.app.services import open_services, open_store
@@ -21,6 +22,7 @@ from mirror.lifecycle.content_holding import holding
 from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.build.derivation import DerivationChanges
+from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.records.lifecycle.content_holders import HolderPurpose
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
@@ -32,6 +34,8 @@ from mirror.transfer.progress_reporting import Progress
 
 Result = TypeVar("Result")
 _UNCHECKED: Final = SignatureCheck()
+#: Characters of the name of an upstream in the catalog.
+_LONGEST_UPSTREAM: Final = 64
 
 
 async def build_plugin(
@@ -169,6 +173,8 @@ async def derive_reference(
         await stack.enter_async_context(
             holding(store.records.holders, HolderPurpose.DERIVE, f"{repository}:{name}", held)
         )
+        came_from = ContentSource(_upstream_at(settings, reference.host), reference.repository)
+        stack.enter_context(coming_from(came_from))
         return await derive(
             CopySource(reader, reference.repository),
             reference.target,
@@ -185,6 +191,12 @@ async def derive_reference(
             progress=progress,
             locks=BlobLocks(store.downloads),
         )
+
+
+def _upstream_at(settings: Settings, host: str | None) -> str:
+    """Return the name of the upstream at a host, or the host. Empty for the local store."""
+    at_host = (name for name, section in settings.upstreams.items() if urlsplit(section.url).netloc == host)
+    return next(at_host, (host or "")[:_LONGEST_UPSTREAM])
 
 
 def _user() -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from mirror.admission.content_signing import verify_content
 from mirror.app.bundles.bundle_opening import SignatureCheck, open_layout
 from mirror.app.services import Services, open_services
 from mirror.authoring.files.layout_reader import LayoutReference
@@ -15,12 +16,15 @@ from mirror.authoring.files.plugin_folder import read_plugin_folder
 from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
-from mirror.oci import Manifest, Reference, Repository, Tag
-from mirror.oci.errors import BlobUnknown, ConfigurationFault, RepositoryUnknown
+from mirror.oci import Digest, Manifest, Reference, Repository, Tag
+from mirror.oci.errors import BlobUnknown, ConfigurationFault, NotFound, RepositoryUnknown
 from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.records.absent_content import AbsenceReason, AbsentContent, by_manifest
+from mirror.records.derivations import Derivation
 from mirror.registry.port import ReadLister
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
+from mirror.signing.signature_verification import VerifiedContent
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import Progress
 
@@ -61,14 +65,43 @@ async def inspect_reference(
         if origin is not None and origin.how == "imported":
             seen = await records.bundle_exports.first_seen([digest])
             origin = replace(origin, first_seen=seen.get(digest))
+        derivation = await records.derivations.derivation(digest)
         return replace(
             found,
+            verified=await _verified(services, repository, digest),
+            original=None if derivation is None else await _original(services, repository, derivation),
             origin=origin,
             history=await records.sync_runs.history(repository, named.tag, _MOST_EVENTS) if named.tag else (),
-            derivation=await records.derivations.derivation(digest),
+            derivation=derivation,
             admission=await services.standing.of(repository, found.manifest),
             platforms=HeldPlatforms.of(found.manifest, await _absent(services.store, repository, found.manifest)),
         )
+
+
+async def _verified(services: Services, repository: Repository, digest: Digest) -> VerifiedContent | None:
+    """Return the signatures of a manifest, verified with the keys of the admission rules. None if there are no keys."""
+    keys = tuple(dict.fromkeys(services.key_files.keys.values()))
+    if not keys:
+        return None
+    store, patterns = services.store, services.settings.admission.signed_names
+    names = await store.records.arrivals.names(repository, digest)
+    now = SystemClock().now()
+    return await verify_content(store, repository, digest, keys, names=names, patterns=patterns, now=now)
+
+
+async def _original(services: Services, repository: Repository, made: Derivation) -> VerifiedContent | None:
+    """Return the signatures of the original of a derived copy. None if this store does not hold the original.
+
+    The command ``derive`` brings the original beside the copy, and leaves its signatures where the original was.
+    """
+    found = None
+    for place in (repository, *([Repository(made.source)] if Repository.is_valid(made.source) else [])):
+        with suppress(NotFound):
+            await services.store.resolve(place, made.original)
+            found = await _verified(services, place, made.original)
+            if found is not None and found.signers:
+                break
+    return found
 
 
 async def _absent(store: Store, repository: Repository, manifest: Manifest) -> list[AbsentContent]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from mirror.admission.approvals import Approvals
 from mirror.admission.held_manifests import HeldManifests
+from mirror.admission.key_files import KeyFiles
+from mirror.admission.matured_plugins import MaturedPlugins
 from mirror.admission.standing import PluginStanding
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.admission.admit import Admit, Withhold
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.policy.admission_policy import PolicyAction
-from mirror.records.verdicts import AdmissionRecords, PluginBlobs
+from mirror.plugin.policy.admission_policy import Policy, PolicyAction
+from mirror.records.admission.admissions import AdmissionState
+from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -30,6 +35,7 @@ from mirror.store.work_locks import RuleLocks
 if TYPE_CHECKING:
     from mirror.upstream.registry import UpstreamRegistry
 
+_LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 
 
@@ -161,16 +167,28 @@ class Services:
     @cached_property
     def _admission_records(self) -> AdmissionRecords:
         records = self.store.records
-        return AdmissionRecords(records.verdicts, records.decisions, records.plugins)
+        return AdmissionRecords(records.verdicts, records.decisions, records.plugins, records.arrivals)
+
+    @cached_property
+    def key_files(self) -> KeyFiles:
+        """Keys of the admission policy, as their files are at the first use."""
+        found = KeyFiles.read(self.settings.admission.key_files)
+        for fault in found.faults:
+            _LOG.error("key of an admission rule cannot be used", reason=fault)
+        return found
+
+    @cached_property
+    def policy(self) -> Policy | None:
+        """The admission policy with its keys; None if every plugin is accepted."""
+        return self.settings.admission.policy(self.key_files.keys)
 
     @cached_property
     def judge(self) -> AdmissionController:
         """Admission controller with the configured policy."""
         # Layers may arrive after their manifest. The controller then has them checked as at a push.
         examine = None if self.checker is None else self.checker.examine
-        policy = self.settings.admission.policy()
         return AdmissionController(
-            policy, self._admission_records, _CLOCK, self._counted, layers=self.layers, examine=examine
+            self.policy, self._admission_records, _CLOCK, self._counted, layers=self.layers, examine=examine
         )
 
     @cached_property
@@ -181,8 +199,7 @@ class Services:
     @cached_property
     def policy_id(self) -> str | None:
         """Fingerprint of the admission policy; None without a policy, for which the latest stored verdict is shown."""
-        policy = self.settings.admission.policy()
-        return None if policy is None else policy.fingerprint
+        return None if self.policy is None else self.policy.fingerprint
 
     @cached_property
     def approvals(self) -> Approvals:
@@ -190,6 +207,12 @@ class Services:
         records = self.store.records
         held = HeldManifests(self.store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
         return Approvals(held, records.decisions, records.verdicts, self.judge, _CLOCK)
+
+    def matured(self, registry: Registry) -> MaturedPlugins:
+        """Return a service that judges plugins of a registry again whose cooldown has ended."""
+        records = self.store.records
+        held = partial(records.admissions.admissions, AdmissionState.HELD, self.policy_id)
+        return MaturedPlugins(registry, held, records.plugins, records.arrivals, judge=self.judge, clock=_CLOCK)
 
     @cached_property
     def standing(self) -> PluginStanding:
@@ -201,14 +224,15 @@ class Services:
         # Judged before checked: Admit is the outer registry, and refuses a plugin before its layers are checked.
         return Admit(registry if self.checker is None else PluginChecks(registry, self.checker), self.judge)
 
-    def withheld(self, registry: Registry, plugins: PluginBlobs | None = None) -> Registry:
+    def withheld(self, registry: Registry, plugins: PluginBlobs | None = None, *, shows_held: bool = False) -> Registry:
         """Return a registry for reading from outside, which withholds plugins that are not admitted.
 
         Args:
             registry: the registry.
             plugins: the plugins of the registry; None for those in the store.
+            shows_held: True to serve held plugins all the same.
         """
-        return Withhold(registry, self.judge, plugins)
+        return Withhold(registry, self.judge, plugins, shows_held=shows_held)
 
     async def upstreams(self, names: Iterable[str]) -> dict[str, UpstreamRegistry]:
         """Return upstreams by name, as configured. Each is opened once and stays open as long as the store."""

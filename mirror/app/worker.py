@@ -38,6 +38,7 @@ from mirror.app.storage.upkeep_chores import Chore, upkeep_chores
 from mirror.app.tls.certificate_keeping import certificate_chores
 from mirror.app.tls.host_setup_wiring import host_setup_pages
 from mirror.bundle.bundled_plugins import BundledPlugins
+from mirror.filters.admission.held_for_pushers import HeldForPushers
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
 from mirror.filters.engine_gate import EngineViews
@@ -140,17 +141,21 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         content = await stack.enter_async_context(pulling) if bundle is None else bundle.registry
         # Admit wraps pull-through for pushes, and the store for mirror rules. Withhold wraps only the registry that is
         # served, because mirror rules must see the plugins that they hold, admitted or not (ADR 16).
-        if bundle is None:
-            served = services.withheld(services.checked(content))
-        else:
-            served = services.withheld(content, BundledPlugins(bundle.reader))
+        checked = services.checked(content) if bundle is None else content
+        plugins = None if bundle is None else BundledPlugins(bundle.reader)
         is_read_only = settings.server.read_only
-        remembers = bundle is None and not is_read_only
-        pulls = PullTracker(served, store.records.pulls.record_pulls, _CLOCK) if remembers else None
+        served: list[Registry] = [services.withheld(checked, plugins, shows_held=shown) for shown in (False, True)]
+        pulls: list[PullTracker] = []
+        if bundle is None and not is_read_only:
+            pulls = [PullTracker(each, store.records.pulls.record_pulls, _CLOCK) for each in served]
+        for_everybody, for_pushers = pulls or served
         within_quotas = quota_wrapper(settings, store, slot)
 
         def seen_by(rights: Rights, user: str | None = None) -> Registry:
-            allowed = Authorize(within_quotas(pulls or served, user), rights)
+            # Whoever may push a plugin may read it while it is held, to sign it.
+            is_signer = user is not None and bool(pulls)
+            visible = HeldForPushers(for_everybody, for_pushers, rights) if is_signer else for_everybody
+            allowed = Authorize(within_quotas(visible, user), rights)
             # Outermost, so that every caller gets the reason, and no login is asked for in vain.
             return ReadOnly(allowed) if is_read_only else allowed
 
@@ -199,11 +204,20 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             partial(flush_periodically, engines.flush, "hosts that pull plugins"),
             partial(flush_periodically, traffic.flush, "traffic"),
             *certificate_chores(settings, worker.place),
+            *(_admission_chores(services, worker, content) if pulls else []),
             *upkeep_chores(services, changes=bundle is None and not is_read_only),
-            *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
+            *(partial(flush_periodically, each.flush, "times of pulls") for each in pulls),
         ]
         scheduler = _scheduler(services, upstreams, slot)
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
+
+
+def _admission_chores(services: Services, worker: Worker, content: Registry) -> list[Chore]:
+    """Return the background work on admissions: one worker judges plugins again after their cooldown."""
+    policy = services.policy
+    if policy is None or policy.cooldown is None or worker.place:
+        return []
+    return [partial(services.matured(content).run, policy.cooldown)]
 
 
 def _readiness(store: Store, bundle: ServedBundle | None, *, is_read_only: bool) -> dict[str, Check]:

@@ -17,7 +17,7 @@ from mirror.plugin.findings.finding import Finding
 from mirror.plugin.findings.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
-from mirror.records.admissions import Admission
+from mirror.records.admission.admissions import Admission
 from mirror.records.bundle_imports import BUNDLE_OWNER
 from mirror.records.derivations import Derivation
 from mirror.records.origins import Origins
@@ -25,6 +25,7 @@ from mirror.records.readings import Readings
 from mirror.records.run_journal import RunRecorder
 from mirror.records.sync_runs import TagEvent
 from mirror.registry.port import ReadLister
+from mirror.signing.signature_verification import VerifiedContent
 from mirror.transfer.progress_reporting import Progress
 
 _NO_PLATFORMS = HeldPlatforms()
@@ -70,6 +71,8 @@ class Inspection:
         derivation: record of a derived copy. None for other content.
         history: changes of the tag, latest first. Empty unless a mirror rule copied the tag.
         signatures: referrers and cosign tags. None if the registry does not list referrers.
+        verified: signatures, verified with the keys of the admission rules. None if there are no keys.
+        original: the same for the original of a derived copy, if the store still holds the original.
         admission: state in the admission policy. None if nobody asked for the state.
         platforms: platforms of an index, and the content that the local store lacks.
     """
@@ -83,6 +86,8 @@ class Inspection:
     derivation: Derivation | None = None
     history: Sequence[TagEvent] = ()
     signatures: tuple[HeldSignature, ...] | None = None
+    verified: VerifiedContent | None = None
+    original: VerifiedContent | None = None
     admission: Admission | None = None
     platforms: HeldPlatforms = _NO_PLATFORMS
 

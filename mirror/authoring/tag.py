@@ -8,6 +8,7 @@ from mirror.authoring.naming import notes_on_name
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, NotFound, UpstreamProtocolError
 from mirror.records.absent_content import AbsentContents
+from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader, Registry
 from mirror.transfer.blob_locks import BlobLocks
@@ -69,9 +70,10 @@ async def tag(
         CopyDestination(registry, repository, absent=absent),
         SilentProgress(),
     )
-    await copy_graph(origin, root.digest, destination, (), progress)
-    # Referrers belong to a repository. Within one, the digest and so its referrers stay the same.
+    # Within a repository nothing has to be copied: content and referrers stay the same.
     if source != repository:
+        with coming_from(ContentSource("", source)):
+            await copy_graph(origin, root.digest, destination, (), progress)
         await _bring_referrers(registry, origin, destination, root)
     # The tag comes last, so that it never points to a manifest whose content is incomplete.
     advice = await registry.put_manifest(repository, root, [name])

@@ -11,7 +11,7 @@ from mirror.oci.errors import NotFound
 
 
 class BundledPlugins:
-    """Implements :class:`mirror.records.verdicts.PluginBlobs` for a bundle.
+    """Implements :class:`mirror.records.admission.verdicts.PluginBlobs` for a bundle.
 
     Args:
         bundle: the bundle.

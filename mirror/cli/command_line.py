@@ -35,6 +35,8 @@ from mirror.cli.plugins import (
     lint_command,
     ls_command,
     pack_command,
+    plugin_sign_command,
+    plugin_verify_command,
     tag_command,
     unpack_command,
 )
@@ -75,6 +77,8 @@ _EXAMPLE_STATUS = "Example: plugin-mirror status --config config/contiv-offline.
 _EXAMPLE_LS = "Example: plugin-mirror ls contiv/v2plugin"
 _EXAMPLE_INSPECT = "Example: plugin-mirror inspect contiv/v2plugin:1.0.0-beta.3"
 _EXAMPLE_TAG = "Example: plugin-mirror tag contiv/v2plugin:1.0.0-beta.3 site/network:stable"
+_EXAMPLE_SIGN = "Example: plugin-mirror sign contiv/v2plugin:1.0.0-beta.3 --key site.key --data /srv/plugins"
+_EXAMPLE_VERIFY = "Example: plugin-mirror verify contiv/v2plugin:1.0.0-beta.3 --key contiv.pub --data /srv/plugins"
 _EXAMPLE_DERIVE = (
     "Example: plugin-mirror derive contiv/v2plugin:1.0.0-beta.3 site/network:1.0 "
     "--env plugin_name=site/network:1.0 --env cluster_store=etcd://10.0.0.5:2379"
@@ -139,6 +143,8 @@ application.command("status", epilog=_EXAMPLE_STATUS)(status_command.run)
 application.command("ls", epilog=_EXAMPLE_LS)(ls_command.run)
 application.command("inspect", epilog=_EXAMPLE_INSPECT)(inspect_command.run)
 application.command("tag", epilog=_EXAMPLE_TAG)(tag_command.run)
+application.command("sign", epilog=_EXAMPLE_SIGN)(plugin_sign_command.run)
+application.command("verify", epilog=_EXAMPLE_VERIFY)(plugin_verify_command.run)
 application.command("derive", epilog=_EXAMPLE_DERIVE)(derive_command.run)
 application.command("lint", epilog=_EXAMPLE_LINT)(lint_command.run)
 application.command("diff", epilog=_EXAMPLE_DIFF)(diff_command.run)

@@ -9,6 +9,7 @@ from mirror.oci.errors import Denied
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, Treatment
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
+from mirror.runtime.current_client import IS_ENGINE
 from mirror.wire.user_agent import Engine
 
 
@@ -39,6 +40,7 @@ class EngineGate(DelegatingRegistry):
 
         Raises Denied, naming the vulnerability, if the engine may not get the plugin.
         """
+        IS_ENGINE.set(True)  # for the rest of the request, which has a context of its own
         manifest = await self.inner.get_manifest(repository, target)
         if manifest.may_be_plugin:
             exposure = self._tracker.pulled(self._engine, self._address)

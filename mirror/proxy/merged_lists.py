@@ -58,7 +58,7 @@ class MergedLists:
     ) -> Page[Descriptor]:
         """Return one page of the manifests that refer to ``subject``, ordered by digest.
 
-        Entries of an upstream that fails are left out.
+        Entries of an upstream that fails are left out, and the page says so.
         """
 
         def ask(route: ProxyRoute) -> Awaitable[Page[Descriptor]]:
@@ -87,12 +87,15 @@ class MergedLists:
         self, repository: Repository, routes: Iterable[ProxyRoute], ask: Callable[[ProxyRoute], Awaitable[Page[Entry]]]
     ) -> Page[Entry]:
         # Only an upstream that answered the last request is waited for, because there is a local list to serve.
-        reachable = [route for route in routes if route.upstream.name not in self._lookups.unreachable]
+        named = list(routes)
+        reachable = [route for route in named if route.upstream.name not in self._lookups.unreachable]
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._list_first(repository, reachable, ask)
+        except NotFound:
+            return Page((), is_partial=len(reachable) < len(named))
         except (MirrorError, TimeoutError):
-            return Page(())
+            return Page((), is_partial=True)
 
 
 async def _merge(
@@ -118,4 +121,4 @@ def _merge_entries(
     )
     ordered = [entries[each] for each in sorted(entries) if known_to is None or each <= known_to]
     more = local_page.more or upstream_page.more or len(ordered) > page.size
-    return Page(tuple(ordered[: page.size]), more and page.size > 0)
+    return Page(tuple(ordered[: page.size]), more and page.size > 0, is_partial=upstream_page.is_partial)

@@ -87,11 +87,13 @@ class Page(Generic[Entry]):
         entries: the entries of the part.
         more: True if more entries follow.
         shortened: True if the list is longer than its bounds, so that entries are missing.
+        is_partial: True if an upstream could not be asked, so that entries may be missing.
     """
 
     entries: tuple[Entry, ...]
     more: bool = False
     shortened: bool = False
+    is_partial: bool = False
 
 
 class Reader(Protocol):

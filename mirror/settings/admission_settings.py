@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_pattern import NamePattern
-from mirror.plugin.policy.admission_policy import DEFAULT, UNREADABLE, Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import COOLDOWN, DEFAULT, UNREADABLE, Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.platform import Platform
+from mirror.settings.mirror_settings import Duration
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
+from mirror.signing.public_keys import PublicKey
+from mirror.signing.signed_by import SignedBy
+from mirror.sync.schedule import parse_duration
 
+_LONGEST_COOLDOWN: Final = timedelta(days=3650)
 #: Matches plugins whose platform cannot be determined.
 _UNKNOWN_PLATFORM = "unknown"
+
+
+class SignedBySettings(Section):
+    """Keys that must have signed a plugin."""
+
+    by: tuple[Annotated[Path, AfterValidator(Path.expanduser)], ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="files with public keys in PEM, such as cosign.pub: ECDSA, Ed25519 or RSA; read at the start",
+    )
+    threshold: int = Field(1, ge=1, description="number of these keys that must have signed")
+    names: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
+        (),
+        description="names under which the signers know the plugin, without a host, with * and **; besides its own "
+        "name here, and its name at the source that it was mirrored, pulled or tagged from",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if len(set(self.by)) < len(self.by):
+            raise ValueError("by: a file is named twice")
+        if self.threshold > len(self.by):
+            raise ValueError(f"threshold: {self.threshold} of {len(self.by)} keys can never sign; fix: name more keys")
+        return self
+
+    def condition(self, keys: Mapping[Path, PublicKey]) -> SignedBy:
+        """Return the condition, with those of its keys that could be read."""
+        found = dict.fromkeys(keys[file] for file in self.by if file in keys)
+        return SignedBy(tuple(found), self.threshold, tuple(map(NamePattern, self.names)))
 
 
 class AdmissionRuleSettings(Section):
@@ -44,8 +80,10 @@ class AdmissionRuleSettings(Section):
     larger_than_bytes: int | None = Field(
         None, ge=0, description="config and layers together are larger than this, in bytes"
     )
-    signed: bool | None = Field(
-        None, description="true: a signature exists; false: none exists. Signatures are not verified"
+    signed: SignedBySettings | bool | None = Field(
+        None,
+        description="by: keys of which threshold must have signed. Or true: a signature exists, false: none exists; "
+        "then no signature is verified",
     )
     grown: bool = Field(
         default=False,
@@ -54,7 +92,7 @@ class AdmissionRuleSettings(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.name in {DEFAULT, UNREADABLE}:
+        if self.name in {COOLDOWN, DEFAULT, UNREADABLE}:
             raise ValueError(f"name: {self.name!r} has another meaning in messages; fix: choose another name")
         if self.signed is False and self.action is PolicyAction.DENY:
             raise ValueError(
@@ -62,13 +100,22 @@ class AdmissionRuleSettings(Section):
             )
         # Built here once, so that a mistake is found when the configuration is read and not at the first plugin.
         try:
-            self.rule()
+            self.rule({})
         except MirrorError as error:
             raise ValueError(str(error)) from error
         return self
 
-    def rule(self) -> PolicyRule:
+    @property
+    def is_about_names(self) -> bool:
+        """True if the rule has no other conditions than names."""
+        others = (self.privileges, self.interfaces, self.platforms, self.grown)
+        return not any(others) and self.larger_than_bytes is None and self.signed is None
+
+    def rule(self, keys: Mapping[Path, PublicKey]) -> PolicyRule:
         """Return the policy rule that this section describes.
+
+        Args:
+            keys: the keys in the files that could be read.
 
         Raises:
             ConfigurationFault, NameInvalid: a pattern, privilege or platform does not match its grammar.
@@ -81,7 +128,7 @@ class AdmissionRuleSettings(Section):
             interfaces=self.interfaces,
             platforms=tuple(None if text == _UNKNOWN_PLATFORM else Platform.parse(text) for text in self.platforms),
             larger_than_bytes=self.larger_than_bytes,
-            signed=self.signed,
+            signed=self.signed.condition(keys) if isinstance(self.signed, SignedBySettings) else self.signed,
             grown=self.grown,
         )
 
@@ -116,6 +163,11 @@ class AdmissionSettings(Section):
         (), description="the first matching rule whose action is not warn decides"
     )
     default: PolicyAction = Field(PolicyAction.ALLOW, description="action if no rule decides")
+    cooldown: Duration | None = Field(
+        None,
+        description="time such as 7d for which a plugin that is new from an upstream is held, counted from when this "
+        "mirror first saw its digest there; an approval ends it",
+    )
     # The right to push would be the wrong one: whoever pushes a plugin must not approve it (ADR 16).
     token_file: Path | None = Field(
         None,
@@ -133,11 +185,64 @@ class AdmissionSettings(Section):
             raise ValueError(f"rules: the name {min(twice)!r} is given to more than one rule")
         return self
 
+    @field_validator("cooldown")
+    @classmethod
+    def _cooldown_is_bounded(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        try:
+            span = parse_duration(text)
+        except ConfigurationFault as error:
+            raise ValueError(str(error)) from error
+        if not timedelta() < span <= _LONGEST_COOLDOWN:
+            raise ValueError(f"{text!r} is not between 1s and {_LONGEST_COOLDOWN.days}d")
+        return text
+
+    @model_validator(mode="after")
+    def _signatures_can_come(self) -> Self:
+        told = "a signature is pushed after its plugin, so with deny nothing comes that a rule with signed.by allows"
+        waits = False
+        for rule in self.rules:
+            if waits and rule.action is PolicyAction.DENY and rule.is_about_names:
+                raise ValueError(f"rules: {rule.name}: {told}; fix: use action: hold")
+            waits = waits or isinstance(rule.signed, SignedBySettings)
+        if waits and self.default is PolicyAction.DENY:
+            raise ValueError(f"default: {told}; fix: use default: hold")
+        return self
+
     @property
     def is_on(self) -> bool:
-        """True if the policy holds, denies or warns about any plugin, by a rule or by default."""
-        return bool(self.rules) or self.default is not PolicyAction.ALLOW
+        """True if the policy holds, denies or warns about any plugin, by a rule, by default, or as it is new."""
+        return bool(self.rules) or self.default is not PolicyAction.ALLOW or self.cooldown is not None
 
-    def policy(self) -> Policy | None:
-        """Return the policy, or None if every plugin is accepted."""
-        return Policy([section.rule() for section in self.rules], self.default) if self.is_on else None
+    @property
+    def signed_names(self) -> tuple[NamePattern, ...]:
+        """Further names of all rules under which signers know plugins."""
+        found = (name for rule in self.rules if isinstance(rule.signed, SignedBySettings) for name in rule.signed.names)
+        return tuple(map(NamePattern, dict.fromkeys(found)))
+
+    @property
+    def key_files(self) -> tuple[Path, ...]:
+        """Files with the keys of all rules, each once."""
+        found = (file for rule in self.rules if isinstance(rule.signed, SignedBySettings) for file in rule.signed.by)
+        return tuple(dict.fromkeys(found))
+
+    def policy(self, keys: Mapping[Path, PublicKey]) -> Policy | None:
+        """Return the policy, or None if every plugin is accepted.
+
+        Args:
+            keys: the keys in those of :attr:`key_files` that could be read.
+        """
+        if not self.is_on:
+            return None
+        cooldown = None if self.cooldown is None else parse_duration(self.cooldown)
+        return Policy([section.rule(keys) for section in self.rules], self.default, cooldown)
+
+    def advice(self) -> list[str]:
+        """Return sentences about rules that work, and should be changed all the same."""
+        return [
+            f"admission rule {rule.name}: signed: true counts any signature and verifies none; fix: name the keys of "
+            "the signers with signed: {by: [FILE]}"
+            for rule in self.rules
+            if rule.signed is True
+        ]

@@ -105,17 +105,7 @@ class Settings(Section):
 
     def advice(self) -> list[str]:
         """Return sentences about settings that work, and should be changed all the same."""
-        forged = "any client that reaches the server directly could forge its address"
-        if self.server.behind_proxy:
-            return [
-                f"server.behind_proxy is deprecated: {forged}; fix: list the addresses of the proxies under "
-                "server.trusted_proxies, and remove behind_proxy"
-            ]
-        return [
-            f"server.trusted_proxies has {network}, which is every address: {forged}; fix: list those of the proxies"
-            for network in self.server.trusted_proxies
-            if network.prefixlen == 0
-        ]
+        return [*self.server.advice(), *self.admission.advice()]
 
     def shown(self) -> dict[str, Any]:
         """Return the effective settings as plain values, with the keys of the configuration file."""

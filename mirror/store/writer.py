@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import TagPushed
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.records.admission.arrivals import SOURCE
 from mirror.runtime.current_rule import RULE
 from mirror.store.catalog import rows
 from mirror.store.catalog.damage_rows import is_whole
@@ -18,6 +19,7 @@ from mirror.store.catalog.pushes.push_rows import charge_blob
 from mirror.store.catalog.tables.content_tables import blobs, repositories, repository_blobs
 from mirror.store.catalog.tables.content_tables import tags as tags_table
 from mirror.store.catalog.tag_guards import require_movable
+from mirror.store.records.admission.arrival_rows import note_arrival
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import adopt
 
@@ -83,12 +85,14 @@ class StoreWriter:
     ) -> tuple[str, ...]:
         referrer = referrer_columns(manifest)
         # Read here: the transaction runs in a thread that has no context of its own.
-        now, pushed, charged = self._clock.now(), not RULE.get(), PUSH.get()
+        now, pushed, charged, source = self._clock.now(), not RULE.get(), PUSH.get(), SOURCE.get()
 
         def hold(connection: Connection) -> None:
             if not pushed:
                 _require_unpushed(connection, repository, tags)
             require_movable(connection, repository, manifest.digest, tags, self._immutable)
+            if source is not None:
+                note_arrival(connection, repository, manifest, source, now)
             hold_manifest(
                 connection,
                 repository,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault, MirrorError, UpstreamPaused
+from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.records.sync_runs import Run, RunOutcome, TagOutcome, TagRecord
 from mirror.registry.listing import all_repositories
 from mirror.registry.port import ReadLister, ReadWriteDeleter
@@ -96,8 +97,10 @@ async def run_rule(
             # once.
             for mapping in siblings:
                 # Several upstream repositories of a pattern may meet in one local repository.
+                came_from = ContentSource(rule.source, mapping.upstream_repository)
                 async with turns[mapping.local_repository]:
-                    records = await _run_repository(RepositoryRun(mapping, run, context, gate, upstream))
+                    with coming_from(came_from):
+                        records = await _run_repository(RepositoryRun(mapping, run, context, gate, upstream))
                     done.setdefault(mapping.local_repository, []).extend(records)
 
         # groupby joins neighbours only; mappings() yields siblings next to each other.

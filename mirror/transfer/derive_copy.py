@@ -12,6 +12,7 @@ from mirror.plugin.build.derivation import DerivationChanges, DerivedPlugin, der
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint.config_checks import check_secrets
 from mirror.plugin.rootfs.layer_facts import LayerFacts
+from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.records.derivations import Derivation, Derivations
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
@@ -97,7 +98,8 @@ async def derive_beside(
     await _put_config(destination, plugin)
     # The order matters: manifest, record, tag. A crash in between leaves an untagged copy, never a tag without a
     # record (ADR 12).
-    advice = await registry.put_manifest(repository, plugin.manifest)
+    with coming_from(ContentSource("", repository, original)):
+        advice = await registry.put_manifest(repository, plugin.manifest)
     made = Derivation(source, original, maker.name, maker.now(), changes.to_json(), plugin.changed)
     await maker.ledger.record_derivation(plugin.manifest.digest, made)
     await registry.put_manifest(repository, plugin.manifest, tags)

@@ -32,11 +32,34 @@ def generate_key_pair(folder: Path) -> KeyPair:
     return KeyPair(folder / "cosign.key", folder / "cosign.pub")
 
 
-def sign(reference: str, keys: KeyPair, *, referrers: bool = False, check: bool = True) -> CompletedRun:
-    """Sign the content that `reference` names and push the signature to the same repository."""
+def sign(
+    reference: str, keys: KeyPair, *, referrers: bool = False, login: Path | None = None, check: bool = True
+) -> CompletedRun:
+    """Sign the content that `reference` names and push the signature to the same repository.
+
+    `login` is a folder with the file `config.json` of Docker's command line, with logins.
+    """
     mode = ["--registry-referrers-mode=oci-1-1"] if referrers else []
     flags = ["--key", str(keys.private), "--tlog-upload=false", "--yes", *mode]
-    return _cosign("sign", *flags, *_PLAIN_HTTP, reference, check=check)
+    return _cosign("sign", *flags, *_PLAIN_HTTP, reference, login=login, check=check)
+
+
+def sign_with_bundle(reference: str, keys: KeyPair, login: Path | None = None) -> CompletedRun:
+    """Sign content with a Sigstore bundle as a referrer: the statement that `cosign sign` of version 3 makes.
+
+    cosign 2.5 makes such bundles for attestations only.
+    """
+    predicate = keys.private.with_name("predicate.json")
+    predicate.write_text("{}")
+    kind = ["--type", "https://sigstore.dev/cosign/sign/v1", "--predicate", str(predicate), "--new-bundle-format"]
+    flags = ["--key", str(keys.private), "--tlog-upload=false", "--yes", *kind]
+    return _cosign("attest", *flags, *_PLAIN_HTTP, reference, login=login)
+
+
+def import_key_pair(private: Path, folder: Path) -> KeyPair:
+    """Turn a private key in PEM into a key pair of cosign in `folder`, which must not contain one yet."""
+    _cosign("import-key-pair", "--key", str(private), folder=folder)
+    return KeyPair(folder / "import-cosign.key", folder / "import-cosign.pub")
 
 
 def verify(reference: str, keys: KeyPair, *, referrers: bool = False, check: bool = True) -> CompletedRun:
@@ -70,6 +93,8 @@ def tree(reference: str, *, check: bool = True) -> CompletedRun:
     return _cosign("tree", *_PLAIN_HTTP, reference, check=check)
 
 
-def _cosign(*arguments: str, folder: Path | None = None, check: bool = True) -> CompletedRun:
+def _cosign(*arguments: str, folder: Path | None = None, login: Path | None = None, check: bool = True) -> CompletedRun:
     environment = {**LOOPBACK_ONLY, "COSIGN_PASSWORD": "", "COSIGN_EXPERIMENTAL": "1"}
+    if login is not None:
+        environment["DOCKER_CONFIG"] = str(login)
     return command.run([str(trixie.COSIGN), *arguments], environment=environment, folder=folder, check=check)

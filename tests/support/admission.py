@@ -17,12 +17,12 @@ from mirror.oci.errors import Denied
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
-from mirror.records.admissions import Admission, AdmissionDecision, AdmissionState, Subject
-from mirror.records.verdicts import AdmissionRecords
+from mirror.records.admission.admissions import Admission, AdmissionDecision, AdmissionState, Subject
+from mirror.records.admission.verdicts import AdmissionRecords
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
-from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
+from tests.support.clocks import ShiftedClock
 
 HERE, OTHER, TAG = Repository("acme/driver"), Repository("acme/copy"), Tag("1.0")
 HOST = {"Network": {"Type": "host"}}
@@ -41,7 +41,9 @@ def decision(*, approved: bool) -> AdmissionDecision:
 
 def admission_records(store: Store) -> AdmissionRecords:
     """Return the records of a store that judge plugins."""
-    return AdmissionRecords(store.records.verdicts, store.records.decisions, store.records.plugins)
+    return AdmissionRecords(
+        store.records.verdicts, store.records.decisions, store.records.plugins, store.records.arrivals
+    )
 
 
 class World:
@@ -50,12 +52,16 @@ class World:
     Attributes:
         store: the server's store.
         registry: the store as clients see it.
+        with_held: the store as those see it who may push.
+        judge: the admission controller.
         counted: admission outcomes that were counted.
         policy: fingerprint of the current policy.
+        clock: clock of the server.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: ShiftedClock) -> None:
         self.store = store
+        self.clock = clock
         self.counted: list[PolicyAction] = []
         self.follow(Policy())
 
@@ -71,13 +77,15 @@ class World:
         judge = AdmissionController(
             policy,
             admission_records(self.store),
-            SystemClock(),
+            self.clock,
             self.counted.append,
             layers=layers,
             examine=None if checker is None else checker.examine,
         )
         behind: Registry = self.store if checker is None else PluginChecks(self.store, checker)
         self.registry = Withhold(Admit(behind, judge), judge)
+        self.with_held = Withhold(self.registry.inner, judge, shows_held=True)
+        self.judge = judge
         self.policy = None if policy is None else policy.fingerprint
 
     async def blob(

@@ -132,7 +132,7 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
         require_assumed_bundles(head.statement, known, allow_rollback=request.allow_rollback)
         result = dry_run_result(source, plan)
         warnings = (*trust.warnings, *_serial_warnings(head, verdict, known))
-        if settings.admission.policy() is not None and result.counts[TagOutcome.COPIED]:
+        if settings.admission.is_on and result.counts[TagOutcome.COPIED]:
             warnings += (_NOT_JUDGED,)
         return replace(result, warnings=warnings)
 

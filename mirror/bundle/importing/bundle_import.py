@@ -7,6 +7,7 @@ import leaves blobs and manifests without a tag, and the next import goes on fro
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from mirror.bundle.bundle_errors import BundleFault, BundleIncomplete
@@ -17,6 +18,7 @@ from mirror.bundle.importing.import_source import ImportSource
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import MirrorError, TagConflict
 from mirror.records.absent_content import AbsentContents, warnings_about
+from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.records.bundle_imports import BundleImports, ComingTag, ImportChanges, owner_of_stream
 from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag, TagOutcome
@@ -157,9 +159,10 @@ class _Import:
         """Store the manifests of a name whose blobs have arrived."""
         origin = CopySource(self.source, name.local.named.repository, self.plan.notes)
         try:
-            copied = await copy_graph(
-                origin, name.local.digest, self._place(name), (), SilentProgress(), locks=self.destination.locks
-            )
+            with self._came_from(name):
+                copied = await copy_graph(
+                    origin, name.local.digest, self._place(name), (), SilentProgress(), locks=self.destination.locks
+                )
         except MirrorError as error:
             if isinstance(error, BundleFault) or not concerns_one_content(error):
                 raise
@@ -168,6 +171,15 @@ class _Import:
             self.done.moved_bytes += copied.moved_bytes
             withheld = await self.destination.why_withheld(name.local.repository, name.local.digest)
             self.done.notes[str(name.local)] = (*warnings_about(copied.absent), *([withheld] if withheld else []))
+
+    def _came_from(self, name: PlannedName) -> AbstractContextManager[None]:
+        """Name the repository from which the sender got the content, under which a signer may know it."""
+        origin = self.source.bundle.head.statement.notes.origins.get(str(name.local.named))
+        # The first component is the upstream of the sender, or a host.
+        repository = "" if origin is None else origin.source.partition("/")[2]
+        if not Repository.is_valid(repository):
+            return nullcontext()
+        return coming_from(ContentSource("", Repository(repository)))
 
     def _place(self, name: PlannedName) -> CopyDestination:
         return CopyDestination(self.destination.registry, name.local.repository, absent=self.destination.absent)

@@ -30,6 +30,7 @@ from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.records.derivations import Derivation
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
+from mirror.signing.signature_verification import VerifiedContent
 from mirror.transfer.progress_reporting import SilentProgress
 
 if TYPE_CHECKING:
@@ -172,6 +173,10 @@ def _as_json(found: Inspection) -> dict[str, Any]:
             }
             for one in found.signatures
         ]
+    if found.verified is not None:
+        value["verified"] = found.verified.to_json()
+    if found.original is not None:
+        value["original"] = found.original.to_json()
     if found.plugin is not None:
         value |= view_as_json(found.plugin)
     value["findings"] = [finding.to_json() for finding in found.findings]
@@ -201,6 +206,10 @@ def _print(found: Inspection, reference: Reference | LayoutReference) -> None:
     if found.admission is not None:
         facts.append(("Admission", found.admission.sentence))
     facts += _signatures(found, now)
+    if found.verified is not None:
+        facts.append(("Signed by", _signers(found.verified)))
+    if found.original is not None:
+        facts.append(("Original", f"signed by {_signers(found.original)}"))
     print_facts(str(reference), [*facts, *(facts_of(found.plugin) if found.plugin is not None else ())])
     if found.history:
         heading("History of the tag")
@@ -237,6 +246,13 @@ def _print_plugin(found: PluginView) -> None:
     if found.findings:
         heading("Findings")
         print_findings(found.findings)
+
+
+def _signers(verified: VerifiedContent) -> str:
+    if verified.signers:
+        return ", ".join(map(str, verified.signers))
+    problems = [f"{each.what} {verified.problem(each)}" for each in verified.signatures[:_MOST_SIGNATURES]]
+    return f"none of the keys of the admission rules{': ' if problems else ''}{'; '.join(problems)}"
 
 
 def _signatures(found: Inspection, now: datetime) -> list[tuple[str, str]]:

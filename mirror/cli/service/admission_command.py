@@ -18,7 +18,7 @@ from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
 from mirror.oci.timestamps import time_ago
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
-from mirror.records.admissions import Admission, AdmissionState
+from mirror.records.admission.admissions import Admission, AdmissionState
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 

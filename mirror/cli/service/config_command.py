@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 import yaml
 
+from mirror.admission.key_files import KeyFiles
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci.errors import ConfigurationFault
@@ -19,7 +20,8 @@ def check(config: ConfigOption = None) -> None:
     """Check the configuration.
 
     Warnings about mirror rules that may want the same tags, and about files of
-    server.tls that this machine cannot use, are printed.
+    server.tls and keys of admission rules that this machine cannot use, are
+    printed.
     Exit code 0: it is valid. Exit code 2: it is invalid, and each mistake is
     printed on one line.
     """
@@ -31,7 +33,7 @@ def check(config: ConfigOption = None) -> None:
     rules = (
         f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
     )
-    for sentence in settings.advice():
+    for sentence in (*KeyFiles.read(settings.admission.key_files).faults, *settings.advice()):
         MESSAGES.out(f"warning: {sentence}", highlight=False)
     RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
+from mirror.filters.admission.known_admissions import KnownAdmissions
 from mirror.filters.admission.plugin_facts import Examine, PluginFactsReader, late_layers
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.filters.admission.policy_evaluation import evaluate
@@ -17,11 +18,10 @@ from mirror.oci import Digest, Manifest, Repository, errors
 from mirror.plugin.policy import fingerprint
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, added_privileges
-from mirror.records.admissions import Admission, AdmissionOutcome, AdmissionState
-from mirror.records.verdicts import NO_POLICY, AdmissionRecords
+from mirror.records.admission.admissions import Admission, AdmissionOutcome, AdmissionState
+from mirror.records.admission.verdicts import NO_POLICY, AdmissionRecords
 from mirror.registry.port import Reader, Registry
 from mirror.runtime.clock import Clock
-from mirror.runtime.lru_cache import LruCache
 
 _LOG = structlog.get_logger(__name__)
 
@@ -31,15 +31,6 @@ _MOST_BEFORE: Final = 64
 _MOST_AT_ONCE: Final = 16
 #: Bytes of the manifests of these plugins. Real manifests have some KiB.
 _MOST_BYTES_AT_ONCE: Final = 1024 * 1024
-_MOST_KEPT: Final = 1024
-
-
-class _KnownAdmission(NamedTuple):
-    """An admission in memory, valid for one generation of the records."""
-
-    generation: int
-    admission: Admission
-    is_served: bool
 
 
 class AdmissionController:
@@ -56,8 +47,10 @@ class AdmissionController:
         examine: checks layers pushed after their manifest. None if such layers need no check.
 
     Attributes:
-        records: see the argument.
+        records, clock: see the arguments.
         policy_id: fingerprint of the policy.
+        has_cooldown: True if the policy holds what is new from an upstream.
+        asks_for_signatures: True if a verdict may depend on a signature.
     """
 
     def __init__(
@@ -71,15 +64,17 @@ class AdmissionController:
         examine: Examine | None = None,
     ) -> None:
         self._policy = policy
+        self.has_cooldown = policy is not None and policy.cooldown is not None
+        self.asks_for_signatures = policy is not None and (bool(policy.keys) or policy.asks_for_signature)
         self.policy_id = NO_POLICY if policy is None else policy.fingerprint
         self.records = records
         self._verdicts, self._rejections, self._plugins = records.verdicts, records.rejections, records.plugins
-        self._clock = clock
+        self.clock = clock
         self._counted = counted
         self._fingerprints = Fingerprints()
         asks_for_platform = policy is not None and policy.asks_for_platform
         self._reading = PluginFactsReader(layers if asks_for_platform else None, examine)
-        self._known: LruCache[tuple[Repository, Digest], _KnownAdmission] = LruCache(_MOST_KEPT)
+        self._known = KnownAdmissions(records.verdicts, clock)
         self._has_rejections: tuple[int, bool] | None = None
 
     async def judge(
@@ -105,12 +100,21 @@ class AdmissionController:
         fingerprints = await self._fingerprints.of(registry, repository, manifest)
         known = await self._verdicts.admission(repository, manifest.digest, self.policy_id, fingerprints)
         facts = await self._reading.facts(registry, repository, manifest)
-        admission = known or Admission(repository, manifest.digest, self._clock.now())
+        admission = known or Admission(repository, manifest.digest, self.clock.now())
         if self._policy is not None and admission.asked is None and facts.asked is not None and not facts.lacks:
             # Once for each policy: the approval of a later version must not change the verdict on this one (ADR 16).
             grown = await self._growth(registry, repository, manifest.digest, facts.asked, comes_after=comes_after)
             admission = replace(admission, asked=facts.asked, grown=grown)
-        verdict = await evaluate(self._policy, registry, repository, manifest, facts=facts, grown=admission.grown)
+        verdict = await evaluate(
+            self._policy,
+            registry,
+            repository,
+            manifest,
+            facts=facts,
+            grown=admission.grown,
+            arrivals=self.records.arrivals,
+            now=self.clock.now(),
+        )
         before = None if known is None else known.verdict
         is_other = not says_the_same(before, verdict)
         is_whole = known is not None and known.policy == self.policy_id and known.asked == admission.asked
@@ -135,7 +139,7 @@ class AdmissionController:
         elif judged.is_news:
             await self._verdicts.note_verdict(admission, self.policy_id)
         elif judged.generation is not None:
-            self._keep(judged.generation, admission)
+            self._known.keep(judged.generation, admission)
         if judged.is_told:
             tell(admission, self._counted)
 
@@ -169,9 +173,18 @@ class AdmissionController:
         """Return the admission of a plugin withheld from hosts, or None if hosts may have the plugin.
 
         Raises:
+            ManifestUnknown: see :meth:`admission`.
+        """
+        admission = await self.admission(registry, repository, manifest)
+        return None if admission.state.is_served else admission
+
+    async def admission(self, registry: Registry, repository: Repository, manifest: Manifest) -> Admission:
+        """Return the admission of a plugin that is requested, and record it if it is news.
+
+        Raises:
             ManifestUnknown: content which must be present is missing, so the plugin cannot be judged.
         """
-        admission = self._still(repository, manifest.digest)
+        admission = self._known.find(repository, manifest.digest)
         if admission is None:
             try:
                 judged = await self.judge(registry, repository, manifest)
@@ -186,25 +199,23 @@ class AdmissionController:
                 await self.note(judged)
             except errors.StorageFault as error:  # the answer to the client does not depend on the record
                 _LOG.error("plugin verdict could not be recorded", error=str(error), **error.detail)
-        return None if admission.state.is_served else admission
+        return admission
 
     def is_known_served(self, repository: Repository, digest: Digest) -> bool:
-        """Return True if memory tells that hosts may have a manifest. False says nothing.
+        """Return True if memory tells that hosts may have a manifest. False says nothing."""
+        return self._known.is_served(repository, digest)
 
-        The fast path of every pull.
-        """
-        known = self._known.peek((repository, digest))
-        return known is not None and known.is_served and known.generation == self._verdicts.admission_generation
-
-    async def require_served(self, registry: Registry, repository: Repository, manifest: Manifest) -> None:
-        """Raise an error unless hosts may have a plugin.
+    async def require_served(
+        self, registry: Registry, repository: Repository, manifest: Manifest, *, shows_held: bool = False
+    ) -> None:
+        """Raise an error unless hosts may have a plugin, or it is only held and ``shows_held`` is true.
 
         Raises:
             Denied: hosts may not have the plugin. The message has the reason and the way to change the decision.
-            ManifestUnknown: see :meth:`withheld`.
+            ManifestUnknown: see :meth:`admission`.
         """
         admission = await self.withheld(registry, repository, manifest)
-        if admission is not None:
+        if admission is not None and not (shows_held and admission.state is AdmissionState.HELD):
             # Over plain HTTP, engines show the TLS error of their first attempt, so the reason must be in the log.
             told = {"name": str(repository), "digest": str(manifest.digest), "state": admission.state.value}
             _LOG.info("plugin withheld", **told, reason=admission.sentence)
@@ -225,13 +236,13 @@ class AdmissionController:
                 return
         elif not self._has_rejections[1]:
             return
-        admission = self._still(repository, manifest.digest)
+        admission = self._known.find(repository, manifest.digest)
         if admission is None:
             fingerprints = await self._fingerprints.of(registry, repository, manifest)
             known = await self._verdicts.admission(repository, manifest.digest, NO_POLICY, fingerprints)
-            admission = known or Admission(repository, manifest.digest, self._clock.now())
+            admission = known or Admission(repository, manifest.digest, self.clock.now())
             if generation is not None:
-                self._keep(generation, admission)
+                self._known.keep(generation, admission)
         if admission.state is AdmissionState.REJECTED:
             raise refusal(admission)
 
@@ -244,17 +255,6 @@ class AdmissionController:
                     await self.assess(registry, repository, manifest)
         except errors.MirrorError as error:
             _LOG.warning("plugin not judged yet", name=str(repository), error=str(error), **error.detail)
-
-    def _still(self, repository: Repository, digest: Digest) -> Admission | None:
-        """Return the admission of a plugin from memory, or None if records have changed since."""
-        known = self._known.peek((repository, digest))
-        if known is None or known.generation != self._verdicts.admission_generation:
-            return None
-        return known.admission
-
-    def _keep(self, generation: int, admission: Admission) -> None:
-        known = _KnownAdmission(generation, admission, admission.state.is_served)
-        self._known.put((admission.repository, admission.digest), known)
 
     async def _growth(
         self,

@@ -13,16 +13,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import structlog
+
 from mirror.filters.admission.admission_controller import AdmissionController
-from mirror.filters.admission.blob_gate import BlobGate
+from mirror.filters.admission.blob_gate import BlobGate, GateAnswer
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
-from mirror.records.admissions import AdmissionState
-from mirror.records.verdicts import PluginBlobs
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, MirrorError
+from mirror.records.admission.admissions import AdmissionState
+from mirror.records.admission.arrivals import SOURCE
+from mirror.records.admission.verdicts import PluginBlobs
 from mirror.registry.delegate import DelegatingRegistry, DelegatingUpload
 from mirror.registry.port import Blob, Registry
 from mirror.registry.upload import Upload, UploadBody
+from mirror.signing.signature_formats import signed_subjects
 from mirror.wire.ranges import RangeRequest
+
+_LOG = structlog.get_logger(__name__)
 
 
 class Admit(DelegatingRegistry):
@@ -49,7 +55,11 @@ class Admit(DelegatingRegistry):
         # Rules are for plugins only, but a rejection by a person holds for any content (ADR 20).
         if not manifest.may_be_plugin:
             await self._judge.require_not_rejected(self.inner, repository, manifest)
-            return await self.inner.put_manifest(repository, manifest, tags)
+            advice = await self.inner.put_manifest(repository, manifest, tags)
+            if self._judge.asks_for_signatures:
+                for subject in signed_subjects(manifest, tags):
+                    await self._signed(repository, subject)
+            return advice
         try:
             judged = await self._judge.judge(self.inner, repository, manifest)
         except BlobUnknown as error:
@@ -60,6 +70,9 @@ class Admit(DelegatingRegistry):
             raise await self._judge.refuse(judged)
         # The verdict is recorded only for a stored plugin.
         advice = await self.inner.put_manifest(repository, manifest, tags)
+        if self._judge.has_cooldown and SOURCE.get() is not None:
+            # Only now is it recorded where the plugin came from, and whether it is new.
+            judged = await self._judge.judge(self.inner, repository, manifest)
         await self._judge.note(judged)
         admission = judged.admission
         held = (admission.sentence,) if admission.state in {AdmissionState.HELD, AdmissionState.DENIED} else ()
@@ -79,6 +92,14 @@ class Admit(DelegatingRegistry):
         if mounted is not None:
             await self._judge.arrived(self.inner, repository, digest)
         return mounted
+
+    async def _signed(self, repository: Repository, subject: Digest) -> None:
+        """Judge a plugin again for which a signature has come, so that lists show it as it stands."""
+        try:
+            if (manifest := await self._judge.records.plugins.plugin(repository, subject)) is not None:
+                await self._judge.assess(self.inner, repository, manifest)
+        except MirrorError as error:  # the signature is stored, and a request judges the plugin again
+            _LOG.warning("plugin not judged yet", name=str(repository), error=str(error), **error.detail)
 
     def _arriving(self, upload: Upload, repository: Repository) -> Upload:
         return ArrivingUpload(upload, lambda digest: self._judge.arrived(self.inner, repository, digest))
@@ -109,13 +130,22 @@ class Withhold(DelegatingRegistry):
         inner: the wrapped registry.
         judge: admission controller.
         plugins: the plugins of ``inner``; None for those in the records of ``judge``.
+        shows_held: True to serve held plugins all the same.
     """
 
-    def __init__(self, inner: Registry, judge: AdmissionController, plugins: PluginBlobs | None = None) -> None:
+    def __init__(
+        self,
+        inner: Registry,
+        judge: AdmissionController,
+        plugins: PluginBlobs | None = None,
+        *,
+        shows_held: bool = False,
+    ) -> None:
         super().__init__(inner)
         self._judge = judge
+        self._shows_held = shows_held
         records = judge.records
-        self._gate = BlobGate(records.verdicts, plugins or records.plugins, self._why_withheld)
+        self._gate = BlobGate(records.verdicts, plugins or records.plugins, self._why_withheld, judge.clock)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         """Return a manifest as the port defines.
@@ -126,7 +156,7 @@ class Withhold(DelegatingRegistry):
         if self._judge.is_known_served(repository, manifest.digest):
             return manifest
         if manifest.may_be_plugin:
-            await self._judge.require_served(self.inner, repository, manifest)
+            await self._judge.require_served(self.inner, repository, manifest, shows_held=self._shows_held)
         else:
             await self._judge.require_not_rejected(self.inner, repository, manifest)
         return manifest
@@ -159,6 +189,8 @@ class Withhold(DelegatingRegistry):
         async with self.inner.open_blob(repository, digest, part, size_bytes) as blob:
             yield blob
 
-    async def _why_withheld(self, repository: Repository, manifest: Manifest) -> str | None:
-        admission = await self._judge.withheld(self.inner, repository, manifest)
-        return None if admission is None else admission.sentence
+    async def _why_withheld(self, repository: Repository, manifest: Manifest) -> GateAnswer:
+        admission = await self._judge.admission(self.inner, repository, manifest)
+        until = None if admission.verdict is None else admission.verdict.until
+        is_shown = self._shows_held and admission.state is AdmissionState.HELD
+        return GateAnswer(None if is_shown or admission.state.is_served else admission.sentence, until)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from mirror.filters.admission.plugin_facts import PluginFacts
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import NotFound
-from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyVerdict, unreadable
+from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyVerdict, cooled, unreadable
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
+from mirror.records.admission.arrivals import Arrivals
 from mirror.registry.port import Registry
+from mirror.registry.signature_reading import checked_signatures
+from mirror.signing.signature_formats import is_signature_artifact
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
 
 _FIRST_REFERRERS: Final = PageRequest(limit=1000)
-
-#: Prefixes of the artifact types of signatures, by tool: cosign, cosign in its newer form, notation.
-_SIGNATURES: Final = (
-    "application/vnd.dev.cosign.artifact.sig.",
-    "application/vnd.dev.sigstore.bundle.",
-    "application/vnd.cncf.notary.signature",
-)
+#: A plugin whose signatures an upstream did not give is judged again after this time.
+_AGAIN: Final = timedelta(minutes=1)
 
 
 async def evaluate(
@@ -31,6 +31,8 @@ async def evaluate(
     *,
     facts: PluginFacts,
     grown: tuple[RequestedPrivilege, ...],
+    arrivals: Arrivals,
+    now: datetime,
 ) -> PolicyVerdict | None:
     """Evaluate the policy for a plugin.
 
@@ -41,22 +43,37 @@ async def evaluate(
         manifest: manifest of the plugin.
         facts: facts about the plugin.
         grown: requested privileges which the last admitted version did not request.
+        arrivals: sources of plugins.
+        now: the present time, in UTC.
 
     Returns:
         The verdict. None if there is no policy and the config can be read.
     """
     if policy is None:
         return unreadable(facts.config) if isinstance(facts.config, str) else None
-    return policy.decide(
+    digest, keys = manifest.digest, policy.keys
+    signatures = await checked_signatures(registry, repository, digest, keys, now) if keys else ()
+    names = await arrivals.names(repository, digest) if signatures else frozenset[Repository]()
+    verdict = policy.decide(
         Candidate(
             repository,
             _claimed_size_bytes(manifest),
             facts.config,
             facts.platform,
-            policy.asks_for_signature and await _is_signed(registry, repository, manifest.digest),
-            grown,
+            signed=policy.asks_for_signature and await _is_signed(registry, repository, digest),
+            signatures=signatures,
+            names=names | {repository},
+            grown=grown,
         )
     )
+    ends = [each.claim.expires_at for each in signatures if each.problem is None and each.claim is not None]
+    if any(each.is_temporary for each in signatures):
+        ends.append(now + _AGAIN)
+    verdict = replace(verdict, until=min((end for end in ends if end is not None), default=None))
+    if policy.cooldown is None or (sight := await arrivals.first_sight(repository, digest)) is None:
+        return verdict
+    is_new = now < sight.seen_at + policy.cooldown
+    return cooled(verdict, sight.upstream, sight.seen_at, policy.cooldown) if is_new else verdict
 
 
 def _claimed_size_bytes(manifest: Manifest) -> int:
@@ -77,7 +94,7 @@ async def _is_signed(registry: Registry, repository: Repository, digest: Digest)
     The signature is not verified, and its signer is not considered.
     """
     found = await registry.list_referrers(repository, digest, None, _FIRST_REFERRERS)
-    if any((referrer.artifact_type or "").startswith(_SIGNATURES) for referrer in found.entries):
+    if any(is_signature_artifact(referrer.artifact_type) for referrer in found.entries):
         return True
     try:
         await registry.resolve(repository, Tag(f"{fallback_tag(digest)}.sig"))

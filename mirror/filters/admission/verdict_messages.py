@@ -8,7 +8,7 @@ import structlog
 
 from mirror.oci.errors import Denied
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
-from mirror.records.admissions import Admission, AdmissionState
+from mirror.records.admission.admissions import Admission, AdmissionState
 
 _LOG = structlog.get_logger(__name__)
 

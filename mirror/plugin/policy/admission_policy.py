@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from mirror.oci import Digest, Repository
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.printable_text import printable
+from mirror.oci.timestamps import machine_time
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, RequestedPrivilege, describe_privilege
 from mirror.plugin.rootfs.platform import Platform
+from mirror.signing.public_keys import PublicKey
+from mirror.signing.signature_verification import CheckedSignature
+from mirror.signing.signed_by import SignedBy
 
-#: Names of the rule that denies unreadable plugins, and of the default.
-UNREADABLE, DEFAULT = "unreadable", "default"
+#: Names of the rule that denies unreadable plugins, of the default, and of the rule that holds what is new.
+UNREADABLE, DEFAULT, COOLDOWN = "unreadable", "default", "cooldown"
 #: Most privileges or types that a reason names.
 _MOST_LISTED = 10
 
@@ -47,6 +52,8 @@ class Candidate:
         config: configuration, or the reason why the plugin cannot be judged, as text after "cannot be judged:".
         platform: platform of the plugin; None if unknown, or if no rule asks.
         signed: True if a signature refers to the plugin, whoever made the signature. Also False if no rule asks.
+        signatures: signatures that were verified with :attr:`Policy.keys`. Empty if no rule asks.
+        names: names under which a signer may know the plugin.
         grown: privileges that the last admitted version did not ask for.
     """
 
@@ -55,6 +62,8 @@ class Candidate:
     config: PluginConfig | str
     platform: Platform | None = None
     signed: bool = False
+    signatures: tuple[CheckedSignature, ...] = ()
+    names: frozenset[Repository] = frozenset()
     grown: tuple[RequestedPrivilege, ...] = ()
 
 
@@ -70,7 +79,8 @@ class PolicyRule:
         interfaces: globs of interface types such as ``docker.authz``. Without a ``/``, any version matches.
         platforms: platforms of the plugin. None in the list matches an unknown platform.
         larger_than_bytes: size of config and layers that the plugin must exceed.
-        signed: True to match plugins with a signature, False to match those without. The signature is not verified.
+        signed: keys that must have signed the plugin. Or True to match plugins with any signature, False to match those
+            without; then the signature is not verified.
         grown: True to match plugins that ask for more than the last admitted version under the same name.
     """
 
@@ -81,7 +91,7 @@ class PolicyRule:
     interfaces: tuple[str, ...] = ()
     platforms: tuple[Platform | None, ...] = ()
     larger_than_bytes: int | None = None
-    signed: bool | None = None
+    signed: SignedBy | bool | None = None
     grown: bool = False
 
     def why(self, candidate: Candidate) -> str | None:
@@ -92,6 +102,14 @@ class PolicyRule:
                 return None
             reasons.append(met)
         return ", ".join(reasons) or "is a plugin"
+
+    def lacks_signature(self, candidate: Candidate) -> str | None:
+        """Return which signature a plugin lacks that meets all other conditions, as text after "it"; else None."""
+        if not isinstance(self.signed, SignedBy) or replace(self, signed=None).why(candidate) is None:
+            return None
+        if self.signed.met(candidate.signatures, candidate.names) is not None:
+            return None
+        return self.signed.unmet(candidate.signatures, candidate.names)
 
     def _conditions(self, candidate: Candidate) -> Iterator[str | None]:
         """Yield a phrase for each condition that the rule has: how the plugin meets the condition, or None if not."""
@@ -111,7 +129,9 @@ class PolicyRule:
         if self.larger_than_bytes is not None:
             size_bytes = candidate.size_bytes
             yield f"has {size_bytes} bytes" if size_bytes > self.larger_than_bytes else None
-        if self.signed is not None:
+        if isinstance(self.signed, SignedBy):
+            yield self.signed.met(candidate.signatures, candidate.names)
+        elif self.signed is not None:
             said = "is signed" if candidate.signed else "is not signed"
             yield said if candidate.signed is self.signed else None
         if self.grown:
@@ -127,12 +147,15 @@ class PolicyVerdict:
         rule: name of the rule that decided.
         reason: reason for the decision, as text after "it".
         warnings: sentences from the rules that only warn.
+        until: time in UTC at which the plugin has to be judged again, because a signature expires; None for no such
+            time.
     """
 
     action: PolicyAction
     rule: str
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +165,12 @@ class Policy:
     Attributes:
         rules: rules in order.
         default: action if no rule decides.
+        cooldown: time for which a plugin is held after it was first seen at an upstream; None for no such time.
     """
 
     rules: Sequence[PolicyRule] = ()
     default: PolicyAction = PolicyAction.ALLOW
+    cooldown: timedelta | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -159,13 +184,15 @@ class Policy:
                 list(rule.interfaces),
                 [platform and str(platform) for platform in rule.platforms],
                 rule.larger_than_bytes,
-                rule.signed,
+                rule.signed.to_json() if isinstance(rule.signed, SignedBy) else rule.signed,
                 rule.grown,
             ]
             for rule in self.rules
         ]
         # Verdicts are kept with this digest (ADR 20): another order of the fields would have every plugin judged again.
-        return Digest.of(json.dumps([rules, self.default.value]).encode()).hex
+        # A policy without a cooldown keeps the digest that it had before there was one.
+        cooldown = [] if self.cooldown is None else [self.cooldown.total_seconds()]
+        return Digest.of(json.dumps([rules, self.default.value, *cooldown]).encode()).hex
 
     @property
     def asks_for_growth(self) -> bool:
@@ -179,8 +206,14 @@ class Policy:
 
     @property
     def asks_for_signature(self) -> bool:
-        """True if the decision may depend on a signature."""
-        return any(rule.signed is not None for rule in self.rules)
+        """True if the decision may depend on a signature that nobody has verified."""
+        return any(isinstance(rule.signed, bool) for rule in self.rules)
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """Keys of all rules, each once. Empty if no decision depends on them."""
+        found = (key for rule in self.rules if isinstance(rule.signed, SignedBy) for key in rule.signed.keys)
+        return tuple(dict.fromkeys(found))
 
     def decide(self, candidate: Candidate) -> PolicyVerdict:
         """Decide about a plugin. A plugin that cannot be read with certainty is denied, whatever the rules say."""
@@ -188,16 +221,36 @@ class Policy:
         if isinstance(candidate.config, str):
             return unreadable(candidate.config)
         warnings: list[str] = []
+        unsigned: list[str] = []
         for rule in self.rules:
             why = rule.why(candidate)
             if why is None:
+                if (lack := rule.lacks_signature(candidate)) is not None:
+                    unsigned.append(f"the rule {rule.name!r} does not cover it, because it {lack}")
                 continue
             if rule.action is not PolicyAction.WARN:
                 return _decided(rule.action, rule.name, why, warnings)
             warnings.append(f"{rule.name}: it {why}")
         if self.default is PolicyAction.WARN:
             warnings.append("no rule allows it explicitly")
-        return _decided(self.default, DEFAULT, "is not allowed by any rule", warnings)
+        reason = "; ".join(["is not allowed by any rule", *unsigned[:_MOST_LISTED]])
+        return _decided(self.default, DEFAULT, reason, warnings)
+
+
+def cooled(verdict: PolicyVerdict, upstream: str, seen_at: datetime, cooldown: timedelta) -> PolicyVerdict:
+    """Return the verdict on a plugin during its cooldown: a plugin that would be admitted is held.
+
+    Args:
+        verdict: the verdict of the rules.
+        upstream: name of the upstream that the plugin came from.
+        seen_at: time in UTC at which it was first seen there.
+        cooldown: time for which it is held.
+    """
+    if verdict.action not in {PolicyAction.ALLOW, PolicyAction.WARN}:
+        return verdict
+    end = seen_at + cooldown
+    reason = f"was first seen at {upstream} on {machine_time(seen_at)}, and is new until {machine_time(end)}"
+    return PolicyVerdict(PolicyAction.HOLD, COOLDOWN, reason, verdict.warnings, end)
 
 
 def unreadable(why: str) -> PolicyVerdict:

@@ -11,7 +11,7 @@ import structlog
 from mirror.access.rights import AccessAction
 from mirror.oci import Digest, Reference
 from mirror.oci.errors import ClientFault, Denied
-from mirror.records.admissions import Admission
+from mirror.records.admission.admissions import Admission
 from mirror.server.api.admin_actions import AdminAction
 from mirror.server.api.operators import Operator
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Final
 
-from mirror.records.admissions import Admission
-from mirror.records.verdicts import Verdicts
+from mirror.records.admission.admissions import Admission
+from mirror.records.admission.verdicts import Verdicts
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 
 #: Largest report kept in memory for the next request, in bytes. About 20 000 plugins fit.

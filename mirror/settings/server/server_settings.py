@@ -125,3 +125,17 @@ class ServerSettings(Section):
     def anonymous_actions(self) -> frozenset[AccessAction]:
         """The actions that callers without credentials may perform."""
         return frozenset((AccessAction.PULL, AccessAction.PUSH) if self.anonymous is None else self.anonymous)
+
+    def advice(self) -> list[str]:
+        """Return sentences about settings that work, and should be changed all the same."""
+        forged = "any client that reaches the server directly could forge its address"
+        if self.behind_proxy:
+            return [
+                f"server.behind_proxy is deprecated: {forged}; fix: list the addresses of the proxies under "
+                "server.trusted_proxies, and remove behind_proxy"
+            ]
+        return [
+            f"server.trusted_proxies has {network}, which is every address: {forged}; fix: list those of the proxies"
+            for network in self.trusted_proxies
+            if network.prefixlen == 0
+        ]

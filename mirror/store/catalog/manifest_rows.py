@@ -121,6 +121,7 @@ def review_left_behind(
     left = child_rows.children(connection, repository.name, str(digest))
     child_rows.forget(connection, repository.name, str(digest))
     rows.forget_absent(connection, repository, digest)
+    rows.forget_arrivals(connection, repository, digest)
     review_rows.review_children(connection, repository.name, left, cause, now)
     referrers = child_rows.referrers(connection, repository.name, str(digest))
     review_rows.review(connection, ReviewKind.MANIFEST, repository.name, referrers, cause, now=now)

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's insert() h
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import damage_rows, review_rows
+from mirror.store.catalog.tables.access_tables import arrivals
 from mirror.store.catalog.tables.collection_tables import doomed_files
 from mirror.store.catalog.tables.content_tables import (
     absent_content,
@@ -53,6 +54,18 @@ _NO_LONGER_PULLED = (
     delete(origins)
     .where(origins.c.repository == bindparam("name"), origins.c.target.in_(bindparam("targets", expanding=True)))
     .returning(origins.c.digest)
+)
+_NO_LONGER_ARRIVED = delete(arrivals).where(
+    arrivals.c.repository == bindparam("name"),
+    arrivals.c.digest == bindparam("gone"),
+    ~exists().where(
+        incomplete_manifests.c.repository == bindparam("name"), incomplete_manifests.c.digest == bindparam("gone")
+    ),
+    ~exists().where(
+        repositories.c.name == bindparam("name"),
+        manifests.c.repository_id == repositories.c.id,
+        manifests.c.digest == bindparam("gone"),
+    ),
 )
 _NO_LONGER_DOOMED = delete(doomed_files).where(doomed_files.c.digest == bindparam("stored"))
 
@@ -171,6 +184,11 @@ def absent_of(connection: Connection, repository: Repository, manifest: Digest) 
 def forget_absent(connection: Connection, repository: Repository, manifest: Digest) -> None:
     """Forget what a manifest lacks. Its repository then needs everything that the manifest names."""
     connection.execute(_NO_LONGER_ABSENT, {"name": repository.name, "naming": str(manifest)})
+
+
+def forget_arrivals(connection: Connection, repository: Repository, digest: Digest) -> None:
+    """Forget the sources of a plugin, unless its repository still holds it, complete or incomplete."""
+    connection.execute(_NO_LONGER_ARRIVED, {"name": repository.name, "gone": str(digest)})
 
 
 def drop_incomplete(connection: Connection, repository: Repository, digest: Digest) -> bool:

@@ -11,6 +11,7 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown
 from mirror.oci.platform_selection import member_platforms
 from mirror.records.absent_content import AbsenceReason, AbsentContent
+from mirror.records.admission.arrivals import ContentSource
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.records.origins import Origin
 from mirror.store.catalog import child_rows, review_rows, rows
@@ -27,6 +28,7 @@ from mirror.store.catalog.tables.content_tables import (
     repository_blobs,
     tags,
 )
+from mirror.store.records.admission.arrival_rows import note_arrival
 from mirror.store.records.sql_absent_content import add_absent, put_absent
 from mirror.store.records.sql_origins import origin_of, put_origin
 from mirror.store.store_services import StoreServices
@@ -102,6 +104,7 @@ class SqlIncompleteManifests:
 
         def hold(connection: Connection) -> None:
             key = {"repository": repository.name, "manifest": str(manifest.digest)}
+            note_arrival(connection, repository, manifest, ContentSource(origin.upstream, origin.source), now)
             # An earlier row goes with its children, which the foreign key removes.
             rows.drop_incomplete(connection, repository, manifest.digest)
             row = {"digest": str(manifest.digest), "media_type": manifest.media_type, "kept_at": now}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mirror.store.collection.sql_holders import SqlHolders
 from mirror.store.collection.sql_reviews import SqlReviews
 from mirror.store.records.admission.sql_admissions import SqlAdmissions
+from mirror.store.records.admission.sql_arrivals import SqlArrivals
 from mirror.store.records.admission.sql_decisions import SqlDecisions
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.store.records.admission.sql_verdicts import SqlVerdicts
@@ -74,6 +75,7 @@ class SqlRecords:
         self.scrubs = SqlScrubStates(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
+        self.arrivals = SqlArrivals(services)
         self.decisions = SqlDecisions(services, self.plugins)
         self.tag_owners = SqlTagOwners(services)
         self.sync_runs = SqlSyncRuns(services, self.tag_owners)

@@ -49,6 +49,8 @@ SNAPSHOT_TABLES: Final[Sequence[Table]] = (
     access_tables.decisions,
     access_tables.rejections,
     access_tables.verdicts,
+    access_tables.arrivals,
+    access_tables.first_sights,
     bundle_tables.bundle_exports,
     bundle_tables.bundle_streams,
     bundle_tables.bundle_key_sets,

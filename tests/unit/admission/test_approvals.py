@@ -15,9 +15,9 @@ from mirror.admission.held_manifests import HeldManifests
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ClientFault, Denied, ManifestUnknown
-from mirror.records.admissions import AdmissionState
+from mirror.records.admission.admissions import AdmissionState
+from mirror.records.admission.verdicts import AdmissionRecords
 from mirror.records.origins import Origin
-from mirror.records.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.support.builders import push_image
@@ -33,7 +33,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 def approvals(store: Store) -> Approvals:
     records = store.records
-    known = AdmissionRecords(records.verdicts, records.decisions, records.plugins)
+    known = AdmissionRecords(records.verdicts, records.decisions, records.plugins, records.arrivals)
     judge = AdmissionController(None, known, SystemClock(), lambda _action: None)
     held = HeldManifests(store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
     return Approvals(held, records.decisions, records.verdicts, judge, SystemClock())

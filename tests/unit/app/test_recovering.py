@@ -12,6 +12,7 @@ from mirror.app.storage.backups.recovering import Recovery, recover
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import Busy, NotFound
 from mirror.oci.media_types import OCI_INDEX
+from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.records.users import User
 from mirror.settings import Settings
 from mirror.settings.storage.storage_settings import StorageSettings
@@ -20,6 +21,7 @@ from mirror.store.registry import Store
 from tests.support.backups import blob_files, path_of
 from tests.support.builders import OTHER, REPOSITORY, manifest_of, push_blob, push_image, read_blob
 from tests.support.clocks import START
+from tests.support.plugins import NAME, put_plugin
 
 FOUND = Repository("recovered")
 
@@ -42,6 +44,19 @@ async def filled(folder: Path, after: Callable[[Store], Awaitable[object]] | Non
         await snapshot_if_changed(DataLayout(folder), store)
         if after is not None:
             await after(store)
+
+
+async def test_a_cooldown_goes_on(folder: Path) -> None:
+    async with Store.open(folder) as store:
+        with coming_from(ContentSource("hub", Repository("contiv/v2plugin"))):
+            manifest = await put_plugin(store)
+        sight = await store.records.arrivals.first_sight(NAME, manifest.digest)
+        await snapshot_if_changed(DataLayout(folder), store)
+    lose(folder)
+    await recovered(folder)
+    async with Store.open(folder) as store:
+        assert sight is not None
+        assert await store.records.arrivals.first_sight(NAME, manifest.digest) == sight
 
 
 async def pulled(store: Store, repository: Repository, tag: str) -> None:

@@ -16,11 +16,12 @@ import pytest
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Repository, Tag, media_types
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
-from mirror.records.admissions import Admission
+from mirror.records.admission.admissions import Admission
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.support.admission import ROOT, World
 from tests.support.builders import manifest_of, push_blob, push_image
+from tests.support.clocks import ShiftedClock
 
 HERE, ABSENT = Repository("acme/driver"), Digest.of(b"absent")
 
@@ -135,7 +136,7 @@ def test_approving_what_the_policy_denies_is_a_no_also_where_nobody_has_asked_fo
 ) -> None:
     async def push() -> Digest:
         async with Store.open(Path("data")) as store:
-            world = World(store)
+            world = World(store, ShiftedClock())
             world.follow(None)
             return (await world.push(ROOT))[0].digest
 

@@ -11,6 +11,7 @@ import pytest
 
 from mirror.store.registry import Store
 from tests.support.admission import World
+from tests.support.clocks import ShiftedClock
 
 
 @pytest.fixture(scope="session")
@@ -29,5 +30,6 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def world(empty: Path, tmp_path: Path) -> AsyncIterator[World]:
     shutil.copytree(empty, tmp_path / "data")
-    async with Store.open(tmp_path / "data") as store:
-        yield World(store)
+    clock = ShiftedClock()
+    async with Store.open(tmp_path / "data", clock=clock) as store:
+        yield World(store, clock)

@@ -12,7 +12,7 @@ from mirror.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, Repo
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.rootfs.platform import Platform
-from mirror.records.admissions import AdmissionState
+from mirror.records.admission.admissions import AdmissionState
 from mirror.store.records.admission.sql_verdicts import SqlVerdicts
 from tests.support.admission import (
     GROWN,

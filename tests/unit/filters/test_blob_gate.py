@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mirror.filters.admission import blob_gate
-from mirror.filters.admission.blob_gate import BlobGate, WhyWithheld
+from mirror.filters.admission.blob_gate import BlobGate, GateAnswer, WhyWithheld
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import BlobUnknown, Denied
 from mirror.plugin.policy.admission_policy import Policy
+from mirror.runtime.clock import Clock, SystemClock
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
 from mirror.store.registry import Store
 from mirror.wire.ranges import RangeRequest
 from tests.support.admission import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World, admission_records
+from tests.support.clocks import HandClock
 
 
 @pytest.fixture
@@ -134,16 +137,16 @@ async def test_a_repository_without_plugins_costs_one_look(world: World, monkeyp
     assert asked == [OTHER]
 
 
-def gate_of(store: Store, why: WhyWithheld) -> BlobGate:
+def gate_of(store: Store, why: WhyWithheld, clock: Clock | None = None) -> BlobGate:
     records = admission_records(store)
-    return BlobGate(records.verdicts, records.plugins, why)
+    return BlobGate(records.verdicts, records.plugins, why, clock or SystemClock())
 
 
 async def test_a_gate_can_be_asked_for_one_caller(world: World, layer: Descriptor) -> None:
     manifest, _ = await world.push(HOST, TAG, layers=[layer.to_json()])
 
-    async def why(_repository: Repository, asked: Manifest) -> str | None:
-        return "not for this engine" if asked.digest == manifest.digest else None
+    async def why(_repository: Repository, asked: Manifest) -> GateAnswer:
+        return GateAnswer("not for this engine" if asked.digest == manifest.digest else None)
 
     gate = gate_of(world.store, why)
     with pytest.raises(Denied, match="not for this engine"):
@@ -151,14 +154,35 @@ async def test_a_gate_can_be_asked_for_one_caller(world: World, layer: Descripto
     assert await world.gives_blob(layer.digest)
 
 
+async def test_an_answer_is_found_again_when_its_time_is_over(world: World, layer: Descriptor) -> None:
+    await world.push(HOST, TAG, layers=[layer.to_json()])
+    clock, reasons = HandClock(), ["not yet", None, "no more"]
+
+    async def why(_repository: Repository, _manifest: Manifest) -> GateAnswer:
+        return GateAnswer(reasons.pop(0), clock.now() + timedelta(hours=1))
+
+    gate = gate_of(world.store, why, clock)
+    for _ in range(2):
+        with pytest.raises(Denied, match="not yet"):
+            await gate.require_open(HERE, layer.digest)
+    clock.advance(hours=1)
+    for _ in range(2):
+        await gate.require_open(HERE, layer.digest)
+        assert gate.is_open(HERE, layer.digest)
+    clock.advance(hours=1)
+    assert not gate.is_open(HERE, layer.digest)
+    with pytest.raises(Denied, match="no more"):
+        await gate.require_open(HERE, layer.digest)
+
+
 async def test_so_many_bytes_of_manifests_are_read_for_one_blob(
     world: World, layer: Descriptor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Digest] = []
 
-    async def withheld(_repository: Repository, manifest: Manifest) -> str | None:
+    async def withheld(_repository: Repository, manifest: Manifest) -> GateAnswer:
         asked.append(manifest.digest)
-        return "held"
+        return GateAnswer("held")
 
     sizes = [
         (await world.push({"Description": str(number)}, Tag(str(number)), layers=[layer.to_json()]))[0].size_bytes

@@ -11,7 +11,7 @@ from mirror.filters.admission import admission_controller
 from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, describe_privilege
-from mirror.records.admissions import AdmissionState
+from mirror.records.admission.admissions import AdmissionState
 from mirror.records.origins import Origin
 from tests.support.admission import GROWN, HERE, HOST, ROOT, World
 

@@ -14,7 +14,7 @@ from mirror.oci import Digest, Manifest, Tag, media_types
 from mirror.oci.errors import Denied, ManifestUnknown
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.rootfs.platform import Platform
-from mirror.records.admissions import AdmissionState
+from mirror.records.admission.admissions import AdmissionState
 from mirror.records.origins import Origin
 from mirror.registry.streams import single_chunk
 from tests.support.admission import HERE, HOST, OTHER, TAG, World

@@ -13,7 +13,7 @@ from mirror.filters.admission.admit import Admit, Withhold
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import Denied
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
-from mirror.records.admissions import AdmissionState, Subject
+from mirror.records.admission.admissions import AdmissionState, Subject
 from mirror.runtime.clock import SystemClock
 from mirror.store.records.admission.sql_verdicts import SqlVerdicts
 from tests.support.admission import HERE, HOST, OTHER, ROOT, TAG, World, admission_records, decision

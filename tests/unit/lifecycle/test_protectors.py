@@ -16,7 +16,7 @@ from mirror.filters.by_platform import ByPlatform
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown
 from mirror.oci.name_pattern import NamePattern
-from mirror.records.admissions import AdmissionDecision, Subject
+from mirror.records.admission.admissions import AdmissionDecision, Subject
 from mirror.records.derivations import Derivation
 from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.records.origins import Origin

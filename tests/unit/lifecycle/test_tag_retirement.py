@@ -15,7 +15,7 @@ from mirror.oci import Repository, Tag
 from mirror.oci.errors import NotFound
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
-from mirror.records.admissions import Admission, AdmissionDecision, Subject
+from mirror.records.admission.admissions import Admission, AdmissionDecision, Subject
 from mirror.records.lifecycle.pins import Pin
 from mirror.records.lifecycle.pull_counts import PullCount
 from mirror.records.lifecycle.pushed_tags import none_immutable

@@ -15,7 +15,7 @@ import pytest
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import Denied, ManifestBlobUnknown, NotFound
-from mirror.records.admissions import AdmissionDecision, Subject
+from mirror.records.admission.admissions import AdmissionDecision, Subject
 from mirror.records.derivations import Derivation
 from mirror.records.lifecycle.reviews import CollectionRules, Grace
 from mirror.records.origins import Origin

@@ -257,6 +257,14 @@ class TestLists:
         world.hub.failure = None
         assert isinstance(await raised(world.registry.list_tags(Repository("other"), EVERYTHING)), NotFound)
 
+    async def test_a_list_of_referrers_says_whether_the_upstream_was_asked(self, world: World) -> None:
+        await Plugin.make().at(world.hub)
+        await pull(world)
+        assert not (await world.registry.list_referrers(NAME, Digest.of(b"x"), None, EVERYTHING)).is_partial
+        world.hub.failure = UpstreamUnreachable("gone")
+        for _ in range(2):  # the second time the upstream is not asked
+            assert (await world.registry.list_referrers(NAME, Digest.of(b"x"), None, EVERYTHING)).is_partial
+
     async def test_an_upstream_that_is_silent_holds_nobody_up(self, store: Store) -> None:
         async with pulling(store, timeout_seconds=0.2) as world:
             await Plugin.make().at(world.hub, NAME, "a", "latest")

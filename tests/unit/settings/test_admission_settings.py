@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,18 @@ import pytest
 
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.policy.admission_policy import Candidate, PolicyAction
 from mirror.plugin.policy.engine_vulnerabilities import Exposure, Treatment
 from mirror.plugin.rootfs.platform import Platform
 from mirror.settings import load
+from mirror.signing.signed_by import SignedBy
+from tests.support.signing import KEY
 
 
 def policy(*rules: dict[str, Any], **members: Any) -> Any:
-    return load(flags={"admission": {"rules": list(rules), **members}}).admission.policy()
+    return load(flags={"admission": {"rules": list(rules), **members}}).admission.policy({})
 
 
 def test_everything_is_let_in_where_nothing_is_said() -> None:
@@ -57,6 +61,14 @@ def test_a_rule_with_everything() -> None:
         ([{"name": "a", "action": "deny", "names": ["A"]}], "'A' is not a repository name"),
         ([{"name": "a", "action": "deny", "platforms": ["amd64"]}], "'amd64' is not a platform"),
         ([{"name": "a", "action": "deny", "signed": False}], "cannot be denied; fix: use action: hold"),
+        ([{"name": "a", "action": "allow", "signed": {"by": []}}], "signed"),
+        ([{"name": "a", "action": "allow", "signed": {"by": ["k", "k"]}}], "by: a file is named twice"),
+        (
+            [{"name": "a", "action": "allow", "signed": {"by": ["k"], "threshold": 2}}],
+            "threshold: 2 of 1 keys can never sign; fix: name more keys",
+        ),
+        ([{"name": "a", "action": "allow", "signed": {"by": ["k"], "names": ["A"]}}], "'A' is not a repository name"),
+        ([{"name": "cooldown", "action": "deny"}], "'cooldown' has another meaning in messages"),
         ([{"name": "a", "action": "deny", "larger_than_bytes": -1}], "larger_than_bytes"),
         ([{"name": "a", "action": "deny", "privilege": []}], "unknown key"),
         ([{"name": "a", "action": "deny"}, {"name": "a", "action": "hold"}], "'a' is given to more than one rule"),
@@ -80,11 +92,51 @@ def test_a_mistake_in_a_rule(rules: list[dict[str, Any]], problem: str) -> None:
     ],
 )
 def test_what_the_example_does(name: str, asked: dict[str, Any], signed: bool, action: PolicyAction) -> None:
-    read = load(Path("config/admission.yaml")).admission.policy()
+    read = load(Path("config/admission.yaml")).admission.policy({})
     assert read is not None
     config = PluginConfig.parse(json.dumps(asked).encode())
     candidate = Candidate(Repository(name), 1, config, Platform("linux", "amd64"), signed)
     assert read.decide(candidate).action is action
+
+
+def test_keys_of_rules() -> None:
+    signed = {"by": ["~/a.pub", "b.pub", "gone.pub"], "threshold": 2, "names": ["contiv/*"]}
+    section = load(flags={"admission": {"rules": [{"name": "a", "action": "allow", "signed": signed}]}}).admission
+    home, other, gone = Path("~/a.pub").expanduser(), Path("b.pub"), Path("gone.pub")
+    assert section.key_files == (home, other, gone)
+    # Two files with the same key are one signer, and a file that cannot be read is none.
+    read = section.policy({home: KEY.public, other: KEY.public})
+    assert read is not None
+    (rule,) = read.rules
+    assert rule.signed == SignedBy((KEY.public,), 2, (NamePattern("contiv/*"),))
+
+
+def test_what_waits_for_a_signature_must_be_able_to_come() -> None:
+    rule = {"name": "a", "action": "allow", "signed": {"by": ["k"]}}
+    with pytest.raises(ConfigurationFault, match="fix: use default: hold"):
+        load(flags={"admission": {"rules": [rule], "default": "deny"}})
+    rest = {"name": "rest", "action": "deny", "names": ["**"]}
+    with pytest.raises(ConfigurationFault, match=r"rest: .*; fix: use action: hold"):
+        load(flags={"admission": {"rules": [rule, rest]}})
+    policy(rest, rule)
+    policy(rule, {**rest, "privileges": ["mount=/"]})
+
+
+def test_a_cooldown() -> None:
+    section = load(flags={"admission": {"cooldown": "7d"}}).admission
+    assert section.is_on
+    read = section.policy({})
+    assert read is not None
+    assert read.cooldown == timedelta(days=7)
+    for text in ("soon", "0s", "9999999d"):
+        with pytest.raises(ConfigurationFault, match=r"admission\.cooldown"):
+            load(flags={"admission": {"cooldown": text}})
+
+
+def test_advice_about_signatures_that_nobody_verifies() -> None:
+    rules = [{"name": name, "action": "hold", "signed": signed} for name, signed in (("x", True), ("y", False))]
+    (sentence,) = load(flags={"admission": {"rules": rules}}).advice()
+    assert sentence.startswith("admission rule x: signed: true counts any signature and verifies none; fix: ")
 
 
 def platform_rule(**members: Any) -> Any:

@@ -12,7 +12,7 @@ import structlog
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.policy import fingerprint
-from mirror.records.admissions import AdmissionState
+from mirror.records.admission.admissions import AdmissionState
 from mirror.store import backfill
 from mirror.store.registry import Store
 

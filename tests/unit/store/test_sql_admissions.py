@@ -13,8 +13,8 @@ from sqlalchemy import Engine, event
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Denied
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
-from mirror.records.admissions import Admission, AdmissionDecision, AdmissionState, Subject
-from mirror.records.verdicts import NO_POLICY, Baseline
+from mirror.records.admission.admissions import Admission, AdmissionDecision, AdmissionState, Subject
+from mirror.records.admission.verdicts import NO_POLICY, Baseline
 from mirror.store.registry import Store
 from tests.support.builders import push_image
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
-from mirror.records.admissions import Subject
+from mirror.records.admission.admissions import Subject
 from mirror.records.origins import Origin
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
 from mirror.store.content.manifest_bytes import load_manifest

@@ -79,3 +79,23 @@ verdicts = keyed_table(
     Column("grown", JSON, nullable=False),
     Column("noted_at", UtcDateTime, nullable=False),
 )
+
+#: Sources of plugins. ``upstream`` is empty for a copy of another repository here. ``was_pushed`` is true if the
+#: repository held the plugin already, without a source.
+arrivals = keyed_table(
+    "arrivals",
+    Column("repository", String(255), primary_key=True),
+    Column("digest", String(140), primary_key=True),
+    Column("upstream", String(64), primary_key=True),
+    Column("source", String(255), primary_key=True),
+    Column("was_pushed", Boolean, nullable=False),
+)
+
+#: Time at which this mirror first saw each plugin at each upstream. A row stays when the plugin goes, so that a plugin
+#: that comes back is no new one.
+first_sights = keyed_table(
+    "first_sights",
+    Column("upstream", String(64), primary_key=True),
+    Column("digest", String(140), primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False),
+)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select, union
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.policy.admission_policy import PolicyAction
-from mirror.records.admissions import Admission, AdmissionState, Rejection
+from mirror.records.admission.admissions import Admission, AdmissionState, Rejection
 from mirror.store.catalog.child_rows import PLUGIN_BLOBS
 from mirror.store.catalog.tables.access_tables import decisions, rejections
 from mirror.store.catalog.tables.content_tables import (

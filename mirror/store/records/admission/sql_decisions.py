@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, literal, select
 from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import Denied
 from mirror.plugin.policy import fingerprint
-from mirror.records.admissions import AdmissionDecision, Rejection, Subject, not_approved
+from mirror.records.admission.admissions import AdmissionDecision, Rejection, Subject, not_approved
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.child_rows import KEPT, PLUGIN_BLOBS
@@ -43,7 +43,7 @@ _ALIKE = (
 
 
 class SqlDecisions:
-    """Implements :class:`mirror.records.verdicts.Rejections`, and records decisions.
+    """Implements :class:`mirror.records.admission.verdicts.Rejections`, and records decisions.
 
     A rejection is stored with all fingerprints that it is known to cover.
     """

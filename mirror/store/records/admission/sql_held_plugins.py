@@ -84,7 +84,7 @@ _NAMING = (
 
 
 class SqlHeldPlugins:
-    """Implements :class:`mirror.records.verdicts.HeldPlugins`."""
+    """Implements :class:`mirror.records.admission.verdicts.HeldPlugins`."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog

@@ -10,8 +10,8 @@ from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, de
 from mirror.oci import Digest, Repository
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
-from mirror.records.admissions import Admission, AdmissionDecision, Rejection
-from mirror.records.verdicts import NO_POLICY, Baseline
+from mirror.records.admission.admissions import Admission, AdmissionDecision, Rejection
+from mirror.records.admission.verdicts import NO_POLICY, Baseline
 from mirror.store.catalog import rows
 from mirror.store.catalog.child_rows import PLUGIN_BLOBS
 from mirror.store.catalog.tables.access_tables import decisions, rejections, verdicts
@@ -82,7 +82,7 @@ CHOSEN = select(_RANKED).where(_RANKED.c.place == 1).subquery("chosen")
 
 
 class SqlVerdicts:
-    """Implements :class:`mirror.records.verdicts.Verdicts`."""
+    """Implements :class:`mirror.records.admission.verdicts.Verdicts`."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog

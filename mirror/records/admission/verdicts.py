@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 from mirror.oci import Digest, Manifest, Repository
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
-from mirror.records.admissions import Admission, Rejection
+from mirror.records.admission.admissions import Admission, Rejection
+from mirror.records.admission.arrivals import Arrivals
 
 #: Policy identifier of a server without a policy. Such a server only denies plugins that cannot be read with certainty.
 NO_POLICY: Final = "none"
@@ -129,8 +130,10 @@ class AdmissionRecords:
         verdicts: verdicts of policies.
         rejections: rejections by people.
         plugins: held plugins.
+        arrivals: sources of plugins.
     """
 
     verdicts: Verdicts
     rejections: Rejections
     plugins: HeldPlugins
+    arrivals: Arrivals

@@ -1,7 +1,7 @@
 """Admissions of plugins: verdicts of admission policies, and decisions of people.
 
 A verdict belongs to the policy that gave it. An approval applies to one digest under one name. A rejection applies to
-content under every name. The ports that store them are in :mod:`mirror.records.verdicts`.
+content under every name. The ports that store them are in :mod:`mirror.records.admission.verdicts`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Wiring of the commands ``sign`` and ``verify``."""

@@ -1,0 +1,1 @@
+"""Records of admission: verdicts, decisions of people, and where plugins came from."""
