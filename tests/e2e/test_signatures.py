@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness import cosign, plugins
+from tests.harness import clock, cosign, plugins
+from tests.harness.clock import SetClock
 from tests.harness.command import CompletedRun, run
 from tests.harness.cosign import KeyPair
 from tests.harness.engine import Engine
@@ -69,9 +70,10 @@ def login(strict: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def answer(mirror: Mirror, repository: str, reference: str) -> tuple[int, str]:
+def answer(mirror: Mirror, repository: str, reference: str, **headers: str) -> tuple[int, str]:
     """Return the status of a manifest request, and the body of a refusal."""
-    request = urllib.request.Request(f"{mirror.url}/v2/{repository}/manifests/{reference}", headers={"Accept": "*/*"})
+    url = f"{mirror.url}/v2/{repository}/manifests/{reference}"
+    request = urllib.request.Request(url, headers={"Accept": "*/*", **headers})
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             return int(response.status), ""
@@ -192,6 +194,28 @@ def test_signatures_come_with_rules_pull_through_and_bundles(
         assert answer(offline, "store/driver", "1") == (200, "")
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_signature_that_comes_to_an_upstream_later_counts_after_a_minute(
+    keys: KeyPair, packed: PackedPlugin, login: Path, tmp_path: Path, way: str
+) -> None:
+    require(clock.missing())
+    time = SetClock(tmp_path)
+    rule = {"name": "signed", "action": "allow", "signed": {"by": [str(keys.public)]}}
+    with Mirror() as upstream:
+        digest = push(packed, upstream.url, "acme/driver", "1")
+        sections = {
+            "admission": {"default": "hold", "rules": [rule]},
+            "upstreams": {"hub": {"url": upstream.url, "plain_http": True}},
+            "proxy": [{"from": "hub/**", "to": "pulled/**"}],
+        }
+        with Mirror(sections=sections, wrapper=time.wrapper) as mirror:
+            for _ in range(3):  # hosts that try again, so that the answer is in memory
+                assert answer(mirror, "pulled/acme/driver", "1")[0] == 403
+            WAYS[way](f"{upstream.host}/acme/driver@{digest}", keys, login)
+            time.set("+61s")
+            assert answer(mirror, "pulled/acme/driver", "1") == (200, "")
+
+
 @pytest.mark.newest_engine
 def test_an_engine_installs_what_is_signed(
     engine: Engine, strict: Mirror, keys: KeyPair, packed: PackedPlugin, login: Path
@@ -203,6 +227,18 @@ def test_an_engine_installs_what_is_signed(
     cosign.sign(f"{strict.host}/store/engine@{digest}", keys, login=login)
     engine.docker(*install)
     engine.docker("plugin", "rm", reference)
+
+
+def test_an_engine_with_the_login_of_a_pusher_gets_nothing_held(
+    strict: Mirror, packed: PackedPlugin, login: Path
+) -> None:
+    push(packed, strict.url, "store/held", "1")
+    auth = json.loads((login / "config.json").read_text())["auths"][strict.host]["auth"]
+    as_pusher = {"Authorization": f"Basic {auth}"}
+    assert answer(strict, "store/held", "1", **as_pusher) == (200, "")
+    status, why = answer(strict, "store/held", "1", **as_pusher, **{"User-Agent": "docker/29.3.1 go/go1.25 os/linux"})
+    assert status == 403
+    assert "there is no signature" in why
 
 
 def _copy_signatures(mirror: Mirror, source: str, repository: str, digest: str) -> None:

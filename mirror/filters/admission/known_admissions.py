@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from mirror.oci import Digest, Repository
@@ -12,6 +12,8 @@ from mirror.runtime.clock import Clock
 from mirror.runtime.lru_cache import LruCache
 
 _MOST_KEPT: Final = 1024
+#: A withheld plugin is judged again after this time: a signature may have come to an upstream, which tells nobody.
+_WITHHELD_FOR: Final = timedelta(minutes=1)
 
 
 class _KnownAdmission(NamedTuple):
@@ -46,8 +48,11 @@ class KnownAdmissions:
 
     def keep(self, generation: int, admission: Admission) -> None:
         """Keep an admission that was found under a generation."""
-        until = None if admission.verdict is None else admission.verdict.until
-        known = _KnownAdmission(generation, admission, admission.state.is_served, until)
+        is_served, until = admission.state.is_served, None if admission.verdict is None else admission.verdict.until
+        if not is_served:
+            again = self._clock.now() + _WITHHELD_FOR
+            until = again if until is None else min(until, again)
+        known = _KnownAdmission(generation, admission, is_served, until)
         self._known.put((admission.repository, admission.digest), known)
 
     def _is_valid(self, known: _KnownAdmission) -> bool:
