@@ -8,8 +8,10 @@ from sqlalchemy import Connection, bindparam, delete
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog.change_rows import note_change, note_tags
 from mirror.store.catalog.manifest_rows import remove_manifest
 from mirror.store.catalog.tables.content_tables import repository_blobs, tags
 from mirror.store.catalog.tag_guards import require_deletable
@@ -42,6 +44,7 @@ class StoreDeleter:
             pointed = connection.execute(_TAG, wanted).scalar_one_or_none()
             if pointed is None:
                 raise ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
+            note_tags(connection, now, repository, None, [(tag.name, pointed)])
             review_rows.review(
                 connection, ReviewKind.MANIFEST, repository.name, [pointed], ReviewCause.DELETED, now=now
             )
@@ -74,6 +77,8 @@ class StoreDeleter:
             require_deletable(connection, repository, digest, self._immutable)
             if not connection.execute(_BLOB, {"of_repository": repository_id, "held": str(digest)}).rowcount:
                 raise unknown
+            gone = Change(ChangeKind.BLOB_DELETED, f"{repository}@{digest}", repository.name, before=str(digest))
+            note_change(connection, now, gone)
             review_rows.review(connection, ReviewKind.CONTENT, "", [str(digest)], ReviewCause.DELETED, now=now)
             rows.drop_repository_if_empty(connection, repository_id)
 

@@ -89,6 +89,7 @@ class Store:
         kept_free: KeptFree | None = None,
         private_state: Path | None = None,
         immutable: ImmutableTags = none_immutable,
+        keeps_changes: bool = False,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -104,6 +105,7 @@ class Store:
             kept_free: the part of the disk that new content leaves free; None for none.
             private_state: folder of :func:`mirror.store.private_state.private_state`; None for a writable data folder.
             immutable: the tags that may not move.
+            keeps_changes: True to record who changes what, for the readers of changes.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
@@ -116,7 +118,7 @@ class Store:
         async with (
             _shared(layout),
             Generation.open(layout.generation) as generation,
-            Catalog.open(layout, generation, blobs.flush) as catalog,
+            Catalog.open(layout, generation, blobs.flush, keeps_changes=keeps_changes) as catalog,
         ):
             # The names of the catalog and its log must be as durable as the changes acknowledged in them.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.state)

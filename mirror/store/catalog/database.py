@@ -46,7 +46,14 @@ class Catalog:
     """
 
     def __init__(
-        self, file: Path, reading: Engine, writing: Engine, generation: Generation, flush: Callable[[], None]
+        self,
+        file: Path,
+        reading: Engine,
+        writing: Engine,
+        generation: Generation,
+        flush: Callable[[], None],
+        *,
+        keeps_changes: bool,
     ) -> None:
         self._file = file
         self.generation = generation
@@ -54,12 +61,17 @@ class Catalog:
         self._writing = writing
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
         self._long = FairScheduler(_LONG_READERS)
-        self._writer = GroupCommitWriter(file, writing, generation, flush)
+        self._writer = GroupCommitWriter(file, writing, generation, flush, keeps_changes=keeps_changes)
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, layout: DataLayout, generation: Generation, flush: Callable[[], None] = lambda: None
+        cls,
+        layout: DataLayout,
+        generation: Generation,
+        flush: Callable[[], None] = lambda: None,
+        *,
+        keeps_changes: bool = False,
     ) -> AsyncIterator[Catalog]:
         """Open the catalog. Create it, or update its tables, if needed.
 
@@ -67,13 +79,16 @@ class Catalog:
             layout: the data folder.
             generation: gives a writer its turn, and counts changes.
             flush: makes the files durable that new rows refer to. Called before each commit. May raise OSError.
+            keeps_changes: True to record who changes what, for the readers of changes.
 
         Raises:
             CatalogFault: the catalog cannot be opened, is damaged or lost, or was made by a later program version.
             StorageFull: the disk has no space to create the catalog, or to copy it before its tables are changed.
         """
         file = layout.catalog
-        catalog = cls(file, _reading_engine(file), _writing_engine(file), generation, flush)
+        catalog = cls(
+            file, _reading_engine(file), _writing_engine(file), generation, flush, keeps_changes=keeps_changes
+        )
         try:
             try:
                 await catalog.write(lambda connection: migrate(connection, layout))

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from mirror.records.changes.actor import Actor, current_actor
+from mirror.store.catalog.change_rows import work_for
 from mirror.store.catalog.generation import Generation
 from mirror.store.storage_errors import fault_of
 
@@ -31,6 +33,7 @@ class _Change:
     Attributes:
         work: makes the change.
         seen: True if the change invalidates caches.
+        actor: the person or program that makes the change; None to record no changes.
         outcome: the result or error of ``work``, set when the change is durable or has failed.
         result: the result of ``work`` before the commit.
         error: the error of ``work`` or of the commit.
@@ -38,6 +41,7 @@ class _Change:
 
     work: Callable[[Connection], Any]
     seen: bool
+    actor: Actor | None
     outcome: Future[Any] = field(default_factory=Future)
     result: Any = None
     error: BaseException | None = None
@@ -58,17 +62,21 @@ class GroupCommitWriter:
         engine: makes connections whose transactions write from the start.
         generation: gives the process its turn.
         flush: makes the files durable that new rows refer to. Called before each commit. May raise OSError.
+        keeps_changes: True to record who changes what, for the readers of changes.
 
     Attributes:
         transactions: number of committed changes.
     """
 
-    def __init__(self, file: Path, engine: Engine, generation: Generation, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, file: Path, engine: Engine, generation: Generation, flush: Callable[[], None], *, keeps_changes: bool
+    ) -> None:
         self.transactions = 0
         self._file = file
         self._engine = engine
         self._generation = generation
         self._flush = flush
+        self._keeps_changes = keeps_changes
         self._waiting: deque[_Change] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
 
@@ -79,7 +87,7 @@ class GroupCommitWriter:
             work: makes the change in the writer's thread. An error that it raises rolls the change back.
             seen: True if the change invalidates caches.
         """
-        change = _Change(work, seen)
+        change = _Change(work, seen, current_actor() if self._keeps_changes else None)
         self._waiting.append(change)
         self._thread.submit(self._take_turn)
         return change.outcome
@@ -117,6 +125,7 @@ class GroupCommitWriter:
         """Make changes and commit them. An error of this method applies to all: nothing is changed, or nobody knows."""
         with self._engine.connect() as connection:
             if len(changes) == 1:  # needs no savepoint: a failure rolls the transaction back
+                work_for(connection, changes[0].actor)
                 changes[0].result = changes[0].work(connection)
             else:
                 for change in changes:
@@ -133,6 +142,7 @@ class GroupCommitWriter:
 def _make_beside_others(connection: Connection, change: _Change) -> None:
     """Make one of several changes of a transaction. If it fails, only this change is rolled back."""
     connection.exec_driver_sql("SAVEPOINT change")
+    work_for(connection, change.actor)
     try:
         change.result = change.work(connection)
     except BaseException as error:

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import child_rows, review_rows, rows
+from mirror.store.catalog.change_rows import keeps_changes, note_change, note_tags
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.pushes.charged_push import ChargedPush, pusher
 from mirror.store.catalog.pushes.push_rows import charge_manifest
@@ -19,6 +21,11 @@ from mirror.store.catalog.tables.content_tables import tags as tags_table
 
 _POINTED = select(tags_table.c.name, tags_table.c.digest).where(
     tags_table.c.repository_id == bindparam("repository_id"), tags_table.c.name.in_(bindparam("names", expanding=True))
+)
+_POINTING = (
+    select(tags_table.c.name)
+    .where(tags_table.c.repository_id == bindparam("repository_id"), tags_table.c.digest == bindparam("held"))
+    .order_by(tags_table.c.name)
 )
 _NO_LONGER = delete(manifests).where(  # the foreign key deletes its tags
     manifests.c.repository_id == bindparam("of_repository"), manifests.c.digest == bindparam("held")
@@ -93,7 +100,9 @@ def point_tags(
     before = connection.execute(_POINTED, {"repository_id": repository_id, "names": names}).all()
     row = {"repository_id": repository_id, "digest": str(digest), "updated_at": now, "pushed": pushed}
     rows.put(connection, tags_table, *({**row, "name": name, "pushed_by": pushed_by} for name in names))
-    left = [row.digest for row in before if row.digest != str(digest)]
+    pointed = {row.name: row.digest for row in before}
+    note_tags(connection, now, repository, digest, [(name, pointed.get(name, "")) for name in names])
+    left = [old for old in pointed.values() if old != str(digest)]
     review_rows.review(connection, ReviewKind.MANIFEST, repository.name, left, ReviewCause.MOVED, now=now)
 
 
@@ -106,9 +115,17 @@ def remove_manifest(
         True if the repository held the manifest.
     """
     repository_id = rows.find_repository(connection, repository)
-    wanted = {"of_repository": repository_id, "held": str(digest)}
-    if repository_id is None or not connection.execute(_NO_LONGER, wanted).rowcount:
+    if repository_id is None:
         return False
+    is_told = cause is ReviewCause.DELETED and keeps_changes(connection)  # what the collection removes is no decision
+    pointing = {"repository_id": repository_id, "held": str(digest)}
+    tags = connection.execute(_POINTING, pointing).scalars().all() if is_told else ()
+    if not connection.execute(_NO_LONGER, {"of_repository": repository_id, "held": str(digest)}).rowcount:
+        return False
+    if is_told:
+        note_tags(connection, now, repository, None, [(tag, str(digest)) for tag in tags])
+        gone = Change(ChangeKind.MANIFEST_DELETED, f"{repository}@{digest}", repository.name, before=str(digest))
+        note_change(connection, now, gone)
     review_left_behind(connection, repository, digest, cause, now)
     rows.drop_repository_if_empty(connection, repository_id)
     return True

@@ -13,6 +13,7 @@ from mirror.store.records.bundles.sql_bundle_contents import SqlBundleContents
 from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
+from mirror.store.records.changes.sql_changes import SqlChanges
 from mirror.store.records.integrity.sql_damage import SqlDamage
 from mirror.store.records.integrity.sql_scrub_states import SqlScrubStates
 from mirror.store.records.lifecycle.sql_backups import SqlBackups
@@ -53,6 +54,7 @@ class SqlRecords:
         self.bundle_exports = SqlBundleExports(services)
         self.bundle_imports = SqlBundleImports(services)
         self.bundle_trust = SqlBundleTrust(services)
+        self.changes = SqlChanges(services)
         self.damage = SqlDamage(services)
         self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)

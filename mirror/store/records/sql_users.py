@@ -10,7 +10,9 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from sqlalchemy.exc import IntegrityError
 
 from mirror.oci.errors import ClientFault, NotFound
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.users import User, UserToken
+from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.tables.access_tables import user_tokens, users
 from mirror.store.store_services import StoreServices
 
@@ -28,6 +30,7 @@ class SqlUsers:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._cache = services.cache
+        self._clock = services.clock
 
     async def has_users(self) -> bool:
         return await self._known(("users", ""), lambda connection: bool(connection.execute(_ANY).scalar_one()))
@@ -65,23 +68,28 @@ class SqlUsers:
                     f"there is a user {user.name} already; fix: 'plugin-mirror user password' changes the password"
                 )
             connection.execute(insert(users), asdict(user))
+            note_change(connection, user.created_at, Change(ChangeKind.USER_ADDED, user.name))
 
         await self._catalog.write(add)
 
     async def change_password(self, name: str, password_hash: str) -> None:
         """Change the password of a user. Raises NotFound if there is no such user."""
+        now = self._clock.now()
 
         def change(connection: Connection) -> None:
             statement = update(users).where(users.c.name == name).values(password_hash=password_hash)
             _require(connection.execute(statement).rowcount, _no_user(name))
+            note_change(connection, now, Change(ChangeKind.PASSWORD_CHANGED, name))
 
         await self._catalog.write(change)
 
     async def remove_user(self, name: str) -> None:
         """Remove a user and all their access tokens. Raises NotFound if there is no such user."""
+        now = self._clock.now()
 
         def remove(connection: Connection) -> None:
             _require(connection.execute(delete(users).where(users.c.name == name)).rowcount, _no_user(name))
+            note_change(connection, now, Change(ChangeKind.USER_REMOVED, name))
 
         await self._catalog.write(remove)
 
@@ -108,16 +116,22 @@ class SqlUsers:
                 connection.execute(insert(user_tokens), values)
             except IntegrityError as error:  # the foreign key to the user
                 raise NotFound(_no_user(token.user)) from error
+            told = Change(ChangeKind.TOKEN_CREATED, token.user, after=token.id, reason=token.description)
+            note_change(connection, token.created_at, told)
 
         await self._catalog.write(add)
 
     async def revoke_token(self, token_id: str) -> None:
         """Revoke an access token. Raises NotFound if there is no such token."""
+        now = self._clock.now()
 
         def revoke(connection: Connection) -> None:
-            statement = delete(user_tokens).where(user_tokens.c.id == token_id)
+            statement = delete(user_tokens).where(user_tokens.c.id == token_id).returning(user_tokens.c.user)
             said = f"no token has the id {token_id!r}; fix: 'plugin-mirror token ls' lists the tokens"
-            _require(connection.execute(statement).rowcount, said)
+            owner = connection.execute(statement).scalar_one_or_none()
+            if owner is None:
+                raise NotFound(said)
+            note_change(connection, now, Change(ChangeKind.TOKEN_REVOKED, owner, before=token_id))
 
         await self._catalog.write(revoke)
 

@@ -13,7 +13,7 @@ from sqlalchemy import DateTime, Dialect, MetaData, Table, TypeDecorator
 from sqlalchemy.schema import SchemaItem
 
 #: The revision of the migration that makes these tables.
-HEAD: Final = "0016"
+HEAD: Final = "0017"
 
 metadata = MetaData(
     naming_convention={

@@ -11,8 +11,10 @@ from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import Denied
 from mirror.plugin.policy import fingerprint
 from mirror.records.admission.admissions import AdmissionDecision, Rejection, Subject, not_approved
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.child_rows import KEPT, PLUGIN_BLOBS
 from mirror.store.catalog.tables.access_tables import decisions, rejections
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
@@ -189,6 +191,18 @@ def _lift(connection: Connection, repository: Repository, subject: Subject, *, o
 
 
 def _put(connection: Connection, repository: Repository, digest: Digest, decision: AdmissionDecision) -> None:
+    kind = ChangeKind.PLUGIN_APPROVED if decision.approved else ChangeKind.PLUGIN_REJECTED
+    before = find_decision(connection, repository, digest)
+    told = Change(
+        kind,
+        f"{repository}@{digest}",
+        repository.name,
+        before="" if before is None else "approved" if before.approved else "rejected",
+        after=str(digest),
+        reason=decision.note,
+        detail={"by": decision.by},
+    )
+    note_change(connection, decision.at, told)
     key = {"repository": repository.name, "digest": str(digest)}
     connection.execute(_UNCOVERED, {"name": repository.name, "wanted": str(digest)})
     row = {"approved": decision.approved, "decided_by": decision.by, "decided_at": decision.at, "note": decision.note}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, delete, exists, func, or_, select
 
@@ -12,7 +12,9 @@ from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admission.admissions import Admission, AdmissionDecision, Rejection
 from mirror.records.admission.verdicts import NO_POLICY, Baseline
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.store.catalog import rows
+from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.child_rows import PLUGIN_BLOBS
 from mirror.store.catalog.tables.access_tables import decisions, rejections, verdicts
 from mirror.store.records.admission import sql_decisions as decided
@@ -80,6 +82,13 @@ _PLACE = (
 _RANKED = select(verdicts, _PLACE).subquery("ranked")
 CHOSEN = select(_RANKED).where(_RANKED.c.place == 1).subquery("chosen")
 
+_KINDS: Final = {
+    PolicyAction.ALLOW: ChangeKind.PLUGIN_ADMITTED,
+    PolicyAction.WARN: ChangeKind.PLUGIN_ADMITTED,
+    PolicyAction.HOLD: ChangeKind.PLUGIN_HELD,
+    PolicyAction.DENY: ChangeKind.PLUGIN_DENIED,
+}
+
 
 class SqlVerdicts:
     """Implements :class:`mirror.records.admission.verdicts.Verdicts`."""
@@ -136,6 +145,9 @@ class SqlVerdicts:
 
         def note(connection: Connection) -> None:
             rows.put(connection, verdicts, row)
+            subject = f"{name}@{digest}"
+            told = Change(_KINDS[verdict.action], subject, name, after=digest, rule=verdict.rule, reason=verdict.reason)
+            note_change(connection, admission.noted_at, told)
             # A verdict without a fingerprint belongs to the policy that judges the plugin first, which is this one.
             if policy not in {NO_POLICY, OF_BEFORE}:
                 connection.execute(_NO_LONGER, {"name": name, "wanted": digest, "policy": OF_BEFORE})

@@ -13,8 +13,10 @@ from mirror.oci import Digest
 from mirror.oci.errors import ManifestUnknown, Protected
 from mirror.records.bundle_imports import ComingTag, ImportChanges
 from mirror.records.bundle_trust import StreamState
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.sync_runs import MirroredTag, TagChange, TagEvent
 from mirror.store.catalog import rows
+from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.manifest_rows import point_tags
 from mirror.store.catalog.tables.bundle_tables import bundle_notes
 from mirror.store.catalog.tables.content_tables import manifests
@@ -55,6 +57,8 @@ class SqlBundleImports:
                 keep_derivation(connection, digest, derivation)
             _note(connection, changes.state.stream, changes.first_seen)
             put_stream(connection, changes.state)
+            told = Change(ChangeKind.BUNDLE_IMPORTED, changes.state.stream, after=str(changes.state.serial))
+            note_change(connection, changes.state.imported_at, told)
             return kept
 
         return await self._catalog.write(write)

@@ -12,6 +12,7 @@ from mirror.oci.errors import ManifestUnknown, ReferenceInUse, RepositoryUnknown
 from mirror.records.lifecycle.deletions import Deletion, RepositoryContent
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog.change_rows import note_tags
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.manifest_rows import remove_manifest, review_left_behind
 from mirror.store.catalog.tables.content_tables import (
@@ -184,6 +185,7 @@ def _delete_tags(connection: Connection, repository: Repository, planned: Deleti
         connection.execute(_NO_TAG, wanted)
         connection.execute(_NO_ORIGIN, wanted)
     digests = [str(planned.digest)]
+    note_tags(connection, now, repository, None, [(tag.name, digests[0]) for tag in planned.tags])
     review_rows.review(connection, ReviewKind.MANIFEST, repository.name, digests, ReviewCause.DELETED, now=now)
 
 

@@ -9,9 +9,11 @@ from sqlalchemy import Connection, Row, bindparam, delete, literal, select, unio
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.pins import Pin
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows, rows
+from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.collection_tables import pins
 from mirror.store.catalog.tables.content_tables import origins, repositories, tags
@@ -54,6 +56,7 @@ class SqlPins:
             before = connection.execute(_ONE, wanted).one_or_none()
             row = {"pinned_by": pin.by, "pinned_at": pin.at, "note": pin.note}
             rows.put(connection, pins, {"repository": pin.repository.name, "target": str(pin.target), **row})
+            note_change(connection, pin.at, _change(ChangeKind.TAG_PINNED, pin))
             return None if before is None else _pin(before)
 
         return await self._catalog.write_uncached(work)
@@ -68,7 +71,9 @@ class SqlPins:
             if isinstance(target, Digest):  # a pinned tag still keeps its manifest
                 kind, cause = ReviewKind.MANIFEST, ReviewCause.DELETED
                 review_rows.review(connection, kind, repository.name, [str(target)], cause, now=now)
-            return _pin(row)
+            removed = _pin(row)
+            note_change(connection, now, _change(ChangeKind.TAG_UNPINNED, removed))
+            return removed
 
         return await self._catalog.write_uncached(work)
 
@@ -82,3 +87,8 @@ class SqlPins:
 def _pin(row: Row[Any]) -> Pin:
     target = Digest.parse(row.target) if ":" in row.target else Tag(row.target)
     return Pin(Repository(row.repository), target, row.pinned_by, row.pinned_at, row.note)
+
+
+def _change(kind: ChangeKind, pin: Pin) -> Change:
+    mark = "@" if isinstance(pin.target, Digest) else ":"
+    return Change(kind, f"{pin.repository}{mark}{pin.target}", pin.repository.name, reason=pin.note)

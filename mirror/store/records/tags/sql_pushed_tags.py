@@ -15,6 +15,7 @@ from mirror.records.lifecycle.pushed_tags import PushedTag, RepositoryTags, Reti
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.records.sync_runs import TagChange, TagEvent
 from mirror.store.catalog import review_rows
+from mirror.store.catalog.change_rows import note_tags
 from mirror.store.catalog.tables.access_tables import decisions, verdicts
 from mirror.store.catalog.tables.collection_tables import pins
 from mirror.store.catalog.tables.content_tables import ChildKind, manifest_children, repositories, tags
@@ -123,6 +124,7 @@ class SqlPushedTags:
         if self._immutable(one.repository, tag.tag):
             return False
         connection.execute(_DROPPED, wanted)
+        note_tags(connection, now, one.repository, None, [(tag.tag.name, str(tag.digest))])
         review_rows.review(connection, ReviewKind.MANIFEST, name, [str(tag.digest)], ReviewCause.RETIRED, now=now)
         add_event(connection, TagEvent(one.repository, tag.tag, now, TagChange.DROPPED, tag.digest, None, "retention"))
         return True

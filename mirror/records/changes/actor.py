@@ -1,0 +1,65 @@
+"""The person or program for whom the current task changes something."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from mirror.runtime.current_client import CLIENT
+from mirror.runtime.current_rule import RULE
+
+
+class ActorKind(StrEnum):
+    """Kind of an actor."""
+
+    #: A user who has logged in.
+    USER = "user"
+    #: A client with a certificate.
+    CERTIFICATE = "certificate"
+    #: A client without a login and without a certificate.
+    ANONYMOUS = "anonymous"
+    #: A person on this machine who runs a command.
+    COMMAND = "command"
+    #: A mirror rule.
+    RULE = "rule"
+    #: The server on its own account, for example when it retires tags.
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person or program that changes something.
+
+    Attributes:
+        kind: kind of the actor.
+        name: name of the user, the certificate, the user of the operating system or the mirror rule; else empty.
+        proof: what proved a login, without its secret: ``password:0123456789abcdef`` or ``token:01234567``; else empty.
+        address: address of the client; empty for work on this machine.
+    """
+
+    kind: ActorKind
+    name: str = ""
+    proof: str = ""
+    address: str = ""
+
+
+# A context variable, because the store records changes and has no access to requests.
+#: Actor that has been identified. None for clients that are not, and for work that nobody requested.
+_IDENTIFIED: Final[ContextVar[Actor | None]] = ContextVar("actor", default=None)
+
+
+def act_as(kind: ActorKind, name: str, proof: str = "") -> None:
+    """Mark the work of the current task, from now on, as that of an actor."""
+    _IDENTIFIED.set(Actor(kind, name, proof))
+
+
+def current_actor() -> Actor:
+    """Return the actor for whom the current task works."""
+    if rule := RULE.get():
+        return Actor(ActorKind.RULE, rule)
+    address, identified = CLIENT.get(), _IDENTIFIED.get()
+    if identified is None:
+        return Actor(ActorKind.ANONYMOUS if address else ActorKind.SERVER, address=address)
+    return Actor(identified.kind, identified.name, identified.proof, address)

@@ -1,0 +1,92 @@
+"""Rows of changes, written in the transaction that makes the change.
+
+The thread that writes has no context of its own, so the writer of the catalog passes the actor with the connection.
+Without readers of changes there is no actor, and nothing is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert
+
+from mirror.oci import Digest, Repository
+from mirror.records.changes.actor import Actor, ActorKind
+from mirror.records.changes.change import Change, ChangeKind, RecordedChange
+from mirror.store.catalog.tables.change_tables import changes
+
+_ACTOR: Final = "actor"
+_NEW: Final = insert(changes)
+
+
+def work_for(connection: Connection, actor: Actor | None) -> None:
+    """Set the actor of the changes that follow on a connection. None to record no changes."""
+    connection.info[_ACTOR] = actor
+
+
+def keeps_changes(connection: Connection) -> bool:
+    """Return True if changes on a connection are recorded."""
+    return connection.info.get(_ACTOR) is not None
+
+
+def note_change(connection: Connection, now: datetime, *made: Change) -> None:
+    """Record changes, if there are readers. Only inside :meth:`Catalog.write`."""
+    actor: Actor | None = connection.info.get(_ACTOR)
+    if actor is not None and made:
+        connection.execute(_NEW, [{"at": now, "kind": one.kind, "content": _content(one, actor)} for one in made])
+
+
+def note_tags(
+    connection: Connection,
+    now: datetime,
+    repository: Repository,
+    after: Digest | None,
+    tags: Iterable[tuple[str, str]],
+) -> None:
+    """Record that tags were set or deleted, if there are readers. Only inside :meth:`Catalog.write`.
+
+    Args:
+        connection: the connection of the transaction.
+        now: the present time.
+        repository: repository of the tags.
+        after: digest that the tags point to now; None if they were deleted.
+        tags: names of the tags, each with the digest that it pointed to before, or an empty text.
+    """
+    if not keeps_changes(connection):
+        return
+    to = "" if after is None else str(after)
+    note_change(
+        connection,
+        now,
+        *(
+            Change(_kind_of(before, to), f"{repository}:{name}", repository.name, before, to)
+            for name, before in tags
+            if before != to
+        ),
+    )
+
+
+def read_change(row: Row[Any]) -> RecordedChange:
+    """Read a change from a row."""
+    content = dict(row.content)
+    actor = content.pop("actor")
+    return RecordedChange(
+        row.id,
+        row.at,
+        Actor(**{**actor, "kind": ActorKind(actor["kind"])}),
+        Change(ChangeKind(row.kind), **content),
+    )
+
+
+def _kind_of(before: str, after: str) -> ChangeKind:
+    if not after:
+        return ChangeKind.TAG_DELETED
+    return ChangeKind.TAG_MOVED if before else ChangeKind.TAG_CREATED
+
+
+def _content(change: Change, actor: Actor) -> dict[str, object]:
+    told = {name: value for name, value in asdict(change).items() if value and name != "kind"}
+    return told | {"actor": {name: value for name, value in asdict(actor).items() if value}}

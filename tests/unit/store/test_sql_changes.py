@@ -1,0 +1,145 @@
+"""Changes are recorded in the transaction that makes them, with who made them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.errors import ClientFault, ManifestUnknown
+from mirror.oci.names import Tag
+from mirror.records.admission.admissions import AdmissionDecision, Subject
+from mirror.records.changes.actor import Actor, ActorKind, act_as
+from mirror.records.changes.change import Change, ChangeKind, ReaderPosition
+from mirror.records.lifecycle.pins import Pin
+from mirror.records.users import User, UserToken
+from mirror.runtime.current_client import CLIENT
+from mirror.runtime.current_rule import working_for
+from mirror.store.registry import Store
+from tests.support.builders import REPOSITORY, push_image
+from tests.support.clocks import START, HandClock
+
+TAG = Tag("1.0")
+ANNA = User("anna", "$2b$anna", START)
+TOKEN = UserToken("1a2b", "anna", "build server", START, START + timedelta(days=90))
+
+
+@pytest.fixture
+async def told(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store whose changes are recorded."""
+    async with Store.open(tmp_path / "data", clock=HandClock(), keeps_changes=True) as opened:
+        yield opened
+
+
+async def kinds(store: Store) -> list[tuple[str, str]]:
+    """Return kind and subject of all changes."""
+    return [(one.change.kind.value, one.change.subject) for one in await store.records.changes.read(0, 100)]
+
+
+async def test_a_tag_is_created_moved_and_deleted(told: Store) -> None:
+    one, two = await push_image(told, "one", "1.0"), await push_image(told, "two", "1.0")
+    await push_image(told, "two", "1.0")  # changes nothing
+    await told.delete_tag(REPOSITORY, TAG)
+    subject, name = f"{REPOSITORY}:1.0", REPOSITORY.name
+    assert [each.change for each in await told.records.changes.read(0, 100)] == [
+        Change(ChangeKind.TAG_CREATED, subject, name, after=str(one.digest)),
+        Change(ChangeKind.TAG_MOVED, subject, name, before=str(one.digest), after=str(two.digest)),
+        Change(ChangeKind.TAG_DELETED, subject, name, before=str(two.digest)),
+    ]
+
+
+async def test_the_deletion_of_a_manifest_is_that_of_its_tags_too(told: Store) -> None:
+    pushed = await push_image(told, "one", "1.0")
+    await told.delete_manifest(REPOSITORY, pushed.digest)
+    assert await kinds(told) == [
+        ("tag.created", f"{REPOSITORY}:1.0"),
+        ("tag.deleted", f"{REPOSITORY}:1.0"),
+        ("manifest.deleted", f"{REPOSITORY}@{pushed.digest}"),
+    ]
+
+
+async def test_what_fails_is_not_recorded(told: Store) -> None:
+    await told.records.users.add_user(ANNA)
+    with pytest.raises(ClientFault):
+        await told.records.users.add_user(ANNA)
+    with pytest.raises(ManifestUnknown):
+        await told.delete_tag(REPOSITORY, TAG) if await push_image(told, "one", "2.0") else None
+    assert await kinds(told) == [("user.added", "anna"), ("tag.created", f"{REPOSITORY}:2.0")]
+
+
+async def test_users_and_tokens_without_their_secrets(told: Store) -> None:
+    await told.records.users.add_user(ANNA)
+    await told.records.users.change_password("anna", "$2b$other")
+    await told.records.users.add_token(TOKEN, "f" * 64)
+    await told.records.users.revoke_token("1a2b")
+    await told.records.users.remove_user("anna")
+    assert [kind for kind, _ in await kinds(told)] == [
+        "user.added",
+        "user.password_changed",
+        "token.created",
+        "token.revoked",
+        "user.removed",
+    ]
+    text = repr(await told.records.changes.read(0, 100))
+    assert "$2b$" not in text
+    assert "ffff" not in text
+
+
+async def test_decisions_and_pins(told: Store) -> None:
+    pushed = await push_image(told, "one", "1.0")
+    subject = Subject.absent(pushed.digest)
+    await told.records.decisions.decide(REPOSITORY, [subject], AdmissionDecision(True, "bob", START, "ticket 7"))
+    await told.records.decisions.decide(REPOSITORY, [subject], AdmissionDecision(False, "anna", START, "no"))
+    await told.records.pins.pin(Pin(REPOSITORY, TAG, "anna", START, "kept"))
+    await told.records.pins.unpin(REPOSITORY, TAG)
+    approved, rejected, pinned, unpinned = [each.change for each in await told.records.changes.read(1, 100)]
+    assert approved.kind is ChangeKind.PLUGIN_APPROVED
+    assert (approved.before, approved.after, approved.reason) == ("", str(pushed.digest), "ticket 7")
+    assert approved.detail == {"by": "bob"}
+    assert (rejected.kind, rejected.before) == (ChangeKind.PLUGIN_REJECTED, "approved")
+    assert (pinned.kind, unpinned.kind) == (ChangeKind.TAG_PINNED, ChangeKind.TAG_UNPINNED)
+    assert pinned.reason == "kept"
+
+
+async def test_who_made_a_change(told: Store) -> None:
+    await push_image(told, "one", "1")
+    CLIENT.set("10.0.0.7")
+    await push_image(told, "one", "2")
+    act_as(ActorKind.USER, "anna", "token:1a2b")
+    await push_image(told, "one", "3")
+    with working_for("nightly"):
+        await push_image(told, "one", "4")
+    assert [each.actor for each in await told.records.changes.read(0, 100)] == [
+        Actor(ActorKind.SERVER),
+        Actor(ActorKind.ANONYMOUS, address="10.0.0.7"),
+        Actor(ActorKind.USER, "anna", "token:1a2b", "10.0.0.7"),
+        Actor(ActorKind.RULE, "nightly"),
+    ]
+
+
+async def test_without_readers_nothing_is_recorded(store: Store) -> None:
+    await push_image(store, "one", "1.0")
+    await store.records.changes.note(Change(ChangeKind.REFUSED, "anything"))
+    assert await store.records.changes.read(0, 100) == []
+
+
+async def test_a_change_stays_until_all_readers_have_it(told: Store) -> None:
+    log = told.records.changes
+    for tag in "123":
+        await push_image(told, "one", tag)
+    first, second, third = [each.id for each in await log.read(0, 100)]
+    assert first < second < third
+    assert [each.id for each in await log.read(first, 1)] == [second]
+    assert await log.position("audit") == ReaderPosition()
+    await log.advance("audit", ReaderPosition(third, "a mark"), ["audit", "hook"])
+    assert await log.position("audit") == ReaderPosition(third, "a mark")
+    assert len(await log.read(0, 100)) == 3
+    await log.advance("hook", ReaderPosition(second), ["audit", "hook"])
+    assert [each.id for each in await log.read(0, 100)] == [third]
+    # A reader that was removed from the configuration holds nothing up.
+    await log.advance("audit", ReaderPosition(third), ["audit"])
+    assert await log.read(0, 100) == []
+    await push_image(told, "one", "4")
+    assert [each.id for each in await log.read(0, 100)] == [third + 1]  # a number is never used twice
