@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mirror.runtime.current_client import CLIENT
-from mirror.runtime.current_rule import RULE
-
 
 class ActorKind(StrEnum):
     """Kind of an actor."""
@@ -47,19 +44,9 @@ class Actor:
 
 # A context variable, because the store records changes and has no access to requests.
 #: Actor that has been identified. None for clients that are not, and for work that nobody requested.
-_IDENTIFIED: Final[ContextVar[Actor | None]] = ContextVar("actor", default=None)
+IDENTIFIED: Final[ContextVar[Actor | None]] = ContextVar("identified", default=None)
 
 
 def act_as(kind: ActorKind, name: str, proof: str = "") -> None:
     """Mark the work of the current task, from now on, as that of an actor."""
-    _IDENTIFIED.set(Actor(kind, name, proof))
-
-
-def current_actor() -> Actor:
-    """Return the actor for whom the current task works."""
-    if rule := RULE.get():
-        return Actor(ActorKind.RULE, rule)
-    address, identified = CLIENT.get(), _IDENTIFIED.get()
-    if identified is None:
-        return Actor(ActorKind.ANONYMOUS if address else ActorKind.SERVER, address=address)
-    return Actor(identified.kind, identified.name, identified.proof, address)
+    IDENTIFIED.set(Actor(kind, name, proof))

@@ -14,12 +14,24 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, insert
 
 from mirror.oci import Digest, Repository
-from mirror.records.changes.actor import Actor, ActorKind
+from mirror.records.changes.actor import IDENTIFIED, Actor, ActorKind
 from mirror.records.changes.change import Change, ChangeKind, RecordedChange
+from mirror.runtime.current_client import CLIENT
+from mirror.runtime.current_rule import RULE
 from mirror.store.catalog.tables.change_tables import changes
 
 _ACTOR: Final = "actor"
 _NEW: Final = insert(changes)
+
+
+def current_actor() -> Actor:
+    """Return the actor for whom the current task works."""
+    if rule := RULE.get():
+        return Actor(ActorKind.RULE, rule)
+    address, identified = CLIENT.get(), IDENTIFIED.get()
+    if identified is None:
+        return Actor(ActorKind.ANONYMOUS if address else ActorKind.SERVER, address=address)
+    return Actor(identified.kind, identified.name, identified.proof, address)
 
 
 def work_for(connection: Connection, actor: Actor | None) -> None:

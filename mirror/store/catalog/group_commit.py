@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from mirror.records.changes.actor import Actor, current_actor
-from mirror.store.catalog.change_rows import work_for
+from mirror.records.changes.actor import Actor
+from mirror.store.catalog.change_rows import current_actor, work_for
 from mirror.store.catalog.generation import Generation
 from mirror.store.storage_errors import fault_of
 

@@ -1,0 +1,1 @@
+"""Readers of changes: the audit, and other systems."""

@@ -1,0 +1,175 @@
+"""Files of the audit: the current one, and former ones. All calls block.
+
+``audit.jsonl`` grows, and at a size it becomes ``audit-0000000001.jsonl``, named by the number of its first line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from mirror.events.audit_chain import ChainEnd
+from mirror.runtime import private_files
+
+_CURRENT: Final = "audit.jsonl"
+_FORMER: Final = re.compile(r"audit-[0-9]{10}\.jsonl")
+#: Longest end of a file that is read to find its last lines. A batch of changes is shorter.
+_MOST_TAIL_BYTES: Final = 16 * 1024 * 1024
+
+
+class AuditFiles:
+    """The files of an audit. One process at a time may append.
+
+    Args:
+        folder: folder of the files, which is created.
+        most_bytes: size at which a new file begins.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._file = folder / _CURRENT
+
+    def paths(self) -> Sequence[Path]:
+        """Return the files, the oldest first."""
+        with suppress(FileNotFoundError):
+            former = sorted(path for path in self._folder.iterdir() if _FORMER.fullmatch(path.name))
+            return [*former, *([self._file] if self._file.exists() else [])]
+        return []
+
+    def append(self, lines: bytes) -> None:
+        """Append whole lines durably, or nothing.
+
+        Raises:
+            OSError: the disk failed or is full, and nothing was appended.
+        """
+        if not self._folder.exists():
+            private_files.make_folder(self._folder)
+        is_new = not self._file.exists()
+        descriptor = private_files.open_file(self._file, os.O_WRONLY | os.O_CREAT)
+        try:
+            before = os.lseek(descriptor, 0, os.SEEK_END)
+            try:
+                left = memoryview(lines)
+                while left:
+                    left = left[os.write(descriptor, left) :]
+                os.fsync(descriptor)
+            except BaseException:
+                os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+        if is_new:
+            _sync_folder(self._folder)
+
+    def last_lines(self) -> Sequence[bytes]:
+        """Return the last lines of the audit, without line feeds.
+
+        The end of an unfinished line, which a crash has left, is removed.
+        """
+        paths = self.paths()
+        if not paths:
+            return []
+        if paths[-1] == self._file:
+            _cut_unfinished_line(self._file)
+            if self._file.stat().st_size == 0 and len(paths) > 1:
+                paths = paths[:-1]
+        return _tail(paths[-1])
+
+    def begin_file_if_full(self) -> Path | None:
+        """Begin a new file if the current one has its size. Return the former one."""
+        try:
+            if self._file.stat().st_size < self._most_bytes:
+                return None
+            with self._file.open("rb") as file:
+                first = file.readline()
+        except FileNotFoundError:
+            return None
+        former = self._folder / f"audit-{seq_of(first):010}.jsonl"
+        self._file.rename(former)
+        _sync_folder(self._folder)
+        return former
+
+    def remove_before(self, moment: datetime) -> Sequence[Path]:
+        """Remove files whose lines all come before a time. Return those that were removed. The latest file stays."""
+        removed = []
+        for path in self.paths()[:-1]:
+            if path.stat().st_mtime >= moment.timestamp():
+                break
+            path.unlink()
+            removed.append(path)
+        return removed
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, without line feeds."""
+    with path.open("rb") as file:
+        for line in file:
+            yield line.rstrip(b"\n")
+
+
+def end_of(lines: Sequence[bytes], known: ChainEnd) -> ChainEnd | None:
+    """Return the end of a chain whose last lines are given, if ``known`` is one of its ends; else None."""
+    for place in range(len(lines), -1, -1):
+        if place == 0:
+            is_known = known.seq == 0 and (not lines or seq_of(lines[0]) == 1)
+        else:
+            is_known = known.seq > 0 and ChainEnd(known.seq - 1).after(lines[place - 1]) == known
+        if is_known:
+            end = known
+            for line in lines[place:]:
+                end = end.after(line)
+            return end
+    return None
+
+
+def seq_of(line: bytes) -> int:
+    """Return the number of a line; 0 if it is none of an audit."""
+    return _number(line, "seq")
+
+
+def change_of(line: bytes) -> int:
+    """Return the number of the change of a line; 0 if it has none."""
+    return _number(line, "change")
+
+
+def _number(line: bytes, name: str) -> int:
+    try:
+        number = json.loads(line)[name]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+    return number if type(number) is int else 0
+
+
+def _tail(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        size_bytes = file.seek(0, os.SEEK_END)
+        begin = max(size_bytes - _MOST_TAIL_BYTES, 0)
+        file.seek(begin)
+        lines = file.read().split(b"\n")
+    whole = lines[:-1]  # nothing follows the last line feed
+    return whole[1:] if begin else whole
+
+
+def _cut_unfinished_line(path: Path) -> None:
+    with path.open("r+b") as file:
+        size_bytes = file.seek(0, os.SEEK_END)
+        begin = max(size_bytes - _MOST_TAIL_BYTES, 0)
+        file.seek(begin)
+        whole = begin + file.read().rfind(b"\n") + 1
+        if whole != size_bytes:
+            file.truncate(whole)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
