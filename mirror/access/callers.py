@@ -28,6 +28,7 @@ class Caller:
         rights: rights for this request, limited to the scopes of the token if the caller presents one.
         own_rights: all rights of the caller, whatever the scopes of the token.
         has_login: True if the caller has logged in as a user.
+        proof: identifier of the password or access token of a login; empty without a login.
     """
 
     name: str | None
@@ -35,6 +36,7 @@ class Caller:
     rights: Rights
     own_rights: Rights
     has_login: bool = False
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)

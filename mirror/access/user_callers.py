@@ -56,12 +56,12 @@ class UserCallers:
         own = self._own_rights(grant.user, client)
         rights = TokenRights(own, self._rights_of_anyone(client), grant)
         name = grant.user or (None if client is None else client.name)
-        return Caller(name, self.seen_by(rights, name), rights, own, has_login=bool(grant.user))
+        return Caller(name, self.seen_by(rights, name), rights, own, has_login=bool(grant.user), proof=grant.proof)
 
     async def by_login(self, login: Login, address: str, client: Caller | None = None) -> Caller:
         identity = await self.logins.identify(login, address)
         own = self._own_rights(identity.user, client)
-        return Caller(identity.user, self.seen_by(own, identity.user), own, own, has_login=True)
+        return Caller(identity.user, self.seen_by(own, identity.user), own, own, has_login=True, proof=identity.proof)
 
     async def grant(
         self,

@@ -26,6 +26,7 @@ from mirror.app.access_control import (
 )
 from mirror.app.api_reports import ApiReports
 from mirror.app.bundles.bundle_serving import ServedBundle
+from mirror.app.events.audit_keeping import audit_chores
 from mirror.app.mirroring import held_for_sync, sparing
 from mirror.app.numbers.traffic import traffic_counter
 from mirror.app.pull_through import pulling_through
@@ -206,6 +207,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             *certificate_chores(settings, worker.place),
             *(_admission_chores(services, worker, content) if pulls else []),
             *upkeep_chores(services, changes=bundle is None and not is_read_only),
+            *(audit_chores(settings, store) if bundle is None and not is_read_only else []),
             *(partial(flush_periodically, each.flush, "times of pulls") for each in pulls),
         ]
         scheduler = _scheduler(services, upstreams, slot)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 import signal
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+from mirror.records.changes.actor import ActorKind, act_as
 from mirror.runtime import logs
 
 Result = TypeVar("Result")
@@ -43,6 +46,7 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
             raise AssertionError("a coroutine runs in a task")
         # asyncio.run cancels the task on SIGINT only. SIGTERM would end the process without any cleanup.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        act_as(ActorKind.COMMAND, _user())
         return await work
 
     try:
@@ -51,3 +55,13 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
             return asyncio.run(run())
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         raise Interrupted from error
+
+
+def _user() -> str:
+    """Return the user of the operating system who runs the command, and the user who became root to do so."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a user that it does not know
+        name = str(os.getuid())
+    became = os.environ.get("SUDO_USER", "")
+    return f"{became} as {name}" if became.isprintable() and became else name

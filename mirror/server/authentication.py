@@ -14,6 +14,7 @@ from mirror.access.callers import Caller, Callers
 from mirror.access.rights import AccessAction
 from mirror.oci import Repository
 from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized
+from mirror.records.changes.actor import ActorKind, act_as
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.request_context import CLIENT_CERTIFICATE, USER, RequestContext
 from mirror.wire import request_line, routes
@@ -68,6 +69,8 @@ class Authentication:
             raise Unauthorized("Authorization is neither Bearer nor Basic")
         if caller.name is not None:
             request[USER] = caller.name
+        if caller.has_login:
+            act_as(ActorKind.USER, caller.name or "", caller.proof)
         return caller
 
     async def require_login(self) -> None:

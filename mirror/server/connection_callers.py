@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from mirror.access.callers import Caller, CallersByCertificate, CertificateRefused
 from mirror.oci.errors import Denied
 from mirror.oci.printable_text import printable
+from mirror.records.changes.actor import ActorKind, act_as
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.request_context import CLIENT_CERTIFICATE, USER
 
@@ -62,4 +63,5 @@ class ConnectionCallers:
         request[CLIENT_CERTIFICATE] = client
         if client.name is not None:
             request[USER] = client.name
+            act_as(ActorKind.CERTIFICATE, client.name)
         return client

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from mirror.access.certificates.client_identity import PREFIX
 from mirror.settings.access_settings import AccessSettings
 from mirror.settings.admission_settings import AdmissionSettings
+from mirror.settings.audit_settings import AuditSettings
 from mirror.settings.bundle_settings import BundleSettings
 from mirror.settings.mirror_settings import MirrorSettings
 from mirror.settings.platform_tag_settings import PlatformTagSettings
@@ -64,6 +65,7 @@ class Settings(Section):
     )
     admission: AdmissionSettings = AdmissionSettings()
     bundles: BundleSettings = BundleSettings()
+    audit: AuditSettings = AuditSettings()
 
     @model_validator(mode="after")
     def _rules_make_sense(self) -> Self:

@@ -35,7 +35,7 @@ from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_use import sole_use
 
 #: Names in a folder that counts as empty.
-_TOLERATED: Final = frozenset({"lost+found", "locks", "tls"})
+_TOLERATED: Final = frozenset({"lost+found", "locks", "tls", "audit", "audit.key"})
 _DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 _LINE_BYTES: Final = 1024
 _LOOKED_AT: Final = 500

@@ -17,6 +17,8 @@
     locks/.store                    lock that every process on the folder shares
     restoring                       the folder is the target of a restore that is not complete
     recovering/                     a catalog that ``recover`` is making
+    audit/                          files of the audit
+    audit.key                       key that signs the checkpoints of the audit
     tls/                            certificates and keys that ``tls init`` and ``tls client`` have made
 """
 
@@ -40,7 +42,7 @@ _SPARE_FILES: Final = 8
 _NAMES = frozenset(
     {
         *("generation", "token.key", "reserve", "blobs", "damaged", "uploads", "limits", "locks", "bundles"),
-        *("names.sqlite", "names.sqlite.part", "restoring", "recovering", "tls", "lost+found"),
+        *("names.sqlite", "names.sqlite.part", "restoring", "recovering", "tls", "audit", "audit.key", "lost+found"),
     }
 )
 #: A UUID. An id from a request becomes a path only if it matches, so it cannot leave the folder ``uploads``.

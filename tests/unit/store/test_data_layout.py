@@ -48,4 +48,6 @@ def test_not_an_upload_id(text: str) -> None:
 
 def test_the_certificates_belong_to_a_data_folder() -> None:
     assert is_ours("tls")
+    assert is_ours("audit")
+    assert is_ours("audit.key")
     assert not is_ours("tls.old")

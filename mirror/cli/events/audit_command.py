@@ -1,0 +1,217 @@
+"""``plugin-mirror audit``: who changed what, and whether the record of it is whole."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mirror.cli import exit_codes
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
+from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, wrapped
+from mirror.events.audit_chain import ChainEnd
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.printable_text import printable
+from mirror.oci.timestamps import machine_time
+from mirror.runtime.clock import SystemClock
+from mirror.signing.public_keys import PublicKey
+from mirror.sync.schedule import parse_duration
+
+app = typer.Typer(no_args_is_help=True, help="Show who changed what, and verify that nothing of it was altered.")
+
+#: Hexadecimal digits of a digest that people see.
+_SHOWN = 12
+_MOST_VALUE = 200
+
+
+@app.command("show", epilog="Example: plugin-mirror audit show --since 7d --who anna --data /srv/plugins")
+def show(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="From this time on: 7d, 6h, or 2026-11-30."),
+    ] = None,
+    who: Annotated[
+        str | None, typer.Option("--who", metavar="NAME", help="Only changes by this user, rule or address.")
+    ] = None,
+    about: Annotated[
+        str | None,
+        typer.Option("--about", metavar="TEXT", help="Only changes whose subject or digest contains this text."),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", metavar="KIND", help="Only this kind, such as tag.moved, or tag."),
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the entries of the audit, the oldest first.
+
+    Lines are not verified: 'plugin-mirror audit verify' does.
+    """
+    from mirror.app.events.audit_keeping import audit_lines
+
+    begin = None if since is None else machine_time(_moment(since))
+    entries = map(_entry, run_to_the_end(audit_lines(settings_of(config, data))))
+    found = [
+        entry
+        for entry in entries
+        if (begin is None or str(entry.get("at", "")) >= begin)
+        and (who is None or who in _names(entry))
+        and (about is None or any(about in str(entry.get(key, "")) for key in ("subject", "before", "after")))
+        and (kind is None or f"{entry.get('kind')}.".startswith(f"{kind}."))
+    ]
+    if json:
+        print_json(found)
+    elif found:
+        for entry in found:
+            RESULTS.out(wrapped(RESULTS, _told(entry), 4), highlight=False)
+    else:
+        MESSAGES.print("no entry of the audit matches", markup=False)
+
+
+@app.command("verify", epilog="Example: plugin-mirror audit verify --key audit.pub --data /srv/plugins")
+def verify(
+    *,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="Public key of checkpoints. Default: that of the data folder.",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--checkpoint", metavar="SEQ:HASH", help="Checkpoint that the log or another machine has. Repeatable."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Verify that no entry was changed, removed, added or moved.
+
+    Who controls this machine can write a new audit with a new key. Keep the public key
+    ('audit key') and some checkpoints elsewhere, and verify with them.
+
+    Exit code 1: the audit is not whole.
+    """
+    from mirror.app.events.audit_keeping import verified_audit
+
+    keys = [PublicKey.parse_pem(_read(path), str(path)) for path in key or ()]
+    verdict = run_to_the_end(verified_audit(settings_of(config, data), keys, _checkpoints(checkpoint or ())))
+    if json:
+        print_json(
+            {
+                "whole": not verdict.problems,
+                "entries": verdict.lines,
+                "first_at": verdict.first_at,
+                "last_at": verdict.last_at,
+                "checkpoints": verdict.checkpoints,
+                "signed_to": str(verdict.signed_end),
+                "end": str(verdict.end),
+                "problems": verdict.problems,
+            }
+        )
+    else:
+        for problem in verdict.problems:
+            RESULTS.out(wrapped(RESULTS, problem, 4), highlight=False)
+        is_whole = "is whole" if not verdict.problems else "IS NOT WHOLE"
+        times = f" from {verdict.first_at} to {verdict.last_at}" if verdict.lines else ""
+        RESULTS.out(
+            wrapped(
+                RESULTS,
+                f"the audit {is_whole}: {counted(verdict.lines, 'line')}{times}, "
+                f"{counted(verdict.checkpoints, 'good checkpoint')}, signed to entry {verdict.signed_end.seq} of "
+                f"{verdict.end.seq}",
+                4,
+            ),
+            highlight=False,
+        )
+    raise typer.Exit(exit_codes.ANSWER_IS_NO if verdict.problems else exit_codes.DONE)
+
+
+@app.command("key", epilog="Example: plugin-mirror audit key --data /srv/plugins > audit.pub")
+def key_(config: ConfigOption = None, data: DataOption = None) -> None:
+    """Print the public key that verifies the checkpoints of the audit."""
+    from mirror.app.events.audit_keeping import public_key
+
+    RESULTS.out(public_key(settings_of(config, data)).to_pem().decode(), end="", highlight=False)
+
+
+def _moment(text: str) -> datetime:
+    """Return a time that is given as an age or as a date. Raises ConfigurationFault."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return SystemClock().now() - parse_duration(text)
+        except (ConfigurationFault, OverflowError) as error:
+            raise ConfigurationFault(
+                f"--since: {text[:40]!r} is no time; fix: write an age such as 7d, or a date such as 2026-11-30"
+            ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _checkpoints(given: Iterable[str]) -> list[ChainEnd]:
+    try:
+        return [ChainEnd.parse(text) for text in given]
+    except ValueError as error:
+        raise ConfigurationFault(f"--checkpoint: {error}; fix: copy it from the log line 'audit checkpoint'") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationFault(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _entry(line: bytes) -> Mapping[str, Any]:
+    try:
+        told = json_format.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _names(entry: Mapping[str, Any]) -> set[str]:
+    """Return the names under which ``--who`` finds an entry."""
+    actor, detail = entry.get("actor", {}), entry.get("detail", {})
+    return {actor.get("name", ""), actor.get("address", ""), actor.get("kind", ""), detail.get("by", "")} - {""}
+
+
+def _told(entry: Mapping[str, Any]) -> str:
+    """Return an entry as one line for people."""
+    actor = entry.get("actor", {})
+    who = actor.get("name") or actor.get("kind", "")
+    where = f" from {actor['address']}" if actor.get("address") else ""
+    subject = str(entry.get("subject", ""))
+    # A subject with a digest need not be followed by the same digest.
+    values = [
+        _short(str(entry[key])) for key in ("before", "after") if entry.get(key) and str(entry[key]) not in subject
+    ]
+    more = {**entry.get("detail", {}), "rule": entry.get("rule", ""), "reason": entry.get("reason", "")}
+    facts = [f"{name}: {value}" for name, value in more.items() if value]
+    parts = [
+        str(entry.get("at", "?")),
+        str(entry.get("kind", "not an entry")),
+        subject,
+        " -> ".join(values),
+        f"by {who}{where}" if who else "",
+        "; ".join(facts),
+    ]
+    return printable("  ".join(part for part in parts if part), 2000)
+
+
+def _short(value: str) -> str:
+    algorithm, colon, hexadecimal = value.partition(":")
+    return f"{algorithm}:{hexadecimal[:_SHOWN]}" if colon else value[:_MOST_VALUE]
