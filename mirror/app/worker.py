@@ -62,6 +62,7 @@ from mirror.server.api.host_report import HostReport
 from mirror.server.api.request_metrics import RequestMetrics
 from mirror.server.http.activity import Activity
 from mirror.server.http_application import Application, build
+from mirror.server.refused_changes import RefusedChanges
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
@@ -199,6 +200,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             views=_client_views(settings, engines),
             forwarded=forwarded_headers(settings),
             host_setup=host_setup_pages(settings, worker.sockets[0]),
+            refusals=RefusedChanges(store.records.changes) if settings.audit.enabled and bundle is None else None,
         )
         chores: list[Chore] = [
             watch.keep_up,

@@ -25,6 +25,7 @@ from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http.activity import Activity
 from mirror.server.http.client_limits import ClientLimits
 from mirror.server.http.server_limits import ServerLimits
+from mirror.server.refused_changes import RefusedChanges
 from mirror.server.request_context import RequestContext, request_ids
 from mirror.server.request_scope import Handler, with_request_scope
 from mirror.server.upstream_namespaces import answering_for
@@ -71,6 +72,7 @@ def build(
     views: Sequence[ClientViews] = (),
     forwarded: ForwardedHeaders | None = None,
     host_setup: HostSetupPages | None = None,
+    refusals: RefusedChanges | None = None,
 ) -> Application:
     """Build the HTTP application of a registry.
 
@@ -92,6 +94,7 @@ def build(
         views: views of manifests by client, each wrapping those before it.
         forwarded: interprets proxy headers; None if clients connect directly.
         host_setup: pages with the CA certificate; None for no such pages.
+        refusals: notes refusals in the audit; None without an audit.
     """
     forwarded = forwarded or ForwardedHeaders()
     limits = limits or ServerLimits()
@@ -137,7 +140,7 @@ def build(
     if forwarded.proxies:
         handle = shared(handle, forwarded, activity.requests)
     # Outermost, so that refusals of all handlers above become answers, and are counted and logged.
-    handle = with_request_scope(handle, activity.in_flight, request_ids())
+    handle = with_request_scope(handle, activity.in_flight, request_ids(), refusals)
     requests = requests or RequestMetrics(SharedMetrics(FAMILIES).slot())
     return Application(handle, limits, activity, forwarded, requests)
 

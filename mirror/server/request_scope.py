@@ -11,6 +11,7 @@ from mirror.oci.errors import MirrorError
 from mirror.runtime import logs
 from mirror.server.http import error_responses, header_names
 from mirror.server.http.in_flight import RequestsInFlight
+from mirror.server.refused_changes import RefusedChanges
 from mirror.server.request_context import ROUTE, VARIES
 
 _CONTINUE: Final = "100-continue"
@@ -18,13 +19,16 @@ _CONTINUE: Final = "100-continue"
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def with_request_scope(handle: Handler, in_flight: RequestsInFlight, ids: Iterator[str]) -> Handler:
+def with_request_scope(
+    handle: Handler, in_flight: RequestsInFlight, ids: Iterator[str], refusals: RefusedChanges | None = None
+) -> Handler:
     """Return a handler that raises nothing but cancellation.
 
     Args:
         handle: the handler to wrap. It sends "100 Continue" only when reading the body, so that a refusal comes first.
         in_flight: counts the requests under way.
         ids: yields an id for each request.
+        refusals: notes refusals in the audit; None without an audit.
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -36,6 +40,8 @@ def with_request_scope(handle: Handler, in_flight: RequestsInFlight, ids: Iterat
             try:
                 response = await handle(request)
             except MirrorError as error:
+                if refusals is not None:
+                    await refusals.note(request, error)
                 response = _for_client(request, error_responses.refused(error, request_id, _other_methods(request)))
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
                 response = _for_client(request, error_responses.failed(error, request_id))

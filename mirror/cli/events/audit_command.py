@@ -196,9 +196,9 @@ def _told(entry: Mapping[str, Any]) -> str:
     where = f" from {actor['address']}" if actor.get("address") else ""
     subject = str(entry.get("subject", ""))
     # A subject with a digest need not be followed by the same digest.
-    values = [
-        _short(str(entry[key])) for key in ("before", "after") if entry.get(key) and str(entry[key]) not in subject
-    ]
+    given = [str(entry[key]) for key in ("before", "after") if entry.get(key)]
+    given = [str(entry[key]) for key in ("before", "after") if entry.get(key)]
+    values = [_short(value) for value in given if value not in subject]
     more = {**entry.get("detail", {}), "rule": entry.get("rule", ""), "reason": entry.get("reason", "")}
     facts = [f"{name}: {value}" for name, value in more.items() if value]
     parts = [

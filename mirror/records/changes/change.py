@@ -35,6 +35,7 @@ class ChangeKind(StrEnum):
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the name of a change
     #: Somebody was not allowed a change.
     REFUSED = "change.refused"
+    LOGIN_FAILED = "login.failed"
 
 
 @dataclass(frozen=True, slots=True)
