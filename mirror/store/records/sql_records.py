@@ -14,6 +14,7 @@ from mirror.store.records.bundles.sql_bundle_exports import SqlBundleExports
 from mirror.store.records.bundles.sql_bundle_imports import SqlBundleImports
 from mirror.store.records.bundles.sql_bundle_trust import SqlBundleTrust
 from mirror.store.records.changes.sql_changes import SqlChanges
+from mirror.store.records.changes.sql_deliveries import SqlDeliveries
 from mirror.store.records.integrity.sql_damage import SqlDamage
 from mirror.store.records.integrity.sql_scrub_states import SqlScrubStates
 from mirror.store.records.lifecycle.sql_backups import SqlBackups
@@ -56,6 +57,7 @@ class SqlRecords:
         self.bundle_trust = SqlBundleTrust(services)
         self.changes = SqlChanges(services)
         self.damage = SqlDamage(services)
+        self.deliveries = SqlDeliveries(services)
         self.deletions = SqlDeletions(services)
         self.derivations = SqlDerivations(services)
         self.findings = SqlFindings(services)

@@ -25,3 +25,17 @@ change_readers = keyed_table(
     Column("change_id", Integer, nullable=False),
     Column("mark", String, nullable=False),
 )
+
+#: Events that wait for an endpoint, and dead letters: those that the endpoint did not take in time. ``due_at`` is the
+#: time of the next attempt; None for a dead letter. Events of one repository go out in the order of their changes.
+deliveries = keyed_table(
+    "deliveries",
+    Column("endpoint", String(80), primary_key=True),
+    Column("change_id", Integer, primary_key=True),
+    Column("repository", String(255), nullable=False),
+    Column("body", String, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("problem", String, nullable=False),
+)

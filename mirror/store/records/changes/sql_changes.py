@@ -41,16 +41,20 @@ class SqlChanges:
         return ReaderPosition() if row is None else ReaderPosition(row.change_id, row.mark)
 
     async def advance(self, reader: str, position: ReaderPosition, readers: Sequence[str]) -> None:
-        def move(connection: Connection) -> None:
-            row = {"reader": reader, "change_id": position.change_id, "mark": position.mark}
-            rows.put(connection, change_readers, row)
-            connection.execute(_FORMER_READERS, {"present": list(readers)})
-            known, taken = connection.execute(_LAST_OF_ALL).one()
-            if known == len(readers):  # a reader without a place has taken nothing yet
-                connection.execute(_TAKEN, {"taken": taken})
-
-        await self._catalog.write_uncached(move)
+        await self._catalog.write_uncached(lambda connection: move_reader(connection, reader, position, readers))
 
     async def note(self, change: Change) -> None:
         now = self._clock.now()
         await self._catalog.write_uncached(lambda connection: note_change(connection, now, change))
+
+
+def move_reader(connection: Connection, reader: str, position: ReaderPosition, readers: Sequence[str]) -> None:
+    """Record the place of a reader, and remove the changes that all readers have taken.
+
+    Only inside :meth:`Catalog.write`.
+    """
+    rows.put(connection, change_readers, {"reader": reader, "change_id": position.change_id, "mark": position.mark})
+    connection.execute(_FORMER_READERS, {"present": list(readers)})
+    known, taken = connection.execute(_LAST_OF_ALL).one()
+    if known == len(readers):  # a reader without a place has taken nothing yet
+        connection.execute(_TAKEN, {"taken": taken})

@@ -1,4 +1,4 @@
-"""Changes that wait for their readers, and the places of the readers."""
+"""Changes that wait for their readers, the places of the readers, and events that wait for their endpoints."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,5 +22,17 @@ def upgrade() -> None:
         sa.Column("reader", sa.String(80), primary_key=True),
         sa.Column("change_id", sa.Integer(), nullable=False),
         sa.Column("mark", sa.String(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("endpoint", sa.String(80), primary_key=True),
+        sa.Column("change_id", sa.Integer(), primary_key=True),
+        sa.Column("repository", sa.String(255), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True)),
+        sa.Column("problem", sa.String(), nullable=False),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,94 @@
+"""Events on their way to endpoints: each waits until its endpoint has taken it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from mirror.records.changes.change import ReaderPosition
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event for an endpoint.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        change_id: number of the change that the event tells.
+        repository: name of the repository; empty for changes outside repositories. Events of one repository go out in
+            order.
+        body: the event, as a JSON document.
+        made_at: time at which the event began to wait, in UTC.
+        attempts: attempts that have failed.
+        due_at: time of the next attempt, in UTC; None for a dead letter.
+        problem: reason of the last failure; empty for none.
+    """
+
+    endpoint: str
+    change_id: int
+    repository: str
+    body: str
+    made_at: datetime
+    attempts: int = 0
+    due_at: datetime | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCounts:
+    """Events of an endpoint.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        waiting: number of events that wait.
+        dead: number of dead letters.
+        oldest_at: time since which the oldest waiting event waits; None for none.
+    """
+
+    endpoint: str
+    waiting: int
+    dead: int
+    oldest_at: datetime | None
+
+
+class Deliveries(Protocol):
+    """Port to events on their way."""
+
+    async def take(
+        self, made: Sequence[Delivery], reader: str, position: ReaderPosition, readers: Sequence[str]
+    ) -> None:
+        """Record events, and move the place of their reader, in one transaction.
+
+        Args:
+            made: new events.
+            reader: the endpoint as a reader of changes.
+            position: its new place.
+            readers: names of all readers, see :meth:`mirror.records.changes.change.ChangeLog.advance`.
+        """
+        ...
+
+    async def due(self, endpoint: str, now: datetime, most: int) -> Sequence[Delivery]:
+        """Return the first waiting event of each repository, if it is due: at most ``most``, in order."""
+        ...
+
+    async def delivered(self, endpoint: str, change_id: int) -> None:
+        """Remove an event that the endpoint has taken."""
+        ...
+
+    async def failed(self, endpoint: str, change_id: int, due_at: datetime | None, problem: str) -> None:
+        """Record a failed attempt, and the time of the next one; None makes the event a dead letter."""
+        ...
+
+    async def dead_letters(self, endpoint: str | None) -> Sequence[Delivery]:
+        """Return the dead letters of one or all endpoints, in order."""
+        ...
+
+    async def resend(self, endpoint: str | None, change_id: int | None, now: datetime) -> int:
+        """Let dead letters of one or all endpoints, or one of them, wait again. Return their number."""
+        ...
+
+    async def counts(self) -> Sequence[EndpointCounts]:
+        """Return the numbers of events of each endpoint that has any."""
+        ...
