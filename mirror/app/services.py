@@ -73,7 +73,7 @@ async def open_store(
                 kept_free=kept_free,
                 private_state=private_state,
                 immutable=immutable_tags(settings.repositories),
-                keeps_changes=settings.audit.enabled and not only_reads,
+                keeps_changes=settings.keeps_changes and not only_reads,
             )
         )
 

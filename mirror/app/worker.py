@@ -26,7 +26,7 @@ from mirror.app.access_control import (
 )
 from mirror.app.api_reports import ApiReports
 from mirror.app.bundles.bundle_serving import ServedBundle
-from mirror.app.events.audit_keeping import audit_chores
+from mirror.app.events.change_chores import change_chores
 from mirror.app.mirroring import held_for_sync, sparing
 from mirror.app.numbers.traffic import traffic_counter
 from mirror.app.pull_through import pulling_through
@@ -200,7 +200,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             views=_client_views(settings, engines),
             forwarded=forwarded_headers(settings),
             host_setup=host_setup_pages(settings, worker.sockets[0]),
-            refusals=RefusedChanges(store.records.changes) if settings.audit.enabled and bundle is None else None,
+            refusals=RefusedChanges(store.records.changes) if settings.keeps_changes and bundle is None else None,
         )
         chores: list[Chore] = [
             watch.keep_up,
@@ -209,7 +209,7 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             *certificate_chores(settings, worker.place),
             *(_admission_chores(services, worker, content) if pulls else []),
             *upkeep_chores(services, changes=bundle is None and not is_read_only),
-            *(audit_chores(settings, store) if bundle is None and not is_read_only else []),
+            *(change_chores(settings, store) if bundle is None and not is_read_only else []),
             *(partial(flush_periodically, each.flush, "times of pulls") for each in pulls),
         ]
         scheduler = _scheduler(services, upstreams, slot)

@@ -26,7 +26,7 @@ from mirror.cli.bundles import (
     trust_command,
     verify_command,
 )
-from mirror.cli.events import audit_command
+from mirror.cli.events import audit_command, events_command
 from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
@@ -189,6 +189,7 @@ tls_options.app.command("revoke", epilog=_EXAMPLE_TLS_REVOKE)(tls_client_command
 application.add_typer(tls_options.app, name="tls")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(audit_command.app, name="audit")
+application.add_typer(events_command.app, name="events")
 application.add_typer(pin_command.app, name="pins")
 application.add_typer(config_command.app, name="config")
 application.add_typer(user_command.app, name="user")

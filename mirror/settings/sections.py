@@ -12,6 +12,7 @@ from mirror.settings.access_settings import AccessSettings
 from mirror.settings.admission_settings import AdmissionSettings
 from mirror.settings.audit_settings import AuditSettings
 from mirror.settings.bundle_settings import BundleSettings
+from mirror.settings.event_settings import EventSettings, check_names
 from mirror.settings.mirror_settings import MirrorSettings
 from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings
@@ -66,12 +67,14 @@ class Settings(Section):
     admission: AdmissionSettings = AdmissionSettings()
     bundles: BundleSettings = BundleSettings()
     audit: AuditSettings = AuditSettings()
+    events: tuple[EventSettings, ...] = Field((), description="endpoints that are told about changes")
 
     @model_validator(mode="after")
     def _rules_make_sense(self) -> Self:
         names = [rule.name for rule in self.mirrors]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"mirrors: the name {min(twice)!r} is given to more than one rule")
+        check_names(self.events)
         quotas = [section.quota().name for section in self.quotas]
         if twice := {name for name in quotas if quotas.count(name) > 1}:
             raise ValueError(f"quotas: there is more than one for {min(twice)}")
@@ -95,6 +98,11 @@ class Settings(Section):
     def client_ca(self) -> Path | None:
         """The file with the CAs of clients; None if clients show no certificates."""
         return None if self.server.tls is None else self.server.tls.client_ca
+
+    @property
+    def keeps_changes(self) -> bool:
+        """True if changes have a reader: the audit, or an endpoint of events."""
+        return self.audit.enabled or bool(self.events)
 
     def _certificates(self) -> list[tuple[str, str]]:
         rules = [(f"access: rule {n}", name) for n, rule in enumerate(self.access, 1) for name in rule.certificates]

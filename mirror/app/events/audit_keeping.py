@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from mirror.app.events.event_sending import readers_of_changes
 from mirror.app.services import open_store
 from mirror.app.storage.upkeep_chores import Chore
 from mirror.events.audit_chain import ChainEnd, change_line
@@ -122,7 +123,8 @@ def public_key(settings: Settings) -> PublicKey:
 
 async def _services(settings: Settings, store: Store) -> AuditServices:
     key = await asyncio.to_thread(_key, _key_path(settings))
-    return AuditServices(store.records.changes, audit_files(settings), key, _CLOCK, settings.audit.kept_for)
+    files, readers = audit_files(settings), readers_of_changes(settings)
+    return AuditServices(store.records.changes, files, key, _CLOCK, settings.audit.kept_for, readers)
 
 
 def _key_path(settings: Settings) -> Path:

@@ -20,11 +20,14 @@ def check(config: ConfigOption = None) -> None:
     """Check the configuration.
 
     Warnings about mirror rules that may want the same tags, and about files of
-    server.tls and keys of admission rules that this machine cannot use, are
-    printed.
+    server.tls, keys of admission rules and secrets of events that this machine
+    cannot use, are printed.
     Exit code 0: it is valid. Exit code 2: it is invalid, and each mistake is
     printed on one line.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
+    from mirror.app.events.event_sending import secret_faults
+
     settings = load(config)
     if settings.server.tls is not None:
         _warn_about_certificates(settings)
@@ -33,7 +36,8 @@ def check(config: ConfigOption = None) -> None:
     rules = (
         f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
     )
-    for sentence in (*KeyFiles.read(settings.admission.key_files).faults, *settings.advice()):
+    faults = (*KeyFiles.read(settings.admission.key_files).faults, *secret_faults(settings.events))
+    for sentence in (*faults, *settings.advice()):
         MESSAGES.out(f"warning: {sentence}", highlight=False)
     RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
 

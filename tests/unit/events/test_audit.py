@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.events import audit_files
 from mirror.events.audit_chain import CHECKPOINT, ChainEnd, change_line, checkpoint_line
 from mirror.events.audit_files import AuditFiles, lines_of
 from mirror.events.audit_verification import AuditVerdict, verify_audit
@@ -193,14 +193,14 @@ async def test_a_full_disk_loses_no_change(audit: Audit, monkeypatch: pytest.Mon
     writer = audit.writer()
     await writer.take()
     audit.log.changes = [change(2), change(3)]
-    written = audit_files.os.write
+    written = os.write
 
     def half(descriptor: int, content: memoryview) -> int:
         written(descriptor, content[:50])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(audit_files.os, "write", half)
+        full.setattr(os, "write", half)
         with pytest.raises(OSError, match="No space left"):
             await writer.take()
     assert len(audit.lines) == 1

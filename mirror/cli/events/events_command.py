@@ -1,0 +1,92 @@
+"""``plugin-mirror events``: events that endpoints have not taken, and sending them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from mirror.cli import exit_codes
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
+from mirror.cli.printing import RESULTS, counted, new_table, print_list
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.timestamps import machine_time
+from mirror.runtime.clock import SystemClock
+
+app = typer.Typer(no_args_is_help=True, help="Show events that endpoints have not taken, and send dead letters again.")
+
+
+@app.command("ls", epilog="Example: plugin-mirror events ls --data /srv/plugins")
+def list_(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
+    """List the endpoints with the number of events that wait, and of dead letters.
+
+    An event becomes a dead letter if its endpoint has not taken it within a day.
+
+    Exit code 1: there are dead letters.
+    """
+    from mirror.app.services import open_store
+
+    settings = settings_of(config, data)
+
+    async def read() -> list[dict[str, Any]]:
+        async with open_store(settings, only_reads=True) as store:
+            counts = {one.endpoint: one for one in await store.records.deliveries.counts()}
+            dead = await store.records.deliveries.dead_letters(None)
+        names = dict.fromkeys([*(each.shown_name for each in settings.events), *counts])
+        return [
+            {
+                "endpoint": name,
+                "waiting": counts[name].waiting if name in counts else 0,
+                "waiting_since": machine_time(counts[name].oldest_at) if name in counts else None,
+                "dead_letters": counts[name].dead if name in counts else 0,
+                "problem": next((one.problem for one in reversed(dead) if one.endpoint == name), ""),
+            }
+            for name in names
+        ]
+
+    found = run_to_the_end(read())
+    print_list(found, _print, "the configuration has no endpoints under events:", as_json=json)
+    if any(row["dead_letters"] for row in found):
+        raise typer.Exit(exit_codes.ANSWER_IS_NO)
+
+
+@app.command("resend", epilog="Example: plugin-mirror events resend hooks.example --data /srv/plugins")
+def resend(
+    endpoint: Annotated[str | None, typer.Argument(metavar="NAME", help="Endpoint. Default: all endpoints.")] = None,
+    change: Annotated[
+        int | None, typer.Option("--change", metavar="N", help="Only the event of this change, the end of its id.")
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Send dead letters again. The server sends them within a second."""
+    from mirror.app.services import open_store
+
+    settings = settings_of(config, data)
+
+    async def send() -> int:
+        async with open_store(settings, must_exist=True) as store:
+            known = [*(each.shown_name for each in settings.events)]
+            if endpoint is not None and endpoint not in known:
+                raise ConfigurationFault(
+                    f"no endpoint is called {endpoint!r} (endpoints: {', '.join(known) or 'none'})"
+                )
+            return await store.records.deliveries.resend(endpoint, change, SystemClock().now())
+
+    RESULTS.print(f"{counted(run_to_the_end(send()), 'event')} will be sent again", markup=False)
+
+
+def _print(found: Sequence[dict[str, Any]]) -> None:
+    table = new_table("ENDPOINT", "WAITING", "SINCE", "DEAD LETTERS", "LAST PROBLEM")
+    for row in found:
+        since = row["waiting_since"]
+        table.add_row(
+            row["endpoint"],
+            str(row["waiting"]),
+            "-" if since is None else since,
+            str(row["dead_letters"]),
+            row["problem"] or "-",
+        )
+    RESULTS.print(table)
