@@ -19,6 +19,8 @@ from mirror.app.storage.integrity.scrubbing import scrub_report
 from mirror.app.storage.quota_wiring import QuotaReport, quota_rules
 from mirror.bundle.stream_metrics import stream_gauges
 from mirror.bundle.stream_status import StreamStatus
+from mirror.events.audit_writer import READER
+from mirror.events.change_metrics import audit_gauge, event_gauges
 from mirror.lifecycle.backup_metrics import backup_gauges
 from mirror.lifecycle.budget_metrics import budget_series
 from mirror.lifecycle.scrub_report import scrub_metrics
@@ -137,11 +139,22 @@ class ApiReports:
         found += await self.quotas.metrics()
         if self._expiries is not None:
             found.append(metric(*await in_thread(self._expiries.read)))
+        found += await self._changes()
         # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)
             found.append(metric(STANDING, standing_series(counts)))
         return found
+
+    async def _changes(self) -> list[Metric]:
+        settings, records = self.services.settings, self.services.store.records
+        if self.bundle is not None or settings.server.read_only:
+            return []
+        gauges = [audit_gauge(await records.changes.waiting(READER))] if settings.audit.enabled else []
+        if settings.events:
+            names = [each.shown_name for each in settings.events]
+            gauges += event_gauges(names, await records.deliveries.counts(), self.clock.now())
+        return [metric(family, series) for family, series in gauges]
 
     async def _states(self) -> list[RuleStatus]:
         rules = [section.rule() for section in self.services.settings.mirrors]

@@ -114,6 +114,10 @@ class ChangeLog(Protocol):
         """
         ...
 
+    async def waiting(self, reader: str) -> int:
+        """Return the number of changes that a reader has not taken."""
+        ...
+
     async def note(self, change: Change) -> None:
         """Record a change that is no change of the catalog, such as a refusal, for the current actor."""
         ...

@@ -52,6 +52,9 @@ class MemoryLog:
             raise OSError(errno.EIO, "the catalog failed")
         self.place = position
 
+    async def waiting(self, reader: str) -> int:
+        raise NotImplementedError
+
     async def note(self, change: Change) -> None:
         raise NotImplementedError
 

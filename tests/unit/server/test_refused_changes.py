@@ -42,6 +42,9 @@ class Notes:
     async def advance(self, reader: str, position: ReaderPosition, readers: Sequence[str]) -> None:
         raise NotImplementedError
 
+    async def waiting(self, reader: str) -> int:
+        raise NotImplementedError
+
     async def note(self, change: Change) -> None:
         if self.fault is not None:
             raise self.fault

@@ -17,6 +17,12 @@ _AFTER: Final = select(changes).where(changes.c.id > bindparam("after")).order_b
 _PLACE: Final = select(change_readers.c.change_id, change_readers.c.mark).where(
     change_readers.c.reader == bindparam("wanted")
 )
+_WAITING: Final = select(func.count()).where(
+    changes.c.id
+    > func.coalesce(
+        select(change_readers.c.change_id).where(change_readers.c.reader == bindparam("wanted")).scalar_subquery(), 0
+    )
+)
 _FORMER_READERS: Final = delete(change_readers).where(
     change_readers.c.reader.not_in(bindparam("present", expanding=True))
 )
@@ -42,6 +48,11 @@ class SqlChanges:
 
     async def advance(self, reader: str, position: ReaderPosition, readers: Sequence[str]) -> None:
         await self._catalog.write_uncached(lambda connection: move_reader(connection, reader, position, readers))
+
+    async def waiting(self, reader: str) -> int:
+        return await self._catalog.read(
+            lambda connection: connection.execute(_WAITING, {"wanted": reader}).scalar_one()
+        )
 
     async def note(self, change: Change) -> None:
         now = self._clock.now()

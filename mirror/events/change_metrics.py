@@ -1,0 +1,54 @@
+"""Metrics of the readers of changes. All processes share the catalog, so that each of them can show the values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from mirror.records.changes.deliveries import EndpointCounts
+from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind
+
+_WAITING_CHANGES: Final = MetricFamily(
+    "plugin_mirror_audit_waiting_changes", "Changes that are not in the files of the audit yet.", MetricKind.GAUGE
+)
+_EVENTS: Final = MetricFamily(
+    "plugin_mirror_events",
+    "Events that an endpoint has not taken, by state (waiting, dead).",
+    MetricKind.GAUGE,
+    ("endpoint", "state"),
+)
+_OLDEST: Final = MetricFamily(
+    "plugin_mirror_events_oldest_seconds",
+    "Time for which the oldest waiting event of an endpoint has waited; 0 for none.",
+    MetricKind.GAUGE,
+    ("endpoint",),
+)
+
+
+def audit_gauge(waiting: int) -> tuple[MetricFamily, list[tuple[Labels, list[float]]]]:
+    """Return the gauge of changes that wait for the audit."""
+    return _WAITING_CHANGES, [((), [waiting])]
+
+
+def event_gauges(
+    endpoints: Sequence[str], counts: Sequence[EndpointCounts], now: datetime
+) -> list[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
+    """Return the gauges of endpoints.
+
+    Args:
+        endpoints: names of the configured endpoints.
+        counts: events in the catalog, also of former endpoints.
+        now: present time, in UTC.
+    """
+    found = {one.endpoint: one for one in counts}
+    known = [found.get(name, EndpointCounts(name, 0, 0, None)) for name in dict.fromkeys([*endpoints, *found])]
+    events: list[tuple[Labels, list[float]]] = []
+    for one in known:
+        events += [((one.endpoint, "waiting"), [one.waiting]), ((one.endpoint, "dead"), [one.dead])]
+    oldest: list[tuple[Labels, list[float]]] = [((one.endpoint,), [_age_seconds(one, now)]) for one in known]
+    return [(_EVENTS, events), (_OLDEST, oldest)]
+
+
+def _age_seconds(counts: EndpointCounts, now: datetime) -> float:
+    return 0.0 if counts.oldest_at is None else max((now - counts.oldest_at).total_seconds(), 0.0)
