@@ -220,11 +220,12 @@ def test_a_signature_that_comes_to_an_upstream_later_counts_after_a_minute(
 def test_an_engine_installs_what_is_signed(
     engine: Engine, strict: Mirror, keys: KeyPair, packed: PackedPlugin, login: Path
 ) -> None:
-    digest = push(packed, strict.url, "store/engine", "1")
-    reference = f"{strict.host}/store/engine:1"
+    repository = f"store/engine-{engine.version().partition('+')[0]}"  # signatures of another engine's run stay away
+    digest = push(packed, strict.url, repository, "1")
+    reference = f"{strict.host}/{repository}:1"
     install = ("plugin", "install", "--disable", "--grant-all-permissions", reference)
     assert engine.docker(*install, check=False).exit_code != 0
-    cosign.sign(f"{strict.host}/store/engine@{digest}", keys, login=login)
+    cosign.sign(f"{strict.host}/{repository}@{digest}", keys, login=login)
     engine.docker(*install)
     engine.docker("plugin", "rm", reference)
 

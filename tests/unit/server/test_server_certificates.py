@@ -16,11 +16,9 @@ from mirror.oci.errors import ConfigurationFault
 from tests.support.certificates import CertificateFiles, revoked_list
 from tests.support.clocks import ShiftedClock
 
-NOW = datetime.now(UTC)
-
 
 def test_a_context_offers_only_tls_1_2_and_later_with_http_1_1(tmp_path: Path) -> None:
-    context = CertificateFiles.made(tmp_path).tls().context(NOW)
+    context = CertificateFiles.made(tmp_path).tls().context(datetime.now(UTC))
 
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_NONE  # no certificate is asked for
@@ -35,7 +33,7 @@ def test_client_certificates_are_optional_and_sessions_are_not_resumed(tmp_path:
     files, clients = CertificateFiles.made(tmp_path), trustme.CA()
     clients.cert_pem.write_to_path(tmp_path / "clients.crt")
 
-    context = files.tls(client_ca=tmp_path / "clients.crt").context(NOW)
+    context = files.tls(client_ca=tmp_path / "clients.crt").context(datetime.now(UTC))
 
     assert context.verify_mode is ssl.CERT_OPTIONAL
     assert context.num_tickets == 0
@@ -105,7 +103,7 @@ def test_a_wrong_pair_is_one_clear_line(tmp_path: Path, spoil: Callable[[Certifi
     spoil(files)
 
     with pytest.raises(ConfigurationFault) as fault:
-        files.tls().context(NOW)
+        files.tls().context(datetime.now(UTC))
 
     assert str(fault.value).startswith(words.format(certificate=files.certificate, key=files.key))
     assert "\n" not in str(fault.value)
@@ -155,7 +153,7 @@ def test_a_list_that_would_refuse_every_client_is_refused_itself(
     (tmp_path / "clients.crl").write_bytes(written(clients))
 
     with pytest.raises(ConfigurationFault) as fault:
-        files.tls(client_ca=tmp_path / "clients.crt", client_crl=tmp_path / "clients.crl").context(NOW)
+        files.tls(client_ca=tmp_path / "clients.crt", client_crl=tmp_path / "clients.crl").context(datetime.now(UTC))
 
     assert str(fault.value).startswith(f"server.tls.client_crl {tmp_path / 'clients.crl'} {words}")
 
@@ -170,7 +168,7 @@ def test_a_list_that_is_not_valid_now_is_a_warning_and_stops_nobody_else(
     tls = files.tls(client_ca=tmp_path / "clients.crt", client_crl=tmp_path / "clients.crl")
 
     with capture_logs() as lines:
-        assert tls.context(NOW).verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
+        assert tls.context(datetime.now(UTC)).verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
 
     (line,) = lines
     assert line["event"] == "list of revoked certificates is not valid, so the clients of its CA are refused"
@@ -184,16 +182,16 @@ def test_each_of_several_authorities_needs_its_list(tmp_path: Path) -> None:
 
     (tmp_path / "clients.crl").write_bytes(revoked_list(clients))
     with pytest.raises(ConfigurationFault, match=r"no list of revoked certificates that .*others"):
-        tls.context(NOW)
+        tls.context(datetime.now(UTC))
     (tmp_path / "clients.crl").write_bytes(revoked_list(clients) + revoked_list(others))
-    assert tls.context(NOW)
+    assert tls.context(datetime.now(UTC))
 
 
 def test_a_client_ca_without_a_certificate_is_refused(tmp_path: Path) -> None:
     files = CertificateFiles.made(tmp_path)
 
     with pytest.raises(ConfigurationFault, match=r"server\.tls\.client_ca .* has no certificate in PEM format"):
-        files.tls(client_ca=files.key).context(NOW)
+        files.tls(client_ca=files.key).context(datetime.now(UTC))
 
 
 async def test_new_files_are_used_and_wrong_ones_are_one_line(tmp_path: Path) -> None:
