@@ -79,6 +79,12 @@ def test_imports_have_no_cycle_between_modules_or_rooms():
             pytest.fail(f"{folder}: {' -> '.join(error.args[1])}")
 
 
+def test_each_exception_from_a_security_rule_has_its_reason():
+    bare = re.compile(r"# noqa: (?=[^-]*\bS\d)[\w, ]+$", re.MULTILINE)
+    found = {str(path.relative_to(ROOT)): bare.findall(path.read_text()) for path in (ROOT / "mirror").rglob("*.py")}
+    assert {path: comments for path, comments in found.items() if comments} == {}
+
+
 @pytest.mark.parametrize("document", ["ARCHITECTURE.md", "GLOSSARY.md"])
 def test_the_documents_name_what_exists(document: str):
     text = (ROOT / "docs" / document).read_text()
