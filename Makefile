@@ -44,11 +44,12 @@ bench: $(READY)      ## compare the performance with docker-registry and nginx; 
 torture: $(READY)    ## kill the server 200 times under load, and check the guarantees of docs/DURABILITY.md
 	$(BIN)/python -m tests.torture --kills 200
 
-check: $(READY)      ## check style, format, types and layers
+check: $(READY)      ## check style, format, types, layers, and the locked packages for known vulnerabilities
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.supply_chain.known_vulnerabilities $(AUDIT)
 
 fmt: $(READY)        ## fix style and format automatically
 	$(BIN)/ruff check --fix
