@@ -3,10 +3,12 @@
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-COPY mirror mirror
+COPY requirements.lock ./
 RUN python -m venv /opt/plugin-mirror \
- && /opt/plugin-mirror/bin/pip install --no-cache-dir --constraint constraints.txt .
+ && /opt/plugin-mirror/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY mirror mirror
+RUN /opt/plugin-mirror/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --user-group --home-dir /data --no-create-home --shell /usr/sbin/nologin plugin-mirror \

@@ -12,7 +12,7 @@ SPREAD := -n 4 --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test coverage torture matrix bench check fmt clean
+.PHONY: help demo run test coverage torture matrix bench check sbom lock fmt clean
 
 help:                ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,18 +44,26 @@ bench: $(READY)      ## compare the performance with docker-registry and nginx; 
 torture: $(READY)    ## kill the server 200 times under load, and check the guarantees of docs/DURABILITY.md
 	$(BIN)/python -m tests.torture --kills 200
 
-check: $(READY)      ## check style, format, types and layers
+check: $(READY)      ## check style, format, types, layers, and the locked packages for known vulnerabilities
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.supply_chain.known_vulnerabilities $(AUDIT)
+
+sbom: $(READY)       ## build the wheel and its software bill of materials in dist/
+	$(BIN)/python -m tests.supply_chain.bill_of_materials
+
+lock: $(READY)       ## lock the packages of a release with their hashes, in the versions of constraints.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--constraint constraints.txt --output-file requirements.lock pyproject.toml
 
 fmt: $(READY)        ## fix style and format automatically
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:               ## remove all files that the targets above create
-	rm -rf $(VENV) .tools .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .tools .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
 
 $(READY): pyproject.toml constraints.txt
 	@tests/install-programs python

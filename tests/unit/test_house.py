@@ -19,6 +19,16 @@ ROLES = {"reader", "writer", "deleter", "lister", "registry"}
 MIGRATIONS = "mirror.store.catalog.migrations"
 
 
+#: Tests that the documents name: the page, and the file with the name of the test; "" for the whole file.
+NAMED_TESTS = [
+    (page.name, found)
+    for page in (ROOT / "docs").glob("*.md")
+    for found in re.findall(
+        r"`(?:tests/)?((?:unit|contract|conformance|e2e|torture)/\w[\w/]*\.py)(?:::(\w+))?`", page.read_text()
+    )
+]
+
+
 def _modules() -> Mapping[str, ast.Module]:
     files = (path for path in (ROOT / "mirror").rglob("*.py") if path.name != "__init__.py")
     named = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files}
@@ -79,6 +89,12 @@ def test_imports_have_no_cycle_between_modules_or_rooms():
             pytest.fail(f"{folder}: {' -> '.join(error.args[1])}")
 
 
+def test_each_exception_from_a_security_rule_has_its_reason():
+    bare = re.compile(r"# noqa: (?=[^-]*\bS\d)[\w, ]+$", re.MULTILINE)
+    found = {str(path.relative_to(ROOT)): bare.findall(path.read_text()) for path in (ROOT / "mirror").rglob("*.py")}
+    assert {path: comments for path, comments in found.items() if comments} == {}
+
+
 @pytest.mark.parametrize("document", ["ARCHITECTURE.md", "GLOSSARY.md"])
 def test_the_documents_name_what_exists(document: str):
     text = (ROOT / "docs" / document).read_text()
@@ -90,10 +106,16 @@ def test_the_documents_name_what_exists(document: str):
 
 
 def test_the_documents_name_tests_that_exist():
-    path = re.compile(r"`(?:tests/)?((?:unit|contract|conformance|e2e|torture)/\w[\w/]*\.py)`")
-    documents = (ROOT / "docs").glob("*.md")
-    named = {(document.name, found) for document in documents for found in path.findall(document.read_text())}
-    assert sorted(name for name in named if not (ROOT / "tests" / name[1]).exists()) == []
+    assert sorted(f"{page}: {named}" for page, named in NAMED_TESTS if not _is_test(*named)) == []
+
+
+@pytest.mark.parametrize(("document", "least"), [("SECURITY.md", 50), ("BUNDLE_TRUST.md", 15)])
+def test_each_threat_names_its_test(document: str, least: int):
+    page = (ROOT / "docs" / document).read_text()
+    threats = re.findall(r"^\| Threat \| .*\n\|[-|]+\n((?:\|.*\n)+)", page, re.MULTILINE)
+    rows = "".join(threats).splitlines()
+    assert len(rows) >= least
+    assert [row for row in rows if not re.search(r"\.py::test_\w+`|^no test: ", row.rpartition(" | ")[2])] == []
 
 
 def test_the_documents_say_each_thing_once():
@@ -147,6 +169,13 @@ def _exists(name: str) -> bool:
     if owner in MODULES:
         return last in _names(MODULES[owner])
     return any(last in _names(tree) for module, tree in MODULES.items() if module.startswith(f"{owner}."))
+
+
+def _is_test(file: str, name: str) -> bool:
+    path = ROOT / "tests" / file
+    return path.exists() and (
+        not name or re.search(rf"^ *(async )?def {name}\(", path.read_text(), re.MULTILINE) is not None
+    )
 
 
 def _names(tree: ast.Module) -> set[str]:

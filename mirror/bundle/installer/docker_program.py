@@ -40,7 +40,7 @@ def enable_plugin(name: str) -> None:
 
 def _docker(*arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 - no shell; the names were checked, and docker is the program that users mean
-        ["docker", *arguments],  # noqa: S607
+        ["docker", *arguments],  # noqa: S607 - as above
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -102,7 +102,7 @@ def _decoded(content: bytes) -> Optional[_Point]:
 
 def _base() -> _Point:
     point = _decoded((4 * pow(5, _P - 2, _P) % _P).to_bytes(32, "little"))
-    assert point is not None
+    assert point is not None  # noqa: S101 - for the type checker: this constant is a point
     return point
 
 

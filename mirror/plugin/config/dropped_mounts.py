@@ -8,7 +8,15 @@ from typing import Final
 from mirror.plugin.config.plugin_config import PluginConfig
 
 #: Destinations of the engine's own mounts, in its order (moby: oci/defaults.go).
-_OF_THE_ENGINE: Final = ("/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/dev/shm")  # noqa: S108
+_OF_THE_ENGINE: Final = (
+    "/proc",
+    "/dev",
+    "/dev/pts",
+    "/sys",
+    "/sys/fs/cgroup",
+    "/dev/mqueue",
+    "/dev/shm",  # noqa: S108 - in the plugin
+)
 #: Most mounts that are looked at.
 _MOST_MOUNTS: Final = 500
 

@@ -174,7 +174,8 @@ def _copy(database: sqlite3.Connection, names: NamesSource, rebuilt: RebuiltCata
 def _insert(database: sqlite3.Connection, table: Table, columns: Sequence[str], part: Iterable[Any]) -> None:
     places = ", ".join("?" * len(columns))
     names = ", ".join(f'"{name}"' for name in columns)
-    database.executemany(f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({places})", part)  # noqa: S608
+    insert = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({places})"  # noqa: S608 - names of our columns
+    database.executemany(insert, part)
 
 
 def _prune(database: sqlite3.Connection, rebuilt: RebuiltCatalog) -> None:

@@ -57,6 +57,13 @@ def test_a_tag_is_told_with_its_digest(capsys: pytest.CaptureFixture[str]) -> No
     }
 
 
+def test_a_copy_does_not_move_an_immutable_tag(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mirror.yaml").write_text('repositories: [{pattern: "site/**", immutable: ["1.*"]}]')
+    assert run(["tag", "acme/driver:1.0", "site/driver:1.0", "-c", "mirror.yaml"]) == 0
+    assert run(["derive", "acme/driver:1.0", "site/driver:1.0", "--env", "role=worker", "-c", "mirror.yaml"]) == 1
+    assert f"error: site/driver:1.0 is immutable and points to {PLUGIN.digest}" in capsys.readouterr().err
+
+
 def test_a_copy_is_told_with_what_is_different(capsys: pytest.CaptureFixture[str]) -> None:
     wanted = ["--env", "role=worker", "--args", "b 'c d'", "--fix"]
     assert run(["derive", "acme/driver:1.0", "site/driver:1.0", *wanted]) == 0

@@ -185,6 +185,17 @@ def test_what_is_not_there_is_named_and_the_rest_is_deleted(capsys: pytest.Captu
     assert "1.0" not in tags()
 
 
+@pytest.mark.parametrize("target", [":1.0", "@{}", ""])
+@pytest.mark.parametrize("how", [["--yes"], ["--dry-run"]])
+def test_an_immutable_tag_is_deleted_neither_alone_nor_with_its_content(
+    images: dict[str, Manifest], target: str, how: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mirror.yaml").write_text('repositories: [{pattern: "acme/**", immutable: ["1.*"]}]')
+    assert run(["rm", *how, "-c", "mirror.yaml", f"acme/driver{target}".format(images["1.0"].digest)]) == 1
+    assert "error: acme/driver:1.0 is immutable; fix: change immutable" in capsys.readouterr().err
+    assert tags() == ["1.0", "2.0", "latest", "multi"]
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [

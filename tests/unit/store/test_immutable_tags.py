@@ -99,6 +99,15 @@ async def test_a_pulled_through_tag_follows_its_upstream(store: Store):
     assert await store.records.origins.forget(REPOSITORY, TAG)
 
 
+async def test_pull_through_does_not_move_a_tag_that_was_pushed(store: Store):
+    first = await push_image(store, "one", "v1")
+    manifest = plugin(b"{}", b"two")
+    origin = Origin("hub", REPOSITORY, manifest.digest, checked_at=START, asked_at=START)
+    await store.records.incomplete.keep_incomplete(REPOSITORY, manifest, origin, TAG)
+    assert (await store.resolve(REPOSITORY, TAG)).digest == first.digest
+    assert await store.records.origins.origin(REPOSITORY, TAG) is None
+
+
 async def test_a_push_over_a_pulled_through_tag_fixes_it(store: Store):
     manifest = plugin(b"{}", b"one")
     origin = Origin("hub", REPOSITORY, manifest.digest, checked_at=START, asked_at=START)

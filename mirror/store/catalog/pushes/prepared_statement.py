@@ -39,7 +39,7 @@ class PreparedStatement:
     """
 
     def __init__(self, statement: Executable) -> None:
-        assert isinstance(statement, ClauseElement)
+        assert isinstance(statement, ClauseElement)  # noqa: S101 - for the type checker: SELECT, INSERT and others are
         compiled: Any = statement.compile(dialect=_DIALECT)
         self._text = str(compiled)
         self._parameters = [
