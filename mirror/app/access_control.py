@@ -11,7 +11,6 @@ from mirror.access.login_metrics import login_counter
 from mirror.access.logins import Logins
 from mirror.access.passwords import PasswordChecks
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights
-from mirror.access.rules import AccessRule
 from mirror.access.token_signing import SERVICE
 from mirror.access.user_callers import UserCallers
 from mirror.filters.authorize import AnonymousRights
@@ -32,7 +31,7 @@ _CLOCK = SystemClock()
 def anonymous_rights(settings: Settings) -> AnonymousRights:
     """Return the rights of callers without a login and without a certificate."""
     # An action that some user or client may perform is refused as a missing right, and not as switched off.
-    rules = _rules(settings)
+    rules = settings.access_rules
     users_may = frozenset(action for rule in rules if rule.users for action in rule.actions) - USERS_ONLY
     clients_may = frozenset(action for rule in rules if rule.is_for_clients for action in rule.actions)
     return AnonymousRights(
@@ -64,7 +63,7 @@ async def authenticating(
         callers = UserCallers(
             store.records.users,
             Logins(store.records.users, checks, _CLOCK, login_counter(slot)),
-            rules=_rules(settings),
+            rules=settings.access_rules,
             anyone=anonymous_rights(settings),
             seen_by=seen_by,
             key=await store.token_key(),
@@ -90,12 +89,8 @@ def connection_callers(
     if tls is None or tls.client_ca is None:
         return None
     certificates = ClientCertificates(tls.client_ca, tls.client_crl, _CLOCK)
-    callers = CertificateCallers(certificates, _rules(settings), anonymous_rights(settings), seen_by)
+    callers = CertificateCallers(certificates, settings.access_rules, anonymous_rights(settings), seen_by)
     return ConnectionCallers(callers, forwarded_headers(settings))
-
-
-def _rules(settings: Settings) -> list[AccessRule]:
-    return [section.rule() for section in settings.access]
 
 
 def forwarded_headers(settings: Settings) -> ForwardedHeaders:

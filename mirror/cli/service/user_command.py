@@ -129,7 +129,7 @@ def _tell_rights(settings: Settings, name: str) -> None:
             "note: anonymous callers may push; fix: write 'anonymous: [pull]' under server: to let only users push",
             highlight=False,
         )
-    if not any(rule.rule().speaks_of(name) for rule in settings.access):
+    if not any(rule.speaks_of(name) for rule in settings.access_rules):
         MESSAGES.out(
             f"note: no rule under access: names {name}, who has only the rights of anonymous callers; fix: add a rule",
             highlight=False,
