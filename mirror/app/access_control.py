@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 
 from mirror.access.certificate_callers import CertificateCallers
 from mirror.access.certificates.client_certificates import ClientCertificates
+from mirror.access.issuer.issued_tokens import ISSUED_ACTIONS, IssuedTokens
+from mirror.access.issuer.issuer_callers import IssuerCallers
 from mirror.access.login_metrics import login_counter
 from mirror.access.logins import Logins
 from mirror.access.passwords import PasswordChecks
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights
 from mirror.access.token_signing import SERVICE
 from mirror.access.user_callers import UserCallers
+from mirror.app.issuer_keys import issuer_keys
 from mirror.filters.authorize import AnonymousRights
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
@@ -34,6 +37,8 @@ def anonymous_rights(settings: Settings) -> AnonymousRights:
     rules = settings.access_rules
     users_may = frozenset(action for rule in rules if rule.users for action in rule.actions) - USERS_ONLY
     clients_may = frozenset(action for rule in rules if rule.is_for_clients for action in rule.actions)
+    if settings.server.token_issuer is not None:
+        users_may = ISSUED_ACTIONS
     return AnonymousRights(
         settings.server.anonymous_actions,
         users_may if settings.server.logins else frozenset(),
@@ -47,6 +52,8 @@ async def authenticating(
 ) -> AsyncIterator[Authentication | None]:
     """Yield the part of a server that identifies callers; None if logins are switched off.
 
+    With a token issuer, the users and access tokens of the store have no meaning.
+
     Args:
         settings: access rules, and the addresses of the server.
         store: store of users and access tokens.
@@ -55,9 +62,22 @@ async def authenticating(
 
     Raises:
         StorageFault, StorageDamaged: the signing key of tokens cannot be read or created.
+        ConfigurationFault: the file with the keys of the token issuer is unusable.
     """
     if not settings.server.logins:
         yield None
+        return
+    by_certificate, issuer = settings.client_ca is not None, settings.server.token_issuer
+    if issuer is not None:
+        async with issuer_keys(issuer, _CLOCK) as keys:
+            tokens = IssuedTokens(keys, issuer.issuer, issuer.service, _CLOCK)
+            yield Authentication(
+                IssuerCallers(tokens, issuer.realm, settings.access_rules, anonymous_rights(settings), seen_by),
+                issuer.service,
+                forwarded_headers(settings),
+                by_certificate=by_certificate,
+                issuer=issuer.realm,
+            )
         return
     async with PasswordChecks() as checks:
         callers = UserCallers(
@@ -69,7 +89,6 @@ async def authenticating(
             key=await store.token_key(),
             clock=_CLOCK,
         )
-        by_certificate = settings.client_ca is not None
         yield Authentication(callers, SERVICE, forwarded_headers(settings), by_certificate=by_certificate)
 
 
@@ -99,6 +118,10 @@ def forwarded_headers(settings: Settings) -> ForwardedHeaders:
     return ForwardedHeaders(server.url, TrustedProxies(server.trusted_proxies, everyone=server.behind_proxy))
 
 
+async def _always() -> bool:
+    return True
+
+
 def operators(settings: Settings, store: Store, authentication: Authentication | None) -> Operators:
     """Return the part of a server that decides who may approve plugins and list hosts.
 
@@ -119,7 +142,7 @@ def operators(settings: Settings, store: Store, authentication: Authentication |
     return Operators(
         authentication,
         forwarded_headers(settings),
-        store.records.users.has_users,
+        store.records.users.has_users if settings.server.token_issuer is None else _always,
         anyone=anonymous_rights(settings),
         local=AnonymousRights(local),
         word=None if word is None else (word, AnonymousRights(by_word)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mirror.access.certificates.client_identity import PREFIX
-from mirror.access.rules import AccessRule
+from mirror.access.rights import AccessAction
+from mirror.access.rules import EVERY_USER, AccessRule
 from mirror.settings.access_settings import AccessSettings, Groups
 from mirror.settings.admission_settings import AdmissionSettings
 from mirror.settings.bundle_settings import BundleSettings
@@ -22,6 +23,9 @@ from mirror.settings.storage.quota_settings import QuotaSettings
 from mirror.settings.storage.repository_settings import RepositorySettings
 from mirror.settings.storage.storage_settings import StorageSettings
 from mirror.settings.upstream_settings import UpstreamSettings
+
+#: The action for which a user needs a rule, whatever a token of another server says.
+_BESIDE: Final = frozenset({AccessAction.APPROVE})
 
 
 class LogSettings(Section):
@@ -84,6 +88,8 @@ class Settings(Section):
             if unknown := [name for name in rule.groups if name not in self.groups]:
                 known = ", ".join(sorted(self.groups)) or "none"
                 raise ValueError(f"access: rule {number}: no group is named {unknown[0]!r} (groups: {known})")
+        if self.server.token_issuer is not None:
+            self._require_rules_beside_issuer()
         if self.client_ca is None and (named := self._certificates()):
             where, name = named[0]
             raise ValueError(
@@ -104,6 +110,17 @@ class Settings(Section):
     def client_ca(self) -> Path | None:
         """The file with the CAs of clients; None if clients show no certificates."""
         return None if self.server.tls is None else self.server.tls.client_ca
+
+    def _require_rules_beside_issuer(self) -> None:
+        """Refuse rules without an effect: the token issuer decides what users may do with content."""
+        for number, rule in enumerate(self.access_rules, 1):
+            # '*' means clients with certificates too, for whom the issuer does not decide.
+            users = rule.users - {EVERY_USER} if self.client_ca else rule.users
+            if users and (actions := [action.value for action in AccessAction if action in rule.actions - _BESIDE]):
+                raise ValueError(
+                    f"access: rule {number} gives {actions[0]} to {min(users)}, and with server.token_issuer tokens "
+                    "decide about that; fix: let the issuer decide, and give users approve and nothing else"
+                )
 
     @property
     def access_rules(self) -> list[AccessRule]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mirror.access.certificates.client_identity import PREFIX, ClientIdentity, IdentityPattern
+from mirror.access.issuer.issued_tokens import ISSUED_ACTIONS
 from mirror.access.rights import AccessAction, Rights, phrase
 from mirror.access.rules import UserRights
 from mirror.app.access_control import anonymous_rights
@@ -31,11 +32,18 @@ def answer(settings: Settings, name: str, action: str, repository: str) -> bool:
 
     Raises:
         NameInvalid: the name or the repository is outside the grammar.
-        ConfigurationFault: there is no such action, or the name means several clients.
+        ConfigurationFault: there is no such action, the name means several clients, or the token issuer decides.
     """
     wanted = _action(action)
     where = None if repository == _EVERY_REPOSITORY else Repository.parse(repository)
     rights = _rights(settings, name)
+    issuer = settings.server.token_issuer
+    is_issued = issuer is not None and isinstance(rights, UserRights) and not name.startswith(PREFIX)
+    if is_issued and wanted in ISSUED_ACTIONS and not rights.allows(wanted, where):
+        raise ConfigurationFault(
+            f"the issuer of tokens decides whether {name} may {wanted.value}, and no rule here; fix: ask the server of "
+            "server.token_issuer"
+        )
     what = phrase(wanted, where) if where else f"{wanted.value} of every repository"
     if settings.server.read_only and wanted in {AccessAction.PUSH, AccessAction.DELETE}:
         _note("server.read_only is true, so the server changes nothing, whoever asks")
@@ -74,7 +82,10 @@ def _rights(settings: Settings, name: str) -> Rights:
     if not settings.server.logins:
         _note("server.logins is false, so nobody can log in, and every user is anonymous")
         return anyone
-    _tell_whether_known(settings, name)
+    if settings.server.token_issuer is None:
+        _tell_whether_known(settings, name)
+    else:
+        _note("with server.token_issuer, a token must name the action too")
     return UserRights.of(name, settings.access_rules, anyone)
 
 

@@ -12,7 +12,9 @@ from mirror.cli.exit_codes import ANSWER_IS_NO
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings, schema
+from mirror.settings.server.token_issuer_settings import TokenIssuerSettings
 from mirror.sync.rules.rule_overlap import overlap_warnings
 
 app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.")
@@ -43,8 +45,8 @@ def check(
     """Check the configuration, or the rights that it gives a caller.
 
     Warnings about mirror rules that may want the same tags, and about files of
-    server.tls and keys of admission rules that this machine cannot use, are
-    printed.
+    server.tls, keys of admission rules and keys of the token issuer that this
+    machine cannot use, are printed.
     Exit code 0: it is valid. Exit code 2: it is invalid, and each mistake is
     printed on one line. With --as and --can, the rule that decides is printed.
     Exit code 0: the caller may. Exit code 1: the caller may not.
@@ -66,6 +68,8 @@ def check(
     rules = (
         f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
     )
+    if settings.server.token_issuer is not None:
+        _warn_about_issuer_keys(settings.server.token_issuer)
     for sentence in (*KeyFiles.read(settings.admission.key_files).faults, *settings.advice()):
         MESSAGES.out(f"warning: {sentence}", highlight=False)
     RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
@@ -79,6 +83,16 @@ def _warn_about_certificates(settings: Settings) -> None:
     except ConfigurationFault as fault:
         # Not an error: the configuration may be checked on another machine than that of the server.
         MESSAGES.out(f"warning: {fault}", highlight=False)
+
+
+def _warn_about_issuer_keys(issuer: TokenIssuerSettings) -> None:
+    from mirror.access.issuer.key_sources import KeyFile
+
+    try:
+        if issuer.jwks_file is not None:
+            KeyFile(issuer.jwks_file, SystemClock())
+    except ConfigurationFault as fault:
+        MESSAGES.out(f"warning: {fault}", highlight=False)  # as above
 
 
 @app.command(epilog="Example: PLUGIN_MIRROR_SERVER__WORKERS=2 plugin-mirror config show")

@@ -160,6 +160,9 @@ def _password(*, from_stdin: bool) -> str:
 
 def _tell_rights(settings: Settings, name: str) -> None:
     """Print notes if the configuration gives the user nothing that anonymous callers do not have."""
+    if settings.server.token_issuer is not None:
+        MESSAGES.out("note: with server.token_issuer, the users of the data folder cannot log in", highlight=False)
+        return
     anyone = settings.server.anonymous_actions
     # On a loopback address anyone may push unless server.anonymous says otherwise, and users protect nothing then.
     if AccessAction.PUSH in anyone:

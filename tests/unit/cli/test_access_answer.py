@@ -129,6 +129,28 @@ def test_without_a_ca_of_clients_nobody_shows_a_certificate(ask) -> None:
     assert (code, notes.partition(",")[0]) == (1, "note: server.tls.client_ca is not set")
 
 
+ISSUED = "anonymous: [pull], token_issuer: {realm: 'https://auth.example/t', service: s, issuer: i, jwks: keys.json}"
+APPROVERS = "access: [{users: [sec], repositories: [acme/*], actions: [approve]}]"
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "repository", "code"),
+    [
+        ("sec", "approve", "acme/driver", 0),
+        ("anna", "approve", "acme/driver", 1),
+        ("anna", "operate", "**", 1),
+        ("anna", "pull", "acme/driver", 0),
+        ("anna", "push", "acme/driver", 2),
+        ("anonymous", "push", "acme/driver", 1),
+    ],
+)
+def test_the_issuer_of_tokens_decides_about_content(ask, name: str, action: str, repository: str, code: int) -> None:
+    answer, _, notes = ask(name, action, repository, server=ISSUED, rules=APPROVERS)
+    assert answer == code
+    assert ("the issuer of tokens decides whether anna may push" in notes) == (code == 2)
+    assert ("note: with server.token_issuer, a token must name the action too" in notes) == (name != "anonymous")
+
+
 @pytest.mark.parametrize(
     ("name", "can", "problem"),
     [
