@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from mirror.access.issuer.key_set import MOST_BYTES
+from mirror.access.issuer.jwk_set import MOST_BYTES
 from mirror.access.issuer.key_sources import FetchedKeys, KeyFile, KeySource
 from mirror.oci.errors import UpstreamProtocolError, UpstreamUnreachable
 from mirror.runtime.clock import Clock

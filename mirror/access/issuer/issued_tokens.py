@@ -8,7 +8,7 @@ from typing import Final
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mirror.access.issuer.key_set import VerificationKey
+from mirror.access.issuer.jwk_set import VerificationKey
 from mirror.access.issuer.key_sources import KeySource
 from mirror.access.rights import USERS_ONLY, AccessAction
 from mirror.access.token_signing import CLOCKS_DIFFER_SECONDS, MOST_CHARACTERS, Grant

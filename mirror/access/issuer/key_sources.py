@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from mirror.access.issuer.key_set import MOST_BYTES, KeySet
+from mirror.access.issuer.jwk_set import MOST_BYTES, JwkSet
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.reloading_file import ReloadingFile
@@ -25,11 +25,11 @@ LEAST_SECONDS_BETWEEN: Final = 60.0
 class KeySource(Protocol):
     """Port that gives the keys of a token issuer."""
 
-    async def current(self) -> KeySet:
+    async def current(self) -> JwkSet:
         """Return the keys, without waiting for the issuer."""
         ...
 
-    async def newer(self) -> KeySet:
+    async def newer(self) -> JwkSet:
         """Return the keys after a look at their source, because a token names a key that is not among the current ones.
 
         The keys may be the current ones: the source failed, or has been looked at a short time ago.
@@ -52,13 +52,13 @@ class KeyFile:
         self._path = path.expanduser()
         self._file = ReloadingFile("token issuer keys", [path], self._read, clock)
 
-    async def current(self) -> KeySet:
+    async def current(self) -> JwkSet:
         return await self._file.current()
 
-    async def newer(self) -> KeySet:
+    async def newer(self) -> JwkSet:
         return await self._file.newest()
 
-    def _read(self) -> KeySet:
+    def _read(self) -> JwkSet:
         try:
             with self._path.open("rb") as stream:
                 content = stream.read(MOST_BYTES + 1)
@@ -66,7 +66,7 @@ class KeyFile:
             raise ConfigurationFault(f"server.token_issuer.jwks: {self._path} cannot be read: {error}") from error
         if len(content) > MOST_BYTES:
             raise ConfigurationFault(f"server.token_issuer.jwks: {self._path} is larger than {MOST_BYTES} bytes")
-        return KeySet.parse(content, f"server.token_issuer.jwks: {self._path}")
+        return JwkSet.parse(content, f"server.token_issuer.jwks: {self._path}")
 
 
 class FetchedKeys:
@@ -84,15 +84,15 @@ class FetchedKeys:
         self._url = url
         self._fetch = fetch
         self._clock = clock
-        self._keys = KeySet()
+        self._keys = JwkSet()
         self._fetched_at_seconds = -LEAST_SECONDS_BETWEEN
         self._turn = asyncio.Lock()
         self._has_failed = False
 
-    async def current(self) -> KeySet:
+    async def current(self) -> JwkSet:
         return self._keys
 
-    async def newer(self) -> KeySet:
+    async def newer(self) -> JwkSet:
         async with self._turn:  # whoever waits here gets what the first one fetches
             if self._clock.monotonic_seconds() - self._fetched_at_seconds >= LEAST_SECONDS_BETWEEN:
                 await self._refresh()
@@ -107,7 +107,7 @@ class FetchedKeys:
     async def _refresh(self) -> None:
         self._fetched_at_seconds = self._clock.monotonic_seconds()
         try:
-            self._keys = KeySet.parse(await self._fetch(), self._url)
+            self._keys = JwkSet.parse(await self._fetch(), self._url)
         except Exception as error:  # noqa: BLE001 - whatever the issuer answers, it must not end the program
             if not self._has_failed:
                 reason = str(error) or repr(error)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.access.issuer.issued_tokens import IssuedTokens
-from mirror.access.issuer.key_set import KeySet
+from mirror.access.issuer.jwk_set import JwkSet
 from mirror.access.token_signing import Grant
 from mirror.oci.errors import Unauthorized
 from tests.support.clocks import HandClock
@@ -28,13 +28,13 @@ class Keys:
     """Keys in memory. Implements KeySource."""
 
     def __init__(self, current: bytes, newer: bytes | None = None) -> None:
-        self._current, self._newer = KeySet.parse(current, "F"), KeySet.parse(newer or current, "F")
+        self._current, self._newer = JwkSet.parse(current, "F"), JwkSet.parse(newer or current, "F")
         self.looks = 0
 
-    async def current(self) -> KeySet:
+    async def current(self) -> JwkSet:
         return self._current
 
-    async def newer(self) -> KeySet:
+    async def newer(self) -> JwkSet:
         self.looks += 1
         return self._newer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.access.issuer.key_set import KeySet
+from mirror.access.issuer.jwk_set import JwkSet
 from mirror.access.issuer.key_sources import FetchedKeys, KeyFile
 from mirror.oci.errors import ConfigurationFault, UpstreamUnreachable
 from tests.support.clocks import HandClock
@@ -17,7 +17,7 @@ from tests.support.token_issuer import TokenIssuer
 FIRST, SECOND = TokenIssuer().key_set, TokenIssuer(kid="second", number=1).key_set
 
 
-def kids(keys: KeySet) -> list[str | None]:
+def kids(keys: JwkSet) -> list[str | None]:
     return [key.kid for key in keys.keys]
 
 

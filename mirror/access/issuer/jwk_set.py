@@ -40,7 +40,7 @@ class VerificationKey:
 
 
 @dataclass(frozen=True, slots=True)
-class KeySet:
+class JwkSet:
     """Public keys of a token issuer.
 
     Attributes:
@@ -50,7 +50,7 @@ class KeySet:
     keys: tuple[VerificationKey, ...] = ()
 
     @classmethod
-    def parse(cls, content: bytes, where: str) -> KeySet:
+    def parse(cls, content: bytes, where: str) -> JwkSet:
         """Parse a JSON Web Key Set.
 
         Keys that verify no token are left out: symmetric keys, keys for encryption, RSA keys of less than 2048 bits,

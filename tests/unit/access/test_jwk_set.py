@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.access.issuer.key_set import KeySet
+from mirror.access.issuer.jwk_set import JwkSet
 from mirror.oci.errors import ConfigurationFault
 from tests.support.token_issuer import jwk, private_key
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
-def key_set(*entries: object) -> KeySet:
-    return KeySet.parse(json.dumps({"keys": entries}).encode(), "F")
+def key_set(*entries: object) -> JwkSet:
+    return JwkSet.parse(json.dumps({"keys": entries}).encode(), "F")
 
 
 def entry(algorithm: str, kid: str | None = None, **members: Any) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_a_private_key_is_refused(algorithm: str) -> None:
 )
 def test_what_is_no_key_set(content: bytes) -> None:
     with pytest.raises(ConfigurationFault, match="F: "):
-        KeySet.parse(content, "F")
+        JwkSet.parse(content, "F")
 
 
 def test_a_set_of_very_many_keys_is_refused() -> None:
