@@ -8,7 +8,7 @@ from typing import Final
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mirror.access.issuer.jwk_set import VerificationKey
+from mirror.access.issuer.jwk_set import ALGORITHMS, VerificationKey
 from mirror.access.issuer.key_sources import KeySource
 from mirror.access.rights import USERS_ONLY, AccessAction
 from mirror.access.token_signing import CLOCKS_DIFFER_SECONDS, MOST_CHARACTERS, Grant
@@ -85,8 +85,8 @@ class IssuedTokens:
         if "crit" in header:
             raise _refused("its header has critical extensions, and none is known")
         algorithm, kid = header.get("alg"), header.get("kid")
-        if not isinstance(algorithm, str):
-            raise _refused("its header names no algorithm")
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+            raise _refused(f"its algorithm is none of {', '.join(sorted(ALGORITHMS))}")
         for key in await self._candidates(algorithm, kid):
             try:
                 payload: bytes = _JWS.decode(token, key.key, algorithms=[algorithm])

@@ -22,6 +22,8 @@ _MOST_RSA_BITS: Final = 8192
 # By the names of the curves (cryptography), which fix the hash.
 _BY_CURVE: Final = {SECP256R1.name: "ES256", SECP384R1.name: "ES384", SECP521R1.name: "ES512"}
 _RSA: Final = frozenset({"RS256", "RS384", "RS512"})
+#: Algorithms of signatures that any key may verify. None of them uses a secret.
+ALGORITHMS: Final = _RSA | {*_BY_CURVE.values(), "EdDSA"}
 
 
 @dataclass(frozen=True, slots=True)

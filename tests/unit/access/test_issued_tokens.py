@@ -209,6 +209,15 @@ async def test_a_changed_token_is_refused() -> None:
     await refusal(f"{head}.{_payload(SITE)}.{signature}")
 
 
+@pytest.mark.parametrize("algorithm", ["HS256", "none", "ES256K", "PS256"])
+async def test_another_algorithm_makes_the_source_not_look_again(algorithm: str) -> None:
+    keys = Keys(SITE.key_set)
+    head = _encoded(json.dumps({"alg": algorithm, "kid": "other"}).encode())
+    why = await refusal(f"{head}.{_payload(SITE)}.{issued().rsplit('.', 1)[1]}", tokens(keys))
+    assert "its algorithm is none of ES256, ES384, ES512, EdDSA, RS256, RS384, RS512" in why
+    assert keys.looks == 0
+
+
 async def test_an_unknown_key_makes_the_source_look_again() -> None:
     second = TokenIssuer(kid="second", number=1)
     keys = Keys(SITE.key_set, second.key_set)
