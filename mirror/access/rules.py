@@ -56,6 +56,10 @@ class AccessRule:
             return any(pattern.source == "**" for pattern in self.repositories)
         return any(pattern.covers(repository) for pattern in self.repositories)
 
+    def allows(self, action: AccessAction, repository: Repository | None) -> bool:
+        """Return True if the rule allows the action on the repository, or on every repository for None."""
+        return action in self.actions and self.holds(repository)
+
 
 @dataclass(frozen=True, slots=True)
 class UserRights:
@@ -82,9 +86,11 @@ class UserRights:
         return cls(identity.name, tuple(rule for rule in rules if rule.speaks_of_client(identity)), anyone)
 
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
-        return self.anyone.allows(action, repository) or any(
-            action in rule.actions and rule.holds(repository) for rule in self.rules
-        )
+        return self.anyone.allows(action, repository) or self.deciding(action, repository) is not None
+
+    def deciding(self, action: AccessAction, repository: Repository | None) -> AccessRule | None:
+        """Return the first rule that allows the action; None if no rule does."""
+        return next((rule for rule in self.rules if rule.allows(action, repository)), None)
 
     def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         patterns = (pattern for rule in self.rules if action in rule.actions for pattern in rule.repositories)

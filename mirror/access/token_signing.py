@@ -21,8 +21,10 @@ LIFETIME_SECONDS: Final = 300
 
 # The workers of one data folder share the key, so a symmetric signature is enough.
 _ALGORITHM: Final = "HS256"
-_MOST_CHARACTERS: Final = 16 * 1024
-_CLOCKS_DIFFER_SECONDS: Final = 5
+#: Longest token that is read, in characters.
+MOST_CHARACTERS: Final = 16 * 1024
+#: Difference between two clocks that is tolerated, in seconds.
+CLOCKS_DIFFER_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def read(key: bytes, token: str, clock: Clock) -> Grant:
     Raises:
         Unauthorized: the signature is invalid, the token has expired, or the token is for another service.
     """
-    if len(token) > _MOST_CHARACTERS or not token.isascii():
+    if len(token) > MOST_CHARACTERS or not token.isascii():
         raise Unauthorized("the token is longer than any token of this server, or not ASCII", error="invalid_token")
     try:
         claims = jwt.decode(
@@ -126,9 +128,9 @@ def _require_valid_time(claims: Mapping[str, Any], key: bytes, clock: Clock) -> 
         age_seconds = now["steady"] - claims["steady"]
     else:
         age_seconds = clock.now().timestamp() - claims["iat"]
-    if age_seconds >= claims["exp"] - claims["iat"] + _CLOCKS_DIFFER_SECONDS:
+    if age_seconds >= claims["exp"] - claims["iat"] + CLOCKS_DIFFER_SECONDS:
         raise Unauthorized("the token has expired; fix: request a new token", error="invalid_token")
-    if age_seconds < -_CLOCKS_DIFFER_SECONDS:
+    if age_seconds < -CLOCKS_DIFFER_SECONDS:
         raise Unauthorized(
             "the token is not yet valid, because the clock was set back; fix: request a new token",
             error="invalid_token",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from mirror.access.htpasswd import HtpasswdEntry
 from mirror.access.logins import new_secret, secret_hash
 from mirror.access.passwords import hashed
 from mirror.records.users import User, UserToken, parse_user_name
@@ -20,6 +22,13 @@ class Accounts(Protocol):
 
     async def add_user(self, user: User) -> None:
         """Store a new user. Raises ClientFault if the name is taken."""
+        ...
+
+    async def import_users(self, users: Sequence[User], *, replaces: bool) -> int:
+        """Store users all at once, and return the number of replaced ones.
+
+        Raises ClientFault if a name is taken and ``replaces`` is False.
+        """
         ...
 
     async def change_password(self, name: str, password_hash: str) -> None:
@@ -41,6 +50,25 @@ async def add_user(accounts: Accounts, name: str, password: str) -> None:
     parse_user_name(name)
     password_hash = await asyncio.to_thread(hashed, password)
     await accounts.add_user(User(name, password_hash, _CLOCK.now()))
+
+
+async def import_users(accounts: Accounts, entries: Sequence[HtpasswdEntry], *, replaces: bool) -> int:
+    """Create the users of an htpasswd file, all or none.
+
+    Args:
+        accounts: store of users.
+        entries: users with the hashes of their passwords.
+        replaces: True to replace the password of a user who exists. The user's access tokens stay valid.
+
+    Returns:
+        The number of users whose password was replaced.
+
+    Raises:
+        ClientFault: a user exists, and ``replaces`` is False.
+    """
+    now = _CLOCK.now()
+    users = [User(entry.name, entry.password_hash, now) for entry in entries]
+    return await accounts.import_users(users, replaces=replaces)
 
 
 async def change_password(accounts: Accounts, name: str, password: str) -> None:

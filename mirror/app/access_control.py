@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 
 from mirror.access.certificate_callers import CertificateCallers
 from mirror.access.certificates.client_certificates import ClientCertificates
+from mirror.access.issuer.issued_tokens import ISSUED_ACTIONS, IssuedTokens
+from mirror.access.issuer.issuer_callers import IssuerCallers
 from mirror.access.login_metrics import login_counter
 from mirror.access.logins import Logins
 from mirror.access.passwords import PasswordChecks
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights
-from mirror.access.rules import AccessRule
 from mirror.access.token_signing import SERVICE
 from mirror.access.user_callers import UserCallers
+from mirror.app.issuer_keys import issuer_keys
 from mirror.filters.authorize import AnonymousRights
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
@@ -32,9 +34,11 @@ _CLOCK = SystemClock()
 def anonymous_rights(settings: Settings) -> AnonymousRights:
     """Return the rights of callers without a login and without a certificate."""
     # An action that some user or client may perform is refused as a missing right, and not as switched off.
-    rules = _rules(settings)
+    rules = settings.access_rules
     users_may = frozenset(action for rule in rules if rule.users for action in rule.actions) - USERS_ONLY
     clients_may = frozenset(action for rule in rules if rule.is_for_clients for action in rule.actions)
+    if settings.server.token_issuer is not None:
+        users_may = ISSUED_ACTIONS
     return AnonymousRights(
         settings.server.anonymous_actions,
         users_may if settings.server.logins else frozenset(),
@@ -48,6 +52,8 @@ async def authenticating(
 ) -> AsyncIterator[Authentication | None]:
     """Yield the part of a server that identifies callers; None if logins are switched off.
 
+    With a token issuer, the users and access tokens of the store have no meaning.
+
     Args:
         settings: access rules, and the addresses of the server.
         store: store of users and access tokens.
@@ -56,21 +62,33 @@ async def authenticating(
 
     Raises:
         StorageFault, StorageDamaged: the signing key of tokens cannot be read or created.
+        ConfigurationFault: the file with the keys of the token issuer is unusable.
     """
     if not settings.server.logins:
         yield None
+        return
+    by_certificate, issuer = settings.client_ca is not None, settings.server.token_issuer
+    if issuer is not None:
+        async with issuer_keys(issuer, _CLOCK) as keys:
+            tokens = IssuedTokens(keys, issuer.issuer, issuer.service, _CLOCK)
+            yield Authentication(
+                IssuerCallers(tokens, issuer.realm, settings.access_rules, anonymous_rights(settings), seen_by),
+                issuer.service,
+                forwarded_headers(settings),
+                by_certificate=by_certificate,
+                issuer=issuer.realm,
+            )
         return
     async with PasswordChecks() as checks:
         callers = UserCallers(
             store.records.users,
             Logins(store.records.users, checks, _CLOCK, login_counter(slot)),
-            rules=_rules(settings),
+            rules=settings.access_rules,
             anyone=anonymous_rights(settings),
             seen_by=seen_by,
             key=await store.token_key(),
             clock=_CLOCK,
         )
-        by_certificate = settings.client_ca is not None
         yield Authentication(callers, SERVICE, forwarded_headers(settings), by_certificate=by_certificate)
 
 
@@ -90,18 +108,18 @@ def connection_callers(
     if tls is None or tls.client_ca is None:
         return None
     certificates = ClientCertificates(tls.client_ca, tls.client_crl, _CLOCK)
-    callers = CertificateCallers(certificates, _rules(settings), anonymous_rights(settings), seen_by)
+    callers = CertificateCallers(certificates, settings.access_rules, anonymous_rights(settings), seen_by)
     return ConnectionCallers(callers, forwarded_headers(settings))
-
-
-def _rules(settings: Settings) -> list[AccessRule]:
-    return [section.rule() for section in settings.access]
 
 
 def forwarded_headers(settings: Settings) -> ForwardedHeaders:
     """Return the reader of the server's address as its clients see it, with and without a proxy in between."""
     server = settings.server
     return ForwardedHeaders(server.url, TrustedProxies(server.trusted_proxies, everyone=server.behind_proxy))
+
+
+async def _always() -> bool:
+    return True
 
 
 def operators(settings: Settings, store: Store, authentication: Authentication | None) -> Operators:
@@ -124,7 +142,7 @@ def operators(settings: Settings, store: Store, authentication: Authentication |
     return Operators(
         authentication,
         forwarded_headers(settings),
-        store.records.users.has_users,
+        store.records.users.has_users if settings.server.token_issuer is None else _always,
         anyone=anonymous_rights(settings),
         local=AnonymousRights(local),
         word=None if word is None else (word, AnonymousRights(by_word)),

@@ -38,15 +38,28 @@ class Authentication:
         service: the ``service`` that tokens are issued for.
         forwarded: builds the server's public URL, and finds the client's address.
         by_certificate: True if client certificates may give rights too.
+        issuer: URL of the server that issues tokens; None: this server issues them.
     """
 
     def __init__(
-        self, callers: Callers, service: str, forwarded: ForwardedHeaders, *, by_certificate: bool = False
+        self,
+        callers: Callers,
+        service: str,
+        forwarded: ForwardedHeaders,
+        *,
+        by_certificate: bool = False,
+        issuer: str | None = None,
     ) -> None:
         self._callers = callers
         self._service = service
         self._forwarded = forwarded
+        self._issuer = issuer
         self._or_certificate = ", or a client certificate with this right" if by_certificate else ""
+
+    @property
+    def takes_passwords(self) -> bool:
+        """True if users log in at this server, and not at another one that issues tokens."""
+        return self._issuer is None
 
     async def caller(self, request: web.BaseRequest, authorization: str) -> Caller | None:
         """Identify the caller by the ``Authorization`` header.
@@ -82,7 +95,9 @@ class Authentication:
             Unauthorized: there are users.
         """
         if await self._callers.known():
-            raise Unauthorized("a token is required; clients fetch one from /token, also without a login")
+            raise Unauthorized(
+                f"a token is required; clients fetch one from {self._issuer or TOKEN_PATH}, also without a login"
+            )
 
     async def refusal(
         self, error: RightMissing | Unauthorized, request: web.BaseRequest, route: Route, caller: Caller | None = None
@@ -145,7 +160,8 @@ class Authentication:
         self, message: str, request: web.BaseRequest, route: Route | None, error: str | None = None
     ) -> Unauthorized:
         scopes = "" if route is None else " ".join(map(str, needed(request.method, route)))
-        parameters = {"realm": f"{self._forwarded.public_url(request)}{TOKEN_PATH}", "service": self._service}
+        realm = self._issuer or f"{self._forwarded.public_url(request)}{TOKEN_PATH}"
+        parameters = {"realm": realm, "service": self._service}
         parameters |= {"scope": scopes} if scopes else {}
         parameters |= {"error": error} if error else {}
         return Unauthorized(message, challenge=Challenge("bearer", parameters).build())

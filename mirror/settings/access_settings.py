@@ -1,8 +1,10 @@
-"""The section ``access``: rights of users."""
+"""The sections ``access`` and ``groups``: rights of users."""
 
 from __future__ import annotations
 
-from typing import Annotated, Self, TypeVar
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -16,6 +18,10 @@ from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
 
 Item = TypeVar("Item")
+
+#: Prefix of a group in the users of a rule. User names have no colon, so no user can be called like that.
+GROUP_PREFIX: Final = "group:"
+_GROUP_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def parse_actions(value: object) -> object:
@@ -58,13 +64,42 @@ def check_user(name: str) -> str:
         raise ValueError(str(error)) from error
 
 
+def _check_group_name(name: str) -> str:
+    if not _GROUP_NAME.fullmatch(name):
+        raise ValueError(
+            f"{name[:100]!r} is not a group's name; fix: use at most 64 lower-case letters, digits and . _ -, and "
+            "begin with a letter or digit"
+        )
+    return name
+
+
+def _check_member(name: str) -> str:
+    if name.startswith(GROUP_PREFIX):
+        raise ValueError("a group has users and certificates as members, and no groups; fix: list the members of both")
+    return check_user(name)
+
+
+def _check_user_or_group(name: str) -> str:
+    if not name.startswith(GROUP_PREFIX):
+        return check_user(name)
+    _check_group_name(name.removeprefix(GROUP_PREFIX))
+    return name
+
+
+#: Members of each group, by the name of the group.
+Groups: TypeAlias = dict[
+    Annotated[str, AfterValidator(_check_group_name)],
+    Annotated[tuple[Annotated[str, AfterValidator(_check_member)], ...], AfterValidator(_some)],
+]
+
+
 class AccessSettings(Section):
     """A rule that gives some users some actions on some repositories."""
 
-    users: Annotated[tuple[Annotated[str, AfterValidator(check_user)], ...], AfterValidator(_some)] = Field(
-        description="names of users; '*' means every user. cert:CN=NAME, cert:DNS=NAME, cert:URI=NAME, cert:EMAIL=NAME "
-        "and cert:SHA256=HEX name clients with a certificate from server.tls.client_ca; * in NAME matches any "
-        "characters, and cert:* means every such client"
+    users: Annotated[tuple[Annotated[str, AfterValidator(_check_user_or_group)], ...], AfterValidator(_some)] = Field(
+        description="names of users; '*' means every user, and group:NAME the members of a group under groups:. "
+        "cert:CN=NAME, cert:DNS=NAME, cert:URI=NAME, cert:EMAIL=NAME and cert:SHA256=HEX name clients with a "
+        "certificate from server.tls.client_ca; * in NAME matches any characters, and cert:* means every such client"
     )
     repositories: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], AfterValidator(_some)] = Field(
         description="names of repositories; * matches one component, ** matches the rest"
@@ -80,17 +115,26 @@ class AccessSettings(Section):
             raise ValueError("operate covers the whole server, not some repositories; fix: write repositories: ['**']")
         return self
 
-    def rule(self) -> AccessRule:
-        """Return the access rule that this section describes."""
-        patterns = tuple(NameMapping(pattern, pattern) for pattern in self.repositories)
+    def rule(self, groups: Mapping[str, Sequence[str]]) -> AccessRule:
+        """Return the access rule that this section describes.
+
+        Args:
+            groups: members of each group that the rule names, by the name of the group.
+        """
+        names = [name for entry in self.users for name in _members(entry, groups)]
+        certificates = dict.fromkeys(name for name in names if name.startswith(PREFIX))
         return AccessRule(
-            frozenset(self.users) - set(self.certificates),
-            patterns,
+            frozenset(names) - certificates.keys(),
+            tuple(NameMapping(pattern, pattern) for pattern in self.repositories),
             frozenset(self.actions),
-            tuple(map(IdentityPattern.parse, self.certificates)),
+            tuple(map(IdentityPattern.parse, certificates)),
         )
 
     @property
-    def certificates(self) -> list[str]:
-        """Those of ``users`` that name clients with certificates."""
-        return [name for name in self.users if name.startswith(PREFIX)]
+    def groups(self) -> list[str]:
+        """Names of the groups among ``users``."""
+        return [name.removeprefix(GROUP_PREFIX) for name in self.users if name.startswith(GROUP_PREFIX)]
+
+
+def _members(entry: str, groups: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    return groups[entry.removeprefix(GROUP_PREFIX)] if entry.startswith(GROUP_PREFIX) else [entry]

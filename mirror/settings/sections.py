@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mirror.access.certificates.client_identity import PREFIX
-from mirror.settings.access_settings import AccessSettings
+from mirror.access.rights import AccessAction
+from mirror.access.rules import EVERY_USER, AccessRule
+from mirror.settings.access_settings import AccessSettings, Groups
 from mirror.settings.admission_settings import AdmissionSettings
 from mirror.settings.audit_settings import AuditSettings
 from mirror.settings.bundle_settings import BundleSettings
@@ -22,6 +25,9 @@ from mirror.settings.storage.quota_settings import QuotaSettings
 from mirror.settings.storage.repository_settings import RepositorySettings
 from mirror.settings.storage.storage_settings import StorageSettings
 from mirror.settings.upstream_settings import UpstreamSettings
+
+#: The action for which a user needs a rule, whatever a token of another server says.
+_BESIDE: Final = frozenset({AccessAction.APPROVE})
 
 
 class LogSettings(Section):
@@ -54,6 +60,11 @@ class Settings(Section):
     repositories: tuple[RepositorySettings, ...] = Field(
         (), description="retention of pushed tags, and immutable tags, by repository"
     )
+    groups: Groups = Field(
+        default_factory=dict,
+        description="names for several users and clients with certificates, which rules under access: name as "
+        "group:NAME, such as deployers: [anna, 'cert:CN=ci-*']",
+    )
     access: tuple[AccessSettings, ...] = Field(
         (), description="rights of users, in addition to those of anonymous callers; one matching rule is enough"
     )
@@ -78,6 +89,12 @@ class Settings(Section):
         quotas = [section.quota().name for section in self.quotas]
         if twice := {name for name in quotas if quotas.count(name) > 1}:
             raise ValueError(f"quotas: there is more than one for {min(twice)}")
+        for number, rule in enumerate(self.access, 1):
+            if unknown := [name for name in rule.groups if name not in self.groups]:
+                known = ", ".join(sorted(self.groups)) or "none"
+                raise ValueError(f"access: rule {number}: no group is named {unknown[0]!r} (groups: {known})")
+        if self.server.token_issuer is not None:
+            self._require_rules_beside_issuer()
         if self.client_ca is None and (named := self._certificates()):
             where, name = named[0]
             raise ValueError(
@@ -104,10 +121,30 @@ class Settings(Section):
         """True if changes have a reader: the audit, or an endpoint of events."""
         return self.audit.enabled or bool(self.events)
 
+    def _require_rules_beside_issuer(self) -> None:
+        """Refuse rules without an effect: the token issuer decides what users may do with content."""
+        for number, rule in enumerate(self.access_rules, 1):
+            # '*' means clients with certificates too, for whom the issuer does not decide.
+            users = rule.users - {EVERY_USER} if self.client_ca else rule.users
+            if users and (actions := [action.value for action in AccessAction if action in rule.actions - _BESIDE]):
+                raise ValueError(
+                    f"access: rule {number} gives {actions[0]} to {min(users)}, and with server.token_issuer tokens "
+                    "decide about that; fix: let the issuer decide, and give users approve and nothing else"
+                )
+
+    @property
+    def access_rules(self) -> list[AccessRule]:
+        """The rules of ``access``, with the members of each group in place of the group."""
+        return [section.rule(self.groups) for section in self.access]
+
     def _certificates(self) -> list[tuple[str, str]]:
-        rules = [(f"access: rule {n}", name) for n, rule in enumerate(self.access, 1) for name in rule.certificates]
-        users = [section.user or "" for section in self.quotas]
-        return rules + [(f"quotas: {name}", name) for name in users if name.startswith(PREFIX)]
+        """Return each name of certificates, with the place where it is."""
+        places: list[tuple[str, Iterable[str]]] = [
+            *((f"access: rule {number}", rule.users) for number, rule in enumerate(self.access, 1)),
+            *((f"groups: {group}", members) for group, members in self.groups.items()),
+            *((f"quotas: {section.user}", [section.user]) for section in self.quotas if section.user is not None),
+        ]
+        return [(where, name) for where, names in places for name in names if name.startswith(PREFIX)]
 
     def _sources(self) -> list[tuple[str, str]]:
         rules: list[tuple[str, str]] = [(f"mirrors: {rule.name}", rule.source) for rule in self.mirrors]

@@ -1,17 +1,18 @@
-"""``plugin-mirror user``: add, list and remove users, and change their passwords."""
+"""``plugin-mirror user``: add, import, list and remove users, and change their passwords."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mirror.access.rights import AccessAction
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, counted, new_table, print_list
 from mirror.cli.questions import asking
 from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 #: Bounds memory if standard input is a file or device without line ends.
 _MOST_READ_CHARACTERS = 4096
+_MOST_FILE_BYTES = 4 * 1024 * 1024
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")]
 StdinOption = Annotated[
@@ -71,6 +73,42 @@ def password(
     given = _password(from_stdin=password_stdin)
     with_users(settings, lambda users: change_password(users, name, given))
     MESSAGES.out(f"the password of {name} is changed", highlight=False)
+
+
+@app.command(name="import", epilog="Example: plugin-mirror user import /etc/apache2/htpasswd --data /srv/plugins")
+def import_htpasswd(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="File made by 'htpasswd -B'.")
+    ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Change the passwords of users who exist. Their access tokens stay valid.")
+    ] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Add the users of an htpasswd file, with their passwords.
+
+    The hashes must be bcrypt hashes. If a line cannot be used or a user exists,
+    no user is imported, and each mistake is printed with its line number.
+    """
+    from mirror.access import htpasswd
+    from mirror.access.user_accounts import import_users
+
+    settings = settings_of(config, data)
+    entries = htpasswd.parse(_read(file), str(file))
+    replaced = with_users(settings, lambda users: import_users(users, entries, replaces=replace), must_exist=False)
+    MESSAGES.out(f"{counted(len(entries) - replaced, 'user')} added, {replaced} replaced", highlight=False)
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_MOST_FILE_BYTES + 1)
+        if len(content) > _MOST_FILE_BYTES:
+            raise ConfigurationFault(f"{file}: the file is larger than {_MOST_FILE_BYTES} bytes; fix: split it")
+        return content.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationFault(f"{file}: cannot be read: {error}") from error
 
 
 @app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
@@ -122,6 +160,9 @@ def _password(*, from_stdin: bool) -> str:
 
 def _tell_rights(settings: Settings, name: str) -> None:
     """Print notes if the configuration gives the user nothing that anonymous callers do not have."""
+    if settings.server.token_issuer is not None:
+        MESSAGES.out("note: with server.token_issuer, the users of the data folder cannot log in", highlight=False)
+        return
     anyone = settings.server.anonymous_actions
     # On a loopback address anyone may push unless server.anonymous says otherwise, and users protect nothing then.
     if AccessAction.PUSH in anyone:
@@ -129,7 +170,7 @@ def _tell_rights(settings: Settings, name: str) -> None:
             "note: anonymous callers may push; fix: write 'anonymous: [pull]' under server: to let only users push",
             highlight=False,
         )
-    if not any(rule.rule().speaks_of(name) for rule in settings.access):
+    if not any(rule.speaks_of(name) for rule in settings.access_rules):
         MESSAGES.out(
             f"note: no rule under access: names {name}, who has only the rights of anonymous callers; fix: add a rule",
             highlight=False,

@@ -121,8 +121,10 @@ class Operators:
         header = "the header 'Authorization: Bearer TOKEN' with the token in admission.token_file"
         if self.authentication is not None and await self.has_users():
             also = f", or {header}" if by_word else ""
-            needed = Unauthorized(f"{action.value} needs the login of a user with this right, sent as Basic{also}")
-            return self.authentication.challenged(needed, request)
+            what = "the login of a user with this right, sent as Basic"
+            if not self.authentication.takes_passwords:
+                what = "a bearer token of the token issuer, for a user with this right"
+            return self.authentication.challenged(Unauthorized(f"{action.value} needs {what}{also}"), request)
         if by_word:
             return Denied(f"this needs {header}")
         if operator.name is not None:

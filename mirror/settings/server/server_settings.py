@@ -14,6 +14,7 @@ from mirror.settings.server.listen_address import HostPort
 from mirror.settings.server.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
 from mirror.settings.server.server_limit_settings import ServerLimitSettings
 from mirror.settings.server.server_tls_settings import PlainListenerSettings, ServerTlsSettings
+from mirror.settings.server.token_issuer_settings import TokenIssuerSettings
 
 
 class ServerSettings(Section):
@@ -58,6 +59,11 @@ class ServerSettings(Section):
         description="true: users may log in, if there are any. false: all callers are anonymous, which suits a mirror "
         "of docker.io whose hosts are logged in at Docker Hub",
     )
+    token_issuer: TokenIssuerSettings | None = Field(
+        None,
+        description="another server that issues the bearer tokens; omitted: this server issues them to the users of "
+        "the data folder",
+    )
     url: PublicUrl | None = Field(
         None,
         description="URL of the server for clients, such as https://mirror.example or https://example.org/mirror; "
@@ -96,6 +102,12 @@ class ServerSettings(Section):
                 "behind_proxy: true takes every client for a proxy, so client certificates have no effect; fix: list "
                 "the proxies under trusted_proxies, and remove behind_proxy"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _issued_tokens_are_logins(self) -> Self:
+        if self.token_issuer is not None and not self.logins:
+            raise ValueError("logins: false switches off token_issuer too; fix: remove one of the two")
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
@@ -20,6 +20,7 @@ Found = TypeVar("Found")
 
 _ANY = select(func.count()).select_from(select(users.c.name).limit(1).subquery())
 _USER = select(users).where(users.c.name == bindparam("wanted"))
+_CHANGE = update(users).where(users.c.name == bindparam("wanted")).values(password_hash=bindparam("password_hash"))
 _TOKEN = select(user_tokens).where(user_tokens.c.id == bindparam("wanted"))
 _TOKEN_BY_SECRET = select(user_tokens).where(user_tokens.c.secret_hash == bindparam("wanted"))
 
@@ -71,6 +72,38 @@ class SqlUsers:
             note_change(connection, user.created_at, Change(ChangeKind.USER_ADDED, user.name))
 
         await self._catalog.write(add)
+
+    async def import_users(self, given: Sequence[User], *, replaces: bool) -> int:
+        """Add users in one transaction, and return the number of those who existed.
+
+        Args:
+            given: the users, each name once.
+            replaces: True to change the password of a user who exists.
+
+        Raises:
+            ClientFault: a user exists and ``replaces`` is False. Nothing is changed then.
+        """
+        now = self._clock.now()
+
+        def change(connection: Connection) -> int:
+            known = set(connection.execute(select(users.c.name)).scalars())
+            taken = [user for user in given if user.name in known]
+            if taken and not replaces:
+                raise ClientFault(
+                    f"there is a user {taken[0].name} already, so no user is imported; fix: --replace changes the "
+                    "passwords of users who exist"
+                )
+            if taken:
+                values = [{"wanted": user.name, "password_hash": user.password_hash} for user in taken]
+                connection.execute(_CHANGE, values)
+            for user in given:
+                kind = ChangeKind.PASSWORD_CHANGED if user.name in known else ChangeKind.USER_ADDED
+                note_change(connection, now, Change(kind, user.name))
+            if added := [asdict(user) for user in given if user.name not in known]:
+                connection.execute(insert(users), added)
+            return len(taken)
+
+        return await self._catalog.write(change)
 
     async def change_password(self, name: str, password_hash: str) -> None:
         """Change the password of a user. Raises NotFound if there is no such user."""

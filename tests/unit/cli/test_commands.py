@@ -118,6 +118,12 @@ def test_config_check_warns_about_certificates_that_cannot_be_used_here(capsys, 
     assert capsys.readouterr().err == ""
 
 
+def test_config_check_warns_about_keys_of_a_token_issuer_that_cannot_be_used_here(capsys):
+    Path("c.yaml").write_text("server: {token_issuer: {realm: 'https://a/t', service: s, issuer: i, jwks: keys.json}}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 0
+    assert "warning: server.token_issuer.jwks: keys.json cannot be read: " in capsys.readouterr().err
+
+
 def test_config_check_names_every_mistake(capsys):
     Path("c.yaml").write_text("server: {workers: 0, lisen: x}")
     assert run(["config", "check", "--config", "c.yaml"]) == 2

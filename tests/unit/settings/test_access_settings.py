@@ -24,8 +24,7 @@ def written(tmp_path: Path):
 
 def test_a_rule(written) -> None:
     text = "access: [{users: [anna, '*'], repositories: ['acme/**', shared/*], actions: [pull, push]}]"
-    (section,) = load(written(text)).access
-    rule = section.rule()
+    (rule,) = load(written(text)).access_rules
     assert rule.users == {"anna", "*"}
     assert rule.actions == {AccessAction.PULL, AccessAction.PUSH}
     names = ("acme/a/b", "shared/a", "shared/a/b", "other")
@@ -37,7 +36,7 @@ TLS = "server: {anonymous: [], tls: {certificate: server.crt, key: server.key, c
 
 def test_a_rule_for_clients_with_certificates(written) -> None:
     text = "access: [{users: [anna, 'cert:CN=host-*', 'cert:DNS=A.Example'], repositories: ['**'], actions: [pull]}]"
-    rule = load(written(f"{TLS}\n{text}")).access[0].rule()
+    rule = load(written(f"{TLS}\n{text}")).access_rules[0]
     assert rule.users == {"anna"}
     assert [pattern.text for pattern in rule.certificates] == ["cert:CN=host-*", "cert:DNS=a.example"]
 
@@ -89,7 +88,7 @@ def test_a_quota_may_name_a_client_with_a_certificate(written) -> None:
 
 
 def test_the_example_means_what_it_says() -> None:
-    rules = [section.rule() for section in load(Path("config/users.yaml")).access]
+    rules = load(Path("config/users.yaml")).access_rules
     assert any(rule.speaks_of("ci") and rule.holds(Repository("acme/driver")) for rule in rules)
 
 
@@ -149,8 +148,8 @@ def test_nobody_in_particular_is_given_what_users_are(written, action: str) -> N
 
 
 def test_users_are_given_it(written) -> None:
-    (section,) = load(written("access: [{users: [anna], repositories: ['**'], actions: [operate, approve]}]")).access
-    rule = section.rule()
+    text = "access: [{users: [anna], repositories: ['**'], actions: [operate, approve]}]"
+    (rule,) = load(written(text)).access_rules
     assert rule.actions == {AccessAction.OPERATE, AccessAction.APPROVE}
     assert rule.holds(None)
 
