@@ -33,6 +33,10 @@ class Rights(Protocol):
         """Return True if the caller may perform the action on the repository, or on every repository for None."""
         ...
 
+    def basis(self, action: AccessAction, repository: Repository | None) -> str:
+        """Return what allows an action that is allowed, for the audit: ``access: rule 2``, ``server.anonymous``."""
+        ...
+
     def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         """Return name ranges that contain every repository on which the caller may perform the action.
 

@@ -30,12 +30,14 @@ class AccessRule:
         repositories: patterns of repository names. Each mapping maps a name to itself.
         actions: allowed actions.
         certificates: patterns of names in client certificates.
+        basis: the rule in the audit: ``access: rule 2``.
     """
 
     users: frozenset[str]
     repositories: tuple[NameMapping, ...]
     actions: frozenset[AccessAction]
     certificates: tuple[IdentityPattern, ...] = ()
+    basis: str = "access"
 
     def speaks_of(self, user: str) -> bool:
         """Return True if the rule applies to the user."""
@@ -92,6 +94,10 @@ class UserRights:
         """Return the first rule that allows the action; None if no rule does."""
         return next((rule for rule in self.rules if rule.allows(action, repository)), None)
 
+    def basis(self, action: AccessAction, repository: Repository | None) -> str:
+        rule = None if self.anyone.allows(action, repository) else self.deciding(action, repository)
+        return self.anyone.basis(action, repository) if rule is None else rule.basis
+
     def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         patterns = (pattern for rule in self.rules if action in rule.actions for pattern in rule.repositories)
         return [*self.anyone.spans(action), *(pattern.source_span for pattern in patterns)]
@@ -134,6 +140,9 @@ class TokenRights:
         # Rules may have changed since the token was signed: its scopes count only as far as the user's rights of now.
         granted = repository is not None and action.value in self.grant.actions(repository)
         return granted and self.own.allows(action, repository)
+
+    def basis(self, action: AccessAction, repository: Repository | None) -> str:
+        return self.own.basis(action, repository)
 
     def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         return [*self.anyone.spans(action), *self.own.spans(action)]

@@ -144,6 +144,6 @@ def operators(settings: Settings, store: Store, authentication: Authentication |
         forwarded_headers(settings),
         store.records.users.has_users if settings.server.token_issuer is None else _always,
         anyone=anonymous_rights(settings),
-        local=AnonymousRights(local),
-        word=None if word is None else (word, AnonymousRights(by_word)),
+        local=AnonymousRights(local, allowed_by="a program on this machine"),
+        word=None if word is None else (word, AnonymousRights(by_word, allowed_by="admission.token_file")),
     )

@@ -11,6 +11,7 @@ from mirror.filters.readable_repositories import list_readable_repositories
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, MirrorError, RightMissing, Unsupported
 from mirror.oci.name_pattern import NameSpan
+from mirror.records.changes.actor import ALLOWED_BY
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry
 from mirror.registry.upload import Upload
@@ -26,14 +27,19 @@ class AnonymousRights:
         actions: actions allowed by the setting ``server.anonymous``.
         users_may: actions allowed to some user in some repository, in addition.
         clients_may: actions allowed to some client with a certificate in some repository, in addition.
+        allowed_by: what allows the actions, see :meth:`mirror.access.rights.Rights.basis`.
     """
 
     actions: frozenset[AccessAction]
     users_may: frozenset[AccessAction] = frozenset()
     clients_may: frozenset[AccessAction] = frozenset()
+    allowed_by: str = "server.anonymous"
 
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return action in self.actions
+
+    def basis(self, action: AccessAction, repository: Repository | None) -> str:
+        return self.allowed_by
 
     def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         return (NameSpan(),) if action in self.actions else ()
@@ -78,6 +84,8 @@ class Authorize(DelegatingRegistry):
         """Raise an error if the caller lacks a right. Implements :class:`mirror.access.rights.Guarded`."""
         if not self._rights.allows(action, repository):
             raise self._rights.refusal(action, repository)
+        if action is not AccessAction.PULL:
+            ALLOWED_BY.set(self._rights.basis(action, repository))
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         self.require(AccessAction.PULL, repository)

@@ -115,10 +115,11 @@ class AccessSettings(Section):
             raise ValueError("operate covers the whole server, not some repositories; fix: write repositories: ['**']")
         return self
 
-    def rule(self, groups: Mapping[str, Sequence[str]]) -> AccessRule:
+    def rule(self, number: int, groups: Mapping[str, Sequence[str]]) -> AccessRule:
         """Return the access rule that this section describes.
 
         Args:
+            number: place of the section under ``access:``, from 1.
             groups: members of each group that the rule names, by the name of the group.
         """
         names = [name for entry in self.users for name in _members(entry, groups)]
@@ -128,6 +129,7 @@ class AccessSettings(Section):
             tuple(NameMapping(pattern, pattern) for pattern in self.repositories),
             frozenset(self.actions),
             tuple(map(IdentityPattern.parse, certificates)),
+            f"access: rule {number}",
         )
 
     @property

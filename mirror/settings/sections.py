@@ -135,7 +135,7 @@ class Settings(Section):
     @property
     def access_rules(self) -> list[AccessRule]:
         """The rules of ``access``, with the members of each group in place of the group."""
-        return [section.rule(self.groups) for section in self.access]
+        return [section.rule(number, self.groups) for number, section in enumerate(self.access, 1)]
 
     def _certificates(self) -> list[tuple[str, str]]:
         """Return each name of certificates, with the place where it is."""

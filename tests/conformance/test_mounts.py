@@ -152,6 +152,9 @@ class ExceptSecret:
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return repository is not None and repository.name != "secret"
 
+    def basis(self, action: AccessAction, repository: Repository | None) -> str:
+        return "this test"
+
     def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         return (NameSpan(),)
 

@@ -17,7 +17,9 @@ from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.scopes import Scope
 
 # What a token allows is allowed: the issuer has decided. The rule applies to holders of tokens only, and not by name.
-_ISSUER_DECIDES: Final = AccessRule(frozenset(), (NameMapping("**", "**"),), ISSUED_ACTIONS)
+_ISSUER_DECIDES: Final = AccessRule(
+    frozenset(), (NameMapping("**", "**"),), ISSUED_ACTIONS, basis="server.token_issuer"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,9 +194,9 @@ def _told(entry: Mapping[str, Any]) -> str:
     actor = entry.get("actor", {})
     who = actor.get("name") or actor.get("kind", "")
     where = f" from {actor['address']}" if actor.get("address") else ""
+    where += f" ({actor['allowed_by']})" if actor.get("allowed_by") else ""
     subject = str(entry.get("subject", ""))
     # A subject with a digest need not be followed by the same digest.
-    given = [str(entry[key]) for key in ("before", "after") if entry.get(key)]
     given = [str(entry[key]) for key in ("before", "after") if entry.get(key)]
     values = [_short(value) for value in given if value not in subject]
     more = {**entry.get("detail", {}), "rule": entry.get("rule", ""), "reason": entry.get("reason", "")}

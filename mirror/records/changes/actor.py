@@ -34,17 +34,21 @@ class Actor:
         name: name of the user, the certificate, the user of the operating system or the mirror rule; else empty.
         proof: what proved a login, without its secret: ``password:0123456789abcdef`` or ``token:01234567``; else empty.
         address: address of the client; empty for work on this machine.
+        allowed_by: what allows a client the change: ``access: rule 2``, ``server.anonymous``; else empty.
     """
 
     kind: ActorKind
     name: str = ""
     proof: str = ""
     address: str = ""
+    allowed_by: str = ""
 
 
 # A context variable, because the store records changes and has no access to requests.
 #: Actor that has been identified. None for clients that are not, and for work that nobody requested.
 IDENTIFIED: Final[ContextVar[Actor | None]] = ContextVar("identified", default=None)
+#: What allows the client of the current request to change something, see :attr:`Actor.allowed_by`.
+ALLOWED_BY: Final[ContextVar[str]] = ContextVar("allowed_by", default="")
 
 
 def act_as(kind: ActorKind, name: str, proof: str = "") -> None:

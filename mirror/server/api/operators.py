@@ -45,6 +45,7 @@ class Operator:
         """
         if not self.rights.allows(action, repository):
             raise self.rights.refusal(action, repository)
+        ALLOWED_BY.set(self.rights.basis(action, repository))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ Without readers of changes there is no actor, and nothing is recorded.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert
 
 from mirror.oci import Digest, Repository
-from mirror.records.changes.actor import IDENTIFIED, Actor, ActorKind
+from mirror.records.changes.actor import ALLOWED_BY, IDENTIFIED, Actor, ActorKind
 from mirror.records.changes.change import Change, ChangeKind, RecordedChange
 from mirror.runtime.current_client import CLIENT
 from mirror.runtime.current_rule import RULE
@@ -30,8 +30,8 @@ def current_actor() -> Actor:
         return Actor(ActorKind.RULE, rule)
     address, identified = CLIENT.get(), IDENTIFIED.get()
     if identified is None:
-        return Actor(ActorKind.ANONYMOUS if address else ActorKind.SERVER, address=address)
-    return Actor(identified.kind, identified.name, identified.proof, address)
+        identified = Actor(ActorKind.ANONYMOUS if address else ActorKind.SERVER)
+    return replace(identified, address=address, allowed_by=ALLOWED_BY.get())
 
 
 def work_for(connection: Connection, actor: Actor | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mirror.access.rights import AccessAction
@@ -52,6 +54,15 @@ RULES = [
 def test_the_union_of_what_rules_say(user: str, action: AccessAction, name: str | None, allowed: bool) -> None:
     rights = UserRights.of(user, RULES, NOBODY)
     assert rights.allows(action, None if name is None else Repository(name)) is allowed
+
+
+def test_the_audit_names_what_allows() -> None:
+    first, second = (replace(each, basis=f"access: rule {n}") for n, each in enumerate(RULES[:2], 1))
+    anna, driver = UserRights.of("anna", [first, second], READERS), Repository("acme/driver")
+    wanted = {PULL: "server.anonymous", PUSH: "access: rule 1", DELETE: "access: rule 2"}
+    assert {action: anna.basis(action, driver) for action in wanted} == wanted
+    granted = TokenRights(anna, READERS, Grant("anna", "", {"acme/driver": frozenset({"push"})}))
+    assert granted.basis(PUSH, driver) == "access: rule 1"
 
 
 def test_a_user_without_a_rule_may_do_what_anyone_may() -> None:

@@ -119,6 +119,9 @@ class Named:
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return action is AccessAction.PUSH or (repository is not None and repository.name in self.names)
 
+    def basis(self, action: AccessAction, repository: Repository | None) -> str:
+        return "this test"
+
     def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         return (NameSpan(),)
 

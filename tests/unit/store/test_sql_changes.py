@@ -11,7 +11,7 @@ import pytest
 from mirror.oci.errors import ClientFault, ManifestUnknown
 from mirror.oci.names import Tag
 from mirror.records.admission.admissions import AdmissionDecision, Subject
-from mirror.records.changes.actor import Actor, ActorKind, act_as
+from mirror.records.changes.actor import ALLOWED_BY, Actor, ActorKind, act_as
 from mirror.records.changes.change import Change, ChangeKind, ReaderPosition
 from mirror.records.lifecycle.pins import Pin
 from mirror.records.users import User, UserToken
@@ -108,13 +108,14 @@ async def test_who_made_a_change(told: Store) -> None:
     CLIENT.set("10.0.0.7")
     await push_image(told, "one", "2")
     act_as(ActorKind.USER, "anna", "token:1a2b")
+    ALLOWED_BY.set("access: rule 1")
     await push_image(told, "one", "3")
     with working_for("nightly"):
         await push_image(told, "one", "4")
     assert [each.actor for each in await told.records.changes.read(0, 100)] == [
         Actor(ActorKind.SERVER),
         Actor(ActorKind.ANONYMOUS, address="10.0.0.7"),
-        Actor(ActorKind.USER, "anna", "token:1a2b", "10.0.0.7"),
+        Actor(ActorKind.USER, "anna", "token:1a2b", "10.0.0.7", "access: rule 1"),
         Actor(ActorKind.RULE, "nightly"),
     ]
 
