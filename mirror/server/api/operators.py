@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from mirror.access.rights import AccessAction, Rights
 from mirror.oci import Repository
 from mirror.oci.errors import Denied, MirrorError, Unauthorized
+from mirror.records.changes.actor import ALLOWED_BY
 from mirror.server.authentication import Authentication
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.request_context import CLIENT_CERTIFICATE
