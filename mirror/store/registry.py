@@ -61,6 +61,7 @@ class Store:
         self.uploads = uploads
         self.downloads = uploads.downloads
         self.token_key = volume.token_key
+        self.audit_key = volume.audit_key
         # Methods are bound, not forwarded: a forwarding coroutine would add its cost to each pull.
         reader, writer = StoreReader(services), StoreWriter(services)
         deleter, lister = StoreDeleter(services), StoreLister(services)

@@ -12,7 +12,7 @@ from tests.torture.pulled import UPSTREAM
 
 async def evict(data: Path) -> None:
     """Evict all artifacts in one step."""
-    async with Store.open(data) as store:
+    async with Store.open(data, keeps_changes=True) as store:
         contents = store.records.pulled_contents
         found = await contents.count(lambda _: (UPSTREAM,), await store.downloads.under_way())
         await contents.evict(found.artifacts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -10,13 +11,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from mirror.events.audit_files import AuditFiles, lines_of
+from mirror.events.audit_verification import verify_audit
 from mirror.store.registry import Store
 from tests.torture.model import BrokenPromise
 
-_KNOWN = {"blobs", "damaged", "uploads", "locks", "generation", "reserve", "names.sqlite", "token.key"} | {
-    f"reserve-{n}" for n in range(1, 9)
-}
+_KNOWN = (
+    {"blobs", "damaged", "uploads", "locks", "generation", "reserve", "names.sqlite", "token.key"}
+    | {"audit", "audit.key"}
+    | {f"reserve-{n}" for n in range(1, 9)}
+)
 _CATALOG = re.compile(r"catalog\.sqlite(-wal|-shm)?")
+_TAGS = """
+SELECT repositories.name || ':' || tags.name, digest FROM tags JOIN repositories ON repositories.id = repository_id
+"""
 _BLOB = re.compile(r"(sha256|sha512)/([0-9a-f]{2})/(\2[0-9a-f]+)")
 
 
@@ -31,12 +39,16 @@ class Found:
 def inspect(data: Path) -> Found:
     """Check a data folder whose server may run but must be idle.
 
+    A data folder that has an audit must have had it from the start.
+
     Raises:
         BrokenPromise: For the first deviation.
     """
     for path in data.iterdir():
         if path.name not in _KNOWN and not _CATALOG.fullmatch(path.name):
             raise BrokenPromise(f"unknown file in the data folder: {path}")
+    # First, because a server that is idle still moves changes from the catalog into the audit.
+    _check_audit(data)
     sizes = _blobs(data / "blobs")
     # Read-only, since the server may have the catalog open.
     with closing(sqlite3.connect(f"file:{data / 'catalog.sqlite'}?mode=ro", uri=True)) as catalog:
@@ -65,6 +77,27 @@ async def expire(data: Path) -> int:
     async with Store.open(data) as store:
         # A negative age also expires uploads that were used a moment ago.
         return await store.uploads.expire(timedelta(seconds=-1))
+
+
+def _check_audit(data: Path) -> None:
+    """Check that the audit is whole, and that for each tag it ends with what the tag points to."""
+    with closing(sqlite3.connect(f"file:{data / 'catalog.sqlite'}?mode=ro", uri=True)) as catalog, catalog:
+        catalog.execute("BEGIN")
+        waiting = catalog.execute("SELECT id, kind, content FROM changes ORDER BY id").fetchall()
+        tags = dict(catalog.execute(_TAGS))
+    files = AuditFiles(data / "audit", most_bytes=0).paths()
+    if not files:
+        return  # a restored folder, which no server has opened
+    if problems := verify_audit(((path.name, lines_of(path)) for path in files), ()).problems:
+        raise BrokenPromise(f"the audit is not whole: {problems[0]}")
+    entries = [json.loads(line) for path in files for line in lines_of(path)]
+    entries += [{"change": number, "kind": kind, **json.loads(content)} for number, kind, content in waiting]
+    # By their numbers: a change may have come into the files since the catalog was read.
+    made = {entry["change"]: entry for entry in entries if entry["kind"].startswith("tag.")}
+    last = {entry["subject"]: entry for _, entry in sorted(made.items())}
+    for name in last.keys() | tags.keys():
+        if last.get(name, {}).get("after") != tags.get(name):
+            raise BrokenPromise(f"{name} is {tags.get(name)} in the catalog, and last in the audit {last.get(name)}")
 
 
 def _blobs(folder: Path) -> dict[str, int]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,7 +18,6 @@ from mirror.events.audit_files import AuditFiles, lines_of
 from mirror.events.audit_verification import AuditVerdict, verify_audit
 from mirror.events.audit_writer import READER, AuditServices, AuditWriter
 from mirror.oci.errors import Busy, ConfigurationFault, MirrorError
-from mirror.runtime import private_files
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.signing.private_keys import PrivateKey
@@ -118,39 +114,20 @@ def public_key(settings: Settings) -> PublicKey:
     path = _key_path(settings)
     if not path.exists():
         raise ConfigurationFault(f"there is no {path}; fix: start 'plugin-mirror serve' once, which makes it")
-    return _read_key(path).public
+    with storage_faults("read the key of the audit"):
+        return PrivateKey.parse_pem(path.read_bytes(), str(path)).public
 
 
 async def _services(settings: Settings, store: Store) -> AuditServices:
-    key = await asyncio.to_thread(_key, _key_path(settings))
+    path = _key_path(settings)
+    content = await store.audit_key(lambda: PrivateKey.new(path.name).to_pem())
+    key = PrivateKey.parse_pem(content, str(path))
     files, readers = audit_files(settings), readers_of_changes(settings)
     return AuditServices(store.records.changes, files, key, _CLOCK, settings.audit.kept_for, readers)
 
 
 def _key_path(settings: Settings) -> Path:
     return settings.storage.path.expanduser() / _KEY
-
-
-def _key(path: Path) -> PrivateKey:
-    """Return the key of the audit. Create it if there is none."""
-    if not path.exists():
-        fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        try:
-            descriptor = private_files.open_file(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(PrivateKey.new(path.name).to_pem())
-                file.flush()
-                os.fsync(file.fileno())
-            with suppress(FileExistsError):  # a rename would replace the key that another process uses already
-                os.link(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-    return _read_key(path)
-
-
-def _read_key(path: Path) -> PrivateKey:
-    with storage_faults("read the key of the audit"):
-        return PrivateKey.parse_pem(path.read_bytes(), str(path))
 
 
 def _verified(files: AuditFiles, keys: Sequence[PublicKey], known: Sequence[ChainEnd]) -> AuditVerdict:

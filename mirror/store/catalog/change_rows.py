@@ -57,6 +57,8 @@ def note_tags(
     repository: Repository,
     after: Digest | None,
     tags: Iterable[tuple[str, str]],
+    *,
+    reason: str = "",
 ) -> None:
     """Record that tags were set or deleted, if there are readers. Only inside :meth:`Catalog.write`.
 
@@ -66,6 +68,7 @@ def note_tags(
         repository: repository of the tags.
         after: digest that the tags point to now; None if they were deleted.
         tags: names of the tags, each with the digest that it pointed to before, or an empty text.
+        reason: why nobody in particular did so; empty if somebody did.
     """
     if not keeps_changes(connection):
         return
@@ -74,7 +77,7 @@ def note_tags(
         connection,
         now,
         *(
-            Change(_kind_of(before, to), f"{repository}:{name}", repository.name, before, to)
+            Change(_kind_of(before, to), f"{repository}:{name}", repository.name, before, to, reason=reason)
             for name, before in tags
             if before != to
         ),

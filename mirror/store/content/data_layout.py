@@ -84,6 +84,10 @@ class DataLayout:
         return self.state / "token.key"
 
     @property
+    def audit_key(self) -> Path:
+        return self.state / "audit.key"
+
+    @property
     def reserve(self) -> Path:
         return self.state / "reserve"
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mirror.oci.errors import StorageDamaged
+from mirror.store.content.data_folder_keys import read_key, read_token_key
 from mirror.store.content.data_layout import DataLayout, UploadLayout
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_access import require_readable
-from mirror.store.content.token_key import read_token_key
 from mirror.store.storage_threads import in_thread
 
 
@@ -75,6 +75,14 @@ class Volume:
     async def token_key(self) -> bytes:
         """Return the key that signs tokens. Raises StorageFault, StorageDamaged."""
         return await in_thread("read the key that signs tokens", read_token_key, self._layout, self._filesystem)
+
+    async def audit_key(self, make: Callable[[], bytes]) -> bytes:
+        """Return the file with the key of the audit. Create it with the bytes of ``make`` if there is none.
+
+        Raises StorageFault.
+        """
+        file = self._layout.audit_key
+        return await in_thread("read the key of the audit", read_key, file, make, self._layout, self._filesystem)
 
     async def space(self) -> DiskSpace:
         """Measure the space on the disk, and the space used by uploads. Raises StorageFault."""

@@ -13,6 +13,7 @@ from mirror.lifecycle.collector import Collector
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import NotFound
 from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.pull_counts import PullCount
 from mirror.records.lifecycle.pulled_content import BudgetRecord, PulledArtifact, PulledContent
 from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause
@@ -39,7 +40,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 async def store(tmp_path: Path, clock: HandClock) -> AsyncIterator[Store]:
-    async with Store.open(tmp_path / "data", clock=clock) as opened:
+    async with Store.open(tmp_path / "data", clock=clock, keeps_changes=True) as opened:
         yield opened
 
 
@@ -303,6 +304,18 @@ async def test_figures_are_the_same_after_they_were_saved(store: Store) -> None:
 
 
 class TestEvict:
+    async def test_the_audit_has_the_tags(self, store: Store, world: World) -> None:
+        published = await Plugin.make().at(world.hub, NAME, "1", "latest")
+        await pull(world, NAME, Tag("1"))
+        await pull(world, NAME, Tag("latest"))
+        await evict(store, *(await count(store)).artifacts)
+        changes = [one.change for one in await store.records.changes.read(0, 100)]
+        digest = str(published.manifest.digest)
+        assert [one for one in changes if one.kind is ChangeKind.TAG_DELETED] == [
+            Change(ChangeKind.TAG_DELETED, f"{NAME}:{tag}", NAME.name, before=digest, reason="evicted")
+            for tag in ("1", "latest")
+        ]
+
     async def test_the_tag_goes_and_the_collection_removes_its_bytes(
         self, store: Store, world: World, clock: HandClock
     ) -> None:

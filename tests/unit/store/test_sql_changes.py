@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror.oci import Repository
 from mirror.oci.errors import ClientFault, ManifestUnknown
 from mirror.oci.names import Tag
 from mirror.records.admission.admissions import AdmissionDecision, Subject
@@ -124,6 +125,21 @@ async def test_without_readers_nothing_is_recorded(store: Store) -> None:
     await push_image(store, "one", "1.0")
     await store.records.changes.note(Change(ChangeKind.REFUSED, "anything"))
     assert await store.records.changes.read(0, 100) == []
+
+
+async def test_a_folder_of_before_has_changes_from_then_on(old_folder: Path) -> None:
+    async with Store.open(old_folder, clock=HandClock(), keeps_changes=True) as store:
+        assert await store.records.changes.read(0, 100) == []
+        (user,) = await store.records.users.list_users()
+        await store.records.users.change_password(user.name, "$2b$other")
+        driver = Repository("acme/driver")
+        held = await store.resolve(driver, Tag("held"))
+        await store.delete_tag(driver, Tag("held"))
+        deleted = Change(ChangeKind.TAG_DELETED, "acme/driver:held", "acme/driver", before=str(held.digest))
+        assert [each.change for each in await store.records.changes.read(0, 100)] == [
+            Change(ChangeKind.PASSWORD_CHANGED, user.name),
+            deleted,
+        ]
 
 
 async def test_a_change_stays_until_all_readers_have_it(told: Store) -> None:

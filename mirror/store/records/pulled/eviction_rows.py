@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, delete, select, union_all
 
+from mirror.oci import Repository
 from mirror.records.lifecycle.pulled_content import PulledArtifact
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import review_rows
+from mirror.store.catalog.change_rows import note_tags
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.collection_tables import pins
 from mirror.store.catalog.tables.content_tables import origins, repositories, tags
@@ -21,7 +23,7 @@ _WANTED: BindParameter[Any] = bindparam("wanted", expanding=True)
 _USED_AT: BindParameter[datetime] = bindparam("used_at")
 _ID = select(repositories.c.id).where(repositories.c.name == _NAME).scalar_subquery()
 
-_TAGS: Final = select(tags.c.digest).where(tags.c.repository_id == _ID, tags.c.name.in_(_WANTED))
+_TAGS: Final = select(tags.c.name, tags.c.digest).where(tags.c.repository_id == _ID, tags.c.name.in_(_WANTED))
 _PUSHED: Final = (
     select(repositories.c.name)
     .join(tags, tags.c.repository_id == repositories.c.id)
@@ -78,6 +80,14 @@ def _evict(connection: Connection, artifact: PulledArtifact, now: datetime) -> b
     if not is_same or found(_IN_USE, (*artifact.tags, *artifact.digests)):
         return False
     values = {"of_name": artifact.repository, "wanted": list(artifact.tags)}
+    note_tags(
+        connection,
+        now,
+        Repository(artifact.repository),
+        None,
+        [(row.name, row.digest) for row in found(_TAGS, artifact.tags)],
+        reason="evicted",
+    )
     connection.execute(_UNTAG, values)
     connection.execute(_FORGET, values)
     review_rows.review(
