@@ -1,13 +1,14 @@
 """Rows of changes, written in the transaction that makes the change.
 
 The thread that writes has no context of its own, so the writer of the catalog passes the actor with the connection.
-Without readers of changes there is no actor, and nothing is recorded.
+Without readers of changes there is no actor, and nothing is recorded. The rows of all changes of a transaction are
+inserted at its end by one statement, which costs a push much less than a statement of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,7 +22,10 @@ from mirror.runtime.current_rule import RULE
 from mirror.store.catalog.tables.change_tables import changes
 
 _ACTOR: Final = "actor"
+_NOTED: Final = "noted changes"
 _NEW: Final = insert(changes)
+_ACTOR_FIELDS: Final = tuple(field.name for field in fields(Actor))
+_CHANGE_FIELDS: Final = tuple(field.name for field in fields(Change) if field.name != "kind")
 
 
 def current_actor() -> Actor:
@@ -34,9 +38,30 @@ def current_actor() -> Actor:
     return replace(identified, address=address, allowed_by=ALLOWED_BY.get())
 
 
-def work_for(connection: Connection, actor: Actor | None) -> None:
-    """Set the actor of the changes that follow on a connection. None to record no changes."""
+def begin_changes(connection: Connection) -> None:
+    """Begin a transaction without changes."""
+    connection.info[_NOTED] = []
+
+
+def work_for(connection: Connection, actor: Actor | None) -> int:
+    """Set the actor of the changes that follow on a connection. None to record no changes.
+
+    Returns:
+        The number of changes of the transaction so far, for :func:`forget_changes`.
+    """
     connection.info[_ACTOR] = actor
+    return len(connection.info[_NOTED])
+
+
+def forget_changes(connection: Connection, kept: int) -> None:
+    """Forget the last changes of a transaction, which were rolled back. Keep a number of those before."""
+    del connection.info[_NOTED][kept:]
+
+
+def write_changes(connection: Connection) -> None:
+    """Insert the rows of all changes of a transaction, in their order."""
+    if noted := connection.info[_NOTED]:
+        connection.execute(_NEW, noted)
 
 
 def keeps_changes(connection: Connection) -> bool:
@@ -47,8 +72,8 @@ def keeps_changes(connection: Connection) -> bool:
 def note_change(connection: Connection, now: datetime, *made: Change) -> None:
     """Record changes, if there are readers. Only inside :meth:`Catalog.write`."""
     actor: Actor | None = connection.info.get(_ACTOR)
-    if actor is not None and made:
-        connection.execute(_NEW, [{"at": now, "kind": one.kind, "content": _content(one, actor)} for one in made])
+    if actor is not None:
+        connection.info[_NOTED] += ({"at": now, "kind": one.kind, "content": _content(one, actor)} for one in made)
 
 
 def note_tags(
@@ -103,5 +128,9 @@ def _kind_of(before: str, after: str) -> ChangeKind:
 
 
 def _content(change: Change, actor: Actor) -> dict[str, object]:
-    told = {name: value for name, value in asdict(change).items() if value and name != "kind"}
-    return told | {"actor": {name: value for name, value in asdict(actor).items() if value}}
+    return _facts(change, _CHANGE_FIELDS) | {"actor": _facts(actor, _ACTOR_FIELDS)}
+
+
+def _facts(of: Change | Actor, names: Iterable[str]) -> dict[str, object]:
+    """Return the fields that are not empty. ``asdict`` would take half of the time of a change."""
+    return {name: value for name in names if (value := getattr(of, name))}

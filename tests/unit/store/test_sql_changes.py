@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -68,6 +71,19 @@ async def test_what_fails_is_not_recorded(told: Store) -> None:
     with pytest.raises(ManifestUnknown):
         await told.delete_tag(REPOSITORY, TAG) if await push_image(told, "one", "2.0") else None
     assert await kinds(told) == [("user.added", "anna"), ("tag.created", f"{REPOSITORY}:2.0")]
+
+
+async def test_of_changes_that_are_committed_together_those_that_fail_are_not_recorded(told: Store) -> None:
+    users = [ANNA, ANNA, replace(ANNA, name="bob"), ANNA, replace(ANNA, name="eve")]
+    queued = threading.Event()
+    before = asyncio.create_task(told.services.catalog.write(lambda _: queued.wait(60)))
+    adding = [asyncio.create_task(told.records.users.add_user(user)) for user in users]
+    await asyncio.sleep(0)  # all wait behind the first change
+    queued.set()
+    outcomes = await asyncio.gather(*adding, return_exceptions=True)
+    await before
+    assert [type(outcome) for outcome in outcomes] == [type(None), ClientFault, type(None), ClientFault, type(None)]
+    assert await kinds(told) == [("user.added", name) for name in ("anna", "bob", "eve")]
 
 
 async def test_users_and_tokens_without_their_secrets(told: Store) -> None:
