@@ -409,3 +409,12 @@ async def test_a_token_of_an_issuer_gives_what_it_names_and_shows_nothing_else(
     allowed = ISSUED[identity][1]
     rules = {(each, name): each in allowed and name == OPEN for each in ISSUED_ACTIONS for name in (SECRET, OPEN)}
     await check(issued_worlds, identity, rules, least=True, in_all_forms=False)
+
+
+@pytest.mark.parametrize("server", [{}, {"logins": False}, {"anonymous": ["push"]}])
+async def test_where_nobody_may_pull_no_report_names_a_repository(tmp_path: Path, server: dict[str, object]) -> None:
+    rules: list[dict[str, object]] = [{"users": ["owner"], "repositories": ["acme/**"], "actions": ["push"]}]
+    async with world(tmp_path / "data", rules, ["owner"], **server) as made:
+        for path in (*(each for each in BESIDE if each.startswith("/api/v1/")), "/v2/_catalog"):
+            method = "POST" if path.startswith("/api/v1/admission/") else "GET"
+            assert (await made.ask("anonymous", Asked(method, path, path))).status in {401, 403}, path
