@@ -115,6 +115,13 @@ class Operators:
         return rights
 
     async def _refusal(self, operator: Operator, action: AccessAction, request: web.BaseRequest) -> MirrorError:
+        if action is AccessAction.OPERATE and self.authentication and not self.authentication.takes_passwords:
+            # No challenge, because no token would help.
+            return Denied(
+                "operate needs a client certificate with this right by a rule under access: in the configuration; tokens "
+                "of the token issuer never allow it",
+                action=action.value,
+            )
         if operator.has_login:
             return operator.rights.refusal(action, None)
         by_word = self.word is not None and bool(self.word[1].spans(action))
