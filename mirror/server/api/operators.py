@@ -78,6 +78,13 @@ class Operators:
         operator = await self._sender(action, request)
         if operator.rights.spans(action):
             return operator
+        if action is AccessAction.OPERATE and self.authentication and not self.authentication.takes_passwords:
+            # No challenge, because no token would help.
+            raise Denied(
+                "operate needs a client certificate with this right by a rule under access: in the configuration; no "
+                "token of the token issuer allows it",
+                action=action.value,
+            )
         raise await self._refusal(operator, action, request)
 
     async def _sender(self, action: AccessAction, request: web.BaseRequest) -> Operator:
@@ -115,13 +122,6 @@ class Operators:
         return rights
 
     async def _refusal(self, operator: Operator, action: AccessAction, request: web.BaseRequest) -> MirrorError:
-        if action is AccessAction.OPERATE and self.authentication and not self.authentication.takes_passwords:
-            # No challenge, because no token would help.
-            return Denied(
-                "operate needs a client certificate with this right by a rule under access: in the configuration; tokens "
-                "of the token issuer never allow it",
-                action=action.value,
-            )
         if operator.has_login:
             return operator.rights.refusal(action, None)
         by_word = self.word is not None and bool(self.word[1].spans(action))
