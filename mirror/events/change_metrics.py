@@ -20,7 +20,7 @@ _EVENTS: Final = MetricFamily(
 )
 _OLDEST: Final = MetricFamily(
     "plugin_mirror_events_oldest_seconds",
-    "Time for which the oldest waiting event of an endpoint has waited; 0 for none.",
+    "Time in seconds for which the oldest waiting event of an endpoint has waited; 0 for none.",
     MetricKind.GAUGE,
     ("endpoint",),
 )
