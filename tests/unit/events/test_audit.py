@@ -52,6 +52,9 @@ class MemoryLog:
             raise OSError(errno.EIO, "the catalog failed")
         self.place = position
 
+    async def begin_anew(self) -> None:
+        self.place = ReaderPosition(self.place.change_id)
+
     async def waiting(self, reader: str) -> int:
         raise NotImplementedError
 
