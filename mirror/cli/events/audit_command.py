@@ -149,16 +149,17 @@ def key_(config: ConfigOption = None, data: DataOption = None) -> None:
 
 def _moment(text: str) -> datetime:
     """Return a time that is given as an age or as a date. Raises ConfigurationFault."""
+    now = SystemClock().now()
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
         try:
-            return SystemClock().now() - parse_duration(text)
-        except (ConfigurationFault, OverflowError) as error:
-            raise ConfigurationFault(
-                f"--since: {text[:40]!r} is no time; fix: write an age such as 7d, or a date such as 2026-11-30"
-            ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return now - parse_duration(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ConfigurationFault, OverflowError) as error:
+        raise ConfigurationFault(
+            f"--since: {printable(text, 40)!r} is no time; fix: write an age such as 7d, or a date such as 2026-11-30"
+        ) from error
 
 
 def _checkpoints(given: Iterable[str]) -> list[ChainEnd]:
