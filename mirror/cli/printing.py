@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,8 @@ from mirror.oci.byte_sizes import shown_size
 RESULTS = Console(highlight=False, soft_wrap=True)
 MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
 size = shown_size
 
 
@@ -28,7 +31,10 @@ def counted(number: int, noun: str) -> str:
 
 def print_json(value: Any) -> None:
     """Print plain values as JSON, indented by two spaces."""
-    RESULTS.out(json.dumps(value, indent=2, ensure_ascii=False), highlight=False)
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # A name from the command line that was no UTF-8 has signs that no output can have.
+    is_text = text.isascii() or not _SURROGATE.search(text)
+    RESULTS.out(text if is_text else json.dumps(value, indent=2), highlight=False)
 
 
 def new_table(*headings: str) -> Table:

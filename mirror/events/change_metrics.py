@@ -38,11 +38,11 @@ def event_gauges(
 
     Args:
         endpoints: names of the configured endpoints.
-        counts: events in the catalog, also of former endpoints.
+        counts: events in the catalog. Those of former endpoints are left out, because nobody can help them.
         now: present time, in UTC.
     """
     found = {one.endpoint: one for one in counts}
-    known = [found.get(name, EndpointCounts(name, 0, 0, None)) for name in dict.fromkeys([*endpoints, *found])]
+    known = [found.get(name, EndpointCounts(name, 0, 0, None)) for name in endpoints]
     events: list[tuple[Labels, list[float]]] = []
     for one in known:
         events += [((one.endpoint, "waiting"), [one.waiting]), ((one.endpoint, "dead"), [one.dead])]

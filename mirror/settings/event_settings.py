@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from yarl import URL
@@ -12,14 +13,20 @@ from yarl import URL
 from mirror.records.changes.change import ChangeKind
 from mirror.settings.section import Section
 
+#: Names, and addresses of IPv6 with their zone.
+_HOST: Final = re.compile(r"[\w.-]+|[0-9a-f.]*:[0-9a-f:.]*(%[\w.-]+)?")
+_MOST_NAME: Final = 64
+
 
 def _check_url(text: str) -> str:
+    if not text.isprintable() or " " in text:
+        raise ValueError("it has a space or a control character")
     try:
         url = URL(text)
         port = url.port
     except ValueError as error:
         raise ValueError(f"it is no URL: {error}") from error
-    if url.scheme not in {"http", "https"} or not url.host or port is None:
+    if url.scheme not in {"http", "https"} or not url.host or port is None or not _HOST.fullmatch(url.host):
         raise ValueError("it is no URL that begins with https:// and has a host")
     if url.user is not None or url.password is not None:
         raise ValueError("it has a login, which logs would show; fix: verify the signature at the endpoint instead")
@@ -57,7 +64,7 @@ class EventSettings(Section):
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> Self:
-        if self.url.startswith("http://") and not self.plain_http:
+        if URL(self.url).scheme == "http" and not self.plain_http:
             raise ValueError(
                 f"{self.url} is not encrypted; fix: write https://, or add 'plain_http: true' if that is intended"
             )
@@ -72,5 +79,7 @@ class EventSettings(Section):
 def check_names(endpoints: Collection[EventSettings]) -> None:
     """Check that each endpoint has a name of its own. Raises ValueError."""
     names = [each.shown_name for each in endpoints]
+    if long := [name for name in names if len(name) > _MOST_NAME]:
+        raise ValueError(f"events: {long[0]!r} is longer than {_MOST_NAME} characters; fix: give the endpoint a name")
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"events: two endpoints are called {min(twice)!r}; fix: give each a name")

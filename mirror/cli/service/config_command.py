@@ -62,7 +62,7 @@ def check(
             raise typer.Exit(ANSWER_IS_NO)
         return
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.events.event_sending import secret_faults
+    from mirror.app.events.event_sending import endpoint_faults
 
     if settings.server.tls is not None:
         _warn_about_certificates(settings)
@@ -73,7 +73,7 @@ def check(
     )
     if settings.server.token_issuer is not None:
         _warn_about_issuer_keys(settings.server.token_issuer)
-    faults = (*KeyFiles.read(settings.admission.key_files).faults, *secret_faults(settings.events))
+    faults = (*KeyFiles.read(settings.admission.key_files).faults, *endpoint_faults(settings.events))
     for sentence in (*faults, *settings.advice()):
         MESSAGES.out(f"warning: {sentence}", highlight=False)
     RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")

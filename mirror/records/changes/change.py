@@ -114,6 +114,10 @@ class ChangeLog(Protocol):
         """
         ...
 
+    async def begin_anew(self) -> None:
+        """Remove the marks of all readers: numbers of changes may come again, because a backup was restored."""
+        ...
+
     async def waiting(self, reader: str) -> int:
         """Return the number of changes that a reader has not taken."""
         ...

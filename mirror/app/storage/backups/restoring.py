@@ -39,7 +39,8 @@ async def restore(settings: Settings, source: Path | BinaryIO, progress: Progres
         async for _ in stepped(steps):
             pass
     # Opened once, so that a catalog of an earlier version is updated now and not at the next start of the server.
-    async with open_store(settings, must_exist=True):
+    async with open_store(settings, must_exist=True) as store:
+        await store.records.changes.begin_anew()
         return restoration.report
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from mirror.records.changes.change import Change, ReaderPosition, RecordedChange
 from mirror.store.catalog import rows
@@ -26,6 +26,7 @@ _WAITING: Final = select(func.count()).where(
 _FORMER_READERS: Final = delete(change_readers).where(
     change_readers.c.reader.not_in(bindparam("present", expanding=True))
 )
+_UNMARKED: Final = update(change_readers).values(mark="")
 _LAST_OF_ALL: Final = select(func.count(), func.min(change_readers.c.change_id))
 _TAKEN: Final = delete(changes).where(changes.c.id <= bindparam("taken"))
 
@@ -48,6 +49,9 @@ class SqlChanges:
 
     async def advance(self, reader: str, position: ReaderPosition, readers: Sequence[str]) -> None:
         await self._catalog.write_uncached(lambda connection: move_reader(connection, reader, position, readers))
+
+    async def begin_anew(self) -> None:
+        await self._catalog.write_uncached(lambda connection: connection.execute(_UNMARKED))
 
     async def waiting(self, reader: str) -> int:
         return await self._catalog.read(
