@@ -118,8 +118,8 @@ class ChangeLog(Protocol):
         """Remove the marks of all readers: numbers of changes may come again, because a backup was restored."""
         ...
 
-    async def waiting(self, reader: str) -> int:
-        """Return the number of changes that a reader has not taken."""
+    async def oldest(self, reader: str) -> datetime | None:
+        """Return the time of the first change that a reader has not taken, in UTC; None if it has taken all."""
         ...
 
     async def note(self, change: Change) -> None:

@@ -47,7 +47,7 @@ UNITS = ("_total", "_seconds", "_bytes", "_info")
 #: Gauges that count things, and so have no unit.
 COUNTS = {"requests_in_flight", "connections", "uploads_receiving", "uploads_open", "storage_files", "repositories"}
 COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds", "volume_inodes", "volume_free_inodes"}
-COUNTS |= {"damaged_content", "audit_waiting_changes", "events"}
+COUNTS |= {"damaged_content", "events"}
 #: Those that depend on the configuration.
 OTHER_FAMILIES = [
     *rule_families(["a rule"]),
@@ -55,7 +55,7 @@ OTHER_FAMILIES = [
     *UpstreamMetrics(["hub"], 2).families,
     *COLLECTION_FAMILIES,
     *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES, *SCRUB_METRICS, *BUDGET_METRICS, *BACKUP_GAUGES)),
-    audit_gauge(0)[0],
+    audit_gauge(None, START)[0],
     *(family for family, _ in event_gauges([], [], START)),
     *quota_families(["repositories acme/**"]),
     USED_RATIO,

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ class MemoryLog:
     async def begin_anew(self) -> None:
         self.place = ReaderPosition(self.place.change_id)
 
-    async def waiting(self, reader: str) -> int:
+    async def oldest(self, reader: str) -> datetime | None:
         raise NotImplementedError
 
     async def note(self, change: Change) -> None:

@@ -163,12 +163,14 @@ async def test_a_change_stays_until_all_readers_have_it(told: Store) -> None:
     for tag in "123":
         await push_image(told, "one", tag)
     first, second, third = [each.id for each in await log.read(0, 100)]
+    assert await log.oldest("audit") == START
     assert first < second < third
     assert [each.id for each in await log.read(first, 1)] == [second]
     assert await log.position("audit") == ReaderPosition()
     await log.advance("audit", ReaderPosition(third, "a mark"), ["audit", "hook"])
     assert await log.position("audit") == ReaderPosition(third, "a mark")
     assert len(await log.read(0, 100)) == 3
+    assert await log.oldest("audit") is None
     await log.advance("hook", ReaderPosition(second), ["audit", "hook"])
     assert [each.id for each in await log.read(0, 100)] == [third]
     # A reader that was removed from the configuration holds nothing up.
