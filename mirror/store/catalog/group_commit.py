@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from mirror.records.changes.actor import Actor
-from mirror.store.catalog.change_rows import begin_changes, current_actor, forget_changes, work_for, write_changes
+from mirror.store.catalog.change_rows import current_actor, work_for
 from mirror.store.catalog.generation import Generation
 from mirror.store.storage_errors import fault_of
 
@@ -124,14 +124,12 @@ class GroupCommitWriter:
     def _commit(self, changes: list[_Change]) -> None:
         """Make changes and commit them. An error of this method applies to all: nothing is changed, or nobody knows."""
         with self._engine.connect() as connection:
-            begin_changes(connection)
             if len(changes) == 1:  # needs no savepoint: a failure rolls the transaction back
                 work_for(connection, changes[0].actor)
                 changes[0].result = changes[0].work(connection)
             else:
                 for change in changes:
                     _make_beside_others(connection, change)
-            write_changes(connection)
             # Names of files are durable before the rows that refer to them.
             self._flush()
             # The count is odd during the commit only, so that a long transaction does not keep readers from caches.
@@ -144,7 +142,7 @@ class GroupCommitWriter:
 def _make_beside_others(connection: Connection, change: _Change) -> None:
     """Make one of several changes of a transaction. If it fails, only this change is rolled back."""
     connection.exec_driver_sql("SAVEPOINT change")
-    noted = work_for(connection, change.actor)
+    work_for(connection, change.actor)
     try:
         change.result = change.work(connection)
     except BaseException as error:
@@ -152,5 +150,4 @@ def _make_beside_others(connection: Connection, change: _Change) -> None:
         if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # SQLite's has it
             raise  # SQLite has rolled back the whole transaction, as it does when the disk is full
         connection.exec_driver_sql("ROLLBACK TO change")
-        forget_changes(connection, noted)
     connection.exec_driver_sql("RELEASE change")
