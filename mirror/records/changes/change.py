@@ -27,6 +27,16 @@ class ChangeKind(StrEnum):
     PLUGIN_ADMITTED = "plugin.admitted"
     PLUGIN_HELD = "plugin.held"
     PLUGIN_DENIED = "plugin.denied"
+    #: A tag that a rule copied moved to a plugin that requests other privileges.
+    PRIVILEGES_CHANGED = "plugin.privileges_changed"
+    #: A tag moved upstream, and its rule did not follow.
+    UPSTREAM_TAG_HELD = "upstream.tag_held"
+    #: A tag no longer exists upstream, and stays here.
+    UPSTREAM_TAG_GONE = "upstream.tag_gone"
+    SYNC_FAILED = "sync.failed"
+    CONTENT_DAMAGED = "content.damaged"
+    CATALOG_RESTORED = "catalog.restored"
+    CATALOG_RECOVERED = "catalog.recovered"
     BUNDLE_IMPORTED = "bundle.imported"
     USER_ADDED = "user.added"
     USER_REMOVED = "user.removed"

@@ -235,6 +235,10 @@ def test_a_restored_backup_goes_on_with_the_files_that_are_there(tmp_path: Path,
     work(tmp_path)
     assert len(shown()) == before + 2
     assert run(["audit", "verify", data]) == 0
+    assert run(["audit", "show", "--json", "--kind", "catalog", data]) == 0
+    (restored,) = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert (restored["kind"], restored["reason"]) == ("catalog.restored", f"from {tmp_path / 'backup'}")
+    assert restored["actor"]["kind"] == "command"
 
 
 def test_without_audit_nothing_is_recorded(tmp_path: Path, data: str, capsys: Captured) -> None:
