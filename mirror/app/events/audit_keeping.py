@@ -22,6 +22,7 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.signing.private_keys import PrivateKey
 from mirror.signing.public_keys import PublicKey
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
 from mirror.store.work_locks import StorageLocks
@@ -33,7 +34,6 @@ _PERIOD_SECONDS: Final = 1.0
 #: An audit that cannot be written is logged this often.
 _SAID_AGAIN_SECONDS: Final = 60.0
 _FOLDER: Final = "audit"
-_KEY: Final = "audit.key"
 _MOST_READ: Final = 1000
 
 #: An entry of the audit, as an object.
@@ -136,7 +136,7 @@ async def _services(settings: Settings, store: Store) -> AuditServices:
 
 
 def _key_path(settings: Settings) -> Path:
-    return settings.storage.path.expanduser() / _KEY
+    return DataLayout(settings.storage.path.expanduser()).audit_key
 
 
 def _verified(
