@@ -27,7 +27,7 @@ def list_(config: ConfigOption = None, data: DataOption = None, json: JsonOption
     """List the endpoints with the number of events that wait, and of dead letters.
 
     An event becomes a dead letter if its endpoint has not taken it within a day.
-    Events of an endpoint that was removed from the configuration are kept for a week.
+    Events of an endpoint that is no longer configured are kept for a week.
 
     Exit code 1: an endpoint has dead letters.
     """
