@@ -9,12 +9,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from mirror.oci.timestamps import machine_time
-from mirror.records.changes.change import RecordedChange
+from mirror.records.changes.change import RecordedChange, facts
 from mirror.signing.private_keys import PrivateKey
 
 #: Kind of the lines that are signed.
@@ -80,8 +80,7 @@ class AuditPlace:
 
 def change_entry(recorded: RecordedChange) -> dict[str, object]:
     """Return the entry of a change without its place in a chain."""
-    told = {name: value for name, value in asdict(recorded.change).items() if value}
-    told["actor"] = {name: value for name, value in asdict(recorded.actor).items() if value}
+    told = {**facts(recorded.change), "actor": facts(recorded.actor)}
     return {"at": machine_time(recorded.at), **told, "change": recorded.id}
 
 

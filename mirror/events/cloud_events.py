@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Final
 
 from mirror.oci.timestamps import machine_time
-from mirror.records.changes.change import RecordedChange
+from mirror.records.changes.change import RecordedChange, facts
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
 _PREFIX: Final = "plugin-mirror."
@@ -22,8 +21,7 @@ def cloud_event(recorded: RecordedChange, stream: str, source: str) -> str:
         source: address of this registry.
     """
     change = recorded.change
-    data = {name: value for name, value in asdict(change).items() if value and name not in {"kind", "subject"}}
-    actor = {name: value for name, value in asdict(recorded.actor).items() if value}
+    data = {name: value for name, value in facts(change).items() if name not in {"kind", "subject"}}
     return json.dumps(
         {
             "specversion": "1.0",
@@ -33,7 +31,7 @@ def cloud_event(recorded: RecordedChange, stream: str, source: str) -> str:
             "subject": change.subject,
             "time": machine_time(recorded.at),
             "datacontenttype": "application/json",
-            "data": {**data, "actor": actor},
+            "data": {**data, "actor": facts(recorded.actor)},
         },
         separators=(",", ":"),
     )

@@ -7,7 +7,7 @@ Without readers of changes there is no actor, and nothing is recorded.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, bindparam, insert
 
 from mirror.oci import Digest, Repository
 from mirror.records.changes.actor import ALLOWED_BY, IDENTIFIED, Actor, ActorKind
-from mirror.records.changes.change import Change, ChangeKind, RecordedChange
+from mirror.records.changes.change import Change, ChangeKind, RecordedChange, facts
 from mirror.runtime.current_client import CLIENT
 from mirror.runtime.current_rule import RULE
 from mirror.store.catalog.pushes.prepared_statement import PreparedStatement
@@ -24,8 +24,6 @@ from mirror.store.catalog.tables.change_tables import changes
 _ACTOR: Final = "actor"
 # A push records a change too, so these are as cheap as they can be.
 _NEW: Final = PreparedStatement(insert(changes).values({name: bindparam(name) for name in ("at", "kind", "content")}))
-_TOLD: Final = [field.name for field in fields(Change) if field.name != "kind"]
-_ACTOR_FIELDS: Final = [field.name for field in fields(Actor)]
 
 
 def current_actor() -> Actor:
@@ -52,11 +50,8 @@ def note_change(connection: Connection, now: datetime, *made: Change) -> None:
     """Record changes, if there are readers. Only inside :meth:`Catalog.write`."""
     actor: Actor | None = connection.info.get(_ACTOR)
     if actor is not None and made:
-        by = _given(actor, _ACTOR_FIELDS)
-        _NEW.change(
-            connection,
-            [{"at": now, "kind": one.kind.value, "content": _given(one, _TOLD) | {"actor": by}} for one in made],
-        )
+        by = facts(actor)
+        _NEW.change(connection, [{"at": now, "kind": one.kind.value, "content": _content(one, by)} for one in made])
 
 
 def note_tags(
@@ -110,6 +105,7 @@ def _kind_of(before: str, after: str) -> ChangeKind:
     return ChangeKind.TAG_MOVED if before else ChangeKind.TAG_CREATED
 
 
-def _given(value: Change | Actor, names: Iterable[str]) -> dict[str, object]:
-    """Return the fields of a value that are not empty."""
-    return {name: given for name in names if (given := getattr(value, name))}
+def _content(change: Change, by: dict[str, Any]) -> dict[str, Any]:
+    content = facts(change) | {"actor": by}
+    del content["kind"]  # has a column of its own
+    return content
