@@ -60,7 +60,7 @@ def secret_faults(endpoints: Sequence[EventSettings]) -> list[str]:
 
 async def _send_events(settings: Settings, endpoint: EventSettings, store: Store) -> None:
     """Send events to an endpoint until cancelled. One process at a time does so."""
-    locks, name = StorageLocks(settings.storage.path.expanduser()), endpoint.shown_name
+    locks, name = StorageLocks(settings.storage.path), endpoint.shown_name
     records = store.records
     while True:
         try:
@@ -128,7 +128,7 @@ def _endpoint(settings: EventSettings) -> Endpoint:
 
 def _read_secrets(path: Path) -> Sequence[WebhookSecret]:
     try:
-        with path.expanduser().open("rb") as file:
+        with path.open("rb") as file:
             return parse_secrets(file.read(MOST_FILE_BYTES + 1), str(path))
     except OSError as error:
         raise ConfigurationFault(f"{path} cannot be read: {error.strerror}") from error

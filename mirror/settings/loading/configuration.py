@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +11,9 @@ from pydantic import ValidationError
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings.loading.mistakes import mistakes_in, shown_place
-from mirror.settings.loading.variables import leaves, over, read_variables
-from mirror.settings.loading.yaml_reading import Document, Place, read_file
+from mirror.settings.loading.origins import Origins, leaves
+from mirror.settings.loading.variables import over, read_variables
+from mirror.settings.loading.yaml_reading import Document, read_file
 from mirror.settings.sections import Settings
 
 #: Beginning of top-level keys that hold nothing but anchors (&) for other keys.
@@ -41,14 +41,18 @@ def load(
     try:
         return Settings.model_validate(value)
     except ValidationError as error:
-        given = variables.names | (dict.fromkeys(leaves(flags), "command line") if flags else {})
-        origin = _Origin("configuration" if path is None else str(path), document.lines, given)
+        where = Origins(path, document.lines, variables.names | dict.fromkeys(leaves(flags), "command line"))
         raise ConfigurationFault(
             "\n".join(
-                f"{origin.of(place)}: {shown_place(place, value)}: {told}"
+                f"{where.of(place)}: {shown_place(place, value)}: {told}"
                 for place, told in mistakes_in(error, Settings, value)
             )
         ) from error
+
+
+def origins(path: Path | None) -> Origins:
+    """Return where the values of a file and of variables were written. Raises ConfigurationFault as :func:`load`."""
+    return Origins(path, {} if path is None else _sections(path).lines, read_variables(os.environ).names)
 
 
 def unknown_variables() -> list[str]:
@@ -69,31 +73,3 @@ def _sections(path: Path) -> Document:
         raise ConfigurationFault(f"{path}:1: the file has no sections, fix: begin with a section such as 'server:'")
     sections = {key: value for key, value in document.value.items() if not key.startswith(_ANCHORS)}
     return Document(sections, document.lines)
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """The places where values were written.
-
-    Attributes:
-        file: name of the file, for mistakes that no line is responsible for.
-        lines: line of each key of the file.
-        given: names of what overrides keys of the file: variables, and the command line.
-    """
-
-    file: str
-    lines: Mapping[Place, int]
-    given: Mapping[Place, str]
-
-    def of(self, place: Place) -> str:
-        """Return ``FILE:LINE``, a variable, or the command line."""
-        # A variable may replace a whole list, whose items have lines in the file.
-        for length in range(len(place) + 1):
-            if name := self.given.get(place[:length]):
-                return name
-        # The line of a missing key is that of its section. The section may be in a variable only.
-        known = next((length for length in range(len(place), 0, -1) if place[:length] in self.lines), 0)
-        for length in range(len(place), known, -1):
-            if beside := next((name for other, name in self.given.items() if other[:length] == place[:length]), None):
-                return beside
-        return f"{self.file}:{self.lines[place[:known]]}" if known else self.file

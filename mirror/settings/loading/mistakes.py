@@ -183,7 +183,7 @@ def _sentence(words: str, key: str, given: Any) -> str:
     """Return what is wrong, the value in parentheses if it is short, and the fix."""
     what, _, fix = words.partition("; fix: ")
     if isinstance(given, str | int | float | Path):
-        text = str(given)
+        text = str(given).lower() if isinstance(given, bool) else str(given)
         for quoted in (f"{text!r} ", f"{text!r}: "):
             what = what.removeprefix(quoted)
         if repr(text) not in what and (len(text) < _SHORT or text not in what):

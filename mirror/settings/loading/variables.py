@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.settings.loading.model_keys import is_list, is_structured, keys_at, kinds_at
+from mirror.settings.loading.origins import leaves
 from mirror.settings.loading.yaml_reading import Place, read_yaml
 from mirror.settings.sections import Settings
 
@@ -75,15 +76,6 @@ def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         inner = merged.get(key)
         merged[key] = over(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-def leaves(value: Any, place: Place = ()) -> Iterator[Place]:
-    """Yield the places of values that are no mappings, or empty ones."""
-    if isinstance(value, Mapping) and value:
-        for key, one in value.items():
-            yield from leaves(one, (*place, key))
-    else:
-        yield place
 
 
 def _value(name: str, text: str, *, structured: bool) -> Any:

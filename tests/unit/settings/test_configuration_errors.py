@@ -152,7 +152,7 @@ upstreams:
   hub:
     url: https://registry-1.docker.io
     proxy: http://anna:{SECRET}@proxy.example:3128
-    credentials: {{username: anna, password_file: ${{HOME}}/password}}
+    credentials: {{username: anna, password_file: "${{HOME}}/password"}}
     limits: {{bandwidth: [{{bytes_per_second: 1MiB, from: 08:00, to: 18:00}}]}}
 mirrors:
   - name: contiv
@@ -179,10 +179,28 @@ OTHERS_WORDS = re.compile(
     r"Settings|\btype=|expected <|found character|could not find|mapping values|Posix|<class|Traceback|codec|\bNone\b"
 )
 
-JUNK: Any = st.sampled_from(
-    [None, "", "x", "no", "-1", "0", "1.10", "22:22", "[", "inf", "9" * 400, "é\u202e", [], ["x"], {}, {"x": "y"}, [[]]]
-    + [f"https://anna:{SECRET}@x/", f"anna:{SECRET}@x", f"https://x/?token={SECRET}", {"password": SECRET}]
-)
+PLAIN = [
+    None,
+    "",
+    "x",
+    "no",
+    "-1",
+    "0",
+    "1.10",
+    "22:22",
+    "[",
+    "inf",
+    "9" * 400,
+    "é\u202e",
+    [],
+    ["x"],
+    {},
+    {"x": "y"},
+    [[]],
+]
+SECRETS = [f"https://anna:{SECRET}@x/", f"anna:{SECRET}@x", f"https://x/?token={SECRET}", {"password": SECRET}]
+SIGNS = ["", " ", "\t", ":", ": ", "- ", "#", "'", '"', "{", "]", "&a ", "*a", "!x ", "%", "\n"]
+JUNK: Any = st.sampled_from([*PLAIN, *SECRETS])
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
