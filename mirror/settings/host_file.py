@@ -154,7 +154,7 @@ def read_host_file(content: bytes, name: str) -> tuple[DesiredPlugin, ...]:
         mistakes = mistakes_in(error, HostFile, document.value)[:_MOST_PROBLEMS]
         raise ConfigurationFault(
             "\n".join(f"{where.of(place)}: {shown_place(place, document.value)}: {told}" for place, told in mistakes)
-        ) from error
+        ) from None  # the error of pydantic has the values, and --debug would print them
     names: dict[str, int] = {}
     for number, plugin in enumerate(read.plugins):
         first = names.setdefault(plugin.local_name, number)

@@ -42,12 +42,12 @@ def load(
         return Settings.model_validate(value)
     except ValidationError as error:
         where = Origins(path, document.lines, variables.names | dict.fromkeys(leaves(flags), "command line"))
-        raise ConfigurationFault(
-            "\n".join(
-                f"{where.of(place)}: {shown_place(place, value)}: {told}"
-                for place, told in mistakes_in(error, Settings, value)
-            )
-        ) from error
+        lines = [
+            f"{where.of(place)}: {shown_place(place, value)}: {told}"
+            for place, told in mistakes_in(error, Settings, value)
+        ]
+        # Without the error of pydantic, which has the values. --debug would print them.
+        raise ConfigurationFault("\n".join(lines)) from None
 
 
 def origins(path: Path | None) -> Origins:

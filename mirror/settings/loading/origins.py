@@ -33,12 +33,12 @@ class Origins:
         for length in range(len(place) + 1):
             if name := self.given.get(place[:length]):
                 return name
-        known = next((length for length in range(len(place), 0, -1) if place[:length] in self.lines), 0)
+        known = next((length for length in range(len(place), -1, -1) if place[:length] in self.lines), -1)
         # The section of a missing key may be in a variable only.
-        for length in range(len(place), known, -1):
+        for length in range(len(place), max(known, 0), -1):
             if beside := next((name for other, name in self.given.items() if other[:length] == place[:length]), None):
                 return beside
-        return f"{self.file}:{self.lines[place[:known]]}" if known else str(self.file or "configuration")
+        return str(self.file or "configuration") if known < 0 else f"{self.file}:{self.lines[place[:known]]}"
 
 
 def leaves(value: Any, place: Place = ()) -> Iterator[Place]:

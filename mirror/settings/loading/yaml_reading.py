@@ -116,7 +116,8 @@ def read_yaml(content: bytes | str, name: str, most_values: int = _MOST_VALUES) 
     except yaml.YAMLError as error:
         said, mark = str(getattr(error, "problem", "")), getattr(error, "problem_mark", None)
         told = next((told for pattern, *told in _SAID if re.search(pattern, said)), _NOT_YAML)
-        raise reading.fault(mark.line + 1 if mark else None, *told) from error
+        # Without the error of PyYAML, which has lines of the file. --debug would print them.
+        raise reading.fault(mark.line + 1 if mark else None, *told) from None
     except (ValueError, OverflowError) as error:
         # PyYAML does not check the number in an escape sequence or in a directive.
         raise reading.fault(

@@ -76,15 +76,15 @@ TEXT = "is no text, fix: write a text, a number, true, false or a list of argume
         ("plugins:", ["f.yaml:1: plugins: is empty, fix: indent its keys or items below it, or remove it"]),
         (
             "plugin: []",
-            ["f.yaml: plugins: is missing, fix: add the key", "f.yaml:1: plugin: unknown key, fix: write plugins"],
+            ["f.yaml:1: plugins: is missing, fix: add the key", "f.yaml:1: plugin: unknown key, fix: write plugins"],
         ),
         (f"{BEGIN}- alias: x", ["f.yaml:3: plugins[2].name: is missing, fix: add the key"]),
         (f"{BEGIN}  setings: {{}}", ["f.yaml:3: plugins[1].setings: unknown key, fix: write settings"]),
         (
             f"{BEGIN}  zzz: 1",
             [
-                "f.yaml:3: plugins[1].zzz: unknown key, fix: remove it, or write one of name, alias, settings, enabled, "
-                "state, replace"
+                "f.yaml:3: plugins[1].zzz: unknown key, fix: remove it, or write one of name, alias, settings, "
+                "enabled, state, replace"
             ],
         ),
         (

@@ -1,16 +1,21 @@
+import traceback
 from dataclasses import fields
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from mirror.oci import Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.server.http.server_limits import ServerLimits
-from mirror.settings import AccessAction, load, schema
+from mirror.settings import AccessAction, Settings, load, schema
+from mirror.settings.loading.file_checks import unusable_files
+from mirror.settings.loading.model_keys import is_section, keys_at, kinds_at
 from mirror.sync.retention import Retention
 
 HUB = "upstreams: {hub: {url: 'https://registry-1.docker.io'}}\n"
@@ -296,3 +301,101 @@ def test_a_limit_that_would_stop_everything_is_refused(limit, value, problem):
 def test_the_space_that_is_wanted():
     assert load().storage.least_free_bytes == 64 * 1024 * 1024
     assert load(flags={"storage": {"least_free_bytes": 0}}).storage.least_free_bytes == 0
+
+
+def test_a_value_is_the_text_that_is_written(written):
+    text = (
+        "upstreams:\n  no: {url: 'https://r.example', limits: {bandwidth: [{bytes_per_second: 2MiB, from: 08:00, "
+        "to: 18:30}]}}\nmirrors: [{name: on, from: no/b, to: 1.10, tags: {include: [1.10, 22:22]}}]\n"
+        "server: {plugin_checks: off, workers: 0_2, logins: no}\n"
+    )
+    settings = load(written(text))
+    (rule,) = settings.mirrors
+    assert (rule.name, rule.to, rule.tags.include) == ("on", ("1.10",), ("1.10", "22:22"))
+    assert (settings.server.plugin_checks, settings.server.workers, settings.server.logins) == ("off", 2, False)
+    (window,) = settings.upstreams["no"].limits.bandwidth
+    assert (window.start, window.stop) == (time(8), time(18, 30))
+
+
+def test_keys_that_begin_with_x_hold_anchors(written):
+    text = (
+        "x-tags: &tags {newest: 5, include: ['1.*']}\nx-note: anything\nupstreams: {hub: {url: 'https://r.example'}}\n"
+        "mirrors:\n"
+        "  - {name: a, from: hub/a, to: a, tags: *tags}\n"
+        "  - {name: b, from: hub/b, to: b, tags: {<<: *tags, newest: 3}}\n"
+        "  - {name: c, from: hub/c, to: c, tags: {<<: [{newest: 7}, *tags]}}\n"
+    )
+    tags = [rule.tags for rule in load(written(text)).mirrors]
+    assert [(each.newest, each.include) for each in tags] == [(5, ("1.*",)), (3, ("1.*",)), (7, ("1.*",))]
+    with pytest.raises(ConfigurationFault, match=r"server\.x-tags: unknown key"):
+        load(written("server: {x-tags: 1}"))
+
+
+def test_home_and_variables_are_expanded_in_every_path(written, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/anna")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials")
+    text = (
+        "server: {tls: {certificate: ~/a.crt, key: '${CREDENTIALS_DIRECTORY}/a.key'}, token_issuer: "
+        "{realm: 'https://r', service: s, issuer: i, jwks: '${HOME}/keys.json'}}\n"
+        "storage: {path: '${HOME}/$data'}\naudit: {path: ~/audit}\n"
+        "upstreams: {hub: {url: 'https://r.example', credentials: {docker_config: ~/.docker/config.json}}}\n"
+        "admission: {token_file: ~/token, rules: [{name: a, action: allow, signed: {by: [~/a.pub]}}]}\n"
+        "events: [{url: 'https://h.example', secret_file: ~/secret, ca: ~/ca.pem}]\n"
+    )
+    found = sorted(str(path) for path in paths(load(written(text))))
+    assert found == [
+        "/home/anna/$data",
+        "/home/anna/.docker/config.json",
+        "/home/anna/a.crt",
+        "/home/anna/a.pub",
+        "/home/anna/audit",
+        "/home/anna/ca.pem",
+        "/home/anna/secret",
+        "/home/anna/token",
+        "/run/credentials/a.key",
+    ]
+    assert load(written(text)).server.token_issuer.jwks_file == Path("/home/anna/keys.json")
+
+
+def test_every_path_of_the_configuration_is_one_that_is_expanded():
+    sections = [Settings]
+    for section in sections:
+        for name, field in section.model_fields.items():
+            annotation = str(field.annotation) + str(field.metadata)
+            assert "pathlib.Path" not in annotation or "expanded" in annotation, f"{section.__name__}.{name}"
+        below = (kind for name in keys_at(section, ()) for kind in kinds_at(section, (name,)))
+        inner = [each for kind in below for each in (kind, *get_args(kind))]
+        sections += [each for each in inner if is_section(each) and each not in sections]
+    assert len(sections) > 20
+
+
+def paths(value):
+    """Yield all paths of a section."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from (path for _, each in value for path in paths(each))
+    elif isinstance(value, dict | tuple):
+        yield from (path for each in (value.values() if isinstance(value, dict) else value) for path in paths(each))
+
+
+def test_files_that_this_machine_cannot_read_are_named_with_their_lines(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLUGIN_MIRROR_ADMISSION__TOKEN_FILE", str(tmp_path))
+    text = (
+        "upstreams:\n  hub:\n    url: https://r.example\n    credentials:\n      username: anna\n"
+        "      password_file: gone\n"
+        f"    tls: {{ca_file: {tmp_path}/config.yaml}}\n"
+    )
+    file = written(text)
+    fix = "fix: create the file, or correct the path"
+    assert unusable_files(load(file), file) == [
+        f"PLUGIN_MIRROR_ADMISSION__TOKEN_FILE: admission.token_file: is a folder or device ({tmp_path}), {fix}",
+        f"{file}:6: upstreams.hub.credentials.password_file: does not exist (gone), {fix}",
+    ]
+
+
+def test_an_error_has_no_cause_that_would_show_values(written):
+    for text in ("upstreams: {hub: {url: 'https://a:hunter2@r.example'}}", "a: 'hunter2"):
+        with pytest.raises(ConfigurationFault) as caught:
+            load(written(text))
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
