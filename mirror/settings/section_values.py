@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from mirror.oci.errors import ConfigurationFault, MirrorError
@@ -64,11 +64,6 @@ def checked_by(parse: Callable[[str], object]) -> AfterValidator:
 
 def expanded(path: Path) -> Path:
     """Return a path with ``~`` and ``${NAME}`` replaced. Raises ValueError if that cannot be done."""
-    if not str(path).strip("."):
-        # pathlib makes the current folder of an empty text.
-        raise ValueError("is no path; fix: write the path of a file or folder, such as /srv/plugins")
-    if "\0" in str(path):
-        raise ValueError("has a NUL character; fix: remove it")
     try:
         return Path(_VARIABLE.sub(_of_environment, str(path))).expanduser()
     except RuntimeError as error:
@@ -82,8 +77,18 @@ def _of_environment(match: re.Match[str]) -> str:
     return value
 
 
+def _check_path(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        # pathlib would make the current folder of it.
+        raise ValueError("is no path; fix: write the path of a file or folder, such as /srv/plugins")
+    if isinstance(value, str) and "\n" in value:
+        # Errors show paths, and this is perhaps a key.
+        raise ValueError("is the content of a file; fix: write it into a file, and the path of the file here")
+    return value
+
+
 #: A path in which ``~`` and ``${NAME}`` are expanded. This is the only place that does so.
-FilePath = Annotated[Path, AfterValidator(expanded)]
+FilePath = Annotated[Path, BeforeValidator(_check_path, json_schema_input_type=Path), AfterValidator(expanded)]
 
 
 def _check_tag_pattern(text: str) -> None:

@@ -94,7 +94,7 @@ class Cron:
         except CronSimError as error:
             field = str(error).removeprefix("Bad ")
             raise ConfigurationFault(
-                f"{self.expression[:80]!r} has a wrong {field}; fix: write it like '17 */6 * * *'"
+                f"{self.expression[:80]!r} has a wrong {field} of cron; fix: write it like '17 */6 * * *'"
             ) from error
         except StopIteration:  # CronSim gives up after 50 years without a match
             raise ConfigurationFault(

@@ -187,6 +187,6 @@ def _sentence(words: str, key: str, given: Any) -> str:
         for quoted in (f"{text!r} ", f"{text!r}: "):
             what = what.removeprefix(quoted)
         if repr(text) not in what and (len(text) < _SHORT or text not in what):
-            shown = printable(hidden_secrets(key, text), _MOST_SHOWN)
-            what = f"{what} {shown if shown == HIDDEN else f'({shown})' if shown.strip() else f'({shown!r})'}"
+            shown = printable(hidden_secrets(key, text.strip()), _MOST_SHOWN)
+            what = f"{what} {shown if shown == HIDDEN else f'({shown or repr(shown)})'}"
     return f"{printable(what)}, fix: {printable(fix or _SCHEMA)}"

@@ -42,7 +42,7 @@ class TokenIssuerSettings(Section):
         description="name of this server for the issuer: the service of requests, and the audience (aud) of tokens"
     )
     issuer: Annotated[str, _TEXT] = Field(description="name of the issuer in its tokens (iss)")
-    jwks: Annotated[str, AfterValidator(_check_jwks)] = Field(
+    jwks: Annotated[str, Field(min_length=1), AfterValidator(_check_jwks)] = Field(
         description="public keys of the issuer, as a JSON Web Key Set: a file, which is read again when it changes, or "
         "an https:// URL, which is fetched every five minutes"
     )
