@@ -54,12 +54,12 @@ def read_variables(environment: Mapping[str, str]) -> Variables:
     # A variable for a key has priority over one for its section.
     for name in sorted(ours, key=lambda name: (name.count("__"), name)):
         rest = name[len(_PREFIX) :]
-        if rest.upper() in _OF_COMMANDS or _FOREIGN.fullmatch(f"{name}={ours[name]}"):
-            continue
         place = tuple(rest.lower().split("__"))
+        # An upstream may be called env, so settings come before the variables of others.
         _refuse_items(name, place)
         if not (kinds := kinds_at(Settings, place)):
-            found.unknown.append(_unknown(name, place))
+            if rest.upper() not in _OF_COMMANDS and not _FOREIGN.fullmatch(f"{name}={ours[name]}"):
+                found.unknown.append(_unknown(name, place))
             continue
         value: Any = _value(name, ours[name], structured=any(map(is_structured, kinds)))
         found.names.update((below, name) for below in leaves(value, place))

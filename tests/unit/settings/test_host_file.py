@@ -130,7 +130,7 @@ TEXT = "is no text, fix: write a text, a number, true, false or a list of argume
                 "alike, or write the whole value in quotes"
             ],
         ),
-        ('"\\UFFFFFFFF"', ["f.yaml: a number after \\ or % is too large, fix: write the character itself"]),
+        ('"\\UFFFFFFFF"', ["f.yaml: a number after a backslash or % is too large, fix: write the character itself"]),
         (
             "a: &a [*a]",
             ["f.yaml:1: the file is nested too deeply, fix: look for an anchor (&) that contains its alias (*)"],

@@ -21,6 +21,7 @@ ADDRESS = "tcp://10.43.0.17:5000"
         ({"SERVER__ANONYMOUS": "pull, push"}, {"server": {"anonymous": "pull, push"}}),
         ({"SERVER__ANONYMOUS": '["pull"]'}, {"server": {"anonymous": ["pull"]}}),
         ({"UPSTREAMS__HUB__URL": "https://x"}, {"upstreams": {"hub": {"url": "https://x"}}}),
+        ({"UPSTREAMS__ENV__URL": "https://x"}, {"upstreams": {"env": {"url": "https://x"}}}),
         (
             {"MIRRORS": '[{"name": "a", "tags": {"include": [1.10]}}]'},
             {"mirrors": [{"name": "a", "tags": {"include": ["1.10"]}}]},
