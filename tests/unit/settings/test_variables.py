@@ -81,7 +81,7 @@ def test_variables_of_kubernetes_and_docker_are_ignored(name: str) -> None:
         ("OFFLIN", "true", "write PLUGIN_MIRROR_OFFLINE, or unset it"),
         ("PORT", "5000", "unset it"),
         ("NAME", "mirror", "unset it"),
-        ("SERVER__", "x", "unset it"),
+        ("BUNDLE__MAX_AGE", "90d", "write PLUGIN_MIRROR_BUNDLES__MAX_AGE, or unset it"),
         ("VERSION", "1", "unset it"),
     ],
 )
