@@ -22,7 +22,7 @@ from mirror.hosts.desired_plugin import DesiredPlugin, name_on_host
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, NameInvalid
 from mirror.settings.loading.mistakes import mistakes_in, shown_place
-from mirror.settings.loading.origins import Origins
+from mirror.settings.loading.value_origins import ValueOrigins
 from mirror.settings.loading.yaml_reading import read_yaml
 from mirror.settings.section import Mistakes, Section
 
@@ -145,7 +145,7 @@ def read_host_file(content: bytes, name: str) -> tuple[DesiredPlugin, ...]:
             f"{name}: the file has more than {MAX_FILE_BYTES} bytes, fix: name a file with plugins"
         )
     document = read_yaml(content, name, _MOST_VALUES)
-    where = Origins(Path(name), document.lines, {})
+    where = ValueOrigins(Path(name), document.lines, {})
     if not isinstance(document.value, dict):
         raise ConfigurationFault(f"{name}:1: the file has no plugins, fix: begin with the key 'plugins:'")
     try:

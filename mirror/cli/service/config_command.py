@@ -63,7 +63,7 @@ def check(
         return
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.events.event_sending import secret_faults
-    from mirror.settings.loading.file_checks import unusable_files
+    from mirror.settings.loading.unusable_files import unusable_files
 
     if settings.server.tls is not None:
         _warn_about_certificates(settings)

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings.loading.mistakes import mistakes_in, shown_place
-from mirror.settings.loading.origins import Origins, leaves
+from mirror.settings.loading.value_origins import ValueOrigins, leaves
 from mirror.settings.loading.variables import over, read_variables
-from mirror.settings.loading.yaml_reading import Document, read_file
+from mirror.settings.loading.yaml_reading import YamlDocument, read_file
 from mirror.settings.sections import Settings
 
 #: Beginning of top-level keys that hold nothing but anchors (&) for other keys.
@@ -35,13 +35,13 @@ def load(
         ConfigurationFault: the file cannot be read, or values are invalid. The message has one line for each mistake,
             ``FILE:LINE: KEY: what is wrong (value), fix: …``, without secrets.
     """
-    document = Document({}, {}) if path is None else _sections(path)
+    document = YamlDocument({}, {}) if path is None else _sections(path)
     variables = read_variables(os.environ)
     value = over(over(over(defaults or {}, document.value), variables.values), flags or {})
     try:
         return Settings.model_validate(value)
     except ValidationError as error:
-        where = Origins(path, document.lines, variables.names | dict.fromkeys(leaves(flags), "command line"))
+        where = ValueOrigins(path, document.lines, variables.names | dict.fromkeys(leaves(flags), "command line"))
         lines = [
             f"{where.of(place)}: {shown_place(place, value)}: {told}"
             for place, told in mistakes_in(error, Settings, value)
@@ -50,9 +50,9 @@ def load(
         raise ConfigurationFault("\n".join(lines)) from None
 
 
-def origins(path: Path | None) -> Origins:
+def value_origins(path: Path | None) -> ValueOrigins:
     """Return where the values of a file and of variables were written. Raises ConfigurationFault as :func:`load`."""
-    return Origins(path, {} if path is None else _sections(path).lines, read_variables(os.environ).names)
+    return ValueOrigins(path, {} if path is None else _sections(path).lines, read_variables(os.environ).names)
 
 
 def unknown_variables() -> list[str]:
@@ -65,11 +65,11 @@ def schema() -> dict[str, Any]:
     return {**Settings.model_json_schema(by_alias=True), "patternProperties": {f"^{_ANCHORS}": {}}}
 
 
-def _sections(path: Path) -> Document:
+def _sections(path: Path) -> YamlDocument:
     document = read_file(path)
     if document.value is None:
-        return Document({}, {})
+        return YamlDocument({}, {})
     if not isinstance(document.value, dict):
         raise ConfigurationFault(f"{path}:1: the file has no sections, fix: begin with a section such as 'server:'")
     sections = {key: value for key, value in document.value.items() if not key.startswith(_ANCHORS)}
-    return Document(sections, document.lines)
+    return YamlDocument(sections, document.lines)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.settings.loading.model_keys import is_list, is_structured, keys_at, kinds_at
-from mirror.settings.loading.origins import leaves
+from mirror.settings.loading.value_origins import leaves
 from mirror.settings.loading.yaml_reading import Place, read_yaml
 from mirror.settings.sections import Settings
 

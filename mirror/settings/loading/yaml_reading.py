@@ -62,7 +62,7 @@ _NOT_YAML: Final = ("it cannot be read as YAML", "compare indentation, quotes an
 
 
 @dataclass(frozen=True)
-class Document:
+class YamlDocument:
     """The content of a file.
 
     Attributes:
@@ -74,7 +74,7 @@ class Document:
     lines: Mapping[Place, int]
 
 
-def read_file(path: Path) -> Document:
+def read_file(path: Path) -> YamlDocument:
     """Read a file.
 
     Raises:
@@ -93,7 +93,7 @@ def read_file(path: Path) -> Document:
     return read_yaml(content, str(path))
 
 
-def read_yaml(content: bytes | str, name: str, most_values: int = _MOST_VALUES) -> Document:
+def read_yaml(content: bytes | str, name: str, most_values: int = _MOST_VALUES) -> YamlDocument:
     """Read a document.
 
     Args:
@@ -106,13 +106,13 @@ def read_yaml(content: bytes | str, name: str, most_values: int = _MOST_VALUES) 
             are several.
     """
     text = _decoded(content, name) if isinstance(content, bytes) else content
-    reading = _Reading(name, isinstance(content, bytes), most_values)
+    reading = _NodeReading(name, isinstance(content, bytes), most_values)
     if bad := Reader.NON_PRINTABLE.search(text):
         line = text.count("\n", 0, bad.start()) + 1
         raise reading.fault(line, "there is a control character", "remove it; it may be invisible in an editor")
     try:
         node = yaml.compose(text, yaml.SafeLoader)
-        return Document(None if node is None else reading.value(node, ()), reading.lines)
+        return YamlDocument(None if node is None else reading.value(node, ()), reading.lines)
     except yaml.YAMLError as error:
         said, mark = str(getattr(error, "problem", "")), getattr(error, "problem_mark", None)
         told = next((told for pattern, *told in _SAID if re.search(pattern, said)), _NOT_YAML)
@@ -140,7 +140,7 @@ def _decoded(content: bytes, name: str) -> str:
         ) from error
 
 
-class _Reading:
+class _NodeReading:
     """The values of one document, and their lines."""
 
     def __init__(self, name: str, has_lines: bool, most_values: int) -> None:  # noqa: FBT001

@@ -14,8 +14,8 @@ from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings import AccessAction, Settings, load, schema
-from mirror.settings.loading.file_checks import unusable_files
 from mirror.settings.loading.model_keys import is_section, keys_at, kinds_at
+from mirror.settings.loading.unusable_files import unusable_files
 from mirror.sync.retention import Retention
 
 HUB = "upstreams: {hub: {url: 'https://registry-1.docker.io'}}\n"

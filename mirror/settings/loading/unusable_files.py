@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from mirror.settings.loading.configuration import origins
+from mirror.settings.loading.configuration import value_origins
 from mirror.settings.loading.mistakes import shown_place
 from mirror.settings.loading.yaml_reading import Place
 from mirror.settings.sections import Settings
@@ -22,7 +22,7 @@ def unusable_files(settings: Settings, path: Path | None) -> list[str]:
         path: the file that they were read from, or None.
     """
     found = [(place, file, told) for place, file in _files(settings) if (told := _trouble(file))]
-    where = origins(path) if found else None
+    where = value_origins(path) if found else None
     return [
         f"{where.of(place)}: {shown_place(place, {})}: {told} ({file}), fix: create the file, or correct the path"
         for place, file, told in found

@@ -11,7 +11,7 @@ from mirror.settings.loading.yaml_reading import Place
 
 
 @dataclass(frozen=True)
-class Origins:
+class ValueOrigins:
     """The places where values were written.
 
     Attributes:
