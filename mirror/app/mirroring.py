@@ -95,7 +95,7 @@ async def mirror_statuses(settings: Settings) -> list[RuleStatus]:
 @asynccontextmanager
 async def existing_store(settings: Settings) -> AsyncIterator[Store]:
     """Open the store. Without a data folder, open an empty store in a temporary folder."""
-    path = settings.storage.path.expanduser()
+    path = settings.storage.path
     if has_data_folder(path):
         async with open_store(settings, only_reads=True) as store:
             yield store

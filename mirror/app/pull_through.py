@@ -153,7 +153,7 @@ def pull_budget(
         answers: returns False if no upstream of an artifact answers at the moment.
     """
     section = settings.pull_through
-    locks = StorageLocks(settings.storage.path.expanduser())
+    locks = StorageLocks(settings.storage.path)
     # Beside the collection, which may work for long. Each of its steps is one transaction, and so is each step here.
     collector = Collector(store.records.reviews, _AT_ONCE, store.uploads.repositories, _CLOCK)
     return PullBudget(

@@ -59,7 +59,7 @@ async def open_store(
         ConfigurationFault: the data folder must exist and does not.
         StorageFault: the store cannot be opened.
     """
-    path = settings.storage.path.expanduser()
+    path = settings.storage.path
     if must_exist or only_reads:
         require_data_folder(path)
     limits, kept_free = settings.server.limits.of_sessions(), settings.storage.kept_free
@@ -150,7 +150,7 @@ class Services:
     @cached_property
     def rule_locks(self) -> RuleLocks:
         """Locks of mirror rules, shared by all processes on the data folder."""
-        return RuleLocks(self.settings.storage.path.expanduser())
+        return RuleLocks(self.settings.storage.path)
 
     @cached_property
     def layers(self) -> SharedLayerReader:

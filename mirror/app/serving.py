@@ -24,7 +24,7 @@ from mirror.runtime.concurrency.threads import in_thread
 from mirror.runtime.worker_processes import run_workers
 from mirror.server.http.open_files import handle_loop_error
 from mirror.server.http_server import listen, serving
-from mirror.settings import Settings
+from mirror.settings import Settings, unknown_variables
 from mirror.settings.server.listen_address import HostPort
 from mirror.store.private_state import private_state
 
@@ -56,7 +56,7 @@ def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
             bundle = asyncio.run(open_served(settings, wanted))
             settings = stack.enter_context(settings_for_bundle(settings))
         if settings.server.read_only:
-            path = settings.storage.path.expanduser()
+            path = settings.storage.path
             require_data_folder(path)
             # All workers share one copy, which must not change under them.
             state = stack.enter_context(private_state(path))
@@ -134,7 +134,7 @@ async def _serve(settings: Settings, worker: Worker, log: logs.EventLog) -> None
 
 
 def _announce(settings: Settings, worker: Worker) -> None:
-    for sentence in settings.advice():
+    for sentence in (*unknown_variables(), *settings.advice()):
         _LOG.warning("configuration should be changed", advice=sentence)
     bundle = worker.bundle
     for sentence in () if bundle is None else bundle.warnings:

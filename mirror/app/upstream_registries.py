@@ -115,7 +115,7 @@ def _policy(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
                 for window in limits.bandwidth
             ),
             zone=ZoneInfo(limits.time_zone),
-            shared_folder=None if settings.offline else _shared_limits(settings.storage.path.expanduser()),
+            shared_folder=None if settings.offline else _shared_limits(settings.storage.path),
         ),
         lists=ListBounds.of(limits.list_entries),
         offline=offline,

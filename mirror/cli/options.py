@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from mirror.cli.printing import MESSAGES
 from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings import Settings, load
+from mirror.settings import Settings, load, unknown_variables
 
 ConfigOption = Annotated[
     Path | None,
@@ -46,10 +47,15 @@ def flags(**given: Any) -> dict[str, Any]:
 def settings_of(config: Path | None, data: Path | None) -> Settings:
     """Return the effective settings, with the data folder of ``--data`` if that option is given.
 
+    Prints a warning for each variable that looks like a setting, and is none.
+
     Raises:
         ConfigurationFault: the configuration cannot be read, or a value is invalid.
     """
-    return load(config, flags(storage__path=data))
+    settings = load(config, flags(storage__path=data))
+    for sentence in unknown_variables():
+        MESSAGES.out(f"warning: {sentence}", highlight=False)
+    return settings
 
 
 def new_name(text: str) -> tuple[Repository, Tag]:

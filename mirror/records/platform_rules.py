@@ -44,8 +44,8 @@ class PlatformRule:
             _check("tag", self.tag)
         if self.platforms is not None and self.default is not None and self.default not in self.platforms:
             raise ConfigurationFault(
-                f"default: {self.default!r} is not one of the platforms "
-                f"({', '.join(self.platforms) or 'there are none'})"
+                f"default: {self.default!r} is none of the platforms; fix: write one of "
+                f"{', '.join(self.platforms) or 'them, and add them'}"
             )
         # Patterns are compiled once, because every pull by tag matches them.
         object.__setattr__(self, "_tags", re.compile(fnmatch.translate(self.tag)))

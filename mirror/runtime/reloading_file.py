@@ -27,7 +27,7 @@ class ReloadingFile(Generic[Given]):
 
     Args:
         what: kind of the value, for the log, such as ``login``.
-        files: paths of the files; ``~`` is the home folder.
+        files: paths of the files.
         read: reads the value. The function may block.
         clock: determines when to check the files again.
 
@@ -37,7 +37,7 @@ class ReloadingFile(Generic[Given]):
 
     def __init__(self, what: str, files: Sequence[Path], read: Callable[[], Given], clock: Clock) -> None:
         self._what = what
-        self._files = [file.expanduser() for file in files]
+        self._files = list(files)
         self._read = read
         self._clock = clock
         self._looking = threading.Lock()

@@ -4,7 +4,7 @@ Only ``cli`` and ``app`` import this package.
 """
 
 from mirror.access.rights import AccessAction
-from mirror.settings.loading import load, schema
+from mirror.settings.loading.configuration import load, schema, unknown_variables
 from mirror.settings.sections import Settings
 
-__all__ = ["AccessAction", "Settings", "load", "schema"]
+__all__ = ["AccessAction", "Settings", "load", "schema", "unknown_variables"]

@@ -14,8 +14,8 @@ from mirror.access.rules import EVERY_USER, AccessRule
 from mirror.oci.errors import NameInvalid
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.users import parse_user_name
-from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
+from mirror.settings.section_values import RepositoryPattern
 
 Item = TypeVar("Item")
 
@@ -45,7 +45,7 @@ def check_anonymous(actions: tuple[AccessAction, ...] | None) -> tuple[AccessAct
 
 def _some(listed: tuple[Item, ...]) -> tuple[Item, ...]:
     if not listed:
-        raise ValueError("at least one entry is required")
+        raise ValueError("is empty; fix: add at least one entry")
     return listed
 
 
@@ -101,7 +101,7 @@ class AccessSettings(Section):
         "cert:CN=NAME, cert:DNS=NAME, cert:URI=NAME, cert:EMAIL=NAME and cert:SHA256=HEX name clients with a "
         "certificate from server.tls.client_ca; * in NAME matches any characters, and cert:* means every such client"
     )
-    repositories: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], AfterValidator(_some)] = Field(
+    repositories: Annotated[tuple[RepositoryPattern, ...], AfterValidator(_some)] = Field(
         description="names of repositories; * matches one component, ** matches the rest"
     )
     actions: Annotated[tuple[AccessAction, ...], BeforeValidator(parse_actions), AfterValidator(_some)] = Field(

@@ -7,17 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from mirror.oci.errors import ConfigurationFault, MirrorError
+from mirror.oci.errors import MirrorError
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.admission_policy import COOLDOWN, DEFAULT, UNREADABLE, Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.platform import Platform
-from mirror.settings.mirror_settings import Duration
-from mirror.settings.pull_through_settings import check_pattern
-from mirror.settings.section import Section
+from mirror.settings.section import Mistakes, Section
+from mirror.settings.section_values import Duration, FilePath, RepositoryPattern, RuleName, TextForm, checked_by
 from mirror.signing.public_keys import PublicKey
 from mirror.signing.signed_by import SignedBy
 from mirror.sync.schedule import parse_duration
@@ -25,18 +24,25 @@ from mirror.sync.schedule import parse_duration
 _LONGEST_COOLDOWN: Final = timedelta(days=3650)
 #: Matches plugins whose platform cannot be determined.
 _UNKNOWN_PLATFORM = "unknown"
+_VERSION: Final = TextForm(
+    r"^[A-Za-z0-9._+~:-]{1,64}$", "is no version of an engine; fix: write it as 'docker version' shows it"
+)
+
+
+def _platform(text: str) -> Platform | None:
+    return None if text == _UNKNOWN_PLATFORM else Platform.parse(text)
 
 
 class SignedBySettings(Section):
     """Keys that must have signed a plugin."""
 
-    by: tuple[Annotated[Path, AfterValidator(Path.expanduser)], ...] = Field(
+    by: tuple[FilePath, ...] = Field(
         min_length=1,
         max_length=16,
         description="files with public keys in PEM, such as cosign.pub: ECDSA, Ed25519 or RSA; read at the start",
     )
     threshold: int = Field(1, ge=1, description="number of these keys that must have signed")
-    names: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
+    names: tuple[RepositoryPattern, ...] = Field(
         (),
         description="names under which the signers know the plugin, without a host, with * and **; besides its own "
         "name here, and its name at the source that it was mirrored, pulled or tagged from",
@@ -45,9 +51,10 @@ class SignedBySettings(Section):
     @model_validator(mode="after")
     def _can_be_met(self) -> Self:
         if len(set(self.by)) < len(self.by):
-            raise ValueError("by: a file is named twice")
+            raise Mistakes((("by",), "a file is named twice; fix: name it once"))
         if self.threshold > len(self.by):
-            raise ValueError(f"threshold: {self.threshold} of {len(self.by)} keys can never sign; fix: name more keys")
+            told = f"is more than there are keys; fix: name more keys under by, or write {len(self.by)}"
+            raise Mistakes((("threshold",), told))
         return self
 
     def condition(self, keys: Mapping[Path, PublicKey]) -> SignedBy:
@@ -62,21 +69,21 @@ class AdmissionRuleSettings(Section):
     If a condition is a list, one matching entry is enough.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of the rule, shown in messages")
+    name: RuleName = Field(description="name of the rule, shown in messages")
     action: PolicyAction = Field(
         description="allow; warn: allow with a warning; hold: store the plugin and serve it after an approval; deny"
     )
-    names: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
-        (), description="names of repositories, with * and **"
-    )
-    privileges: tuple[str, ...] = Field(
+    names: tuple[RepositoryPattern, ...] = Field((), description="names of repositories, with * and **")
+    privileges: tuple[Annotated[str, checked_by(PrivilegePattern.parse)], ...] = Field(
         (),
         description="privileges that the plugin asks for, as engines name them, with or without a glob for the value: "
         "allow-all-devices, host pid namespace, host ipc namespace, network=host, mount=/run/docker.sock, "
         "device=/dev/*, capabilities=CAP_SYS_ADMIN",
     )
     interfaces: tuple[str, ...] = Field((), description="globs for interface types of the plugin, such as docker.authz")
-    platforms: tuple[str, ...] = Field((), description="platforms of the plugin, such as linux/amd64; or unknown")
+    platforms: tuple[Annotated[str, checked_by(_platform)], ...] = Field(
+        (), description="platforms of the plugin, such as linux/amd64; or unknown"
+    )
     larger_than_bytes: int | None = Field(
         None, ge=0, description="config and layers together are larger than this, in bytes"
     )
@@ -93,11 +100,10 @@ class AdmissionRuleSettings(Section):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.name in {COOLDOWN, DEFAULT, UNREADABLE}:
-            raise ValueError(f"name: {self.name!r} has another meaning in messages; fix: choose another name")
+            raise Mistakes((("name",), "has another meaning in messages; fix: choose another name"))
         if self.signed is False and self.action is PolicyAction.DENY:
-            raise ValueError(
-                "signed: a signature is pushed after its plugin, so its absence cannot be denied; fix: use action: hold"
-            )
+            told = "a signature is pushed after its plugin, so its absence cannot be denied; fix: use action: hold"
+            raise Mistakes((("signed",), told))
         # Built here once, so that a mistake is found when the configuration is read and not at the first plugin.
         try:
             self.rule({})
@@ -126,7 +132,7 @@ class AdmissionRuleSettings(Section):
             names=tuple(map(NamePattern, self.names)),
             privileges=tuple(map(PrivilegePattern.parse, self.privileges)),
             interfaces=self.interfaces,
-            platforms=tuple(None if text == _UNKNOWN_PLATFORM else Platform.parse(text) for text in self.platforms),
+            platforms=tuple(map(_platform, self.platforms)),
             larger_than_bytes=self.larger_than_bytes,
             signed=self.signed.condition(keys) if isinstance(self.signed, SignedBySettings) else self.signed,
             grown=self.grown,
@@ -143,7 +149,7 @@ class AdmissionEngineSettings(Section):
         "version cannot be read. allow: count and list them; warn: also log each one once a day; "
         "refuse: do not serve manifests of plugins to them",
     )
-    patched: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._+~:-]{1,64}$")], ...] = Field(
+    patched: tuple[Annotated[str, _VERSION], ...] = Field(
         (),
         description="versions, as docker version shows them, of builds on your hosts that a distribution has patched: "
         "Debian's 26.1.5+dfsg1 shows the same version with and without the fix",
@@ -169,7 +175,7 @@ class AdmissionSettings(Section):
         "mirror first saw its digest there; an approval ends it",
     )
     # The right to push would be the wrong one: whoever pushes a plugin must not approve it (ADR 16).
-    token_file: Path | None = Field(
+    token_file: FilePath | None = Field(
         None,
         description="file with a secret of 16 characters or more; a program that sends it may approve and reject "
         "plugins at /api/v1/admission; users need the right to approve instead",
@@ -182,32 +188,27 @@ class AdmissionSettings(Section):
     def _names_differ(self) -> Self:
         names = [rule.name for rule in self.rules]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"rules: the name {min(twice)!r} is given to more than one rule")
+            second = len(names) - 1 - names[::-1].index(min(twice))
+            raise Mistakes((("rules", second, "name"), "another rule has this name too; fix: choose another one"))
         return self
 
     @field_validator("cooldown")
     @classmethod
     def _cooldown_is_bounded(cls, text: str | None) -> str | None:
-        if text is None:
-            return None
-        try:
-            span = parse_duration(text)
-        except ConfigurationFault as error:
-            raise ValueError(str(error)) from error
-        if not timedelta() < span <= _LONGEST_COOLDOWN:
-            raise ValueError(f"{text!r} is not between 1s and {_LONGEST_COOLDOWN.days}d")
+        if text is not None and parse_duration(text) > _LONGEST_COOLDOWN:
+            raise ValueError(f"is too long; fix: write {_LONGEST_COOLDOWN.days}d or less")
         return text
 
     @model_validator(mode="after")
     def _signatures_can_come(self) -> Self:
         told = "a signature is pushed after its plugin, so with deny nothing comes that a rule with signed.by allows"
         waits = False
-        for rule in self.rules:
+        for number, rule in enumerate(self.rules):
             if waits and rule.action is PolicyAction.DENY and rule.is_about_names:
-                raise ValueError(f"rules: {rule.name}: {told}; fix: use action: hold")
+                raise Mistakes((("rules", number, "action"), f"{told}; fix: use action: hold"))
             waits = waits or isinstance(rule.signed, SignedBySettings)
         if waits and self.default is PolicyAction.DENY:
-            raise ValueError(f"default: {told}; fix: use default: hold")
+            raise Mistakes((("default",), f"{told}; fix: use default: hold"))
         return self
 
     @property

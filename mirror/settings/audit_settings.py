@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from pydantic import ByteSize, Field
 
-from mirror.settings.mirror_settings import Duration
 from mirror.settings.section import Section
+from mirror.settings.section_values import Duration, FilePath
 from mirror.sync.schedule import parse_duration
 
 
@@ -16,7 +15,7 @@ class AuditSettings(Section):
     """The audit: one line for each change and decision, chained and signed."""
 
     enabled: bool = Field(default=True, description="false: record nothing")
-    path: Path | None = Field(None, description="folder of the files; omitted: the folder audit in the data folder")
+    path: FilePath | None = Field(None, description="folder of the files; omitted: the folder audit in the data folder")
     rotate: ByteSize = Field(
         ByteSize(64 * 1024 * 1024), ge=1024, description="size at which a new file begins, such as 64MiB"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from mirror.bundle.bundle_age import AgeLimits
-from mirror.settings.mirror_settings import Duration
 from mirror.settings.section import Section
+from mirror.settings.section_values import Duration
 from mirror.sync.schedule import parse_duration
 
 

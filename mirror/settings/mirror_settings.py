@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.oci.errors import ConfigurationFault, MirrorError
-from mirror.oci.platform_selection import PlatformSelection
+from mirror.oci.errors import MirrorError
+from mirror.oci.name_pattern import NamePattern
+from mirror.oci.platform_selection import ImagePlatform, PlatformSelection
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.secret_values import masked_values, masked_words
-from mirror.settings.section import Section, stated
+from mirror.settings.section import Mistakes, Section, stated
+from mirror.settings.section_values import (
+    OTHER_WILDCARDS,
+    Duration,
+    RepositoryPattern,
+    RuleName,
+    SourceText,
+    TagPatternText,
+    checked_by,
+)
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
@@ -21,8 +32,7 @@ from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
 from mirror.transfer.graph.foreign_layers import check_foreign_host
 from mirror.transfer.referrer_copies import MOST_REFERRERS
 from mirror.transfer.tags.tag_selection import TagSelection
-
-Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[smhd]$")]
+from mirror.transfer.tags.tag_version import VersionRange
 
 
 def _as_several(value: object) -> object:
@@ -35,7 +45,7 @@ def _as_written(names: tuple[str, ...]) -> str | list[str]:
 
 
 Targets = Annotated[
-    tuple[str, ...],
+    tuple[RepositoryPattern, ...],
     BeforeValidator(_as_several, json_schema_input_type=str | tuple[str, ...]),
     PlainSerializer(_as_written, return_type=str | list[str]),
 ]
@@ -48,13 +58,13 @@ _OF_NO_RUN: Final = frozenset({"name", "every", "cron", "time_zone"})
 class TagSettings(Section):
     """Selection of the tags of a repository. Without any key all tags are selected."""
 
-    include: tuple[str, ...] = Field(
+    include: tuple[TagPatternText, ...] = Field(
         (), description="globs, or regular expressions (RE2) between slashes, such as /^v[0-9]+$/; empty: every tag"
     )
-    exclude: tuple[str, ...] = Field(
+    exclude: tuple[TagPatternText, ...] = Field(
         (), description="globs and regular expressions of tags to leave out, even if include matches"
     )
-    semver: str | None = Field(
+    semver: Annotated[str, checked_by(VersionRange.parse)] | None = Field(
         None, description="range for the version in the tag: '>=1.0 <2', '^1.2', '~1.2.3', '1.x || 3.x'"
     )
     newest: int | None = Field(None, ge=1, description="number of tags to take, newest version in the tag first")
@@ -76,7 +86,7 @@ class KeepSettings(Section):
     @model_validator(mode="after")
     def _something(self) -> Self:
         if self.newest is None and self.pulled_within is None:
-            raise ValueError("give newest, pulled_within, or both")
+            raise ValueError("keeps nothing; fix: give newest, pulled_within, or both")
         return self
 
 
@@ -105,15 +115,28 @@ class DeriveSettings(Section):
         default=False, description="fix digests and media types, so that engines since 1.13 accept the plugin"
     )
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        try:
+            changes = self.changes()
+        except MirrorError as error:
+            raise ValueError(str(error)) from error
+        try:
+            changes.filled_in(Repository("name"), Tag("tag"))
+        except MirrorError as error:
+            # The error shows the word, which may be a part of a password.
+            raise ValueError(
+                "a word in braces is unknown; fix: write {name} or {tag}, or {{word}} for the text {word}"
+            ) from error
+        return self
+
     def changes(self) -> DerivationChanges:
         """Return the changes.
 
         Raises:
-            ConfigurationFault: the section has no changes, or a value has an unknown placeholder.
+            ConfigurationFault: the section has no changes, or a value is not Unicode text.
         """
-        changes = DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
-        changes.filled_in(Repository("name"), Tag("tag"))  # finds unknown placeholders before the first run
-        return changes
+        return DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
 
 
 class ReferrerSettings(Section):
@@ -131,16 +154,16 @@ class MirrorSettings(Section):
     """A rule that copies content of an upstream before somebody asks for it."""
 
     # The name is also that of the lock file of the rule, in the folder locks of the data folder.
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of the rule, for the command line"
-    )
-    source: str = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
+    name: RuleName = Field(description="name of the rule, for the command line")
+    source: SourceText = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
     to: Targets = Field(description="one or several local repositories, with the same * and **")
     tags: TagSettings = Field(TagSettings(), description="selection of tags")
     every: Duration | None = Field(None, description="interval between the starts of two runs, such as 30m or 6h")
-    cron: str | None = Field(None, description="schedule in five cron fields")
-    time_zone: str | None = Field(None, description="time zone of cron, such as Europe/Zurich; omitted: UTC")
-    pin: dict[str, str] = Field(
+    cron: Annotated[str, checked_by(Cron.parse)] | None = Field(None, description="schedule in five cron fields")
+    time_zone: Annotated[str, checked_by(partial(Cron.parse, "0 0 * * *"))] | None = Field(
+        None, description="time zone of cron, such as Europe/Zurich; omitted: UTC"
+    )
+    pin: dict[str, Annotated[str, checked_by(Digest.parse)]] = Field(
         {}, description="digests that tags are pinned to, by TAG, or by REPOSITORY:TAG if from contains a *"
     )
     on_upstream_delete: OnUpstreamDelete = Field(
@@ -151,14 +174,14 @@ class MirrorSettings(Section):
         None, description="retention of the tags that the rule has copied; omitted: keep all"
     )
 
-    platforms: tuple[str, ...] = Field(
+    platforms: tuple[Annotated[str, checked_by(ImagePlatform.parse)], ...] = Field(
         (), description="platforms to copy of images for several, such as linux/amd64 or linux/arm/v7; empty: all"
     )
     foreign_layers: ForeignLayers = Field(
         ForeignLayers.UPSTREAM,
         description="layers stored elsewhere: take them if the upstream has them, also from their urls, or leave them",
     )
-    foreign_hosts: tuple[str, ...] = Field(
+    foreign_hosts: tuple[Annotated[str, checked_by(check_foreign_host)], ...] = Field(
         (), description="hosts that foreign_layers: urls may ask, as HOST[:PORT], or http://HOST[:PORT] unencrypted"
     )
     derive: DeriveSettings | None = Field(
@@ -172,15 +195,30 @@ class MirrorSettings(Section):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.every is not None and self.cron is not None:
-            raise ValueError("give every or cron, not both")
+            raise ValueError("has two schedules; fix: give every or cron, not both")
         if self.time_zone is not None and self.cron is None:
-            raise ValueError("time_zone applies to cron only; fix: give cron as well")
+            raise Mistakes((("time_zone",), "applies to cron only; fix: give cron as well"))
+        if (self.foreign_layers is ForeignLayers.URLS) != bool(self.foreign_hosts):
+            raise ValueError("foreign_layers: urls needs foreign_hosts, and nothing else uses them; fix: give both")
+        self._check_names()
         # Built here once, so that a mistake is found when the configuration is read and not at the first run.
         try:
             self.rule()
         except MirrorError as error:
             raise ValueError(str(error)) from error
         return self
+
+    def _check_names(self) -> None:
+        if not self.to or len(set(self.to)) < len(self.to):
+            raise Mistakes((("to",), "a repository is missing or given twice; fix: give one or more, each once"))
+        for number, target in enumerate(self.to):
+            if NamePattern(target).wildcards != NamePattern(self.source.partition("/")[2]).wildcards:
+                raise Mistakes(((("to", number) if len(self.to) > 1 else ("to",)), OTHER_WILDCARDS))
+        for tag, digest in self.pin.items():
+            try:
+                MirrorRule.parse(self.name, self.source, self.to, pins={tag: digest})
+            except MirrorError as error:
+                raise Mistakes((("pin", tag), str(error).rpartition(f"pin {tag!r}: ")[2])) from error
 
     def rule(self) -> MirrorRule:
         """Return the mirror rule that this section describes.
@@ -211,10 +249,6 @@ class MirrorSettings(Section):
         return str(Digest.of(said.encode()))
 
     def _choice(self) -> ContentChoice:
-        for host in self.foreign_hosts:
-            check_foreign_host(host)
-        if (self.foreign_layers is ForeignLayers.URLS) != bool(self.foreign_hosts):
-            raise ConfigurationFault("foreign_layers: urls needs foreign_hosts, and nothing else uses them")
         return ContentChoice(PlatformSelection.parse(self.platforms), self.foreign_layers, self.foreign_hosts)
 
     def _schedule(self) -> Schedule | None:

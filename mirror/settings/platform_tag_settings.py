@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_pattern import NamePattern
 from mirror.records.platform_rules import PlatformRule
-from mirror.settings.section import Section
+from mirror.settings.section import Mistakes, Section
+from mirror.settings.section_values import RepositoryPattern
 
 _INDEX: Final = "index"
 _ARCHITECTURE: Final = re.compile(r"[a-z0-9]{1,16}")
@@ -19,7 +20,7 @@ _ARCHITECTURE: Final = re.compile(r"[a-z0-9]{1,16}")
 class PlatformTagSettings(Section):
     """A rule for tags that give each Docker Engine the plugin for its platform."""
 
-    name: str = Field(description="names of repositories, with * and **")
+    name: RepositoryPattern = Field(description="names of repositories, with * and **")
     tag: str = Field(min_length=1, description="glob for tags, such as latest or *")
     platforms: dict[str, str] | str = Field(
         description="tag to serve for each architecture (amd64, arm64, arm …), where {tag} is replaced by the "
@@ -34,10 +35,14 @@ class PlatformTagSettings(Section):
     def _tags_or_index(cls, value: dict[str, str] | str) -> dict[str, str] | str:
         if isinstance(value, str):
             if value != _INDEX:
-                raise ValueError("write a tag for each architecture, such as {amd64: latest-amd64}, or index")
+                raise ValueError(
+                    "is no section; fix: write a tag for each platform, as in {amd64: latest-amd64}, or index"
+                )
         # Engines send the architecture as Go names it, so arm64 matches and aarch64 never would.
         elif wrong := [name for name in value if _ARCHITECTURE.fullmatch(name) is None]:
-            raise ValueError(f"{wrong[0]!r} is not an architecture as Go names it, such as amd64")
+            raise ValueError(
+                f"{wrong[0][:40]!r} is not an architecture as Go names it; fix: write it like amd64, arm64 or arm"
+            )
         return value
 
     @model_validator(mode="after")
@@ -46,7 +51,8 @@ class PlatformTagSettings(Section):
         try:
             self.rule()
         except ConfigurationFault as error:
-            raise ValueError(str(error)) from error
+            key, _, told = str(error).partition(": ")
+            raise Mistakes(((key,), told)) from error
         return self
 
     def rule(self) -> PlatformRule:

@@ -4,60 +4,38 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import ByteSize, Field, field_validator, model_validator
 
 from mirror.lifecycle.eviction import KeepLimits
-from mirror.oci.errors import ConfigurationFault
-from mirror.oci.name_mapping import NameMapping
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.platform_selection import PlatformSelection
+from mirror.oci.platform_selection import ImagePlatform
 from mirror.proxy.freshness import LEAST_FRESH_FOR
-from mirror.settings.mirror_settings import Duration
-from mirror.settings.section import Section
+from mirror.settings.section import Mistakes, Section
+from mirror.settings.section_values import (
+    OTHER_WILDCARDS,
+    Duration,
+    RepositoryPattern,
+    SourceText,
+    checked_by,
+)
 from mirror.sync.schedule import parse_duration
-
-
-def check_pattern(pattern: str) -> str:
-    """Return a pattern of repository names unchanged.
-
-    Raises:
-        ValueError: the pattern is invalid.
-    """
-    try:
-        NamePattern(pattern)
-    except ConfigurationFault as error:
-        raise ValueError(str(error)) from error
-    return pattern
 
 
 class ProxySettings(Section):
     """A rule that fetches content from an upstream when a client first asks for it."""
 
-    source: str = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
-    to: str = Field(description="local repository, with the same * and **")
-    platforms: tuple[str, ...] = Field(
+    source: SourceText = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
+    to: RepositoryPattern = Field(description="local repository, with the same * and **")
+    platforms: tuple[Annotated[str, checked_by(ImagePlatform.parse)], ...] = Field(
         (), description="platforms to pull of images for several, such as linux/amd64 or linux/arm/v7; empty: all"
     )
 
-    @field_validator("platforms")
-    @classmethod
-    def _are_platforms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            PlatformSelection.parse(value)
-        except ConfigurationFault as error:
-            raise ValueError(str(error)) from error
-        return value
-
     @model_validator(mode="after")
     def _names_match(self) -> Self:
-        repository = self.source.partition("/")[2]
-        if repository:  # Settings reports a source without a repository
-            try:
-                NameMapping(self.to, repository)
-            except ConfigurationFault as error:
-                raise ValueError(str(error)) from error
+        if NamePattern(self.to).wildcards != NamePattern(self.source.partition("/")[2]).wildcards:
+            raise Mistakes((("to",), OTHER_WILDCARDS))
         return self
 
     @property
@@ -97,7 +75,9 @@ class PulledKeepSettings(Section):
     @classmethod
     def _survives_a_weekend(cls, value: str | None) -> str | None:
         if value is not None and parse_duration(value) < timedelta(days=1):
-            raise ValueError("it must be at least 1d: what a host pulls each night would be fetched each night")
+            raise ValueError(
+                "is too short, because what a host pulls each night would be fetched each night; fix: write 1d or more"
+            )
         return value
 
     def limits(self) -> KeepLimits:
@@ -128,7 +108,8 @@ class PullThroughSettings(Section):
     def _long_enough(cls, value: str) -> str:
         if parse_duration(value) < LEAST_FRESH_FOR:
             raise ValueError(
-                "it must be at least 2m: an engine asks twice during one install, and the tag must not move in between"
+                "is too short, because an engine asks twice during one install, and the tag must not move in between; "
+                "fix: write 2m or more"
             )
         return value
 

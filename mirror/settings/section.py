@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
+
+#: Keys and numbers of items from a section to one of its values.
+PlaceBelow: TypeAlias = tuple[str | int, ...]
 
 
 class Section(BaseModel):
     """A frozen section that refuses unknown keys."""
 
-    # Unknown keys are refused: a misspelled limit or rule would otherwise have no effect.
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # Unknown keys are refused: a misspelled limit or rule would otherwise have no effect. An infinite number of seconds
+    # is one that a timer cannot take.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+
+class Mistakes(ValueError):
+    """Mistakes that a validator of a section has found, each at its place below the section."""
+
+    def __init__(self, *found: tuple[PlaceBelow, str]) -> None:
+        super().__init__("; ".join(told for _, told in found))
+        self.found = found
 
 
 def stated(section: BaseModel, without: Collection[str] = ()) -> dict[str, Any]:

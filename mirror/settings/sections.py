@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -11,15 +11,16 @@ from pydantic import Field, model_validator
 from mirror.access.certificates.client_identity import PREFIX
 from mirror.access.rights import AccessAction
 from mirror.access.rules import EVERY_USER, AccessRule
-from mirror.settings.access_settings import AccessSettings, Groups
+from mirror.settings.access_settings import GROUP_PREFIX, AccessSettings, Groups
 from mirror.settings.admission_settings import AdmissionSettings
 from mirror.settings.audit_settings import AuditSettings
 from mirror.settings.bundle_settings import BundleSettings
-from mirror.settings.event_settings import EventSettings, check_names
+from mirror.settings.event_settings import EventSettings
 from mirror.settings.mirror_settings import MirrorSettings
 from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings
-from mirror.settings.section import Section
+from mirror.settings.section import Mistakes, PlaceBelow, Section
+from mirror.settings.section_values import TextForm
 from mirror.settings.server.server_settings import ServerSettings
 from mirror.settings.storage.quota_settings import QuotaSettings
 from mirror.settings.storage.repository_settings import RepositorySettings
@@ -28,6 +29,22 @@ from mirror.settings.upstream_settings import UpstreamSettings
 
 #: The action for which a user needs a rule, whatever a token of another server says.
 _BESIDE: Final = frozenset({AccessAction.APPROVE})
+_UPSTREAM: Final = TextForm(
+    r"^[a-z0-9][a-z0-9._-]{0,63}$",
+    "is no name of an upstream; fix: use at most 64 lower-case letters, digits and . _ -, such as hub",
+)
+
+
+_TWICE: Final = {
+    "mirrors": "another rule has the name {!r} too; fix: choose another one",
+    "events": "another endpoint is called {!r} too; fix: give each a name",
+    "quotas": "there is more than one for {}; fix: put all limits into one",
+}
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> str:
+    others = f", or write one of {', '.join(sorted(known))}" if known else ""
+    return f"no {kind} is named {name!r}; fix: add it under {kind}s:{others}"
 
 
 class LogSettings(Section):
@@ -49,7 +66,7 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     offline: bool = Field(default=False, description="true: never open a connection to any upstream")
     # The name is the first component of from, and part of file names in the folder limits (ADR 7).
-    upstreams: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")], UpstreamSettings] = Field(
+    upstreams: dict[Annotated[str, _UPSTREAM], UpstreamSettings] = Field(
         default_factory=dict, description="registries that content is fetched from, by name"
     )
     mirrors: tuple[MirrorSettings, ...] = ()
@@ -82,34 +99,41 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _rules_make_sense(self) -> Self:
-        names = [rule.name for rule in self.mirrors]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"mirrors: the name {min(twice)!r} is given to more than one rule")
-        check_names(self.events)
-        quotas = [section.quota().name for section in self.quotas]
-        if twice := {name for name in quotas if quotas.count(name) > 1}:
-            raise ValueError(f"quotas: there is more than one for {min(twice)}")
-        for number, rule in enumerate(self.access, 1):
-            if unknown := [name for name in rule.groups if name not in self.groups]:
-                known = ", ".join(sorted(self.groups)) or "none"
-                raise ValueError(f"access: rule {number}: no group is named {unknown[0]!r} (groups: {known})")
-        if self.server.token_issuer is not None:
-            self._require_rules_beside_issuer()
-        if self.client_ca is None and (named := self._certificates()):
-            where, name = named[0]
-            raise ValueError(
-                f"{where} names clients with the certificate {name}, and no client can show one; fix: set "
-                "server.tls.client_ca to the CA that issues such certificates"
-            )
-        # A name without an upstream is reported at start, not when a tag is first asked for.
-        for where, source in self._sources():
-            upstream, slash, repository = source.partition("/")
-            if not slash or not repository:
-                raise ValueError(f"{where}: from: {source!r} is not UPSTREAM/REPOSITORY")
-            if upstream not in self.upstreams:
-                known = ", ".join(sorted(self.upstreams)) or "none"
-                raise ValueError(f"{where}: from: no upstream is named {upstream!r} (upstreams: {known})")
+        if found := [*self._names_given_twice(), *self._unknown_names(), *self._rules_without_effect()]:
+            raise Mistakes(*found)
         return self
+
+    def _names_given_twice(self) -> Iterator[tuple[PlaceBelow, str]]:
+        lists: dict[str, list[str]] = {
+            "mirrors": [rule.name for rule in self.mirrors],
+            "events": [section.shown_name for section in self.events],
+            "quotas": [section.quota().name for section in self.quotas],
+        }
+        for key, names in lists.items():
+            for number, name in enumerate(names):
+                if name in names[:number]:
+                    # The name of a quota is what it is for, and that of an endpoint may be the host of its URL.
+                    place = (key, number, "name") if key == "mirrors" else (key, number)
+                    yield place, _TWICE[key].format(name)
+
+    def _unknown_names(self) -> Iterator[tuple[PlaceBelow, str]]:
+        for number, rule in enumerate(self.access):
+            for position, user in enumerate(rule.users):
+                if (group := user.removeprefix(GROUP_PREFIX)) != user and group not in self.groups:
+                    yield ("access", number, "users", position), _unknown("group", group, self.groups)
+        # A name without an upstream is reported at start, not when a tag is first asked for.
+        sources = [(("mirrors", number, "from"), rule.source) for number, rule in enumerate(self.mirrors)]
+        sources += [(("proxy", number, "from"), rule.source) for number, rule in enumerate(self.proxy)]
+        for place, source in sources:
+            if (upstream := source.partition("/")[0]) not in self.upstreams:
+                yield place, _unknown("upstream", upstream, self.upstreams)
+
+    def _rules_without_effect(self) -> Iterator[tuple[PlaceBelow, str]]:
+        if self.client_ca is None:
+            told = "no client can show a certificate; fix: set server.tls.client_ca to the CA that issues them"
+            yield from ((place, told) for place, name in self._users() if name.startswith(PREFIX))
+        if self.server.token_issuer is not None and not list(self._unknown_names()):
+            yield from self._rules_beside_issuer()
 
     @property
     def client_ca(self) -> Path | None:
@@ -121,15 +145,16 @@ class Settings(Section):
         """True if changes have a reader: the audit, or an endpoint of events."""
         return self.audit.enabled or bool(self.events)
 
-    def _require_rules_beside_issuer(self) -> None:
-        """Refuse rules without an effect: the token issuer decides what users may do with content."""
-        for number, rule in enumerate(self.access_rules, 1):
+    def _rules_beside_issuer(self) -> Iterator[tuple[PlaceBelow, str]]:
+        """Yield rules without an effect: the token issuer decides what users may do with content."""
+        for number, rule in enumerate(self.access_rules):
             # '*' means clients with certificates too, for whom the issuer does not decide.
             users = rule.users - {EVERY_USER} if self.client_ca else rule.users
             if users and (actions := [action.value for action in AccessAction if action in rule.actions - _BESIDE]):
-                raise ValueError(
-                    f"access: rule {number} gives {actions[0]} to {min(users)}, and with server.token_issuer tokens "
-                    "decide about that; fix: let the issuer decide, and give users approve and nothing else"
+                yield (
+                    ("access", number, "actions"),
+                    f"gives {actions[0]} to {min(users)}, and with server.token_issuer tokens decide about that; fix: "
+                    "let the issuer decide, and give users approve and nothing else",
                 )
 
     @property
@@ -137,18 +162,16 @@ class Settings(Section):
         """The rules of ``access``, with the members of each group in place of the group."""
         return [section.rule(number, self.groups) for number, section in enumerate(self.access, 1)]
 
-    def _certificates(self) -> list[tuple[str, str]]:
-        """Return each name of certificates, with the place where it is."""
-        places: list[tuple[str, Iterable[str]]] = [
-            *((f"access: rule {number}", rule.users) for number, rule in enumerate(self.access, 1)),
-            *((f"groups: {group}", members) for group, members in self.groups.items()),
-            *((f"quotas: {section.user}", [section.user]) for section in self.quotas if section.user is not None),
+    def _users(self) -> Iterator[tuple[PlaceBelow, str]]:
+        """Yield each name of users or certificates, with its place."""
+        lists: list[tuple[PlaceBelow, Sequence[str]]] = [
+            *((("access", number, "users"), rule.users) for number, rule in enumerate(self.access)),
+            *((("groups", group), members) for group, members in self.groups.items()),
         ]
-        return [(where, name) for where, names in places for name in names if name.startswith(PREFIX)]
-
-    def _sources(self) -> list[tuple[str, str]]:
-        rules: list[tuple[str, str]] = [(f"mirrors: {rule.name}", rule.source) for rule in self.mirrors]
-        return rules + [(f"proxy: rule {number}", rule.source) for number, rule in enumerate(self.proxy, 1)]
+        yield from (((*place, number), name) for place, names in lists for number, name in enumerate(names))
+        for number, section in enumerate(self.quotas):
+            if section.user is not None:
+                yield ("quotas", number, "user"), section.user
 
     def advice(self) -> list[str]:
         """Return sentences about settings that work, and should be changed all the same."""

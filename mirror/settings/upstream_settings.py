@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
-from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import ByteSize, Field, PlainSerializer, field_validator, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, PlainSerializer, field_validator, model_validator
 
-from mirror.oci.errors import ConfigurationFault
-from mirror.settings.section import Section
+from mirror.settings.section import Mistakes, Section
+from mirror.settings.section_values import FilePath, TextForm, checked_by
 from mirror.wire.registry_url import RegistryUrl
 
-_PROXY = r"^(direct|(https?|socks5h?|socks4a?)://[^/?#]+/?)$"
+_NO_ZONE: Final = "no time zone has this name; fix: write it like Europe/Zurich, or install tzdata on this machine"
+_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
+_PROXY: Final = TextForm(
+    r"^(direct|(https?|socks5h?|socks4a?)://[^/?#]+/?)$",
+    "is not the URL of a proxy; fix: write http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT, or direct",
+)
 
 
 def _without_login(url: str) -> str:
@@ -23,7 +28,7 @@ def _without_login(url: str) -> str:
 
 
 ProxyUrl = Annotated[
-    str, Field(pattern=_PROXY), PlainSerializer(_without_login, return_type=str)
+    str, _PROXY, PlainSerializer(_without_login, return_type=str)
 ]  # config show prints the URL without user and password
 
 
@@ -33,19 +38,19 @@ class CredentialSettings(Section):
     Both files are read again when they change.
     """
 
-    docker_config: Path | None = Field(
+    docker_config: FilePath | None = Field(
         None, description="config.json of docker login, with its credential helpers and identity tokens"
     )
     username: str | None = Field(None, description="user name; requires password_file")
-    password_file: Path | None = Field(None, description="file whose first line is the password")
+    password_file: FilePath | None = Field(None, description="file whose first line is the password")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         pair = (self.username is not None, self.password_file is not None)
         if self.docker_config is not None and any(pair):
-            raise ValueError("give docker_config, or username and password_file, not both")
+            raise ValueError("two logins are given; fix: keep docker_config, or username and password_file")
         if self.docker_config is None and pair != (True, True):
-            raise ValueError("give docker_config, or both username and password_file")
+            raise ValueError("a login is not complete; fix: give docker_config, or both username and password_file")
         return self
 
 
@@ -53,48 +58,49 @@ class TlsSettings(Section):
     """Certificates for connections to an upstream."""
 
     # There is no key to skip verification. A private authority belongs into ca_file.
-    ca_file: Path | None = Field(
+    ca_file: FilePath | None = Field(
         None, description="PEM file of certificate authorities, trusted in addition to those of the system"
     )
-    certificate_file: Path | None = Field(
+    certificate_file: FilePath | None = Field(
         None, description="PEM file of the client certificate; sent to the upstream, not to hosts that it redirects to"
     )
-    key_file: Path | None = Field(
+    key_file: FilePath | None = Field(
         None, description="PEM file of the key of the client certificate, without a passphrase"
     )
 
     @model_validator(mode="after")
     def _key_and_certificate(self) -> Self:
         if self.key_file is not None and self.certificate_file is None:
-            raise ValueError("key_file needs certificate_file")
+            raise Mistakes((("key_file",), "there is no certificate for this key; fix: add certificate_file"))
         return self
+
+
+def _parse_time(value: object) -> object:
+    if isinstance(value, str) and _TIME.fullmatch(value) is None:
+        raise ValueError("is not a time of day; fix: write HH:MM, such as 08:00; time_zone is a key beside bandwidth")
+    return value
+
+
+TimeOfDay = Annotated[time, BeforeValidator(_parse_time, json_schema_input_type=str)]
 
 
 class WindowSettings(Section):
     """A bandwidth limit for the whole day or a part of it."""
 
     bytes_per_second: ByteSize = Field(ge=1024, description="bytes per second, such as 2MiB")
-    start: time | None = Field(None, alias="from", description='start of the window, such as "08:00"; omitted: all day')
-    stop: time | None = Field(
-        None, alias="to", description='end of the window, such as "18:00"; may be on the next day'
+    start: TimeOfDay | None = Field(
+        None, alias="from", description="start of the window, such as 08:00; omitted: all day"
     )
-
-    @field_validator("start", "stop", mode="before")
-    @classmethod
-    def _in_quotes(cls, value: object) -> object:
-        # YAML 1.1 reads 18:00 as the sexagesimal number 1080.
-        if isinstance(value, int | float):
-            raise ValueError('YAML reads a time without quotes as a number; fix: write it in quotes, such as "18:00"')  # noqa: TRY004
-        return value
+    stop: TimeOfDay | None = Field(
+        None, alias="to", description="end of the window, such as 18:00; may be on the next day"
+    )
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
         if (self.start is None) != (self.stop is None):
-            raise ValueError("give both from and to, or neither")
+            raise ValueError("a window has a start and an end; fix: give both from and to, or neither")
         if self.start is not None and self.start == self.stop:
             raise ValueError("from and to are the same; fix: leave both out for all day")
-        if any(each is not None and each.tzinfo is not None for each in (self.start, self.stop)):
-            raise ValueError("from and to cannot have a time zone; fix: set time_zone beside bandwidth")
         return self
 
 
@@ -122,7 +128,7 @@ class LimitSettings(Section):
         try:
             ZoneInfo(value)
         except (ValueError, OSError, KeyError) as error:
-            raise ValueError(f"no time zone is named {value!r} (does this machine lack tzdata?)") from error
+            raise ValueError(_NO_ZONE) from error
         return value
 
 
@@ -137,7 +143,7 @@ class BreakerSettings(Section):
 class UpstreamSettings(Section):
     """A registry that content is fetched from."""
 
-    url: str = Field(
+    url: Annotated[str, checked_by(RegistryUrl.parse)] = Field(
         description="URL of the registry, such as https://registry-1.docker.io; it may have a path, such as "
         "https://nexus.example/repository/docker, and never contains /v2"
     )
@@ -161,19 +167,10 @@ class UpstreamSettings(Section):
     limits: LimitSettings = Field(LimitSettings(), description="limits for the use of the upstream")
     breaker: BreakerSettings = Field(BreakerSettings(), description="circuit breaker")
 
-    @field_validator("url")
-    @classmethod
-    def _is_a_registry(cls, value: str) -> str:
-        try:
-            RegistryUrl.parse(value)
-        except ConfigurationFault as error:
-            raise ValueError(str(error)) from error
-        return value
-
     @model_validator(mode="after")
     def _plain_http_by_name(self) -> Self:
         if self.url.startswith("http://") and not self.plain_http:
-            raise ValueError(
-                f"{self.url} is not encrypted; fix: write https://, or add 'plain_http: true' if that is intended"
+            raise Mistakes(
+                (("url",), "is not encrypted; fix: write https://, or add 'plain_http: true' if that is intended")
             )
         return self

@@ -178,5 +178,7 @@ def _pin(names: Sequence[NameMapping], key: str, text: str) -> list[tuple[tuple[
     held = [Repository.parse(name)] if colon else [Repository.parse(mapping.target) for mapping in names]
     for repository in held:
         if not any(mapping.may_give(repository) for mapping in names):
-            raise ConfigurationFault(f"pin {key!r}: the rule copies nothing to {repository}")
+            raise ConfigurationFault(
+                f"pin {key!r}: the rule copies nothing to {repository}; fix: write TAG, or REPOSITORY:TAG of this rule"
+            )
     return [((repository, Tag.parse(tag)), Digest.parse(text)) for repository in held]

@@ -17,6 +17,8 @@ from mirror.records.sync_runs import RuleRecord, RunOutcome
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+#: Longest expression of cron. The library reads numbers of any length.
+_MOST_CRON_CHARACTERS: Final = 500
 
 #: Share of its interval by which a run may be delayed, so that rules do not all start at once.
 _SPREAD: Final = 0.1
@@ -83,17 +85,20 @@ class Cron:
 
     def __post_init__(self) -> None:
         # CronSim (2.8) also accepts six fields with seconds. It ignores how Debian's cron handles summer time there.
-        if len(self.expression.split()) != 5:
+        if len(self.expression.split()) != 5 or len(self.expression) > _MOST_CRON_CHARACTERS:
             raise ConfigurationFault(
-                f"cron {self.expression[:80]!r} does not have five fields; fix: write it like '17 */6 * * *'"
+                f"{self.expression[:80]!r} does not have the five fields of cron; fix: write it like '17 */6 * * *'"
             )
         try:
             next(CronSim(self.expression, datetime(2000, 1, 1, tzinfo=UTC)))
         except CronSimError as error:
-            raise ConfigurationFault(f"cron {self.expression[:80]!r}: {error}") from error
+            field = str(error).removeprefix("Bad ")
+            raise ConfigurationFault(
+                f"{self.expression[:80]!r} has a wrong {field} of cron; fix: write it like '17 */6 * * *'"
+            ) from error
         except StopIteration:  # CronSim gives up after 50 years without a match
             raise ConfigurationFault(
-                f"cron {self.expression[:80]!r} matches no date; fix: write a day that exists"
+                f"{self.expression[:80]!r} matches no date; fix: write a day that exists"
             ) from None
 
     @classmethod

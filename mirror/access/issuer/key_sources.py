@@ -50,7 +50,7 @@ class KeyFile:
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path.expanduser()
+        self._path = path
         self._file = ReloadingFile("token issuer keys", [path], self._read, clock)
 
     async def current(self) -> JwkSet:

@@ -81,7 +81,7 @@ async def import_into_store(settings: Settings, request: ImportRequest, progress
         StorageFault: the store failed.
     """
     file = await open_source(request.path, request.folders)
-    if not has_data_folder(settings.storage.path.expanduser()):
+    if not has_data_folder(settings.storage.path):
         await _trust(await read_head(file), request, settings, None)  # a refused bundle makes no data folder
     async with open_services(settings) as services:
         store = services.store
@@ -139,7 +139,7 @@ async def dry_run_import(settings: Settings, request: ImportRequest) -> ImportRe
 
 async def _import_source(file: ByteSource, settings: Settings, store: Store) -> ImportSource:
     if isinstance(file, PartsSource):
-        file = await KeptSource.open(file, settings.storage.path.expanduser() / _KEPT)
+        file = await KeptSource.open(file, settings.storage.path / _KEPT)
     return ImportSource(BundleReader(await read_head(file), file), store, store.records.bundle_contents)
 
 

@@ -144,7 +144,7 @@ def settings_for_bundle(settings: Settings) -> Iterator[Settings]:
     """
     with ExitStack() as stack:
         server, storage = settings.server.model_copy(update={"read_only": True}), settings.storage
-        if not has_data_folder(storage.path.expanduser()):
+        if not has_data_folder(storage.path):
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plugin-mirror-"))
             storage = storage.model_copy(update={"path": Path(made)})
         yield settings.model_copy(update={"server": server, "storage": storage})
@@ -152,7 +152,7 @@ def settings_for_bundle(settings: Settings) -> Iterator[Settings]:
 
 async def _records(settings: Settings, stream: str) -> tuple[tuple[TrustedKeys, ...], StreamState | None]:
     """Return the trusted keys and the state of a stream in the data folder; nothing if there is no folder."""
-    if not has_data_folder(settings.storage.path.expanduser()):
+    if not has_data_folder(settings.storage.path):
         return (), None
     async with open_store(settings, only_reads=True) as store:
         records = store.records.bundle_trust

@@ -81,7 +81,7 @@ async def show_bundle(
     async with AsyncExitStack() as stack:
         reader = await open_bundle(path, folders)
         store: Store | None = None
-        if has_data_folder(settings.storage.path.expanduser()):
+        if has_data_folder(settings.storage.path):
             store = await stack.enter_async_context(open_store(settings, only_reads=True))
         head, recorded = reader.head, () if store is None else await recorded_keys(store.records.bundle_trust)
         trusted = (*recorded, *await named_keys(public_keys))

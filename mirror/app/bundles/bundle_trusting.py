@@ -29,7 +29,7 @@ async def trusted_keys(settings: Settings, public_keys: Sequence[Path]) -> tuple
     """
     named = await named_keys(public_keys)
     try:
-        if not has_data_folder(settings.storage.path.expanduser()):
+        if not has_data_folder(settings.storage.path):
             return named
         async with open_store(settings, only_reads=True) as store:
             return (*await recorded_keys(store.records.bundle_trust), *named)
@@ -61,7 +61,7 @@ async def judge_file(settings: Settings, path: Path) -> tuple[SignedKeySet, Trus
         StorageFault: the data folder cannot be read.
     """
     signed = await load_key_set(path)
-    if not has_data_folder(settings.storage.path.expanduser()):
+    if not has_data_folder(settings.storage.path):
         return signed, *judge_key_set(signed, ())
     async with open_store(settings, only_reads=True) as store:
         chains = recorded_chains(await store.records.bundle_trust.list_key_sets())
@@ -109,7 +109,7 @@ async def remove_chain(settings: Settings, text: str) -> RecordedChain:
 
 async def read_trust(settings: Settings) -> tuple[tuple[RecordedChain, ...], Sequence[StreamState]]:
     """Return the trusted chains, and the states of all streams. A missing data folder has none of both."""
-    if not has_data_folder(settings.storage.path.expanduser()):
+    if not has_data_folder(settings.storage.path):
         return (), ()
     async with open_store(settings, only_reads=True) as store:
         records = store.records.bundle_trust

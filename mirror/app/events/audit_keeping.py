@@ -43,7 +43,7 @@ Entry: TypeAlias = Mapping[str, Any]
 def audit_files(settings: Settings) -> AuditFiles:
     """Return the files of the audit."""
     folder = settings.audit.path or settings.storage.path / _FOLDER
-    return AuditFiles(folder.expanduser(), settings.audit.rotate)
+    return AuditFiles(folder, settings.audit.rotate)
 
 
 def audit_chores(settings: Settings, store: Store) -> list[Chore]:
@@ -53,7 +53,7 @@ def audit_chores(settings: Settings, store: Store) -> list[Chore]:
 
 async def _keep_audit(settings: Settings, store: Store) -> None:
     """Write the audit until cancelled. One process at a time does so."""
-    locks, said_at = StorageLocks(settings.storage.path.expanduser()), None
+    locks, said_at = StorageLocks(settings.storage.path), None
     while True:
         try:
             async with locks(_LOCK):
@@ -136,7 +136,7 @@ async def _services(settings: Settings, store: Store) -> AuditServices:
 
 
 def _key_path(settings: Settings) -> Path:
-    return DataLayout(settings.storage.path.expanduser()).audit_key
+    return DataLayout(settings.storage.path).audit_key
 
 
 def _verified(

@@ -69,7 +69,7 @@ def endpoint_faults(endpoints: Sequence[EventSettings]) -> list[str]:
 
 async def _send_events(settings: Settings, endpoint: EventSettings, store: Store) -> None:
     """Send events to an endpoint until cancelled. One process at a time does so."""
-    locks, name = StorageLocks(settings.storage.path.expanduser()), endpoint.shown_name
+    locks, name = StorageLocks(settings.storage.path), endpoint.shown_name
     records = store.records
     while True:
         try:
@@ -135,7 +135,7 @@ def _contexts(ca: Path | None) -> ReloadingFile[ssl.SSLContext]:
 
 def _context(ca: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca and ca.expanduser())
+        return ssl.create_default_context(cafile=ca)
     except OSError as error:
         raise ConfigurationFault(f"ca: {ca} cannot be used: {error.strerror or error}") from error
 
@@ -160,7 +160,7 @@ def _endpoint(settings: EventSettings) -> Endpoint:
 
 def _read_secrets(path: Path) -> Sequence[WebhookSecret]:
     try:
-        with path.expanduser().open("rb") as file:
+        with path.open("rb") as file:
             return parse_secrets(file.read(MOST_FILE_BYTES + 1), str(path))
     except OSError as error:
         raise ConfigurationFault(f"{path} cannot be read: {error.strerror}") from error

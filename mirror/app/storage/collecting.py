@@ -45,7 +45,7 @@ def collection_rules(settings: Settings) -> CollectionRules:
 
 async def collect_in_background(settings: Settings, store: Store) -> None:
     """Collect until cancelled, one process at a time over all processes on the data folder."""
-    locks = StorageLocks(settings.storage.path.expanduser())
+    locks = StorageLocks(settings.storage.path)
     rules = collection_rules(settings)
     checks = _checks(store, rules)
     collector = Collector(
@@ -106,7 +106,7 @@ async def collect(
         rules = replace(rules, grace=Grace.everywhere(grace))
     if untagged is not None:
         rules = replace(rules, untagged=(), untagged_default=untagged)
-    layout = DataLayout(settings.storage.path.expanduser())
+    layout = DataLayout(settings.storage.path)
     async with _opened(settings, layout.root, dry_run=dry_run) as store:
         await _checks(store, rules).check_all()
         collector = Collector(

@@ -51,7 +51,7 @@ async def retire_in_background(settings: Settings, store: Store, grace: Grace) -
 
     With ``storage.collection.enabled: false`` no tags are dropped here; ``gc`` drops them.
     """
-    locks, tags = StorageLocks(settings.storage.path.expanduser()), store.records.pushed_tags
+    locks, tags = StorageLocks(settings.storage.path), store.records.pushed_tags
     work, jumps = store.records.long_work, ClockJumps(_CLOCK)
     retiring = retirement(settings, store, grace).paced(jumps.trusted, _BACKGROUND_PAUSES)
     drops = settings.storage.collection.enabled and bool(retiring.rules)

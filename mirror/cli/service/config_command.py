@@ -45,8 +45,8 @@ def check(
     """Check the configuration, or the rights that it gives a caller.
 
     Warnings about mirror rules that may want the same tags, and about files of
-    server.tls, keys of admission rules, keys of the token issuer and secrets of
-    events that this machine cannot use, are printed.
+    server.tls and upstreams, keys of admission rules, keys of the token issuer and
+    secrets of events that this machine cannot use, are printed.
     Exit code 0: it is valid. Exit code 2: it is invalid, and each mistake is
     printed on one line. With --as and --can, the rule that decides is printed.
     Exit code 0: the caller may. Exit code 1: the caller may not.
@@ -63,6 +63,7 @@ def check(
         return
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.events.event_sending import endpoint_faults
+    from mirror.settings.loading.unusable_files import unusable_files
 
     if settings.server.tls is not None:
         _warn_about_certificates(settings)
@@ -74,7 +75,7 @@ def check(
     if settings.server.token_issuer is not None:
         _warn_about_issuer_keys(settings.server.token_issuer)
     faults = (*KeyFiles.read(settings.admission.key_files).faults, *endpoint_faults(settings.events))
-    for sentence in (*faults, *settings.advice()):
+    for sentence in (*unusable_files(settings, config), *faults, *settings.advice()):
         MESSAGES.out(f"warning: {sentence}", highlight=False)
     RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
 

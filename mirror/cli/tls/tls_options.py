@@ -40,7 +40,7 @@ def folder_of(settings: Settings, out: Path | None) -> CertificateFolder:
     tls = settings.server.tls
     if out is None and tls is not None and tls.ca_key is not None:
         out = tls.ca_key.parent
-    root = (out or settings.storage.path.expanduser() / "tls").absolute()
+    root = (out or settings.storage.path / "tls").absolute()
     if not _is_readable(root):
         raise StorageFault(
             f"{root} cannot be read by this user; fix: run the command as the user of the server, or root"

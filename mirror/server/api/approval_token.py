@@ -45,7 +45,7 @@ class ApprovalToken:
 
 def _read(file: Path) -> str:
     try:
-        with file.expanduser().open("rb") as opened:
+        with file.open("rb") as opened:
             word = opened.read(_MOST_TOKEN_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"admission.token_file: {file} cannot be read: {error}") from error

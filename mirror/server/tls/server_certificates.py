@@ -52,7 +52,7 @@ class ServerTls:
     def files(self) -> list[Path]:
         """The configured files."""
         found = (self.certificate, self.key, self.client_ca, self.client_crl)
-        return [file.expanduser() for file in found if file is not None]
+        return [file for file in found if file is not None]
 
     def reloading(self, clock: Clock) -> ReloadingFile[ssl.SSLContext]:
         """Return the context, which is made again when the files change. Connections keep the context they began with.
@@ -83,7 +83,7 @@ class ServerTls:
         return context
 
     def _load_own(self, context: ssl.SSLContext, now: datetime) -> None:
-        certificate, key = self.certificate.expanduser(), self.key.expanduser()
+        certificate, key = self.certificate, self.key
         own = read_certificates(certificate, "server.tls.certificate")[0]
         read_private_key(key, "server.tls.key")
         try:
@@ -105,7 +105,7 @@ class ServerTls:
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
         if self.client_crl is not None:
-            path = self.client_crl.expanduser()
+            path = self.client_crl
             for each in authorities.lists:
                 _warn_unless_valid(path, each.last_update_utc, each.next_update_utc, now)
             try:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from typing import Final
+
+_PORT: Final = re.compile("[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,13 @@ class HostPort:
         """
         host, colon, port = text.rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        # str.isdigit also accepts digits of other scripts, which int() would read as a port.
-        if not colon or not bare or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-            raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000")
+        if not colon or not bare or not _PORT.fullmatch(port) or int(port) > 65535:
+            raise ValueError(
+                f"{text!r} is not HOST:PORT; fix: write it like 127.0.0.1:5000, 0.0.0.0:5000 or [::1]:5000"
+            )
+        # The system would take 22 for the address 0.0.0.22.
+        if bare.isdigit():
+            raise ValueError(f"{text!r} has a number in place of the host; fix: write it like 0.0.0.0:{int(port)}")
         # Without brackets the last group of an IPv6 address would be read as the port.
         if ":" in bare and bare == host:
             raise ValueError(f"{text!r}: an IPv6 address needs brackets; fix: write it as in [::1]:5000")

@@ -24,8 +24,8 @@ def _check_url(url: str) -> str:
     prefix = None if match is None else parse_prefix(match[3] or "")
     if match is None or prefix is None or not 0 < int(match[2] or 80) <= _LARGEST_PORT:
         raise ValueError(
-            "it is not SCHEME://HOST[:PORT][/PATH], such as https://plugins.example/registry; a path has letters, "
-            "digits and . _ ~ - between its slashes, and does not begin with /v2"
+            "is not SCHEME://HOST[:PORT][/PATH]; fix: write it like https://plugins.example/registry. A path has "
+            "letters, digits and . _ ~ - between its slashes, and does not begin with /v2"
         )
     return f"{match[1]}{prefix}"
 
@@ -36,7 +36,9 @@ def _parse_network(value: object) -> object:
     try:
         return ip_network(str(value))  # not the value: a number would be read as an address
     except ValueError as error:
-        raise ValueError(f"{value!r} is not a network or address, such as 10.0.0.0/8 or 192.0.2.7: {error}") from error
+        raise ValueError(
+            "is not a network or address; fix: write it like 10.0.0.0/8 or 192.0.2.7, without bits after the network"
+        ) from error
 
 
 ListenAddress = Annotated[

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mirror.access.rights import AccessAction
 from mirror.settings.access_settings import check_anonymous, parse_actions
-from mirror.settings.pull_through_settings import check_pattern
-from mirror.settings.section import Section
+from mirror.settings.section import Mistakes, Section
+from mirror.settings.section_values import RepositoryPattern, TextForm
 from mirror.settings.server.listen_address import HostPort
 from mirror.settings.server.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
 from mirror.settings.server.server_limit_settings import ServerLimitSettings
 from mirror.settings.server.server_tls_settings import PlainListenerSettings, ServerTlsSettings
 from mirror.settings.server.token_issuer_settings import TokenIssuerSettings
+
+_NAMESPACE: Final = TextForm(
+    r"^[a-z0-9.:\[\]-]{1,255}$", "is no name of a registry; fix: write its host in lower case, such as docker.io"
+)
 
 
 class ServerSettings(Section):
@@ -45,12 +49,12 @@ class ServerSettings(Section):
     )
     shutdown_seconds: float = Field(30, ge=0, description="time that transfers have to finish at shutdown, in seconds")
     limits: ServerLimitSettings = Field(ServerLimitSettings(), description="limits for clients and layers")
-    namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:\[\]-]{1,255}$")], ...] = Field(
+    namespaces: tuple[Annotated[str, _NAMESPACE], ...] = Field(
         (),
         description="registries that this server mirrors, such as docker.io. A request that names another one "
         "(?ns=, OCI-Namespace) gets 404. Omitted: every name is accepted",
     )
-    reserved: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
+    reserved: tuple[RepositoryPattern, ...] = Field(
         (), description="names, with * and **, that are never requested from an upstream, such as acme/**"
     )
 
@@ -84,38 +88,50 @@ class ServerSettings(Section):
         # A plugin runs as root on every host that installs it, so whoever can push could take over the site. The
         # server refuses to start instead of logging a warning that nobody reads (ADR 5).
         if self.anonymous is None and not self.is_local:
-            raise ValueError(
-                f"{self._public_address} can be reached from other hosts, and server.anonymous does not say what "
-                "anonymous callers may do; fix: write 'anonymous: [pull]' under server: to let everybody install, "
-                "or 'anonymous: [pull, push]' to let everybody push as well"
+            raise Mistakes(
+                (
+                    ("listen",) if not self.listen.is_loopback else ("plain", "listen"),
+                    f"{self._public_address} can be reached from other hosts, and server.anonymous does not say what "
+                    "anonymous callers may do; fix: write 'anonymous: [pull]' under server: to let everybody install, "
+                    "or 'anonymous: [pull, push]' to let everybody push as well",
+                )
             )
         return self
 
     @model_validator(mode="after")
     def _say_once_who_is_a_proxy(self) -> Self:
         if self.behind_proxy and self.trusted_proxies:
-            raise ValueError(
-                "behind_proxy: true trusts every address, so trusted_proxies has no effect; fix: remove behind_proxy"
+            raise Mistakes(
+                (
+                    ("behind_proxy",),
+                    "trusts every address, so trusted_proxies has no effect; fix: remove behind_proxy",
+                )
             )
         if self.behind_proxy and self.tls is not None and self.tls.client_ca is not None:
-            raise ValueError(
-                "behind_proxy: true takes every client for a proxy, so client certificates have no effect; fix: list "
-                "the proxies under trusted_proxies, and remove behind_proxy"
+            raise Mistakes(
+                (
+                    ("behind_proxy",),
+                    "takes every client for a proxy, so client certificates have no effect; fix: list the proxies "
+                    "under trusted_proxies, and remove behind_proxy",
+                )
             )
         return self
 
     @model_validator(mode="after")
     def _issued_tokens_are_logins(self) -> Self:
         if self.token_issuer is not None and not self.logins:
-            raise ValueError("logins: false switches off token_issuer too; fix: remove one of the two")
+            raise Mistakes((("logins",), "switches off token_issuer too; fix: remove one of the two"))
         return self
 
     @model_validator(mode="after")
     def _plain_is_beside_tls(self) -> Self:
         if self.plain is not None and self.tls is None:
-            raise ValueError(
-                "plain is a second address beside one with TLS, and there is no tls; fix: remove plain, because "
-                "server.listen speaks plain HTTP, or add tls"
+            raise Mistakes(
+                (
+                    ("plain",),
+                    "is a second address beside one with TLS, and there is no tls; fix: remove plain, because "
+                    "server.listen speaks plain HTTP, or add tls",
+                )
             )
         return self
 

@@ -3,49 +3,45 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
-from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from mirror.settings.section import Section
+from mirror.settings.section import Mistakes, Section
+from mirror.settings.section_values import FilePath
 from mirror.settings.server.server_addresses import ListenAddress, ProxyNetwork
 
 _LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
-#: A path in which ``~`` is the home folder.
-_PemFile = Annotated[Path, AfterValidator(Path.expanduser)]
-
-
 class ServerTlsSettings(Section):
     """Certificates of the server. The server reads all files again when they change."""
 
-    certificate: _PemFile = Field(description="PEM file with the certificate of the server, then intermediate ones")
-    key: _PemFile = Field(description="PEM file with the key of the certificate, without a passphrase")
-    ca: _PemFile | None = Field(
+    certificate: FilePath = Field(description="PEM file with the certificate of the server, then intermediate ones")
+    key: FilePath = Field(description="PEM file with the key of the certificate, without a passphrase")
+    ca: FilePath | None = Field(
         None, description="PEM file with the CA certificate that hosts have to trust; the server offers it at /ca.crt"
     )
-    ca_key: _PemFile | None = Field(
+    ca_key: FilePath | None = Field(
         None,
         description="PEM file with the key of that CA. The server then renews its certificate before it expires, and "
         "must be able to write the certificate file",
     )
-    client_ca: _PemFile | None = Field(
+    client_ca: FilePath | None = Field(
         None,
         description="PEM file with the CA certificates of clients. A client with a certificate from them is known as "
         "the user cert:CN=NAME, cert:DNS=NAME, cert:URI=NAME or cert:EMAIL=NAME in access rules",
     )
-    client_crl: _PemFile | None = Field(
+    client_crl: FilePath | None = Field(
         None, description="PEM file with the lists of revoked certificates of client_ca, one for each CA"
     )
 
     @model_validator(mode="after")
     def _files_belong_together(self) -> Self:
         if self.ca_key is not None and self.ca is None:
-            raise ValueError("ca_key needs ca, the certificate that belongs to the key")
+            raise Mistakes((("ca_key",), "there is no certificate for this key; fix: add ca"))
         if self.client_crl is not None and self.client_ca is None:
-            raise ValueError("client_crl needs client_ca, the CA whose certificates are revoked")
+            raise Mistakes((("client_crl",), "there is no CA whose certificates are revoked; fix: add client_ca"))
         return self
 
 

@@ -9,23 +9,27 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from mirror.settings.section import Section
+from mirror.settings.section_values import FilePath, TextForm, expanded
 
 # Printable ASCII without a quotation mark or backslash: the values are part of a header and of log lines.
-_TEXT: Final = r"^[!#-\[\]-~]([ !#-\[\]-~]{0,253}[!#-\[\]-~])?$"
+_TEXT: Final = TextForm(
+    r"^[!#-\[\]-~]([ !#-\[\]-~]{0,253}[!#-\[\]-~])?$",
+    "is not 1 to 255 ASCII characters without quotation marks and backslashes; fix: write the name as in tokens",
+)
 _REALM: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(/[!#-\[\]-~]*)?")
 _JWKS_URL: Final = re.compile(r"https://[A-Za-z0-9._:\[\]-]+(/[!#-\[\]-~]*)?")
 
 
 def _check_realm(url: str) -> str:
     if not _REALM.fullmatch(url):
-        raise ValueError("it is not the URL of a token server, such as https://auth.example/token")
+        raise ValueError("is not the URL of a token server; fix: write it like https://auth.example/token")
     return url
 
 
 def _check_jwks(value: str) -> str:
     if "://" in value and not _JWKS_URL.fullmatch(value):
-        raise ValueError("it is neither a file nor an https:// URL without a user; fix: keys need a protected way here")
-    return value
+        raise ValueError("is neither a file nor an https:// URL without a user; fix: keys need a protected way here")
+    return value if "://" in value else str(expanded(Path(value)))
 
 
 class TokenIssuerSettings(Section):
@@ -34,15 +38,15 @@ class TokenIssuerSettings(Section):
     realm: Annotated[str, AfterValidator(_check_realm)] = Field(
         description="URL at which clients request tokens, such as https://auth.example/token"
     )
-    service: Annotated[str, Field(pattern=_TEXT)] = Field(
+    service: Annotated[str, _TEXT] = Field(
         description="name of this server for the issuer: the service of requests, and the audience (aud) of tokens"
     )
-    issuer: Annotated[str, Field(pattern=_TEXT)] = Field(description="name of the issuer in its tokens (iss)")
+    issuer: Annotated[str, _TEXT] = Field(description="name of the issuer in its tokens (iss)")
     jwks: Annotated[str, Field(min_length=1), AfterValidator(_check_jwks)] = Field(
         description="public keys of the issuer, as a JSON Web Key Set: a file, which is read again when it changes, or "
         "an https:// URL, which is fetched every five minutes"
     )
-    ca_file: Path | None = Field(
+    ca_file: FilePath | None = Field(
         None, description="PEM file with CA certificates for the URL of jwks, in addition to those of the system"
     )
 

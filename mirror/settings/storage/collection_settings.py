@@ -5,18 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from mirror.oci.name_pattern import NamePattern
 from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause, UntaggedRule
-from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
+from mirror.settings.section_values import RepositoryPattern, TextForm
 from mirror.sync.schedule import parse_duration
 
+_GRACE: Final = "(0+|[1-9][0-9]{0,8})[smhd]"
 #: A duration that may be zero.
-GraceDuration = Annotated[str, Field(pattern=r"^[0-9]+[smhd]$")]
+GraceDuration = Annotated[
+    str,
+    TextForm(rf"^{_GRACE}$", "is not a duration; fix: write it without spaces, such as 0s, 90s, 30m, 6h or 7d"),
+]
+#: A duration that may be without an end.
+_KeptFor = Annotated[
+    str, TextForm(rf"^(forever|{_GRACE})$", "is not a duration; fix: write 0s, 90s, 30m, 6h, 30d or forever")
+]
 
 
 def parse_grace(text: str) -> timedelta:
@@ -36,10 +44,8 @@ def as_rules(value: object) -> object:
 class UntaggedSettings(Section):
     """Time that repositories keep manifests that no tag and no other manifest needs."""
 
-    pattern: Annotated[str, AfterValidator(check_pattern)] = Field(
-        "**", description="names of repositories, with * and **"
-    )
-    keep: GraceDuration | Literal["forever"] = Field(
+    pattern: RepositoryPattern = Field("**", description="names of repositories, with * and **")
+    keep: _KeptFor = Field(
         "30d", description="time since the manifest lost its last user or was last pulled, such as 30d; or forever"
     )
 

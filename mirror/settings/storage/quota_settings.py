@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
@@ -10,8 +10,10 @@ from mirror.access.certificates.client_identity import PREFIX
 from mirror.oci.name_pattern import NamePattern
 from mirror.records.lifecycle.quotas import Quota, QuotaKind
 from mirror.settings.access_settings import check_user
-from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
+from mirror.settings.section_values import RepositoryPattern, TextForm
+
+_PERCENT: Final = TextForm(r"^(100|[1-9]?[0-9])%$", "is no percentage; fix: write it like 80%")
 
 
 def _check_pusher(name: str) -> str:
@@ -25,7 +27,7 @@ def _check_pusher(name: str) -> str:
 class QuotaSettings(Section):
     """A quota of repositories, or of users."""
 
-    pattern: Annotated[str, AfterValidator(check_pattern)] | None = Field(
+    pattern: RepositoryPattern | None = Field(
         None, description="names of repositories, with * and **, whose content counts together"
     )
     user: Annotated[str, AfterValidator(_check_pusher)] | None = Field(
@@ -38,9 +40,7 @@ class QuotaSettings(Section):
     )
     manifests: int | None = Field(None, ge=0, description="most manifests")
     tags: int | None = Field(None, ge=0, description="most tags")
-    soft: Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$")] = Field(
-        "80%", description="part of each limit from which pushes get a warning"
-    )
+    soft: Annotated[str, _PERCENT] = Field("80%", description="part of each limit from which pushes get a warning")
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mirror.lifecycle.tag_retention import RetentionRule, TagRetention
 from mirror.oci import Repository, Tag
-from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_pattern import NamePattern
 from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
-from mirror.settings.mirror_settings import Duration
-from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
+from mirror.settings.section_values import Duration, RepositoryPattern, TagPatternText
 from mirror.sync.schedule import parse_duration
 from mirror.transfer.tags.tag_selection import TagPattern
-
-
-def _check_tag_pattern(pattern: str) -> str:
-    try:
-        TagPattern(pattern)
-    except ConfigurationFault as error:
-        raise ValueError(str(error)) from error
-    return pattern
-
-
-_TagPatternText = Annotated[str, Field(min_length=1), AfterValidator(_check_tag_pattern)]
 
 
 class PushedTagSettings(Section):
@@ -40,7 +27,7 @@ class PushedTagSettings(Section):
         "of their push",
     )
     pulled_within: Duration | None = Field(None, description="keep tags that were pushed or pulled within this time")
-    matching: tuple[_TagPatternText, ...] = Field(
+    matching: tuple[TagPatternText, ...] = Field(
         (),
         description="globs, or regular expressions between slashes, of tags that always stay. They do not count "
         "among the newest",
@@ -48,18 +35,12 @@ class PushedTagSettings(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        try:
-            self.retention()
-        except ConfigurationFault as error:
-            raise ValueError(str(error)) from error
+        if self.newest is None and self.pulled_within is None:
+            raise ValueError("keeps nothing; fix: give newest, pulled_within, or both")
         return self
 
     def retention(self) -> TagRetention:
-        """Return the retention that this section describes.
-
-        Raises:
-            ConfigurationFault: the section has neither ``newest`` nor ``pulled_within``.
-        """
+        """Return the retention that this section describes."""
         within = None if self.pulled_within is None else parse_duration(self.pulled_within)
         return TagRetention(self.newest, within, tuple(map(TagPattern, self.matching)))
 
@@ -67,13 +48,13 @@ class PushedTagSettings(Section):
 class RepositorySettings(Section):
     """Rules for the tags of some repositories."""
 
-    pattern: Annotated[str, AfterValidator(check_pattern)] = Field(description="names of repositories, with * and **")
+    pattern: RepositoryPattern = Field(description="names of repositories, with * and **")
     keep: PushedTagSettings | None = Field(
         None,
         description="retention of the tags that clients have pushed. The first rule with this key whose pattern "
         "matches applies; omitted everywhere: all tags stay",
     )
-    immutable: tuple[_TagPatternText, ...] = Field(
+    immutable: tuple[TagPatternText, ...] = Field(
         (),
         description="globs, or regular expressions between slashes, of tags that neither move nor are deleted once "
         "they exist. The patterns of all rules that match the repository count. Pulled-through tags are no such tags",
@@ -82,7 +63,7 @@ class RepositorySettings(Section):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.keep is None and not self.immutable:
-            raise ValueError("give keep, immutable, or both")
+            raise ValueError("says nothing; fix: give keep, immutable, or both")
         return self
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, ByteSize, Field, TypeAdapter, ValidationError
+from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings.section import Section
+from mirror.settings.section_values import TextForm, checked_by
 from mirror.sync.schedule import parse_duration
 
+_PERIOD: Final = TextForm(
+    r"^(never|[1-9][0-9]{0,8}[smhd])$", "is not a duration; fix: write it without spaces, such as 30d, or never"
+)
 _RATE = re.compile(r"([0-9]{1,15} ?[A-Za-z]{0,3})(?:/s)?")
 
 
@@ -31,21 +35,13 @@ def parse_rate(text: str) -> int:
     return rate
 
 
-def _check_rate(text: str) -> str:
-    try:
-        parse_rate(text)
-    except ConfigurationFault as error:
-        raise ValueError(str(error)) from error
-    return text
-
-
 class ScrubSettings(Section):
     """Scrub: the server reads every byte that it stores, and heals what is damaged."""
 
-    every: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}[smhd]$")] | Literal["never"] = Field(
+    every: Annotated[str, _PERIOD] = Field(
         "30d", description="time between the ends of two scrubs, such as 30d; never: only the command scrub reads"
     )
-    rate: Annotated[str, AfterValidator(_check_rate)] = Field(
+    rate: Annotated[str, checked_by(parse_rate)] = Field(
         "20MB/s", description="most bytes that the scrub reads in a second"
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from mirror.settings.section import Section
+from mirror.settings.section_values import FilePath
 from mirror.settings.storage.collection_settings import CollectionSettings, UntaggedSettings, as_rules
 from mirror.settings.storage.scrub_settings import ScrubSettings
 from mirror.store.content.kept_free import KeptFree
@@ -16,7 +17,7 @@ from mirror.store.content.kept_free import KeptFree
 class StorageSettings(Section):
     """Settings of the data folder."""
 
-    path: Path = Field(Path("data"), description="data folder with blobs and catalog, created if it is missing")
+    path: FilePath = Field(Path("data"), description="data folder with blobs and catalog, created if it is missing")
     upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload session expires, in hours")
     empty_upload_expiry_minutes: float = Field(
         60, gt=0, description="age at which an upload session without any content expires, in minutes"

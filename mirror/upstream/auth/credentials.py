@@ -67,7 +67,7 @@ class Credentials:
         """Return the login that ``docker login`` wrote for a registry, or the credential helper to ask for the login.
 
         Args:
-            path: docker's ``config.json``; ``~`` is the home folder.
+            path: docker's ``config.json``.
             registry: ``HOST[:PORT][/PATH]`` of the registry. An entry for a part of the path, as ``podman login``
                 writes it, takes precedence over the entry for the host. The hosts of Docker Hub share one login.
 
@@ -143,7 +143,7 @@ def _place(key: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        with path.expanduser().open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file:
             return file.read(_MAX_FILE_BYTES)
-    except (OSError, UnicodeDecodeError, RuntimeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"{path} cannot be read: {error}") from error

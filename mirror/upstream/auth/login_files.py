@@ -43,7 +43,7 @@ class FileLogin:
     file.
 
     Args:
-        path: the file; ``~`` is the home folder.
+        path: the file.
         label: description of the login, for people.
         read: reads the file.
         clock: determines when to check the file again.
@@ -98,8 +98,9 @@ async def find_docker_login(environment: Mapping[str, str], registry: str) -> Fi
         registry: ``HOST[:PORT]``.
     """
     # Without the file, or without a login for this registry in it or at its helper, docker asks anonymously.
-    with suppress(ConfigurationFault):
-        login = FileLogin.docker(Path(environment.get("DOCKER_CONFIG") or "~/.docker") / "config.json", registry)
+    # A user may have no home folder (RuntimeError).
+    with suppress(ConfigurationFault, RuntimeError):
+        login = FileLogin.docker(_docker_folder(environment) / "config.json", registry)
         await login.current()
         return login
     return None
@@ -109,3 +110,7 @@ def _checked(found: Credentials | HelperQuestion) -> Credentials | HelperQuestio
     if isinstance(found, HelperQuestion):
         credential_helper.program_of(found)
     return found
+
+
+def _docker_folder(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("DOCKER_CONFIG") or "~/.docker").expanduser()

@@ -40,13 +40,12 @@ class Tls:
         context = ssl.create_default_context()
         if self.ca_file is not None:
             try:
-                context.load_verify_locations(cafile=self.ca_file.expanduser())
+                context.load_verify_locations(cafile=self.ca_file)
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
                 raise ConfigurationFault(f"ca_file {self.ca_file} cannot be used: {_words(error)}") from error
         if own and self.certificate_file is not None:
-            key = self.key_file.expanduser() if self.key_file else None
             try:
-                context.load_cert_chain(self.certificate_file.expanduser(), key, password=_no_passphrase)
+                context.load_cert_chain(self.certificate_file, self.key_file, password=_no_passphrase)
             except (OSError, ValueError) as error:
                 files = f"client certificate {self.certificate_file} with key {self.key_file or self.certificate_file}"
                 raise ConfigurationFault(f"{files} cannot be used: {_words(error)}") from error

@@ -124,6 +124,26 @@ def test_config_check_warns_about_keys_of_a_token_issuer_that_cannot_be_used_her
     assert "warning: server.token_issuer.jwks: keys.json cannot be read: " in capsys.readouterr().err
 
 
+def test_config_check_warns_about_missing_files_of_upstreams(capsys):
+    login = "{username: anna, password_file: gone}"
+    Path("c.yaml").write_text(f"upstreams: {{hub: {{url: 'https://r.example', credentials: {login}}}}}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 0
+    assert capsys.readouterr().err == (
+        "warning: c.yaml:1: upstreams.hub.credentials.password_file: does not exist (gone), fix: create the file, or "
+        "correct the path\n"
+    )
+
+
+def test_every_command_warns_about_a_misspelled_variable(capsys, monkeypatch):
+    monkeypatch.setenv("PLUGIN_MIRROR_STORAGE__PAHT", "/srv/plugins")
+    monkeypatch.setenv("PLUGIN_MIRROR_SERVICE_HOST", "10.43.0.17")
+    assert run(["config", "check"]) == 0
+    assert capsys.readouterr().err == (
+        "warning: PLUGIN_MIRROR_STORAGE__PAHT is no setting and has no effect, fix: write PLUGIN_MIRROR_STORAGE__PATH, "
+        "or unset it\n"
+    )
+
+
 def test_config_check_names_every_mistake(capsys):
     Path("c.yaml").write_text("server: {workers: 0, lisen: x}")
     assert run(["config", "check", "--config", "c.yaml"]) == 2

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 SERVING = {"aiohttp.web", "prometheus_client", "mirror.server.http_application"}
-NOT_ALWAYS = {"alembic", "aiohttp_socks", "pydantic_settings", "rich.progress", "sqlalchemy.orm"}
+NOT_ALWAYS = {"alembic", "aiohttp_socks", "rich.progress", "sqlalchemy.orm"}
 UPSTREAM = {"aiohttp", "stamina"}
 
 

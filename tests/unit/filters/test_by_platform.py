@@ -184,7 +184,7 @@ def test_the_first_rule_that_covers_a_tag_decides() -> None:
     [
         ({"amd64": "a b"}, None, "'a b' is not a tag"),
         ({"amd64": "-{tag}"}, None, "is not a tag"),
-        ({"amd64": "{tag}"}, "arm64", "'arm64' is not one of the platforms"),
+        ({"amd64": "{tag}"}, "arm64", "'arm64' is none of the platforms"),
         ({}, "arm64", "there are none"),
     ],
 )

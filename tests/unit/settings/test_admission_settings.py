@@ -53,25 +53,25 @@ def test_a_rule_with_everything() -> None:
     ("rules", "problem"),
     [
         ([{"name": "a", "action": "burn"}], "action"),
-        ([{"name": "a"}], "action: is required"),
+        ([{"name": "a"}], "action: is missing"),
         ([{"name": "a b", "action": "deny"}], "name"),
-        ([{"name": "default", "action": "deny"}], "'default' has another meaning in messages"),
-        ([{"name": "unreadable", "action": "deny"}], "'unreadable' has another meaning in messages"),
-        ([{"name": "a", "action": "deny", "privileges": ["root"]}], "'root' is not a privilege"),
-        ([{"name": "a", "action": "deny", "names": ["A"]}], "'A' is not a repository name"),
-        ([{"name": "a", "action": "deny", "platforms": ["amd64"]}], "'amd64' is not a platform"),
-        ([{"name": "a", "action": "deny", "signed": False}], "cannot be denied; fix: use action: hold"),
+        ([{"name": "default", "action": "deny"}], "has another meaning in messages (default)"),
+        ([{"name": "unreadable", "action": "deny"}], "has another meaning in messages (unreadable)"),
+        ([{"name": "a", "action": "deny", "privileges": ["root"]}], "is not a privilege (root)"),
+        ([{"name": "a", "action": "deny", "names": ["A"]}], "is no name of repositories (A)"),
+        ([{"name": "a", "action": "deny", "platforms": ["amd64"]}], "is not a platform (amd64)"),
+        ([{"name": "a", "action": "deny", "signed": False}], "cannot be denied (false), fix: use action: hold"),
         ([{"name": "a", "action": "allow", "signed": {"by": []}}], "signed"),
         ([{"name": "a", "action": "allow", "signed": {"by": ["k", "k"]}}], "by: a file is named twice"),
         (
             [{"name": "a", "action": "allow", "signed": {"by": ["k"], "threshold": 2}}],
-            "threshold: 2 of 1 keys can never sign; fix: name more keys",
+            "threshold: is more than there are keys (2), fix: name more keys",
         ),
-        ([{"name": "a", "action": "allow", "signed": {"by": ["k"], "names": ["A"]}}], "'A' is not a repository name"),
-        ([{"name": "cooldown", "action": "deny"}], "'cooldown' has another meaning in messages"),
+        ([{"name": "a", "action": "allow", "signed": {"by": ["k"], "names": ["A"]}}], "is no name of repositories (A)"),
+        ([{"name": "cooldown", "action": "deny"}], "has another meaning in messages (cooldown)"),
         ([{"name": "a", "action": "deny", "larger_than_bytes": -1}], "larger_than_bytes"),
         ([{"name": "a", "action": "deny", "privilege": []}], "unknown key"),
-        ([{"name": "a", "action": "deny"}, {"name": "a", "action": "hold"}], "'a' is given to more than one rule"),
+        ([{"name": "a", "action": "deny"}, {"name": "a", "action": "hold"}], "another rule has this name too (a)"),
     ],
 )
 def test_a_mistake_in_a_rule(rules: list[dict[str, Any]], problem: str) -> None:
@@ -116,7 +116,7 @@ def test_what_waits_for_a_signature_must_be_able_to_come() -> None:
     with pytest.raises(ConfigurationFault, match="fix: use default: hold"):
         load(flags={"admission": {"rules": [rule], "default": "deny"}})
     rest = {"name": "rest", "action": "deny", "names": ["**"]}
-    with pytest.raises(ConfigurationFault, match=r"rest: .*; fix: use action: hold"):
+    with pytest.raises(ConfigurationFault, match=r"\[rest\]\.action: .*, fix: use action: hold"):
         load(flags={"admission": {"rules": [rule, rest]}})
     policy(rest, rule)
     policy(rule, {**rest, "privileges": ["mount=/"]})
@@ -154,14 +154,14 @@ def test_platform_tags() -> None:
 @pytest.mark.parametrize(
     ("members", "problem"),
     [
-        ({"platforms": "list"}, "write a tag for each architecture"),
+        ({"platforms": "list"}, "write a tag for each platform"),
         ({"platforms": {"ARM": "x"}}, "'ARM' is not an architecture as Go names it"),
         ({"platforms": {"arm": "a/b"}}, "'a/b' is not a tag"),
-        ({"platforms": {"arm": "x"}, "default": "amd64"}, "'amd64' is not one of the platforms"),
-        ({"platforms": "index", "name": "A"}, "'A' is not a repository name"),
-        ({"platforms": "index", "tag": "a b"}, "'a b' is not a tag"),
+        ({"platforms": {"arm": "x"}, "default": "amd64"}, "default: is none of the platforms (amd64)"),
+        ({"platforms": "index", "name": "A"}, "is no name of repositories (A)"),
+        ({"platforms": "index", "tag": "a b"}, "tag: is not a tag (a b)"),
         ({"platforms": "index", "tag": ""}, "tag"),
-        ({}, "platforms: is required"),
+        ({}, "platforms: is missing"),
     ],
 )
 def test_a_mistake_in_a_rule_about_platforms(members: dict[str, Any], problem: str) -> None:

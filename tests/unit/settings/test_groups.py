@@ -42,23 +42,26 @@ def test_a_certificate_in_two_groups_counts_once(written) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (RULE, "access: rule 1: no group is named 'deployers' (groups: none)"),
-        (f"groups: {{deployer: [anna], b: [ben]}}\n{RULE}", "no group is named 'deployers' (groups: b, deployer)"),
-        (f"groups: {{deployers: []}}\n{RULE}", "groups.deployers: at least one entry is required"),
-        (f"groups: {{deployers:}}\n{RULE}", "groups.deployers: it is not a list"),
-        ("groups: {Deployers: [anna]}", "'Deployers' is not a group's name; fix: use at most 64 lower-case letters"),
-        ("groups: {deployers: [Anna]}", "groups.deployers.0: 'Anna' is not a user's name"),
-        ("groups: {deployers: [anna, 'group:other']}", "groups.deployers.1: a group has users and certificates as "),
-        ("groups: [anna]", "groups: it is not a section with keys"),
+        (RULE, "access[1].users[2]: no group is named 'deployers' (group:deployers), fix: add it under groups:"),
+        (f"groups: {{deployer: [anna], b: [ben]}}\n{RULE}", "fix: add it under groups:, or write one of b, deployer"),
+        (f"groups: {{deployers: []}}\n{RULE}", "groups.deployers: is empty"),
+        (f"groups: {{deployers:}}\n{RULE}", "groups.deployers: is empty"),
+        (
+            "groups: {Deployers: [anna]}",
+            "groups.Deployers: is not a group's name (Deployers), fix: use at most 64 lower-case letters",
+        ),
+        ("groups: {deployers: [Anna]}", "groups.deployers[1]: is not a user's name (Anna)"),
+        ("groups: {deployers: [anna, 'group:other']}", "groups.deployers[2]: a group has users and certificates as "),
+        ("groups: [anna]", "groups: is not a section"),
         (
             "access: [{users: ['group:'], repositories: ['**'], actions: [pull]}]",
-            "access.0.users.0: '' is not a group's name",
+            "access[1].users[1]: '' is not a group's name",
         ),
         (
             f"groups: {{deployers: [anna, 'cert:CN=ci']}}\n{RULE}",
-            "groups: deployers names clients with the certificate cert:CN=ci, and no client can show one; fix: set ",
+            "groups.deployers[2]: no client can show a certificate (cert:CN=ci), fix: set ",
         ),
-        ("quotas: [{user: 'group:deployers', tags: 1}]", "quotas.0.user: 'group:deployers' is not a user's name"),
+        ("quotas: [{user: 'group:deployers', tags: 1}]", "quotas[1].user: is not a user's name (group:deployers)"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(written, text: str, problem: str) -> None:

@@ -57,62 +57,88 @@ def test_names_are_those_of_the_engine():
 
 
 BEGIN = "plugins:\n- name: m:5000/p:1\n"
-TEXT = "write a text, a number, true, false or a list of arguments; '' is the empty text"
+TEXT = "is no text, fix: write a text, a number, true, false or a list of arguments; '' is the empty text"
 
 
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("", ["f.yaml:1: must begin with the key 'plugins:'"]),
-        ("- a", ["f.yaml:1: must begin with the key 'plugins:'"]),
+        ("", ["f.yaml:1: the file has no plugins, fix: begin with the key 'plugins:'"]),
+        ("- a", ["f.yaml:1: the file has no plugins, fix: begin with the key 'plugins:'"]),
         (
             "plugins: [a]",
-            ["f.yaml:1: plugins.0: must be a mapping, such as 'name: mirror:5000/contiv/v2plugin:1.0' (it is 'a')"],
+            ["f.yaml:1: plugins[1]: is not a section (a), fix: write KEY: VALUE lines below the key, and indent them"],
         ),
-        (f'{BEGIN}  settings: {{K: "a\\0b"}}', ["f.yaml:3: plugins.0.settings.K: a value cannot have a NUL character"]),
-        ("plugins:", ["f.yaml:1: plugins: must be a list of plugins, each of which begins with '- name: …'"]),
-        ("plugin: []", ["f.yaml:1: plugins: is required", "f.yaml:1: plugin: unknown key; did you mean plugins?"]),
-        (f"{BEGIN}- alias: x", ["f.yaml:3: plugins.1.name: is required"]),
-        (f"{BEGIN}  setings: {{}}", ["f.yaml:3: plugins.0.setings: unknown key; did you mean settings?"]),
+        (
+            f'{BEGIN}  settings: {{K: "a\\0b"}}',
+            ["f.yaml:3: a value has a character that is no text, fix: remove the \\0 or \\u"],
+        ),
+        ("plugins:", ["f.yaml:1: plugins: is empty, fix: indent its keys or items below it, or remove it"]),
+        (
+            "plugin: []",
+            ["f.yaml:1: plugins: is missing, fix: add the key", "f.yaml:1: plugin: unknown key, fix: write plugins"],
+        ),
+        (f"{BEGIN}- alias: x", ["f.yaml:3: plugins[2].name: is missing, fix: add the key"]),
+        (f"{BEGIN}  setings: {{}}", ["f.yaml:3: plugins[1].setings: unknown key, fix: write settings"]),
         (
             f"{BEGIN}  zzz: 1",
-            ["f.yaml:3: plugins.0.zzz: unknown key; allowed: name, alias, settings, enabled, state, replace"],
+            [
+                "f.yaml:3: plugins[1].zzz: unknown key, fix: remove it, or write one of name, alias, settings, "
+                "enabled, state, replace"
+            ],
         ),
-        (f"{BEGIN}  enabled: maybe", ["f.yaml:3: plugins.0.enabled: must be true or false (it is 'maybe')"]),
+        (
+            f"{BEGIN}  enabled: maybe",
+            ["f.yaml:3: plugins[1].enabled: is neither true nor false (maybe), fix: write true or false"],
+        ),
         (
             f"{BEGIN}  state: gone",
-            ["f.yaml:3: plugins.0.state: must be present or absent (it is 'gone')"],
+            ["f.yaml:3: plugins[1].state: is none of the possible values (gone), fix: write present or absent"],
         ),
-        (f"{BEGIN}  settings:\n    a: ok\n    b:", [f"f.yaml:5: plugins.0.settings.b: {TEXT}"]),
-        (f"{BEGIN}  settings:\n    a: {{b: c}}", [f"f.yaml:4: plugins.0.settings.a: {TEXT}"]),
+        (f"{BEGIN}  settings:\n    a: ok\n    b:", [f"f.yaml:5: plugins[1].settings.b: {TEXT}"]),
+        (f"{BEGIN}  settings:\n    a: {{b: c}}", [f"f.yaml:4: plugins[1].settings.a: {TEXT}"]),
         (
             f"{BEGIN}  settings:\n    a: [b, 'c d']",
             [
-                "f.yaml:4: plugins.0.settings.a: a list is for arguments; each is a text without spaces, because "
-                "engines divide at spaces"
+                "f.yaml:4: plugins[1].settings.a: has an item with a space or none, fix: write a list of arguments, "
+                "which engines divide at spaces"
             ],
         ),
         (
             f"{BEGIN}  alias: p@sha256:{'0' * 64}",
-            [
-                "f.yaml:3: plugins.0.alias: an alias cannot have a digest; fix: write NAME:TAG "
-                f"(it is 'p@sha256:{'0' * 64}')"
-            ],
+            [f"f.yaml:3: plugins[1].alias: an alias cannot have a digest (p@sha256:{'0' * 64}), fix: write NAME:TAG"],
         ),
         (
             f"{BEGIN}  state: absent\n  enabled: true",
-            ["f.yaml:2: plugins.0: a plugin with 'state: absent' has no enabled; fix: remove the key"],
+            [
+                "f.yaml:4: plugins[1].enabled: a plugin with 'state: absent' has no such key (true), fix: remove it",
+            ],
         ),
         (
             f"{BEGIN}- {{name: 'x:1', alias: 'm:5000/p:1'}}",
-            ["f.yaml:3: plugins.1: m:5000/p:1 is plugins.0 already; fix: give one an alias"],
+            ["f.yaml:3: plugins[2]: m:5000/p:1 is plugins[1] already, fix: give one an alias"],
         ),
-        (f"{BEGIN}  name: x", ["f.yaml:3: 'name' is given twice"]),
-        (f"{BEGIN}  ? [a]\n  : b", ["f.yaml:3: a key must be a text"]),
-        (f"{BEGIN} x", ["f.yaml:3: not YAML: expected <block end>, but found '<scalar>'"]),
-        ('"\\UFFFFFFFF"', ["f.yaml: not YAML: a number is too large"]),
-        ("a: &a [*a]", ["f.yaml:1: the file is nested too deeply"]),
-        ("[" * 3000, ["f.yaml: the file is nested too deeply"]),
+        (f"{BEGIN}  name: x", ["f.yaml:3: the key name is given twice, fix: keep one of the two"]),
+        (
+            f"{BEGIN}  ? [a]\n  : b",
+            ["f.yaml:3: a key is in brackets or braces, fix: write a value that begins with { in quotes"],
+        ),
+        (
+            f"{BEGIN} x",
+            [
+                "f.yaml:3: the indentation fits no line above, or text follows a quote or brace, fix: indent keys "
+                "alike, or write the whole value in quotes"
+            ],
+        ),
+        ('"\\UFFFFFFFF"', ["f.yaml: a number after a backslash or % is too large, fix: write the character itself"]),
+        (
+            "a: &a [*a]",
+            ["f.yaml:1: the file is nested too deeply, fix: look for an anchor (&) that contains its alias (*)"],
+        ),
+        (
+            "[" * 3000,
+            ["f.yaml: the file is nested too deeply, fix: look for an anchor (&) that contains its alias (*)"],
+        ),
     ],
 )
 def test_a_mistake_is_told_with_line_and_key(text: str, messages: list[str]):
@@ -122,7 +148,9 @@ def test_a_mistake_is_told_with_line_and_key(text: str, messages: list[str]):
 def test_aliases_do_not_multiply():
     lines = ["a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]"]
     lines += [f"{name}: &{name} [{', '.join([f'*{before}'] * 40)}]" for before, name in ("ab", "bc", "cd")]
-    assert fault("\n".join(lines)) == ["f.yaml:1: the file has more than 50000 values"]
+    assert fault("\n".join(lines)) == [
+        "f.yaml:1: the file has more than 50000 values, fix: repeat fewer aliases (*) of anchors (&)"
+    ]
 
 
 def test_a_large_file_is_not_read(tmp_path: Path):

@@ -24,21 +24,21 @@ def test_without_a_word_a_tag_is_fresh_for_five_minutes_and_downloads_are_finish
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("pull_through: {fresh_for: 119s}", "at least 2m"),
-        ("pull_through: {fresh_for: 1m}", "at least 2m"),
+        ("pull_through: {fresh_for: 119s}", "write 2m or more"),
+        ("pull_through: {fresh_for: 1m}", "write 2m or more"),
         ("pull_through: {fresh_for: '0'}", "fresh_for"),
         ("pull_through: {unattended: never}", "unattended"),
         ("pull_through: {keep: {bytes: 0}}", "greater than 0"),
         ("pull_through: {keep: {bytes: much}}", "keep.bytes"),
-        ("pull_through: {keep: {unused_for: 12h}}", "at least 1d"),
+        ("pull_through: {keep: {unused_for: 12h}}", "write 1d or more"),
         ("pull_through: {keep: {newest: 3}}", "newest"),
         ("pull_through: {when_full: panic}", "when_full"),
-        ("proxy: [{from: 'hub/**', to: 'plugins'}]", "the same \\* and \\*\\*"),
-        ("proxy: [{from: 'hub/**', to: '**/hub'}]", "last component"),
+        ("proxy: [{from: 'hub/**', to: 'plugins'}]", "write the same ones in the same order"),
+        ("proxy: [{from: 'hub/**', to: '**/hub'}]", "is not at the end"),
         ("proxy: [{from: 'hub', to: 'hub'}]", "is not UPSTREAM/REPOSITORY"),
         ("proxy: [{from: 'quay/**', to: '**'}]", "no upstream is named 'quay'"),
-        ("proxy: [{from: 'hub/**', to: '**', platforms: [arm]}]", "'arm' is not a platform"),
-        ("server: {reserved: ['ACME/**']}", "is not a repository name or a pattern"),
+        ("proxy: [{from: 'hub/**', to: '**', platforms: [arm]}]", r"is not a platform \(arm\)"),
+        ("server: {reserved: ['ACME/**']}", "is no name of repositories"),
     ],
 )
 def test_what_makes_no_sense_is_said(tmp_path: Path, text: str, told: str) -> None:

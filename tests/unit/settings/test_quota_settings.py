@@ -23,9 +23,9 @@ def test_sizes_have_units_and_a_soft_limit_is_a_percentage() -> None:
         ({"tags": 1}, "write either pattern: or user:"),
         ({"pattern": "a", "user": "anna", "tags": 1}, "write either pattern: or user:"),
         ({"pattern": "a"}, "needs a limit"),
-        ({"pattern": "**/a", "tags": 1}, "must be the last component"),
+        ({"pattern": "**/a", "tags": 1}, "is not at the end"),
         ({"user": "no one", "tags": 1}, "user"),
-        ({"pattern": "a", "tags": 1, "soft": "0.8"}, "pattern"),
+        ({"pattern": "a", "tags": 1, "soft": "0.8"}, "is no percentage"),
         ({"pattern": "a", "bytes": "many"}, "bytes"),
     ],
 )

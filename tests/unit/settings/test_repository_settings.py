@@ -53,11 +53,11 @@ def test_immutable_patterns_of_all_matching_rules_count():
     [
         ({"pattern": "acme/**"}, "give keep, immutable, or both"),
         ({"pattern": "acme/**", "keep": {"matching": ["v*"]}}, "give newest, pulled_within, or both"),
-        ({"pattern": "acme/**", "keep": {"newest": 0}}, "greater than or equal to 1"),
+        ({"pattern": "acme/**", "keep": {"newest": 0}}, "write 1 or more"),
         ({"pattern": "acme/**", "keep": {"newest": 1, "pulled_within": "0d"}}, "pulled_within"),
-        ({"pattern": "a/**/b", "immutable": ["v*"]}, "must be the last component"),
-        ({"pattern": "**", "immutable": ["/(/"]}, "is not a regular expression"),
-        ({"pattern": "**", "immutable": [""]}, "at least 1 character"),
+        ({"pattern": "a/**/b", "immutable": ["v*"]}, "is not at the end"),
+        ({"pattern": "**", "immutable": ["/(/"]}, "no regular expression"),
+        ({"pattern": "**", "immutable": [""]}, "is empty"),
     ],
 )
 def test_a_mistake_is_found_when_the_configuration_is_read(section: dict[str, Any], told: str):

@@ -43,19 +43,19 @@ def test_the_url_of_a_token_server(realm: str) -> None:
 @pytest.mark.parametrize(
     ("issuer", "problem"),
     [
-        ({"realm": "auth.example"}, "realm: it is not the URL of a token server"),
-        ({"realm": 'https://auth.example/"'}, "realm: it is not the URL of a token server"),
-        ({"realm": "https://auth.example/\n"}, "realm: it is not the URL of a token server"),
-        ({"realm": "https://user:word@auth.example/token"}, "realm: it is not the URL of a token server"),
+        ({"realm": "auth.example"}, "realm: is not the URL of a token server"),
+        ({"realm": 'https://auth.example/"'}, "realm: is not the URL of a token server"),
+        ({"realm": "https://auth.example/\n"}, "realm: is not the URL of a token server"),
+        ({"realm": "https://user:word@auth.example/token"}, "realm: is not the URL of a token server"),
         ({"service": ""}, "service: "),
         ({"service": 'a"b'}, "service: "),
         ({"service": "a\nb"}, "service: "),
         ({"issuer": ""}, "issuer: "),
         ({"jwks": ""}, "jwks: "),
-        ({"jwks": "http://auth.example/keys"}, "jwks: it is neither a file nor an https:// URL"),
-        ({"jwks": "https://user:word@auth.example/keys"}, "jwks: it is neither a file nor an https:// URL"),
+        ({"jwks": "http://auth.example/keys"}, "jwks: is neither a file nor an https:// URL"),
+        ({"jwks": "https://user:word@auth.example/keys"}, "jwks: is neither a file nor an https:// URL"),
         ({"keys": "keys.json"}, "keys: unknown key"),
-        ({"server": {"logins": False}}, "logins: false switches off token_issuer too; fix: remove one of the two"),
+        ({"server": {"logins": False}}, "logins: switches off token_issuer too (false), fix: remove one of the two"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(issuer: dict[str, Any], problem: str) -> None:
@@ -71,12 +71,15 @@ def test_a_mistake_gets_one_clear_line(issuer: dict[str, Any], problem: str) -> 
     [
         (
             [rule("anna")],
-            "access: rule 1 gives pull to anna, and with server.token_issuer tokens decide about that; fix",
+            "access[1].actions: gives pull to anna, and with server.token_issuer tokens decide about that",
         ),
-        ([rule("sec", actions="approve"), rule("anna", actions="approve,delete")], "rule 2 gives delete to anna"),
-        ([rule("sec", actions="operate")], "rule 1 gives operate to sec"),
-        ([rule("group:deployers", actions="push")], "rule 1 gives push to anna"),
-        ([rule("*")], "rule 1 gives pull to *"),
+        (
+            [rule("sec", actions="approve"), rule("anna", actions="approve,delete")],
+            "access[2].actions: gives delete to anna",
+        ),
+        ([rule("sec", actions="operate")], "gives operate to sec"),
+        ([rule("group:deployers", actions="push")], "gives push to anna"),
+        ([rule("*")], "gives pull to *"),
     ],
 )
 def test_a_rule_without_an_effect_is_refused(access: list[dict[str, Any]], problem: str) -> None:

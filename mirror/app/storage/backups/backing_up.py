@@ -54,7 +54,7 @@ async def back_up(
         CatalogFault: the catalog is damaged.
         StorageFull, StorageFault: the backup cannot be written. An earlier backup is as it was.
     """
-    root = settings.storage.path.expanduser()
+    root = settings.storage.path
     request = BackupRequest(__version__, hard_link=hard_link, verify=verify, replace=replace)
     name = os.fspath(target) if isinstance(target, Path) else "-"
     async with _held(settings, root, name) as (layout, store):

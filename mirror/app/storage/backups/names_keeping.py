@@ -25,7 +25,7 @@ _PAUSES: Final = 100.0
 
 async def keep_names(settings: Settings, store: Store) -> None:
     """Write a snapshot after changes until cancelled, in one process at a time."""
-    layout = DataLayout(settings.storage.path.expanduser())
+    layout = DataLayout(settings.storage.path)
     locks = StorageLocks(layout.root)
     period_seconds = pause_seconds = settings.storage.names_snapshot_minutes * 60
     while True:

@@ -60,7 +60,7 @@ async def recover(settings: Settings, repository: Repository, *, dry_run: bool =
         Busy: a server or another command uses the data folder.
         CatalogFault, StorageFault: the catalog cannot be rebuilt. The data folder is as it was.
     """
-    path = settings.storage.path.expanduser()
+    path = settings.storage.path
     require_data_folder(path)
     layout, filesystem = DataLayout(path), Filesystem()
     with ExitStack() as stack:

@@ -33,7 +33,7 @@ async def restore(settings: Settings, source: Path | BinaryIO, progress: Progres
         StorageDamaged: the backup is damaged or not complete. The data folder stays marked as unfinished.
         StorageFull, StorageFault: the data folder cannot be written, or the backup cannot be read.
     """
-    layout = DataLayout(settings.storage.path.expanduser())
+    layout = DataLayout(settings.storage.path)
     with ExitStack() as stack, storage_faults("restore the backup"):
         restoration = Restoration(await in_thread(_opened, source, stack), layout, progress)
         steps = stack.enter_context(closing(restoration.run()))

@@ -80,7 +80,7 @@ async def scrub(
         StorageFault, CatalogFault: the store failed, or many files one after the other are damaged.
     """
     reader = None if bundle is None else await open_bundle(bundle)
-    path = settings.storage.path.expanduser()
+    path = settings.storage.path
     async with open_services(settings, must_exist=True) as services, StorageLocks(path)(_COMMAND_LOCK):
         records = services.store.records
         healer = _healer(services, HealingPlaces(services, reader))
@@ -97,7 +97,7 @@ async def scrub(
 
 async def scrub_in_background(settings: Settings, store: Store) -> None:
     """Scrub until cancelled when it is due, one process at a time over all processes on the data folder."""
-    period, locks = settings.storage.scrub.period, StorageLocks(settings.storage.path.expanduser())
+    period, locks = settings.storage.scrub.period, StorageLocks(settings.storage.path)
     if period is None:
         return
     records, rate = store.records, settings.storage.scrub.bytes_per_second
@@ -121,7 +121,7 @@ async def scrub_in_background(settings: Settings, store: Store) -> None:
 
 async def heal_in_background(services: Services) -> None:
     """Heal until cancelled: at once what a read of this process found damaged, and other damage when it is due."""
-    locks = StorageLocks(services.settings.storage.path.expanduser())
+    locks = StorageLocks(services.settings.storage.path)
     healer = _healer(services, HealingPlaces(services))
     loop = asyncio.get_running_loop()
     due_at_seconds = loop.time()

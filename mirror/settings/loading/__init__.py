@@ -1,0 +1,1 @@
+"""Read the configuration: the file, the variables, and the words about mistakes in them."""

@@ -1,0 +1,75 @@
+"""The configuration. Flags override ``PLUGIN_MIRROR_…`` variables, which override the file and the defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.settings.loading.mistakes import mistakes_in, shown_place
+from mirror.settings.loading.value_origins import ValueOrigins, leaves
+from mirror.settings.loading.variables import over, read_variables
+from mirror.settings.loading.yaml_reading import YamlDocument, read_file
+from mirror.settings.sections import Settings
+
+#: Beginning of top-level keys that hold nothing but anchors (&) for other keys.
+_ANCHORS: Final = "x-"
+
+
+def load(
+    path: Path | None = None, flags: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Settings:
+    """Return the effective settings.
+
+    Args:
+        path: a YAML file, or None for no file.
+        flags: nested values that override the file and the environment, such as
+            ``{"server": {"listen": "127.0.0.1:0"}}``.
+        defaults: nested values that the file and the environment override.
+
+    Raises:
+        ConfigurationFault: the file cannot be read, or values are invalid. The message has one line for each mistake,
+            ``FILE:LINE: KEY: what is wrong (value), fix: …``, without secrets.
+    """
+    document = YamlDocument({}, {}) if path is None else _sections(path)
+    variables = read_variables(os.environ)
+    value = over(over(over(defaults or {}, document.value), variables.values), flags or {})
+    try:
+        return Settings.model_validate(value)
+    except ValidationError as error:
+        where = ValueOrigins(path, document.lines, variables.names | dict.fromkeys(leaves(flags), "command line"))
+        lines = [
+            f"{where.of(place)}: {shown_place(place, value)}: {told}"
+            for place, told in mistakes_in(error, Settings, value)
+        ]
+        # Without the error of pydantic, which has the values. --debug would print them.
+        raise ConfigurationFault("\n".join(lines)) from None
+
+
+def value_origins(path: Path | None) -> ValueOrigins:
+    """Return where the values of a file and of variables were written. Raises ConfigurationFault as :func:`load`."""
+    return ValueOrigins(path, {} if path is None else _sections(path).lines, read_variables(os.environ).names)
+
+
+def unknown_variables() -> list[str]:
+    """Return one sentence for each variable of the environment that looks like a setting, and is none."""
+    return read_variables(os.environ).unknown
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the configuration file."""
+    return {**Settings.model_json_schema(by_alias=True), "patternProperties": {f"^{_ANCHORS}": {}}}
+
+
+def _sections(path: Path) -> YamlDocument:
+    document = read_file(path)
+    if document.value is None:
+        return YamlDocument({}, {})
+    if not isinstance(document.value, dict):
+        raise ConfigurationFault(f"{path}:1: the file has no sections, fix: begin with a section such as 'server:'")
+    sections = {key: value for key, value in document.value.items() if not key.startswith(_ANCHORS)}
+    return YamlDocument(sections, document.lines)

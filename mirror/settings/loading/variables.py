@@ -1,0 +1,106 @@
+"""Settings from variables of the environment: ``PLUGIN_MIRROR_SECTION__KEY``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.printable_text import printable
+from mirror.settings.loading.model_keys import is_list, is_structured, keys_at, kinds_at
+from mirror.settings.loading.value_origins import leaves
+from mirror.settings.loading.yaml_reading import Place, read_yaml
+from mirror.settings.sections import Settings
+
+_PREFIX: Final = "PLUGIN_MIRROR_"
+#: Variables that are not settings. The command line reads them.
+_OF_COMMANDS: Final = frozenset({"CONFIG", "KEY_PASSWORD"})
+#: Variables that Kubernetes sets for each Service whose name begins with plugin-mirror, and Docker for each link to a
+#: container with such a name. The value tells PORT and NAME from misspelled settings.
+_FOREIGN: Final = re.compile(
+    r"PLUGIN_MIRROR_(?:[A-Z0-9_]+_)??"
+    r"(?:(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)*|ENV_[^=]+)=.*"
+    r"|PORT=(?:tcp|udp|sctp)://.*|NAME=/.*)",
+    re.DOTALL,
+)
+
+
+@dataclass
+class Variables:
+    """Settings in the environment.
+
+    Attributes:
+        values: the settings, nested.
+        names: name of the variable by the place of its setting.
+        unknown: one sentence for each variable that has the prefix and is no setting.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    names: dict[Place, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+def read_variables(environment: Mapping[str, str]) -> Variables:
+    """Return the settings in an environment. Variables that Kubernetes and Docker set are ignored.
+
+    Raises:
+        ConfigurationFault: a value is not YAML, or a variable names an item of a list.
+    """
+    found = Variables()
+    ours = {name: value for name, value in environment.items() if name.upper().startswith(_PREFIX)}
+    # A variable for a key has priority over one for its section.
+    for name in sorted(ours, key=lambda name: (name.count("__"), name)):
+        rest = name[len(_PREFIX) :]
+        place = tuple(rest.lower().split("__"))
+        # An upstream may be called env, so settings come before the variables of others.
+        _refuse_items(name, place)
+        if not (kinds := kinds_at(Settings, place)):
+            if rest.upper() not in _OF_COMMANDS and not _FOREIGN.fullmatch(f"{name}={ours[name]}"):
+                found.unknown.append(_unknown(name, place))
+            continue
+        value: Any = _value(name, ours[name], structured=any(map(is_structured, kinds)))
+        found.names.update((below, name) for below in leaves(value, place))
+        for part in reversed(place):
+            value = {part: value}
+        found.values = over(found.values, value)
+    return found
+
+
+def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two nested mappings. A value in ``above`` replaces the value in ``below``."""
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = over(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _value(name: str, text: str, *, structured: bool) -> Any:
+    # An address such as [::1]:5000 begins like a list, and is none.
+    return read_yaml(text, name).value if structured and text.lstrip().startswith(("[", "{")) else text
+
+
+def _refuse_items(name: str, place: Sequence[str]) -> None:
+    for length in range(1, len(place)):
+        kinds = kinds_at(Settings, place[:length])
+        if kinds and all(is_list(kind) for kind in kinds):
+            whole = _PREFIX + "__".join(place[:length]).upper()
+            raise ConfigurationFault(
+                f"{name}: a variable cannot change one item of a list, fix: write the whole list as JSON into {whole}"
+            )
+
+
+def _unknown(name: str, place: Sequence[str]) -> str:
+    known = next(length for length in range(len(place), -1, -1) if kinds_at(Settings, place[:length]))
+    # All keys of sections, for a name with one underscore in place of two, and those beside the first unknown part.
+    near: list[tuple[str, ...]] = [
+        (section, key) for section in keys_at(Settings, ()) for key in keys_at(Settings, (section,))
+    ]
+    near += [(*place[:known], key, *place[known + 1 :]) for key in keys_at(Settings, place[:known])]
+    names = {"__".join(each): each for each in near if kinds_at(Settings, each)}
+    close = difflib.get_close_matches("__".join(place), names, n=1, cutoff=0.75)
+    fix = f"write {_PREFIX}{close[0].upper()}, or unset it" if close else "unset it"
+    return f"{printable(name, 80)} is no setting and has no effect, fix: {fix}"

@@ -1,0 +1,150 @@
+"""Kinds of values that several sections have, each with its own words about a wrong value."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from mirror.oci.errors import ConfigurationFault, MirrorError
+from mirror.oci.name_pattern import NamePattern
+from mirror.transfer.tags.tag_selection import TagPattern
+
+#: A class of characters in a glob. The first character may be a bracket.
+_CLASS: Final = re.compile(r"\[!?.[^]]*\]", re.DOTALL)
+_VARIABLE: Final = re.compile(r"\$\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """A text that matches a regular expression.
+
+    Attributes:
+        pattern: the regular expression, also in the JSON Schema.
+        told: what is wrong with another text, and the fix. The text itself is not part of it.
+    """
+
+    pattern: str
+    told: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": self.pattern}
+
+    def _check(self, text: str) -> str:
+        if re.search(self.pattern, text) is None or "\n" in text:
+            raise ValueError(self.told)
+        return text
+
+
+def checked_by(parse: Callable[[str], object]) -> AfterValidator:
+    """Return a validator that accepts the texts that ``parse`` accepts, and keeps them as they are.
+
+    Args:
+        parse: a function that raises MirrorError with what is wrong, and the fix.
+    """
+
+    def check(text: str) -> str:
+        try:
+            parse(text)
+        except MirrorError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    return AfterValidator(check)
+
+
+def expanded(path: Path) -> Path:
+    """Return a path with ``~`` and ``${NAME}`` replaced. Raises ValueError if that cannot be done."""
+    try:
+        return Path(_VARIABLE.sub(_of_environment, str(path))).expanduser()
+    except RuntimeError as error:
+        raise ValueError("begins with ~, and there is no such user or home; fix: write the whole path") from error
+
+
+def _of_environment(match: re.Match[str]) -> str:
+    value = os.environ.get(match[1])
+    if not value:
+        raise ValueError(f"the variable {match[1][:60]} is not set; fix: set it, or write the whole path")
+    return value
+
+
+def _check_path(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        # pathlib would make the current folder of it.
+        raise ValueError("is no path; fix: write the path of a file or folder, such as /srv/plugins")
+    if isinstance(value, str) and "\n" in value:
+        # Errors show paths, and this is perhaps a key.
+        raise ValueError("is the content of a file; fix: write it into a file, and the path of the file here")
+    return value
+
+
+#: A path in which ``~`` and ``${NAME}`` are expanded. This is the only place that does so.
+FilePath = Annotated[Path, BeforeValidator(_check_path, json_schema_input_type=Path), AfterValidator(expanded)]
+
+
+def _check_tag_pattern(text: str) -> None:
+    if not text:
+        raise ConfigurationFault("is empty; fix: write a glob such as v*, or '*' for every tag")
+    try:
+        TagPattern(text)
+    except ConfigurationFault as error:
+        raise ConfigurationFault(
+            "is too long or no regular expression; fix: close its brackets, and use the syntax of RE2"
+        ) from error
+    # fnmatch takes a bracket without an end for the sign itself, which no tag has.
+    if not text.startswith("/") and "[" in _CLASS.sub("", text):
+        raise ConfigurationFault("the [ of the glob has no ]; fix: close it, as in [0-9]")
+
+
+def _check_repository_pattern(text: str) -> None:
+    if "**" in text.split("/")[:-1]:
+        raise ConfigurationFault("** is not at the end; fix: write * for one component, and ** for the rest at the end")
+    try:
+        NamePattern(text)
+    except ConfigurationFault as error:
+        raise ConfigurationFault(
+            "is no name of repositories; fix: use a-z and 0-9, with . _ - between them, / between components, * for "
+            "one component and ** for the rest"
+        ) from error
+
+
+def _check_source(text: str) -> None:
+    upstream, _, repository = text.partition("/")
+    if not upstream or not repository:
+        raise ConfigurationFault(
+            f"{text!r} is not UPSTREAM/REPOSITORY; fix: write the name of an upstream and a repository, such as "
+            "hub/acme/driver"
+        )
+    _check_repository_pattern(repository)
+
+
+#: Words about a target whose wildcards are not those of its source.
+OTHER_WILDCARDS: Final = "does not have the * and ** of from; fix: write the same ones in the same order"
+#: ``UPSTREAM/REPOSITORY``, with ``*`` and ``**``.
+SourceText = Annotated[str, checked_by(_check_source)]
+#: Names of rules in messages, of files, and on the command line.
+RuleName = Annotated[
+    str,
+    TextForm(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        "is no name of a rule; fix: use at most 64 letters, digits and . _ -, and begin with a letter or digit",
+    ),
+]
+#: Names of repositories, with ``*`` and ``**``.
+RepositoryPattern = Annotated[str, checked_by(_check_repository_pattern)]
+#: A glob for tags, or a regular expression between slashes.
+TagPatternText = Annotated[str, checked_by(_check_tag_pattern)]
+#: A length of time of at least a second, such as 6h.
+Duration = Annotated[
+    str,
+    TextForm(r"^[1-9][0-9]{0,8}[smhd]$", "is not a duration; fix: write it without spaces, such as 90s, 30m, 6h or 7d"),
+]

@@ -1,0 +1,258 @@
+"""Mistakes in the configuration: the exact line that each one gets, and what no line ever has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.settings import load
+
+TABLE = (Path(__file__).parent / "mistakes.txt").read_text()
+#: Name, content and lines of each mistake of the table: "### NAME", the file, and "> " before each line about it.
+MISTAKES = [
+    (name, content, re.findall(r"^> (.*)$", lines, re.MULTILINE))
+    for name, content, lines in re.findall(r"^### (.*)\n((?:(?![>#]).*\n)+)((?:> .*\n)+)", TABLE, re.MULTILINE)
+]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def told(content: str | bytes) -> list[str]:
+    """Return the lines about the mistakes of a file."""
+    Path("config.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ConfigurationFault) as caught:
+        load(Path("config.yaml"))
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(("content", "lines"), [pytest.param(*case[1:], id=case[0]) for case in MISTAKES])
+def test_a_mistake_has_line_key_value_and_fix(content: str, lines: list[str]) -> None:
+    assert told(content) == lines
+
+
+def test_the_whole_table_is_read() -> None:
+    assert len(MISTAKES) == TABLE.count("### ")
+    assert [line for _, _, lines in MISTAKES for line in lines if ", fix: " not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (
+            "server:\n  url: https://münchen.example\n".encode("latin-1"),
+            "config.yaml:2: the byte 0xfc is not UTF-8, as in a file in Latin-1, fix: save the file in UTF-8",
+        ),
+        ("server: {}".encode("utf-16"), "config.yaml:1: the file is in UTF-16, fix: save it in UTF-8"),
+        ("server: {}".encode("utf-16-be"), "config.yaml:1: the file is in UTF-16, fix: save it in UTF-8"),
+        (
+            b"server:\n  workers: 1\0\n",
+            "config.yaml:2: there is a control character, fix: remove it; it may be invisible in an editor",
+        ),
+        (
+            b'storage: {path: "a\\0b"}',
+            "config.yaml:1: a value has a character that is no text, fix: remove the \\0 or \\u",
+        ),
+        (
+            b"x-a: &a [*a]",
+            "config.yaml:1: the file is nested too deeply, fix: look for an anchor (&) that contains its alias (*)",
+        ),
+        (
+            b"server: {workers: " + b"9" * 5000 + b"}",
+            f"config.yaml:1: server.workers: is too large ({'9' * 80}…), fix: write a smaller number",
+        ),
+    ],
+)
+def test_a_file_that_no_editor_should_write(content: bytes, line: str) -> None:
+    assert told(content) == [line]
+
+
+def test_a_file_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        load(Path("absent.yaml"))
+    line = "absent.yaml: cannot be read: no such file or directory, fix: name a file that this user can read"
+    assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("SERVER__WORKERS", "many", "server.workers: is not a whole number (many), fix: write digits, such as 5"),
+        ("SERVER__LISTEN", "5000", "server.listen: is not HOST:PORT (5000), fix: write it like 127.0.0.1:5000, "),
+        ("SERVER__TRUSTED_PROXIES", "10.0.0.0/8", "server.trusted_proxies: is not a list (10.0.0.0/8), fix: "),
+        ("UPSTREAMS__HUB__URL", "https://anna:hunter2hunter2@x", "upstreams.hub.url: the URL contains a user (https:/"),
+        ("UPSTREAMS__HUB__OFFLINE", "true", "upstreams.hub.url: is missing, fix: add the key"),
+        ("MIRRORS", '[{"name": "a", "cron": "x"}]', "mirrors[a].from: is missing, fix: add the key"),
+        ("STORAGE", "/srv/plugins", "storage: is not a section (/srv/plugins), fix: "),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str) -> None:
+    monkeypatch.setenv(f"PLUGIN_MIRROR_{variable}", value)
+    with pytest.raises(ConfigurationFault) as caught:
+        load()
+    assert str(caught.value).splitlines()[0].startswith(f"PLUGIN_MIRROR_{variable}: {line}")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        (
+            "MIRRORS__0__CRON",
+            "x",
+            "PLUGIN_MIRROR_MIRRORS__0__CRON: a variable cannot change one item of a list, fix: write the whole list as "
+            "JSON into PLUGIN_MIRROR_MIRRORS",
+        ),
+        ("MIRRORS", "[{", "PLUGIN_MIRROR_MIRRORS: a value is missing or begins with a sign of YAML, fix: write "),
+    ],
+)
+def test_a_variable_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str) -> None:
+    monkeypatch.setenv(f"PLUGIN_MIRROR_{variable}", value)
+    with pytest.raises(ConfigurationFault) as caught:
+        load()
+    assert str(caught.value).startswith(line)
+
+
+def test_each_mistake_names_where_its_value_is_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("config.yaml").write_text("server:\n  workers: 0\n  read_only: x\nmirrors: [{name: a, cron: 1}]\n")
+    monkeypatch.setenv("PLUGIN_MIRROR_SERVER__WORKERS", "-1")
+    monkeypatch.setenv("PLUGIN_MIRROR_MIRRORS", "[{name: b, from: a/b, to: c, cron: x}]")
+    with pytest.raises(ConfigurationFault) as caught:
+        load(Path("config.yaml"), {"server": {"listen": "5000"}})
+    assert [line.partition(": ")[0] for line in str(caught.value).splitlines()] == [
+        "command line",
+        "PLUGIN_MIRROR_SERVER__WORKERS",
+        "config.yaml:3",
+        "PLUGIN_MIRROR_MIRRORS",
+    ]
+
+
+SECRET = "hunter2hunter2"
+VALID = f"""
+x-tags: &tags
+  include: ["1.*", "/^v[0-9]/"]
+server:
+  listen: 0.0.0.0:5000
+  anonymous: [pull]
+  tls: {{certificate: server.crt, key: server.key}}
+  trusted_proxies: [10.0.0.0/8]
+storage:
+  path: ~/plugins
+  scrub: {{every: never}}
+upstreams:
+  hub:
+    url: https://registry-1.docker.io
+    proxy: http://anna:{SECRET}@proxy.example:3128
+    credentials: {{username: anna, password_file: "${{HOME}}/password"}}
+    limits: {{bandwidth: [{{bytes_per_second: 1MiB, from: 08:00, to: 18:00}}]}}
+mirrors:
+  - name: contiv
+    from: hub/store/*
+    to: contiv/*
+    tags: *tags
+    cron: 17 3 * * *
+    pin: {{"contiv/v2plugin:1.0": sha256:{"0" * 64}}}
+    keep: {{newest: 3, pulled_within: 90d}}
+    derive:
+      env: {{PASSWORD: {SECRET}, plugin_name: "{{name}}:{{tag}}"}}
+      args: [--token, {SECRET}]
+proxy: [{{from: hub/**, to: "**", platforms: [linux/arm64]}}]
+groups: {{ops: [anna]}}
+access: [{{users: ["group:ops"], repositories: ["**"], actions: [pull, push]}}]
+quotas: [{{user: "*", bytes: 2GiB}}]
+admission: {{rules: [{{name: ours, action: allow, signed: {{by: [ours.pub]}}}}], cooldown: 7d}}
+platform_tags: [{{name: a/*, tag: latest, platforms: {{amd64: latest-amd64}}}}]
+events: [{{url: https://hooks.example/, secret_file: secret}}]
+"""
+#: Words of pydantic and PyYAML, and of Python about objects.
+OTHERS_WORDS = re.compile(
+    r"Input should|[Ff]ield required|Extra inputs|should (be|have|match)|Value error|instance of|valid dictionary|"
+    r"Settings|\btype=|expected <|found character|could not find|mapping values|Posix|<class|Traceback|codec|\bNone\b"
+)
+
+PLAIN = [
+    None,
+    "",
+    "x",
+    "no",
+    "-1",
+    "0",
+    "1.10",
+    "22:22",
+    "[",
+    "inf",
+    "9" * 400,
+    "é\u202e",
+    [],
+    ["x"],
+    {},
+    {"x": "y"},
+    [[]],
+]
+SECRETS = [f"https://anna:{SECRET}@x/", f"anna:{SECRET}@x", f"https://x/?token={SECRET}", {"password": SECRET}]
+SIGNS = ["", " ", "\t", ":", ": ", "- ", "#", "'", '"', "{", "]", "&a ", "*a", "!x ", "%", "\n"]
+JUNK: Any = st.sampled_from([*PLAIN, *SECRETS])
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place, *(below for part, one in items for below in places(one, (*place, part)))][not place :]
+
+
+def check(content: str) -> None:
+    """Check the words about a file, if it is refused."""
+    Path("config.yaml").write_text(content)
+    try:
+        load(Path("config.yaml"))
+    except ConfigurationFault as fault:
+        for line in str(fault).splitlines():
+            assert re.match(r"config\.yaml(:[1-9][0-9]*)?: .+, fix: .+", line)
+            assert SECRET[:8] not in line
+            assert not OTHERS_WORDS.search(line)
+            assert line.isprintable()
+
+
+@given(st.data())
+def test_another_value_leads_to_no_traceback_no_foreign_word_and_no_secret(data: st.DataObject) -> None:
+    value = yaml.load(VALID, yaml.BaseLoader)
+    for _ in range(data.draw(st.integers(1, 2))):
+        *above, last = data.draw(st.sampled_from(places(value)))
+        section = value
+        for part in above:
+            section = section[part]
+        match data.draw(st.sampled_from(["replace", "remove", "add"])):
+            case "replace":
+                section[last] = data.draw(JUNK)
+            case "remove":
+                del section[last]
+            case "add" if isinstance(section, dict):
+                section[data.draw(st.sampled_from(["password", "usres", "name", "x.y"]))] = data.draw(JUNK)
+    check(yaml.safe_dump(value, allow_unicode=True))
+
+
+@given(st.data())
+def test_another_text_leads_to_no_traceback_no_foreign_word_and_no_secret(data: st.DataObject) -> None:
+    lines = VALID.splitlines(keepends=True)
+    number = data.draw(st.sampled_from([number for number, line in enumerate(lines) if SECRET not in line]))
+    start = data.draw(st.integers(0, len(lines[number])))
+    signs = data.draw(
+        st.sampled_from(["", " ", "\t", ":", ": ", "- ", "#", "'", '"', "{", "]", "&a ", "*a", "!x ", "%", "\n"])
+    )
+    lines[number] = lines[number][:start] + signs + lines[number][start + data.draw(st.integers(0, 3)) :]
+    check("".join(lines))
+
+
+def test_the_configuration_of_these_tests_is_valid() -> None:
+    Path("config.yaml").write_text(VALID)
+    settings = load(Path("config.yaml"))
+    assert settings.storage.path == Path.home() / "plugins"
+    assert settings.mirrors[0].tags.include == ("1.*", "/^v[0-9]/")
