@@ -17,6 +17,8 @@ from mirror.oci.byte_sizes import shown_size
 #: Standard output is for results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
 RESULTS = Console(highlight=False, soft_wrap=True)
 MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
+#: Errors, and what a question is about. --quiet does not silence it.
+ALERTS = Console(stderr=True, highlight=False, soft_wrap=True)
 
 size = shown_size
 

@@ -16,8 +16,6 @@ from mirror.oci.name_mapping import NameMapping
 if TYPE_CHECKING:
     from mirror.app.bundles.bundle_opening import SignatureCheck
 
-app = typer.Typer(help="Carry plugins to places that no network reaches.", no_args_is_help=True)
-
 PublicKeysOption = Annotated[
     list[Path] | None,
     typer.Option(

@@ -22,14 +22,11 @@ from mirror.runtime.clock import SystemClock
 from mirror.signing.public_keys import PublicKey
 from mirror.sync.schedule import parse_duration
 
-app = typer.Typer(no_args_is_help=True, help="Show who changed what, and verify that nothing of it was altered.")
-
 #: Hexadecimal digits of a digest that people see.
 _SHOWN = 12
 _MOST_VALUE = 200
 
 
-@app.command("show", epilog="Example: plugin-mirror audit show --since 7d --who anna --data /srv/plugins")
 def show(
     *,
     since: Annotated[
@@ -76,7 +73,6 @@ def show(
         MESSAGES.print("no entry of the audit matches", markup=False)
 
 
-@app.command("verify", epilog="Example: plugin-mirror audit verify --key audit.pub --data /srv/plugins")
 def verify(
     *,
     key: Annotated[
@@ -139,7 +135,6 @@ def verify(
     raise typer.Exit(exit_codes.ANSWER_IS_NO if verdict.problems else exit_codes.DONE)
 
 
-@app.command("key", epilog="Example: plugin-mirror audit key --data /srv/plugins > audit.pub")
 def key_(config: ConfigOption = None, data: DataOption = None) -> None:
     """Print the public key that verifies the checkpoints of the audit."""
     from mirror.app.events.audit_keeping import public_key

@@ -15,10 +15,7 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import SystemClock
 
-app = typer.Typer(no_args_is_help=True, help="Show events that endpoints have not taken, and send dead letters again.")
 
-
-@app.command("ls", epilog="Example: plugin-mirror events ls --data /srv/plugins")
 def list_(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List the endpoints with the number of events that wait, and of dead letters.
 
@@ -52,7 +49,6 @@ def list_(config: ConfigOption = None, data: DataOption = None, json: JsonOption
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
 
-@app.command("resend", epilog="Example: plugin-mirror events resend hooks.example --data /srv/plugins")
 def resend(
     endpoint: Annotated[str | None, typer.Argument(metavar="NAME", help="Endpoint. Default: all endpoints.")] = None,
     change: Annotated[

@@ -18,8 +18,6 @@ SocketOption = Annotated[
     ),
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Check a Docker host, and give it the plugins that it should have.")
-
 
 def address_of(socket: str | None) -> EngineAddress:
     """Return the address of the engine from ``--socket`` and the environment.

@@ -25,8 +25,6 @@ from mirror.settings import Settings
 if TYPE_CHECKING:
     from mirror.admission.approvals import ApprovalProposal
 
-app = typer.Typer(no_args_is_help=True, help="List, approve and reject the plugins that the admission policy holds.")
-
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST. The digest need not be stored yet.")
 ]
@@ -38,7 +36,6 @@ NoteOption = Annotated[
 ]
 
 
-@app.command("ls", epilog="Example: plugin-mirror admission ls --config config/admission.yaml")
 def list_(
     state: Annotated[AdmissionState, typer.Option("--state", help="Only plugins in this state.")] = AdmissionState.HELD,
     all_: Annotated[bool, typer.Option("--all", help="Plugins in every state.")] = False,
@@ -64,7 +61,6 @@ def list_(
         MESSAGES.print("no plugin is known" if all_ else f"no plugin is {state}", markup=False)
 
 
-@app.command(epilog='Example: plugin-mirror admission approve contiv/v2plugin@sha256:… --note "ticket 4711"')
 def approve(
     reference: ReferenceArgument,
     *,
@@ -102,7 +98,6 @@ def approve(
     _decide(settings, parsed, by, note, approved=True, overrule=overrule, expected=expected, json=json)
 
 
-@app.command(epilog='Example: plugin-mirror admission reject contiv/v2plugin:1.0 --note "wants the whole host"')
 def reject(
     reference: ReferenceArgument,
     *,

@@ -17,10 +17,7 @@ from mirror.settings import Settings, schema
 from mirror.settings.server.token_issuer_settings import TokenIssuerSettings
 from mirror.sync.rules.rule_overlap import overlap_warnings
 
-app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.")
 
-
-@app.command(epilog="Example: plugin-mirror config check --as anna --can push acme/driver")
 def check(
     config: ConfigOption = None,
     data: DataOption = None,
@@ -99,7 +96,6 @@ def _warn_about_issuer_keys(issuer: TokenIssuerSettings) -> None:
         MESSAGES.out(f"warning: {fault}", highlight=False)  # as above
 
 
-@app.command(epilog="Example: PLUGIN_MIRROR_SERVER__WORKERS=2 plugin-mirror config show")
 def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Print the effective settings.
 
@@ -113,7 +109,6 @@ def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption 
         RESULTS.out(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="", highlight=False)
 
 
-@app.command(name="schema", epilog="Example: plugin-mirror config schema > plugin-mirror.schema.json")
 def print_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
     print_json(schema())

@@ -21,10 +21,7 @@ from mirror.sync.schedule import parse_duration
 #: A hundred years.
 _LONGEST = timedelta(days=36500)
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and revoke access tokens.")
 
-
-@app.command(epilog="Example: plugin-mirror token create anna --description 'build server' --expires 90d")
 def create(
     user: Annotated[str, typer.Argument(metavar="USER", help="User of the token. It has the rights of this user.")],
     *,
@@ -53,7 +50,6 @@ def create(
     MESSAGES.out(f"token {token.id} of {token.user}: store the secret now, it is not shown again", highlight=False)
 
 
-@app.command(epilog="Example: plugin-mirror token revoke 5f0c2a91")
 def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="ID of the token, as 'token ls' shows it.")],
     config: ConfigOption = None,
@@ -64,7 +60,6 @@ def revoke(
     MESSAGES.out(f"token {token_id} is revoked", highlight=False)
 
 
-@app.command(epilog="Example: plugin-mirror token ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List access tokens, without their secrets, which are not stored."""
     tokens = with_users(settings_of(config, data), lambda users: users.list_tokens(), only_reads=True)

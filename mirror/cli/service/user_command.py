@@ -24,10 +24,6 @@ from mirror.settings import Settings
 if TYPE_CHECKING:
     from mirror.store.records.sql_users import SqlUsers
 
-app = typer.Typer(
-    no_args_is_help=True, help="Add, list and remove users. Their rights are in the configuration, under access:."
-)
-
 #: Bounds memory if standard input is a file or device without line ends.
 _MOST_READ_CHARACTERS = 4096
 _MOST_FILE_BYTES = 4 * 1024 * 1024
@@ -38,7 +34,6 @@ StdinOption = Annotated[
 ]
 
 
-@app.command(epilog="Example: plugin-mirror user add anna --data /srv/plugins")
 def add(
     name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
 ) -> None:
@@ -59,7 +54,6 @@ def add(
     _tell_rights(settings, name)
 
 
-@app.command(epilog="Example: plugin-mirror user password anna --data /srv/plugins")
 def password(
     name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
 ) -> None:
@@ -75,7 +69,6 @@ def password(
     MESSAGES.out(f"the password of {name} is changed", highlight=False)
 
 
-@app.command(name="import", epilog="Example: plugin-mirror user import /etc/apache2/htpasswd --data /srv/plugins")
 def import_htpasswd(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="File made by 'htpasswd -B'.")
@@ -111,7 +104,6 @@ def _read(file: Path) -> str:
         raise ConfigurationFault(f"{file}: cannot be read: {error}") from error
 
 
-@app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
 def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
     """Remove a user and all access tokens of this user.
 
@@ -121,7 +113,6 @@ def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None)
     MESSAGES.out(f"{name} is removed", highlight=False)
 
 
-@app.command(epilog="Example: plugin-mirror user ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List users."""
     users, tokens = with_users(settings_of(config, data), _users_and_tokens, only_reads=True)

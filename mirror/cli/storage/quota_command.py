@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, new_table, print_list
 from mirror.records.lifecycle.quotas import QuotaKind
 
-app = typer.Typer(no_args_is_help=True, help="Show how much of the quotas is used. They are in the configuration.")
 
-
-@app.callback()
-def _group() -> None:
-    """Make a group of a single command."""
-
-
-@app.command(epilog="Example: plugin-mirror quota ls --config /etc/plugin-mirror.yaml")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List the quotas with what is used of them.
 

@@ -16,8 +16,6 @@ from mirror.settings import Settings
 if TYPE_CHECKING:
     from mirror.access.certificates.certificate_folder import CertificateFolder
 
-app = typer.Typer(no_args_is_help=True, help="Make, renew and show certificates for TLS.")
-
 OutOption = Annotated[
     Path | None,
     typer.Option(
