@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from typer.completion import get_completion_inspect_parameters
 
-from mirror.cli.start.common_options import forget_chosen, is_debug
 from mirror.cli.start.root_group import COMPLETE_VARIABLE, PROGRAM, root_group
+from mirror.cli.verbosity import forget_choices, is_debug
 
 
 def main() -> NoReturn:
@@ -21,7 +21,7 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
-    forget_chosen()
+    forget_choices()
     if COMPLETE_VARIABLE in os.environ:
         get_completion_inspect_parameters()  # registers the shells
     try:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import typer
 
 from mirror.cli.async_command import Interrupted
-from mirror.cli.printing import MESSAGES
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def asking() -> Iterator[None]:
     try:
         yield
     except typer.Abort as error:
-        MESSAGES.line()  # the cursor stands behind the question
+        ALERTS.out()  # the cursor stands behind the question
         raise Interrupted from error
 
 

@@ -39,7 +39,7 @@ def signature_check(public_keys: list[Path] | None, *sources: object) -> Signatu
 
     if public_keys and not any(isinstance(source, LayoutReference) for source in sources):
         raise ConfigurationFault("--key is for plugins in a bundle; fix: write FILE.tar:NAME:TAG, or leave out --key")
-    return SignatureCheck(public_keys or (), lambda text: MESSAGES.print(f"note: {text}", markup=False))
+    return SignatureCheck(public_keys or (), lambda text: MESSAGES.out(f"note: {text}"))
 
 
 def size_in_bytes(option: str, text: str) -> int:

@@ -70,7 +70,7 @@ def show(
         for entry in found:
             RESULTS.out(wrapped(RESULTS, _told(entry), 4), highlight=False)
     else:
-        MESSAGES.print("no entry of the audit matches", markup=False)
+        MESSAGES.out("no entry of the audit matches")
 
 
 def verify(

@@ -10,7 +10,8 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, counted, new_table, print_list
+from mirror.cli.printing import RESULTS, counted, print_list
+from mirror.cli.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import SystemClock
@@ -71,18 +72,24 @@ def resend(
                 )
             return await store.records.deliveries.resend(endpoint, change, SystemClock().now())
 
-    RESULTS.print(f"{counted(run_to_the_end(send()), 'event')} will be sent again", markup=False)
+    RESULTS.out(f"{counted(run_to_the_end(send()), 'event')} will be sent again")
 
 
 def _print(found: Sequence[dict[str, Any]]) -> None:
-    table = new_table("ENDPOINT", "WAITING", "SINCE", "DEAD LETTERS", "LAST PROBLEM")
-    for row in found:
-        since = row["waiting_since"]
-        table.add_row(
+    rows = [
+        (
             row["endpoint"],
             str(row["waiting"]),
-            "-" if since is None else since,
+            row["waiting_since"] or "-",
             str(row["dead_letters"]),
             row["problem"] or "-",
         )
-    RESULTS.print(table)
+        for row in found
+    ]
+    print_table(
+        RESULTS,
+        ("ENDPOINT", "WAITING", "SINCE", "DEAD LETTERS", "LAST PROBLEM"),
+        rows,
+        wrap=["LAST PROBLEM"],
+        right=["WAITING", "DEAD LETTERS"],
+    )

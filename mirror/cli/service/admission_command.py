@@ -12,7 +12,7 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, print_json
 from mirror.cli.questions import confirmed
 from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
@@ -58,7 +58,7 @@ def list_(
     elif found:
         _print(found)
     else:
-        MESSAGES.print("no plugin is known" if all_ else f"no plugin is {state}", markup=False)
+        MESSAGES.out("no plugin is known" if all_ else f"no plugin is {state}")
 
 
 def approve(
@@ -144,13 +144,13 @@ def _confirmed(settings: Settings, reference: Reference) -> Digest:
             f"{reference} is a tag, which may move, and there is no terminal to ask for confirmation; it points to "
             f"{proposal.digest} now; fix: plugin-mirror admission approve {name}@{proposal.digest}"
         )
-    MESSAGES.print(f"{reference} points to {proposal.digest}", markup=False, highlight=False)
+    ALERTS.out(f"{reference} points to {proposal.digest}")
     for member, asked in proposal.members:
-        MESSAGES.print(f"{name}@{member} {_asks_for(asked)}", markup=False, highlight=False)
+        ALERTS.out(f"{name}@{member} {_asks_for(asked)}")
         for one in asked or ():
-            MESSAGES.print(f"  - {describe_privilege(one)}", markup=False, highlight=False)
+            ALERTS.out(f"  - {describe_privilege(one)}")
     if not confirmed("Approve it?"):
-        MESSAGES.print("no decision was recorded", markup=False)
+        MESSAGES.out("no decision was recorded")
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
     return proposal.digest
 

@@ -73,7 +73,7 @@ def check(
     faults = (*KeyFiles.read(settings.admission.key_files).faults, *secret_faults(settings.events))
     for sentence in (*faults, *settings.advice()):
         MESSAGES.out(f"warning: {sentence}", highlight=False)
-    RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
+    RESULTS.out(f"{config or 'the defaults'}: valid ({rules})")
 
 
 def _warn_about_certificates(settings: Settings) -> None:

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, print_list
 from mirror.cli.service.user_records import with_users
+from mirror.cli.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, rounded_span, time_ago
 from mirror.records.users import UserToken
@@ -69,13 +69,11 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
 
 def _print(tokens: Sequence[UserToken]) -> None:
     now = SystemClock().now()
-    table = new_table("ID", "USER", "CREATED", "EXPIRES")
-    table.add_column("DESCRIPTION", overflow="fold")
-    for token in tokens:
-        created, expiry = time_ago(token.created_at, now), _expiry(token.expires_at, now)
-        # A description may hold brackets, which rich reads as markup.
-        table.add_row(token.id, token.user, created, expiry, escape(token.description))
-    RESULTS.print(table)
+    rows = [
+        (token.id, token.user, time_ago(token.created_at, now), _expiry(token.expires_at, now), token.description)
+        for token in tokens
+    ]
+    print_table(RESULTS, ("ID", "USER", "CREATED", "EXPIRES", "DESCRIPTION"), rows, wrap=["DESCRIPTION"])
 
 
 def _expiry(moment: datetime | None, now: datetime) -> str:

@@ -12,9 +12,10 @@ import typer
 
 from mirror.access.rights import AccessAction
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, counted, new_table, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, counted, print_list
 from mirror.cli.questions import asking
 from mirror.cli.service.user_records import with_users
+from mirror.cli.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
 from mirror.records.users import User, UserToken, parse_user_name
@@ -132,10 +133,8 @@ def _as_json(user: User, tokens: int) -> dict[str, Any]:
 
 def _print(users: Sequence[User], tokens: Counter[str]) -> None:
     now = SystemClock().now()
-    table = new_table("NAME", "CREATED", "TOKENS")
-    for user in users:
-        table.add_row(user.name, time_ago(user.created_at, now), str(tokens[user.name]))
-    RESULTS.print(table)
+    rows = [(user.name, time_ago(user.created_at, now), str(tokens[user.name])) for user in users]
+    print_table(RESULTS, ("NAME", "CREATED", "TOKENS"), rows, right=["TOKENS"])
 
 
 def _password(*, from_stdin: bool) -> str:

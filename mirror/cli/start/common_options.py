@@ -1,55 +1,57 @@
-"""The options of every command, and what they have chosen for the command that runs."""
+"""The options that every command has."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
 
-_CHOSEN: Final[set[str]] = set()
+from mirror.cli.verbosity import Choice, choose
 
 
-def is_debug() -> bool:
-    """Return True if an error shows its traceback."""
-    return "debug" in _CHOSEN
+def _chosen(choice: Choice) -> Any:
+    def callback(is_given: bool) -> None:
+        # An option before the command counts too, so the same option after it, which is absent, must not undo it.
+        if is_given:
+            choose(choice)
 
-
-def is_quiet() -> bool:
-    """Return True if the command prints results and errors only."""
-    return "quiet" in _CHOSEN
-
-
-def is_verbose() -> bool:
-    """Return True if the command says what it uses and does."""
-    return "verbose" in _CHOSEN
-
-
-def forget_chosen() -> None:
-    """Forget what an earlier command line of this process has chosen."""
-    _CHOSEN.clear()
-
-
-def _choose(param: typer.CallbackParam, chosen: bool) -> None:
-    # An option before the command counts too, and the same option after it, which is absent, must not undo it.
-    if chosen and param.name is not None:
-        _CHOSEN.add(param.name)
+    return callback
 
 
 def _options(
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", callback=_choose, expose_value=False, help="Tell which files are used and what is done."
+            "--verbose",
+            "-v",
+            callback=_chosen("verbose"),
+            is_eager=True,
+            expose_value=False,
+            help="Tell which files are used, and what is done.",
         ),
     ] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", callback=_choose, expose_value=False, help="Print results and errors only."),
+        typer.Option(
+            "--quiet",
+            "-q",
+            callback=_chosen("quiet"),
+            is_eager=True,
+            expose_value=False,
+            help="Print results and errors only: no progress, notes and warnings.",
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", callback=_choose, expose_value=False, help="Show the traceback of an error.")
+        bool,
+        typer.Option(
+            "--debug",
+            callback=_chosen("debug"),
+            is_eager=True,
+            expose_value=False,
+            help="Show the traceback of an error.",
+        ),
     ] = False,
 ) -> None:
     """Carry the declarations of the options."""

@@ -98,7 +98,7 @@ def list_(
                 f"  pinned {time_ago(one.at, SystemClock().now())} by {printable(one.by)}{note}", highlight=False
             )
     else:
-        MESSAGES.print("nothing is pinned", markup=False)
+        MESSAGES.out("nothing is pinned")
 
 
 async def _read(settings: Settings, repository: Repository | None) -> Sequence[Pin]:

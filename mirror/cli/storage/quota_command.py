@@ -6,7 +6,8 @@ from typing import Any
 
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, new_table, print_list
+from mirror.cli.printing import RESULTS, print_list
+from mirror.cli.tables import print_table
 from mirror.records.lifecycle.quotas import QuotaKind
 
 
@@ -37,7 +38,7 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
 
 def print_quotas(found: list[dict[str, Any]]) -> None:
     """Print quotas with what is used of them."""
-    table = new_table("QUOTA", "LIMIT", "USED", "")
+    rows = []
     for usage in found:
         name = usage["account"]
         for kind in QuotaKind:
@@ -45,6 +46,6 @@ def print_quotas(found: list[dict[str, Any]]) -> None:
             if limit is None:
                 continue
             state = "full" if used >= limit else "nearly full" if used >= usage["soft"] * limit else ""
-            table.add_row(name, kind.shown(limit), kind.shown(used), state)
+            rows.append((name, kind.shown(limit), kind.shown(used), state))
             name = ""
-    RESULTS.print(table)
+    print_table(RESULTS, ("QUOTA", "LIMIT", "USED", ""), rows, right=["LIMIT", "USED"])
