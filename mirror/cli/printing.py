@@ -30,6 +30,14 @@ def print_json(value: Any) -> None:
     RESULTS.out(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def print_done(sentence: str, value: Any, *, as_json: bool) -> None:
+    """Print what a command has changed: JSON for programs, or a sentence on standard error for people."""
+    if as_json:
+        print_json(value)
+    else:
+        MESSAGES.out(sentence)
+
+
 def print_list(
     found: list[dict[str, Any]], show: Callable[[list[dict[str, Any]]], None], nothing: str, *, as_json: bool
 ) -> None:

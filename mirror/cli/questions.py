@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from mirror.cli.async_command import Interrupted
+from mirror.cli.printing import ALERTS
 
 
 @contextmanager

@@ -32,12 +32,3 @@ def is_quiet() -> bool:
 def is_debug() -> bool:
     """Return True if the command prints the traceback of an error."""
     return "debug" in _CHOSEN
-
-
-def log_level(usual: str) -> str:
-    """Return the lowest level that is logged.
-
-    Args:
-        usual: the level without ``--verbose`` and ``--quiet``.
-    """
-    return "debug" if is_verbose() else "error" if is_quiet() else usual

@@ -135,11 +135,15 @@ def verify(
     raise typer.Exit(exit_codes.ANSWER_IS_NO if verdict.problems else exit_codes.DONE)
 
 
-def key_(config: ConfigOption = None, data: DataOption = None) -> None:
+def key_(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Print the public key that verifies the checkpoints of the audit."""
     from mirror.app.events.audit_keeping import public_key
 
-    RESULTS.out(public_key(settings_of(config, data)).to_pem().decode(), end="", highlight=False)
+    key = public_key(settings_of(config, data)).to_pem().decode()
+    if json:
+        print_json({"public_key": key})
+    else:
+        RESULTS.out(key, end="")
 
 
 def _moment(text: str) -> datetime:

@@ -10,7 +10,7 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, counted, print_list
+from mirror.cli.printing import RESULTS, counted, print_json, print_list
 from mirror.cli.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
@@ -57,6 +57,7 @@ def resend(
     ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Send dead letters again. The server sends them within a second."""
     from mirror.app.services import open_store
@@ -72,7 +73,11 @@ def resend(
                 )
             return await store.records.deliveries.resend(endpoint, change, SystemClock().now())
 
-    RESULTS.out(f"{counted(run_to_the_end(send()), 'event')} will be sent again")
+    resent = run_to_the_end(send())
+    if json:
+        print_json({"resent": resent})
+    else:
+        RESULTS.out(f"{counted(resent, 'event')} will be sent again")
 
 
 def _print(found: Sequence[dict[str, Any]]) -> None:

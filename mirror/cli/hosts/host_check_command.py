@@ -11,7 +11,7 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.hosts.host_options import SocketOption, address_of
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, pairs, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, wrapped
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, print_judged, wrapped
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.printable_text import printable

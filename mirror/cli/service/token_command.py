@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, print_done, print_json, print_list
 from mirror.cli.service.user_records import with_users
 from mirror.cli.tables import print_table
 from mirror.oci.errors import ConfigurationFault
@@ -54,10 +54,11 @@ def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="ID of the token, as 'token ls' shows it.")],
     config: ConfigOption = None,
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Revoke an access token. Running servers refuse it immediately."""
     with_users(settings_of(config, data), lambda users: users.revoke_token(token_id))
-    MESSAGES.out(f"token {token_id} is revoked", highlight=False)
+    print_done(f"token {token_id} is revoked", {"id": token_id}, as_json=json)
 
 
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from mirror.access.rights import AccessAction
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, counted, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, counted, print_done, print_list
 from mirror.cli.questions import asking
 from mirror.cli.service.user_records import with_users
 from mirror.cli.tables import print_table
@@ -36,7 +36,11 @@ StdinOption = Annotated[
 
 
 def add(
-    name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
+    name: NameArgument,
+    password_stdin: StdinOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Add a user, who may log in from now on.
 
@@ -51,12 +55,16 @@ def add(
     password = _password(from_stdin=password_stdin)
     # The first user may be added before the server has created the data folder.
     with_users(settings, lambda users: add_user(users, name, password), must_exist=False)
-    MESSAGES.out(f"{name} may log in", highlight=False)
+    print_done(f"{name} may log in", {"name": name}, as_json=json)
     _tell_rights(settings, name)
 
 
 def password(
-    name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
+    name: NameArgument,
+    password_stdin: StdinOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Change the password of a user.
 
@@ -67,7 +75,7 @@ def password(
     settings = settings_of(config, data)
     given = _password(from_stdin=password_stdin)
     with_users(settings, lambda users: change_password(users, name, given))
-    MESSAGES.out(f"the password of {name} is changed", highlight=False)
+    print_done(f"the password of {name} is changed", {"name": name}, as_json=json)
 
 
 def import_htpasswd(
@@ -79,6 +87,7 @@ def import_htpasswd(
     ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Add the users of an htpasswd file, with their passwords.
 
@@ -91,7 +100,9 @@ def import_htpasswd(
     settings = settings_of(config, data)
     entries = htpasswd.parse(_read(file), str(file))
     replaced = with_users(settings, lambda users: import_users(users, entries, replaces=replace), must_exist=False)
-    MESSAGES.out(f"{counted(len(entries) - replaced, 'user')} added, {replaced} replaced", highlight=False)
+    added = len(entries) - replaced
+    counts = {"added": added, "replaced": replaced}
+    print_done(f"{counted(added, 'user')} added, {replaced} replaced", counts, as_json=json)
 
 
 def _read(file: Path) -> str:
@@ -105,13 +116,13 @@ def _read(file: Path) -> str:
         raise ConfigurationFault(f"{file}: cannot be read: {error}") from error
 
 
-def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
+def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Remove a user and all access tokens of this user.
 
     Running servers refuse both immediately.
     """
     with_users(settings_of(config, data), lambda users: users.remove_user(name))
-    MESSAGES.out(f"{name} is removed", highlight=False)
+    print_done(f"{name} is removed", {"name": name}, as_json=json)
 
 
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
