@@ -87,16 +87,21 @@ def _warnings(settings: Settings) -> Iterator[str]:
         except ConfigurationFault as fault:
             yield str(fault)
     if settings.mirrors:
+        from mirror.sync.rules.rule_overlap import overlap_warnings
+
         yield from overlap_warnings(section.rule() for section in settings.mirrors)
     issuer = settings.server.token_issuer
     if issuer is not None and issuer.jwks_file is not None:
         from mirror.access.issuer.key_sources import KeyFile
+        from mirror.runtime.clock import SystemClock
 
         try:
             KeyFile(issuer.jwks_file, SystemClock())
         except ConfigurationFault as fault:
             yield str(fault)
     if settings.admission.key_files:
+        from mirror.admission.key_files import KeyFiles
+
         yield from KeyFiles.read(settings.admission.key_files).faults
     if settings.events:
         from mirror.app.events.event_sending import secret_faults
