@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -205,16 +205,22 @@ async def _tags_in_fault(registry: ReadLister, reference: Reference) -> AsyncIte
     try:
         yield
     except ManifestUnknown as unknown:
-        if reference.target != _LATEST:
+        tags = await _newest_tags(registry, reference.repository) if reference.target == _LATEST else ()
+        if not tags:
             raise
-        # Without the list, the error itself is still true.
-        with suppress(MirrorError):
-            tags = newest_first([tag async for tag in all_tags(registry, reference.repository)])
-            more = f", and {len(tags) - _MOST_TAGS} more" if len(tags) > _MOST_TAGS else ""
-            named = ", ".join(map(str, tags[:_MOST_TAGS]))
-            told = f"{replace(reference, tag=None)} has no tag latest; fix: name one of its tags: {named}{more}"
-            unknown = ManifestUnknown(told, **unknown.detail)
-        raise unknown
+        more = f", and {len(tags) - _MOST_TAGS} more" if len(tags) > _MOST_TAGS else ""
+        raise ManifestUnknown(
+            f"{replace(reference, tag=None)} has no tag latest; fix: name one of its tags: "
+            f"{', '.join(map(str, tags[:_MOST_TAGS]))}{more}",
+            **unknown.detail,
+        ) from unknown
+
+
+async def _newest_tags(registry: ReadLister, repository: Repository) -> Sequence[Tag]:
+    try:
+        return newest_first([tag async for tag in all_tags(registry, repository)])
+    except MirrorError:  # a registry need not list tags
+        return ()
 
 
 def advertised_host(settings: Settings) -> str:

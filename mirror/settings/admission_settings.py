@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -18,9 +18,11 @@ from mirror.plugin.rootfs.platform import Platform
 from mirror.settings.mirror_settings import Duration
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
-from mirror.signing.public_keys import PublicKey
 from mirror.signing.signed_by import SignedBy
 from mirror.sync.schedule import parse_duration
+
+if TYPE_CHECKING:
+    from mirror.signing.public_keys import PublicKey
 
 _LONGEST_COOLDOWN: Final = timedelta(days=3650)
 #: Matches plugins whose platform cannot be determined.

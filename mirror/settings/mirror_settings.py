@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.platform_selection import PlatformSelection
-from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.secret_values import masked_values, masked_words
 from mirror.settings.section import Section, stated
-from mirror.sync.retention import Retention
-from mirror.sync.rule import MirrorRule, OnUpstreamDelete
+from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
-from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
-from mirror.transfer.graph.foreign_layers import check_foreign_host
-from mirror.transfer.referrer_copies import MOST_REFERRERS
-from mirror.transfer.tags.tag_selection import TagSelection
+from mirror.transfer.graph.content_choice import MOST_REFERRERS, ContentChoice, ForeignLayers
+
+if TYPE_CHECKING:  # imported where a rule is built, because many commands have none
+    from mirror.plugin.build.derivation import DerivationChanges
+    from mirror.sync.retention import Retention
+    from mirror.sync.rule import MirrorRule
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[smhd]$")]
 
@@ -111,6 +111,8 @@ class DeriveSettings(Section):
         Raises:
             ConfigurationFault: the section has no changes, or a value has an unknown placeholder.
         """
+        from mirror.plugin.build.derivation import DerivationChanges
+
         changes = DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
         changes.filled_in(Repository("name"), Tag("tag"))  # finds unknown placeholders before the first run
         return changes
@@ -136,7 +138,7 @@ class MirrorSettings(Section):
     )
     source: str = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
     to: Targets = Field(description="one or several local repositories, with the same * and **")
-    tags: TagSettings = Field(TagSettings(), description="selection of tags")
+    tags: TagSettings = Field(TagSettings.model_construct(), description="selection of tags")
     every: Duration | None = Field(None, description="interval between the starts of two runs, such as 30m or 6h")
     cron: str | None = Field(None, description="schedule in five cron fields")
     time_zone: str | None = Field(None, description="time zone of cron, such as Europe/Zurich; omitted: UTC")
@@ -166,7 +168,7 @@ class MirrorSettings(Section):
     )
 
     referrers: ReferrerSettings = Field(
-        ReferrerSettings(), description="copies of signatures, attestations and other referrers"
+        ReferrerSettings.model_construct(), description="copies of signatures, attestations and other referrers"
     )
 
     @model_validator(mode="after")
@@ -188,6 +190,9 @@ class MirrorSettings(Section):
         Raises:
             ConfigurationFault: a name, pattern, digest, version range or schedule does not match its grammar.
         """
+        from mirror.sync.rule import MirrorRule
+        from mirror.transfer.tags.tag_selection import TagSelection
+
         tags = TagSelection.parse(self.tags.include, self.tags.exclude, self.tags.semver, self.tags.newest)
         rule = MirrorRule.parse(
             self.name,
@@ -211,6 +216,8 @@ class MirrorSettings(Section):
         return str(Digest.of(said.encode()))
 
     def _choice(self) -> ContentChoice:
+        from mirror.transfer.graph.foreign_layers import check_foreign_host
+
         for host in self.foreign_hosts:
             check_foreign_host(host)
         if (self.foreign_layers is ForeignLayers.URLS) != bool(self.foreign_hosts):
@@ -224,4 +231,6 @@ class MirrorSettings(Section):
 
 
 def _retention(keep: KeepSettings) -> Retention:
+    from mirror.sync.retention import Retention
+
     return Retention(keep.newest, None if keep.pulled_within is None else parse_duration(keep.pulled_within))

@@ -116,7 +116,9 @@ class PullThroughSettings(Section):
         Unattended.FINISH,
         description="a download that no client waits for any more: finish it, or stop it and keep what has arrived",
     )
-    keep: PulledKeepSettings = Field(PulledKeepSettings(), description="how much of the pulled content is kept")
+    keep: PulledKeepSettings = Field(
+        PulledKeepSettings.model_construct(), description="how much of the pulled content is kept"
+    )
     when_full: WhenFull = Field(
         WhenFull.EVICT,
         description="a disk on which little more than storage.least_free_bytes is free: evict what was pulled least "

@@ -12,7 +12,8 @@ class Section(BaseModel):
     """A frozen section that refuses unknown keys."""
 
     # Unknown keys are refused: a misspelled limit or rule would otherwise have no effect.
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # A validator is built when it is used, because most of them are inside that of the whole configuration only.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
 def stated(section: BaseModel, without: Collection[str] = ()) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from mirror.oci import Digest, Repository
 from mirror.oci.name_pattern import NamePattern
@@ -20,9 +21,11 @@ from mirror.oci.timestamps import machine_time
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, RequestedPrivilege, describe_privilege
 from mirror.plugin.rootfs.platform import Platform
-from mirror.signing.public_keys import PublicKey
-from mirror.signing.signature_verification import CheckedSignature
 from mirror.signing.signed_by import SignedBy
+
+if TYPE_CHECKING:  # their libraries take a while, and few configurations have keys
+    from mirror.signing.public_keys import PublicKey
+    from mirror.signing.signature_verification import CheckedSignature
 
 #: Names of the rule that denies unreadable plugins, of the default, and of the rule that holds what is new.
 UNREADABLE, DEFAULT, COOLDOWN = "unreadable", "default", "cooldown"
