@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from mirror.cli.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_USUAL_WIDTH: Final = 80
 
 
 class Output:
@@ -52,8 +54,16 @@ class Output:
 
     @property
     def width(self) -> int:
-        """Number of columns of the terminal."""
-        return shutil.get_terminal_size().columns if self._given is None else self._given.width
+        """Number of columns of the terminal; 80 if it is not known."""
+        if self._given is not None:
+            return self._given.width
+        wanted = os.environ.get("COLUMNS", "")
+        if wanted.isdecimal() and int(wanted):
+            return int(wanted)
+        try:
+            return os.get_terminal_size(self.file.fileno()).columns or _USUAL_WIDTH
+        except OSError:
+            return _USUAL_WIDTH
 
     @cached_property
     def console(self) -> Console:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from yarl import URL
 
-from mirror.records.changes.change import ChangeKind
 from mirror.settings.section import Section
 
 
 def _check_url(text: str) -> str:
+    from yarl import URL
+
     try:
         url = URL(text)
         port = url.port
@@ -29,6 +29,8 @@ def _check_url(text: str) -> str:
 
 
 def _check_kind(text: str) -> str:
+    from mirror.records.changes.change import ChangeKind
+
     if not any(f"{kind}.".startswith(f"{text}.") for kind in ChangeKind):
         raise ValueError(f"{text!r} is no kind of change, such as tag.moved, nor the begin of one, such as plugin")
     return text
@@ -66,6 +68,8 @@ class EventSettings(Section):
     @property
     def shown_name(self) -> str:
         """Name of the endpoint."""
+        from yarl import URL
+
         return self.name or (URL(self.url).host or "").lower()
 
 

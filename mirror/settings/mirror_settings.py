@@ -11,7 +11,6 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.platform_selection import PlatformSelection
-from mirror.plugin.config.secret_values import masked_values, masked_words
 from mirror.settings.section import Section, stated
 from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
@@ -39,6 +38,19 @@ Targets = Annotated[
     BeforeValidator(_as_several, json_schema_input_type=str | tuple[str, ...]),
     PlainSerializer(_as_written, return_type=str | list[str]),
 ]
+
+
+# ``config show`` prints derived copies without secrets.
+def _without_secret_values(values: dict[str, str]) -> dict[str, str]:
+    from mirror.plugin.config.secret_values import masked_values
+
+    return masked_values(values)
+
+
+def _without_secret_words(words: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    from mirror.plugin.config.secret_values import masked_words
+
+    return words and tuple(masked_words(words))
 
 
 #: Keys that name the rule, or decide when a run begins. They do not change what a run does.
@@ -87,8 +99,7 @@ class DeriveSettings(Section):
     its own value. ``{{word}}`` is the text ``{word}``.
     """
 
-    # config show prints them without secrets.
-    env: Annotated[dict[str, str], PlainSerializer(masked_values, return_type=dict[str, str])] = Field(
+    env: Annotated[dict[str, str], PlainSerializer(_without_secret_values, return_type=dict[str, str])] = Field(
         {}, description="defaults of environment variables, by name of the variable"
     )
     mounts: dict[str, str] = Field(
@@ -99,7 +110,7 @@ class DeriveSettings(Section):
     )
     args: Annotated[
         tuple[str, ...] | None,
-        PlainSerializer(lambda words: words and masked_words(words), return_type=tuple[str, ...] | None),
+        PlainSerializer(_without_secret_words, return_type=tuple[str, ...] | None),
     ] = Field(None, description="arguments after the entrypoint")
     fix: bool = Field(
         default=False, description="fix digests and media types, so that engines since 1.13 accept the plugin"

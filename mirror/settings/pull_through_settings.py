@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import ByteSize, Field, field_validator, model_validator
 
-from mirror.lifecycle.eviction import KeepLimits
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_mapping import NameMapping
 from mirror.oci.name_pattern import NamePattern
@@ -17,6 +16,9 @@ from mirror.proxy.freshness import LEAST_FRESH_FOR
 from mirror.settings.mirror_settings import Duration
 from mirror.settings.section import Section
 from mirror.sync.schedule import parse_duration
+
+if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
+    from mirror.lifecycle.eviction import KeepLimits
 
 
 def check_pattern(pattern: str) -> str:
@@ -102,6 +104,8 @@ class PulledKeepSettings(Section):
 
     def limits(self) -> KeepLimits:
         """Return the limits."""
+        from mirror.lifecycle.eviction import KeepLimits
+
         unused_for = None if self.unused_for is None else parse_duration(self.unused_for)
         return KeepLimits(None if self.size is None else int(self.size), unused_for)
 

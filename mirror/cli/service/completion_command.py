@@ -1,9 +1,9 @@
-"""``plugin-mirror completion``: scripts for the completion of command lines."""
+"""``plugin-mirror completion``: scripts for the completion of command lines.
+
+One command for each shell: an argument would load the library that checks arguments, which takes longer than a script.
+"""
 
 from __future__ import annotations
-
-from enum import Enum
-from typing import Annotated
 
 import typer
 from typer.completion import get_completion_inspect_parameters, shell_complete
@@ -11,24 +11,22 @@ from typer.completion import get_completion_inspect_parameters, shell_complete
 from mirror.cli.start.root_group import COMPLETE_VARIABLE, PROGRAM
 
 
-class Shell(Enum):
-    """Shells that complete command lines."""
-
-    BASH = "bash"
-    ZSH = "zsh"
-    FISH = "fish"
+def bash(context: typer.Context) -> None:
+    """Print the script for bash."""
+    _print(context, "bash")
 
 
-def run(
-    context: typer.Context,
-    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="Shell that reads the script.")],
-) -> None:
-    """Print the script that completes commands and options in a shell.
+def zsh(context: typer.Context) -> None:
+    """Print the script for zsh. Its folder must be in $fpath."""
+    _print(context, "zsh")
 
-    For bash, write it to /etc/bash_completion.d/plugin-mirror; for zsh, to
-    _plugin-mirror in a folder of $fpath; for fish, to
-    /etc/fish/completions/plugin-mirror.fish.
-    """
+
+def fish(context: typer.Context) -> None:
+    """Print the script for fish."""
+    _print(context, "fish")
+
+
+def _print(context: typer.Context, shell: str) -> None:
     get_completion_inspect_parameters()  # registers the shells
     commands = context.find_root().command
-    raise typer.Exit(shell_complete(commands, {}, PROGRAM, COMPLETE_VARIABLE, f"source_{shell.value}"))
+    raise typer.Exit(shell_complete(commands, {}, PROGRAM, COMPLETE_VARIABLE, f"source_{shell}"))

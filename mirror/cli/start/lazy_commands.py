@@ -10,7 +10,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from mirror.cli.exit_codes import WRONG_USAGE
 from mirror.cli.start.common_options import common_options
 
 #: Widest line of a help text. Longer lines are hard to read.
@@ -78,6 +77,8 @@ class LazyGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Print the help of the group if no command is given."""
         if not args and not ctx.resilient_parsing:
+            from mirror.cli.exit_codes import WRONG_USAGE
+
             typer.echo(ctx.get_help(), err=True)
             ctx.exit(WRONG_USAGE)
         return super().parse_args(ctx, args)

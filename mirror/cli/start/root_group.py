@@ -17,11 +17,29 @@ PROGRAM: Final = "plugin-mirror"
 #: Variable in which the scripts of 'plugin-mirror completion' ask for completions.
 COMPLETE_VARIABLE: Final = "_PLUGIN_MIRROR_COMPLETE"
 _ABOUT_THE_PROGRAM: Final = (
-    LazyCommand(
+    LazyGroup(
         "completion",
-        "service.completion_command:run",
         "Print the script that completes commands and options in a shell.",
-        "plugin-mirror completion bash > /etc/bash_completion.d/plugin-mirror",
+        (
+            LazyCommand(
+                "bash",
+                "service.completion_command:bash",
+                "Print the script for bash.",
+                "plugin-mirror completion bash > /etc/bash_completion.d/plugin-mirror",
+            ),
+            LazyCommand(
+                "zsh",
+                "service.completion_command:zsh",
+                "Print the script for zsh. Its folder must be in $fpath.",
+                "plugin-mirror completion zsh > /usr/local/share/zsh/site-functions/_plugin-mirror",
+            ),
+            LazyCommand(
+                "fish",
+                "service.completion_command:fish",
+                "Print the script for fish.",
+                "plugin-mirror completion fish > /etc/fish/completions/plugin-mirror.fish",
+            ),
+        ),
     ),
     LazyCommand("version", "service.version_command:run", "Print the version.", "plugin-mirror version --json"),
 )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mirror.lifecycle.tag_retention import RetentionRule, TagRetention
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_pattern import NamePattern
-from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
 from mirror.settings.mirror_settings import Duration
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
 from mirror.sync.schedule import parse_duration
 from mirror.transfer.tags.tag_selection import TagPattern
+
+if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
+    from mirror.lifecycle.tag_retention import RetentionRule, TagRetention
+    from mirror.records.lifecycle.pushed_tags import ImmutableTags
 
 
 def _check_tag_pattern(pattern: str) -> str:
@@ -61,6 +63,8 @@ class PushedTagSettings(Section):
             ConfigurationFault: the section has neither ``newest`` nor ``pulled_within``.
         """
         within = None if self.pulled_within is None else parse_duration(self.pulled_within)
+        from mirror.lifecycle.tag_retention import TagRetention
+
         return TagRetention(self.newest, within, tuple(map(TagPattern, self.matching)))
 
 
@@ -88,6 +92,8 @@ class RepositorySettings(Section):
 
 def retention_rules(sections: Sequence[RepositorySettings]) -> list[RetentionRule]:
     """Return the configured retentions, in their order."""
+    from mirror.lifecycle.tag_retention import RetentionRule
+
     return [RetentionRule(NamePattern(one.pattern), one.keep.retention()) for one in sections if one.keep is not None]
 
 
@@ -95,6 +101,8 @@ def immutable_tags(sections: Sequence[RepositorySettings]) -> ImmutableTags:
     """Return the function that tells which tags are immutable."""
     rules = [(NamePattern(one.pattern), tuple(map(TagPattern, one.immutable))) for one in sections if one.immutable]
     if not rules:
+        from mirror.records.lifecycle.pushed_tags import none_immutable
+
         return none_immutable
 
     def is_immutable(repository: Repository, tag: Tag) -> bool:
