@@ -44,13 +44,14 @@ Targets = Annotated[
 def _without_secret_values(values: dict[str, str]) -> dict[str, str]:
     from mirror.plugin.config.secret_values import masked_values
 
-    return masked_values(values)
+    masked: dict[str, str] = masked_values(values)
+    return masked
 
 
 def _without_secret_words(words: tuple[str, ...] | None) -> tuple[str, ...] | None:
     from mirror.plugin.config.secret_values import masked_words
 
-    return words and tuple(masked_words(words))
+    return words and masked_words(words)
 
 
 #: Keys that name the rule, or decide when a run begins. They do not change what a run does.
