@@ -11,18 +11,17 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_pattern import NamePattern
-from mirror.plugin.policy.admission_policy import COOLDOWN, DEFAULT, UNREADABLE, Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
-from mirror.plugin.policy.privilege_pattern import PrivilegePattern
-from mirror.plugin.rootfs.platform import Platform
+from mirror.plugin.policy.policy_action import COOLDOWN, DEFAULT, UNREADABLE, PolicyAction
 from mirror.settings.mirror_settings import Duration
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
-from mirror.signing.signed_by import SignedBy
 from mirror.sync.schedule import parse_duration
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported where rules are built, because many commands have none
+    from mirror.plugin.policy.admission_policy import Policy, PolicyRule
     from mirror.signing.public_keys import PublicKey
+    from mirror.signing.signed_by import SignedBy
 
 _LONGEST_COOLDOWN: Final = timedelta(days=3650)
 #: Matches plugins whose platform cannot be determined.
@@ -54,6 +53,8 @@ class SignedBySettings(Section):
 
     def condition(self, keys: Mapping[Path, PublicKey]) -> SignedBy:
         """Return the condition, with those of its keys that could be read."""
+        from mirror.signing.signed_by import SignedBy
+
         found = dict.fromkeys(keys[file] for file in self.by if file in keys)
         return SignedBy(tuple(found), self.threshold, tuple(map(NamePattern, self.names)))
 
@@ -122,6 +123,10 @@ class AdmissionRuleSettings(Section):
         Raises:
             ConfigurationFault, NameInvalid: a pattern, privilege or platform does not match its grammar.
         """
+        from mirror.plugin.policy.admission_policy import PolicyRule
+        from mirror.plugin.policy.privilege_pattern import PrivilegePattern
+        from mirror.plugin.rootfs.platform import Platform
+
         return PolicyRule(
             self.name,
             self.action,
@@ -237,6 +242,8 @@ class AdmissionSettings(Section):
         """
         if not self.is_on:
             return None
+        from mirror.plugin.policy.admission_policy import Policy
+
         cooldown = None if self.cooldown is None else parse_duration(self.cooldown)
         return Policy([section.rule(keys) for section in self.rules], self.default, cooldown)
 

@@ -95,8 +95,8 @@ def verify(
 ) -> None:
     """Verify that no entry was changed, removed, added or moved.
 
-    Who controls this machine can write a new audit with a new key. Keep the public key
-    ('audit key') and some checkpoints elsewhere, and verify with them.
+    Who controls this machine can write a new audit with a new key. Keep the public
+    key ('audit key') and some checkpoints elsewhere, and verify with them.
 
     Exit code 1: the audit is not whole.
     """

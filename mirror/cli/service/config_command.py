@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-import yaml
 
 from mirror.cli.exit_codes import ANSWER_IS_NO, DONE
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, configuration_file, settings_of
@@ -115,6 +114,8 @@ def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption 
 
     They are the defaults, overridden by the file, the environment and flags.
     """
+    import yaml  # late: the check of a configuration does not write one
+
     shown = settings_of(config, data).shown()
     if json:
         print_json(shown)

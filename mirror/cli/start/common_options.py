@@ -20,6 +20,12 @@ def _chosen(choice: Choice) -> Any:
     return callback
 
 
+def _show_help(context: typer.Context, is_given: bool) -> None:
+    if is_given and not context.resilient_parsing:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
 def _options(
     verbose: Annotated[
         bool,
@@ -51,6 +57,13 @@ def _options(
             is_eager=True,
             expose_value=False,
             help="Show the traceback of an error.",
+        ),
+    ] = False,
+    # Typer's own option has no default, and the absent value would load the library that checks values.
+    help_: Annotated[
+        bool,
+        typer.Option(
+            "--help", "-h", callback=_show_help, is_eager=True, expose_value=False, help="Show this help and exit."
         ),
     ] = False,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from typer import TyperException
 
 from mirror.cli import exit_codes
@@ -32,7 +34,7 @@ def reported(error: Exception, *, trace: bool) -> int | None:
             return exit_codes.WRONG_USAGE
         case MirrorError():
             if trace:
-                ALERTS.print_exception()
+                ALERTS.out("".join(traceback.format_exception(error)), end="")
             # A configuration error has one line for each mistake, and each line gets the prefix.
             for line in str(error).splitlines():
                 ALERTS.out(f"error: {line}", highlight=False)

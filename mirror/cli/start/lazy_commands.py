@@ -15,7 +15,7 @@ from mirror.cli.start.common_options import common_options
 #: Widest line of a help text. Longer lines are hard to read.
 _CONTENT_WIDTH: Final = 100
 #: For all commands, because a context takes over what its parent has.
-CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": _CONTENT_WIDTH}
+CONTEXT: Final = {"max_content_width": _CONTENT_WIDTH}
 
 
 class LazyCommand(TyperCommand):
@@ -38,9 +38,10 @@ class LazyCommand(TyperCommand):
         module, _, function = self.function.partition(":")
         # Without rich, which takes longer than all else about a help text.
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(self.name, cls=LoadedCommand, epilog=f"Example: {self.example}")(
-            getattr(import_module(f"mirror.cli.{module}"), function)
+        register = single.command(
+            self.name, cls=LoadedCommand, epilog=f"Example: {self.example}", add_help_option=False
         )
+        register(getattr(import_module(f"mirror.cli.{module}"), function))
         command = cast(LoadedCommand, get_command(single))
         command.params += common_options()
         return command
@@ -71,6 +72,7 @@ class LazyGroup(TyperGroup):
             commands=commands,
             params=common_options(),
             rich_markup_mode=None,
+            add_help_option=False,
             context_settings=CONTEXT,
         )
 
