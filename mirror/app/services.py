@@ -20,7 +20,8 @@ from mirror.filters.admission.admit import Admit, Withhold
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction
+from mirror.plugin.policy.admission_policy import Policy
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
 from mirror.registry.port import Registry

@@ -18,10 +18,7 @@ from mirror.oci.name_pattern import NamePattern
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.policy.policy_action import COOLDOWN as COOLDOWN
-from mirror.plugin.policy.policy_action import DEFAULT as DEFAULT
-from mirror.plugin.policy.policy_action import UNREADABLE as UNREADABLE
-from mirror.plugin.policy.policy_action import PolicyAction as PolicyAction
+from mirror.plugin.policy.policy_action import COOLDOWN, DEFAULT, UNREADABLE, PolicyAction
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, RequestedPrivilege, describe_privilege
 from mirror.plugin.rootfs.platform import Platform
 from mirror.signing.signed_by import SignedBy
