@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from typer.completion import get_completion_inspect_parameters
 
+from mirror.cli.late_rich import rich_is_absent
 from mirror.cli.start.root_group import COMPLETE_VARIABLE, PROGRAM, root_group
 from mirror.cli.verbosity import forget_choices, is_debug
 
@@ -26,7 +27,8 @@ def run(arguments: list[str]) -> int:
         get_completion_inspect_parameters()  # registers the shells
     try:
         # Not None if the command ended with typer.Exit.
-        return root_group().main(arguments, PROGRAM, standalone_mode=False) or 0
+        with rich_is_absent():
+            return root_group().main(arguments, PROGRAM, standalone_mode=False) or 0
     except Exception as error:
         # Imported late: most command lines end without an error.
         from mirror.cli.start.failure_report import reported

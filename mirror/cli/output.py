@@ -7,6 +7,7 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
+from mirror.cli.late_rich import let_rich_in
 from mirror.cli.verbosity import is_quiet
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Output:
         """The console that draws on this stream."""
         if self._given is not None:
             return self._given
+        let_rich_in()
         from rich.console import Console
 
         return Console(stderr=self._stream == "stderr", highlight=False, soft_wrap=True)

@@ -112,6 +112,7 @@ class TagBar(TagLine):
 
 def byte_bars(console: Output) -> Progress:
     """Return progress bars in bytes that disappear when they end."""
+    drawn_on = console.console  # first, because it lets rich in
     # Imported here, because only a terminal needs it and every start would pay for it.
     from rich import progress
     from rich.table import Column
@@ -132,6 +133,6 @@ def byte_bars(console: Output) -> Progress:
         progress.DownloadColumn(binary_units=True),
         _Rate(),
         progress.TimeRemainingColumn(),
-        console=console.console,
+        console=drawn_on,
         transient=True,
     )

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 import typer
 
 from mirror.authoring.held_platforms import HeldPlatforms
-from mirror.authoring.inspect import kind_of
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, print_list, size, wrapped
@@ -66,7 +65,7 @@ async def _tag(
     return {
         "name": str(repository),
         "tag": str(tag),
-        "kind": kind_of(manifest),
+        "kind": manifest.kind,
         "digest": str(manifest.digest),
         "size_bytes": manifest.content_size_bytes,
         **platforms.to_json(),
