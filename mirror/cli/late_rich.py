@@ -1,7 +1,7 @@
 """Keep rich unloaded until a command draws something.
 
-structlog loads rich if it is there, and with it a library of programming languages, to draw tracebacks, which commands do
-not log. Both take longer than most commands.
+structlog loads rich if it is there, and with it a library of programming languages, to draw tracebacks, which commands
+do not log. Both take longer than most commands.
 """
 
 from __future__ import annotations
