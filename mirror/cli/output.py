@@ -43,7 +43,10 @@ class Output:
         """The stream that is written to."""
         if self._given is not None:
             return self._given.file  # type: ignore[return-value]  # a file in all but name
-        stream: TextIO = getattr(sys, self._stream)  # not kept: whoever redirects the stream replaces it
+        if self._stream == "stderr":
+            return sys.stderr
+        # Bars on standard error also take what is written to standard output, to draw around it. Results must get there.
+        stream: TextIO = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
         return stream
 
     @property

@@ -102,12 +102,14 @@ class TagBar(TagLine):
         self._bars.advance(self._task, size_bytes)
 
     def done(self, outcome: TagOutcome, reason: str = "") -> None:
+        from rich.text import Text
+
         # The line takes the place of the bar, and stays.
         self._bars.remove_task(self._task)
         told = self._told(outcome, reason)
-        self._console.out(f"{self._label} ", end="")
-        self._console.out(outcome.value, style=_STYLES[outcome], end="")
-        self._console.out(f" {told}" if told else "")
+        # Assembled and not marked up, because a label may contain brackets.
+        ended = (outcome.value, _STYLES[outcome])
+        self._console.console.print(Text.assemble(self._label, " ", ended, f" {told}" if told else ""))
 
 
 def byte_bars(console: Output) -> Progress:

@@ -1,4 +1,4 @@
-"""The command ``plugin-mirror bundle``, and options that its commands share."""
+"""Options that the commands of the group ``bundle`` share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The group ``host`` of commands, and the options that they share."""
+"""Options that the commands of the group ``host`` share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The group ``tls`` of commands, and what its commands share."""
+"""What the commands of the group ``tls`` share."""
 
 from __future__ import annotations
 
