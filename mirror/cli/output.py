@@ -45,7 +45,7 @@ class Output:
             return self._given.file  # type: ignore[return-value]  # a file in all but name
         if self._stream == "stderr":
             return sys.stderr
-        # Bars on standard error also take what is written to standard output, to draw around it. Results must get there.
+        # Bars on standard error also take what is written to standard output, to draw around it. Results pass them.
         stream: TextIO = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
         return stream
 
