@@ -17,7 +17,7 @@ from mirror.oci.printable_text import printable
 
 #: Columns of a terminal between two columns of a table.
 _GAP: Final = "  "
-#: A digest or another long word is broken on a terminal, but not into pieces shorter than this.
+#: A digest or another long word is broken if that makes a table fit, but not into pieces shorter than this.
 _LEAST_PIECE: Final = 24
 
 
@@ -41,25 +41,38 @@ def print_table(
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(headings, *cells, strict=True)]
     if output.is_terminal:
-        _shrink(widths, headings, cells, wrap, output.width)
+        widths = _fitted(widths, headings, cells, wrap, output.width)
     is_right = [heading in right for heading in headings]
     for number, row in enumerate((headings, *cells)):
         for line in _lines(row, widths, is_right):
             output.out(line, style=None if number else "bold")
 
 
-def _shrink(
-    widths: list[int], headings: Sequence[str], cells: Sequence[Sequence[str]], wrap: Sequence[str], room: int
-) -> None:
-    """Make columns narrower until the table fits, or until they have their least width."""
-    for heading in wrap:
-        over = sum(widths) + len(_GAP) * (len(widths) - 1) - room
-        if over <= 0:
-            return
-        at = headings.index(heading)
-        words = [word for row in (headings, *cells) for word in row[at].split()]
-        least = min(max(map(_width, words), default=0), _LEAST_PIECE)
-        widths[at] = max(widths[at] - over, least)
+def _fitted(
+    widths: Sequence[int], headings: Sequence[str], cells: Sequence[Sequence[str]], wrap: Sequence[str], room: int
+) -> list[int]:
+    """Return the widths of the columns of a table on a terminal.
+
+    Long words are broken only if the table fits then. Otherwise the terminal wraps its lines, and words stay whole.
+    """
+    words = {heading: _longest_word(headings.index(heading), headings, cells) for heading in wrap}
+    for longest in (_LEAST_PIECE, room):
+        narrowed = list(widths)
+        for heading in wrap:
+            at, over = headings.index(heading), _total(narrowed) - room
+            if over > 0:
+                narrowed[at] = max(narrowed[at] - over, min(words[heading], longest))
+        if _total(narrowed) <= room:
+            break
+    return narrowed
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _longest_word(at: int, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    return max((_width(word) for row in (headings, *cells) for word in row[at].split()), default=0)
 
 
 def _lines(row: Sequence[str], widths: Sequence[int], is_right: Sequence[bool]) -> Iterable[str]:
