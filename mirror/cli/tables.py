@@ -56,7 +56,7 @@ def _fitted(
     Long words are broken only if the table fits then. Otherwise the terminal wraps its lines, and words stay whole.
     """
     words = {heading: _longest_word(headings.index(heading), headings, cells) for heading in wrap}
-    for longest in (_LEAST_PIECE, room):
+    for longest in (_LEAST_PIECE, max(words.values(), default=0)):
         narrowed = list(widths)
         for heading in wrap:
             at, over = headings.index(heading), _total(narrowed) - room
