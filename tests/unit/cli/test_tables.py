@@ -129,7 +129,16 @@ def test_the_least_important_column_gives_way_first() -> None:
         f"                         {'0' * 35}",
         "                         0",
     ]
-    assert printed(40, ["TAG", "WORDS", "DIGEST"], rows, ["DIGEST", "WORDS"])[1] == (f"a-tag  three  sha256:{'0' * 17}")
+    assert printed(40, ["TAG", "WORDS", "DIGEST"], rows, ["DIGEST", "WORDS"])[1:] == [
+        f"a-tag  three    sha256:{'0' * 17}",
+        f"       words    {'0' * 24}",
+        f"       here     {'0' * 23}",
+    ]
+
+
+def test_words_stay_whole_if_a_table_does_not_fit_anyway() -> None:
+    rows = [["a" * 30, "sha256:" + "0" * 64]]
+    assert printed(40, ["NAME", "DIGEST"], rows, ["DIGEST"])[1] == "  ".join(rows[0])
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C", "M"]), min_size=1, max_size=60)
