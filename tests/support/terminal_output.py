@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mirror.cli.command_line import run
+from mirror.cli.printing import RESULTS
 
 
 def at_terminal(columns: int, *arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
@@ -26,6 +27,7 @@ def at_terminal(columns: int, *arguments: str, environment: dict[str, str] | Non
         patch.setenv("TERM", "xterm-256color")
         for name, value in (environment or {}).items():
             patch.setenv(name, value)
+        vars(RESULTS).pop("console", None)  # it keeps what it has found out about another terminal
         with os.fdopen(theirs, "w", encoding="utf-8") as screen:
             patch.setattr(sys, "stdout", screen)
             code = run(list(arguments))
