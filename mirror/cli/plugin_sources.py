@@ -17,8 +17,8 @@ PlainHttpOption = Annotated[
 ]
 
 SOURCE_HELP = (
-    "[HOST[:PORT]/]NAME[:TAG][@DIGEST], where docker.io is Docker Hub, FILE.tar:NAME:TAG in a bundle or OCI layout, a folder for "
-    "'docker plugin create', or its config.json or config.template."
+    "[HOST[:PORT]/]NAME[:TAG][@DIGEST], where docker.io is Docker Hub; FILE.tar:NAME:TAG in a bundle or OCI layout; a "
+    "folder for 'docker plugin create', or its config.json or config.template."
 )
 
 
