@@ -9,6 +9,7 @@ from mirror.access.certificate_callers import CertificateCallers
 from mirror.access.certificates.client_certificates import ClientCertificates
 from mirror.access.issuer.issued_tokens import ISSUED_ACTIONS, IssuedTokens
 from mirror.access.issuer.issuer_callers import IssuerCallers
+from mirror.access.issuer.issuer_metrics import key_fetch_counter
 from mirror.access.login_metrics import login_counter
 from mirror.access.logins import Logins
 from mirror.access.passwords import PasswordChecks
@@ -58,7 +59,7 @@ async def authenticating(
         settings: access rules, and the addresses of the server.
         store: store of users and access tokens.
         seen_by: function that returns the registry as a caller with the given rights and user name sees it.
-        slot: shared memory in which logins are counted.
+        slot: shared memory in which logins, and fetches of keys, are counted.
 
     Raises:
         StorageFault, StorageDamaged: the signing key of tokens cannot be read or created.
@@ -69,7 +70,7 @@ async def authenticating(
         return
     by_certificate, issuer = settings.client_ca is not None, settings.server.token_issuer
     if issuer is not None:
-        async with issuer_keys(issuer, _CLOCK) as keys:
+        async with issuer_keys(issuer, _CLOCK, key_fetch_counter(slot)) as keys:
             tokens = IssuedTokens(keys, issuer.issuer, issuer.service, _CLOCK)
             yield Authentication(
                 IssuerCallers(tokens, issuer.realm, settings.access_rules, anonymous_rights(settings), seen_by),

@@ -150,10 +150,12 @@ class ApiReports:
         settings, records = self.services.settings, self.services.store.records
         if self.bundle is not None or settings.server.read_only:
             return []
-        gauges = [audit_gauge(await records.changes.waiting(READER))] if settings.audit.enabled else []
+        gauges, now = [], self.clock.now()
+        if settings.audit.enabled:
+            gauges.append(audit_gauge(await records.changes.oldest(READER), now))
         if settings.events:
             names = [each.shown_name for each in settings.events]
-            gauges += event_gauges(names, await records.deliveries.counts(), self.clock.now())
+            gauges += event_gauges(names, await records.deliveries.counts(), now)
         return [metric(family, series) for family, series in gauges]
 
     async def _states(self) -> list[RuleStatus]:

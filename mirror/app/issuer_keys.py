@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from mirror.access.issuer.issuer_metrics import KeyFetchOutcome
 from mirror.access.issuer.jwk_set import MOST_BYTES
 from mirror.access.issuer.key_sources import FetchedKeys, KeyFile, KeySource
 from mirror.oci.errors import UpstreamProtocolError, UpstreamUnreachable
@@ -29,12 +30,15 @@ _FETCH_SECONDS: Final = 10.0
 
 
 @asynccontextmanager
-async def issuer_keys(settings: TokenIssuerSettings, clock: Clock) -> AsyncIterator[KeySource]:
+async def issuer_keys(
+    settings: TokenIssuerSettings, clock: Clock, counted: Callable[[KeyFetchOutcome], None]
+) -> AsyncIterator[KeySource]:
     """Yield the keys of a token issuer. They are kept up to date inside the context.
 
     Args:
         settings: the issuer.
         clock: current time.
+        counted: counts fetches.
 
     Raises:
         ConfigurationFault: the file of the keys, or of the CA certificates, is unusable.
@@ -52,7 +56,7 @@ async def issuer_keys(settings: TokenIssuerSettings, clock: Clock) -> AsyncItera
         ) as connections,
         BackgroundTasks() as tasks,
     ):
-        keys = FetchedKeys(settings.jwks, partial(fetch, connections, settings.jwks), clock)
+        keys = FetchedKeys(settings.jwks, partial(fetch, connections, settings.jwks), clock, counted)
         tasks.create_task(keys.follow())
         yield keys
 

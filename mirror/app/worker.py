@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from mirror.access.client import ClientViews
+from mirror.access.issuer.issuer_metrics import KEY_FETCHES
 from mirror.access.login_metrics import LOGINS
 from mirror.access.rights import Rights
 from mirror.admission.admission_metrics import DECISIONS, decision_counter
@@ -284,6 +285,7 @@ def allocate_shared_metrics(settings: Settings) -> SharedMetrics:
     families = (
         *metrics.FAMILIES,
         LOGINS,
+        KEY_FETCHES,
         DECISIONS,
         PULLS,
         *rule_families(rule.name for rule in settings.mirrors),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from mirror.cli.output import Output
 from mirror.oci.byte_sizes import shown_size
@@ -17,6 +18,8 @@ MESSAGES = Output("stderr", can_be_quiet=True)
 #: Errors, and questions with what they are about.
 ALERTS = Output("stderr")
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
 size = shown_size
 
 
@@ -27,7 +30,10 @@ def counted(number: int, noun: str) -> str:
 
 def print_json(value: Any) -> None:
     """Print plain values as JSON, indented by two spaces."""
-    RESULTS.out(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # A name from the command line that was no UTF-8 has signs that no output can have.
+    is_text = text.isascii() or not _SURROGATE.search(text)
+    RESULTS.out(text if is_text else json.dumps(value, indent=2), highlight=False)
 
 
 def print_done(sentence: str, value: Any, *, as_json: bool) -> None:

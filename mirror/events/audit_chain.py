@@ -21,6 +21,7 @@ from mirror.signing.private_keys import PrivateKey
 CHECKPOINT: Final = "audit.checkpoint"
 
 _HASH_LENGTH: Final = 64
+_MOST_LINES: Final = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +56,63 @@ class ChainEnd:
         return f"{self.seq}:{self.hash}"
 
 
-def change_line(end: ChainEnd, recorded: RecordedChange) -> bytes:
-    """Return the line of a change, without a line feed."""
+@dataclass(frozen=True, slots=True)
+class AuditPlace:
+    """The place that the audit has reached, as the catalog keeps it.
+
+    Attributes:
+        end: end of the chain.
+        begin: number of the first line that is kept.
+    """
+
+    end: ChainEnd = ChainEnd()
+    begin: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> AuditPlace:
+        """Parse the text of a place, as :meth:`__str__` writes it. Raises ValueError."""
+        end, _, begin = text.partition(" ")
+        return cls(ChainEnd.parse(end), int(begin))
+
+    def __str__(self) -> str:
+        return f"{self.end} {self.begin}"
+
+
+def change_entry(recorded: RecordedChange) -> dict[str, object]:
+    """Return the entry of a change without its place in a chain."""
     told = {name: value for name, value in asdict(recorded.change).items() if value}
     told["actor"] = {name: value for name, value in asdict(recorded.actor).items() if value}
-    return _line(end, recorded.at, {**told, "change": recorded.id})
+    return {"at": machine_time(recorded.at), **told, "change": recorded.id}
 
 
-def checkpoint_line(end: ChainEnd, at: datetime, key: PrivateKey) -> bytes:
-    """Return a signed line, without a line feed. It covers all lines before it through the chain of hashes."""
-    told = {"kind": CHECKPOINT, "key": key.public.fingerprint}
-    signature = key.sign(_line(end, at, told))
-    return _line(end, at, {**told, "signature": base64.b64encode(signature).decode()})
+def change_line(end: ChainEnd, recorded: RecordedChange) -> bytes:
+    """Return the line of a change, without a line feed."""
+    return _line(end, change_entry(recorded))
+
+
+def checkpoint_line(place: AuditPlace, at: datetime, key: PrivateKey) -> bytes:
+    """Return a signed line, without a line feed. It covers all lines before it through the chain of hashes.
+
+    ``begin`` says which lines are kept, so that nobody can remove old ones unseen.
+    """
+    told = {"at": machine_time(at), "kind": CHECKPOINT, "begin": place.begin, "key": key.public.fingerprint}
+    signature = key.sign(_line(place.end, told))
+    return _line(place.end, {**told, "signature": base64.b64encode(signature).decode()})
 
 
 def signed_part(line: Mapping[str, Any]) -> bytes:
     """Return the bytes that the signature of a checkpoint covers."""
     return _encoded({name: value for name, value in line.items() if name != "signature"})
+
+
+def entry_of(line: bytes) -> dict[str, Any]:
+    """Return a line as an object; empty if it is no entry of an audit."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    is_entry = isinstance(entry, dict) and type(seq := entry.get("seq")) is int and 0 < seq <= _MOST_LINES
+    return entry if is_entry else {}
 
 
 def lines_after(end: ChainEnd, changes: Sequence[RecordedChange]) -> tuple[bytes, ChainEnd]:
@@ -84,8 +125,8 @@ def lines_after(end: ChainEnd, changes: Sequence[RecordedChange]) -> tuple[bytes
     return bytes(lines), end
 
 
-def _line(end: ChainEnd, at: datetime, told: Mapping[str, object]) -> bytes:
-    return _encoded({"seq": end.seq + 1, "at": machine_time(at), **told, "prev": end.hash})
+def _line(end: ChainEnd, told: Mapping[str, object]) -> bytes:
+    return _encoded({"seq": end.seq + 1, **told, "prev": end.hash})
 
 
 def _encoded(line: Mapping[str, object]) -> bytes:

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from mirror.events.audit_chain import ChainEnd
+from mirror.events.audit_chain import ChainEnd, entry_of
 from mirror.runtime import private_files
 
 _CURRENT: Final = "audit.jsonl"
@@ -82,45 +81,57 @@ class AuditFiles:
                 paths = paths[:-1]
         return _tail(paths[-1])
 
-    def begin_file_if_full(self) -> Path | None:
-        """Begin a new file if the current one has its size. Return the former one."""
+    def read(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Yield the name and the lines of each file, the oldest first, also while another process appends.
+
+        The lines have no line feed. A line that is being written is left out.
+        """
+        with ExitStack() as stack:
+            # Opened before the others are listed: it may become one of them meanwhile, and no line is missed.
+            current = _opened(self._file, stack)
+            is_former = False
+            for path in self.paths():
+                with ExitStack() as opening:
+                    if path == self._file or (file := _opened(path, opening)) is None:
+                        continue
+                    is_former = is_former or (current is not None and _is_same(file, current))
+                    yield path.name, (line.rstrip(b"\n") for line in file)
+            if current is not None and not is_former:
+                yield self._file.name, (line[:-1] for line in current if line.endswith(b"\n"))
+
+    def begin_file_if_full(self) -> None:
+        """Begin a new file if the current one has its size."""
         try:
             if self._file.stat().st_size < self._most_bytes:
-                return None
-            with self._file.open("rb") as file:
-                first = file.readline()
+                return
         except FileNotFoundError:
-            return None
-        former = self._folder / f"audit-{seq_of(first):010}.jsonl"
-        self._file.rename(former)
+            return
+        self._file.rename(self._folder / f"audit-{_first_seq(self._file):010}.jsonl")
         _sync_folder(self._folder)
-        return former
 
-    def remove_before(self, moment: datetime) -> Sequence[Path]:
-        """Remove files whose lines all come before a time. Return those that were removed. The latest file stays."""
-        removed = []
-        for path in self.paths()[:-1]:
-            if path.stat().st_mtime >= moment.timestamp():
-                break
-            path.unlink()
-            removed.append(path)
-        return removed
+    def expired(self, moment: datetime) -> tuple[Sequence[Path], int]:
+        """Return the files whose lines all come before a time, and the number of the first line of the others.
 
+        The latest file is never among them.
+        """
+        paths = self.paths()
+        for place, path in enumerate(paths):
+            if place == len(paths) - 1 or path.stat().st_mtime >= moment.timestamp():
+                return paths[:place], _first_seq(path)
+        return [], 0
 
-def lines_of(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file, without line feeds."""
-    with path.open("rb") as file:
-        for line in file:
-            yield line.rstrip(b"\n")
+    def first_seq(self) -> int:
+        """Return the number of the first line; 1 if there is none."""
+        return next(filter(None, map(_first_seq, self.paths())), 1)
 
 
 def end_of(lines: Sequence[bytes], known: ChainEnd) -> ChainEnd | None:
     """Return the end of a chain whose last lines are given, if ``known`` is one of its ends; else None."""
     for place in range(len(lines), -1, -1):
-        if place == 0:
-            is_known = known.seq == 0 and (not lines or seq_of(lines[0]) == 1)
-        else:
+        if place:
             is_known = known.seq > 0 and ChainEnd(known.seq - 1).after(lines[place - 1]) == known
+        else:  # the line of a known end may be the last one of the file before
+            is_known = _begins_after(known, lines)
         if is_known:
             end = known
             for line in lines[place:]:
@@ -131,20 +142,36 @@ def end_of(lines: Sequence[bytes], known: ChainEnd) -> ChainEnd | None:
 
 def seq_of(line: bytes) -> int:
     """Return the number of a line; 0 if it is none of an audit."""
-    return _number(line, "seq")
+    return int(entry_of(line).get("seq", 0))
 
 
 def change_of(line: bytes) -> int:
     """Return the number of the change of a line; 0 if it has none."""
-    return _number(line, "change")
-
-
-def _number(line: bytes, name: str) -> int:
-    try:
-        number = json.loads(line)[name]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return 0
+    number = entry_of(line).get("change")
     return number if type(number) is int else 0
+
+
+def _begins_after(known: ChainEnd, lines: Sequence[bytes]) -> bool:
+    if not lines:
+        return known.seq == 0
+    first = entry_of(lines[0])
+    return first.get("seq") == known.seq + 1 and first.get("prev") == known.hash
+
+
+def _first_seq(path: Path) -> int:
+    with path.open("rb") as file:
+        return seq_of(file.readline())
+
+
+def _opened(path: Path, stack: ExitStack) -> BinaryIO | None:
+    try:
+        return stack.enter_context(path.open("rb"))
+    except FileNotFoundError:
+        return None  # it was removed by its age
+
+
+def _is_same(one: BinaryIO, other: BinaryIO) -> bool:
+    return os.path.sameopenfile(one.fileno(), other.fileno())
 
 
 def _tail(path: Path) -> list[bytes]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import structlog
 
-from mirror.events.audit_chain import ChainEnd, checkpoint_line, lines_after
+from mirror.events.audit_chain import AuditPlace, ChainEnd, checkpoint_line, lines_after
 from mirror.events.audit_files import AuditFiles, change_of, end_of, seq_of
 from mirror.records.changes.change import ChangeLog, ReaderPosition
 from mirror.runtime.clock import Clock
@@ -53,7 +54,7 @@ class AuditWriter:
     def __init__(self, services: AuditServices) -> None:
         self._services = services
         self._position: ReaderPosition | None = None
-        self._end = ChainEnd()
+        self._place = AuditPlace()
         self._unsigned = 0
         self._signed_at = services.clock.monotonic_seconds()
 
@@ -70,8 +71,8 @@ class AuditWriter:
             self._position = await self._continue()
         taken = 0
         while waiting := await self._services.log.read(self._position.change_id, _MOST_CHANGES):
-            lines, end = lines_after(self._end, waiting)
-            await self._append(lines, end, waiting[-1].id)
+            lines, end = lines_after(self._place.end, waiting)
+            await self._append(lines, replace(self._place, end=end), waiting[-1].id)
             self._unsigned += len(waiting)
             taken += len(waiting)
             if self._unsigned >= _MOST_UNSIGNED:
@@ -82,26 +83,33 @@ class AuditWriter:
         return taken
 
     async def sign(self) -> None:
-        """Append a checkpoint, if there are entries after the last one. Begin a new file if the current one is full."""
+        """Append a checkpoint, if there are entries after the last one.
+
+        Then begin a new file if the current one is full, and remove files that are too old.
+        """
         if self._position is None or not self._unsigned:
             return
-        services, now = self._services, self._services.clock.now()
-        line = checkpoint_line(self._end, now, services.key)
-        await self._append(line + b"\n", self._end.after(line), self._position.change_id)
+        services, now, place = self._services, self._services.clock.now(), self._place
+        expired: Sequence[Path] = []
+        if services.keep is not None:
+            expired, begin = await asyncio.to_thread(services.files.expired, now - services.keep)
+            place = replace(place, begin=max(begin, place.begin)) if expired else place
+        line = checkpoint_line(place, now, services.key)
+        await self._append(line + b"\n", replace(place, end=place.end.after(line)), self._position.change_id)
         self._unsigned, self._signed_at = 0, services.clock.monotonic_seconds()
         # Logs leave the machine more often than files do: who has this line can tell later if the audit was rewritten.
-        _LOG.info("audit checkpoint", entry=self._end.seq, checkpoint=str(self._end))
-        former = await asyncio.to_thread(services.files.begin_file_if_full)
-        if former is not None and services.keep is not None:
-            removed = await asyncio.to_thread(services.files.remove_before, now - services.keep)
-            if removed:
-                _LOG.info("audit files removed", count=len(removed), last=removed[-1].name)
+        _LOG.info("audit checkpoint", entry=self._place.end.seq, checkpoint=str(self._place.end))
+        await asyncio.to_thread(services.files.begin_file_if_full)
+        for path in expired:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        if expired:
+            _LOG.info("audit files removed", count=len(expired), last=expired[-1].name)
 
-    async def _append(self, lines: bytes, end: ChainEnd, change_id: int) -> None:
-        services, position = self._services, ReaderPosition(change_id, str(end))
+    async def _append(self, lines: bytes, place: AuditPlace, change_id: int) -> None:
+        services, position = self._services, ReaderPosition(change_id, str(place))
         await asyncio.to_thread(services.files.append, lines)
         # What the files have is what counts from here on, also if the catalog fails now.
-        self._position, self._end = position, end
+        self._position, self._place = position, place
         await services.log.advance(READER, position, services.readers)
 
     async def _continue(self) -> ReaderPosition:
@@ -110,18 +118,20 @@ class AuditWriter:
         position, lines = await services.log.position(READER), await asyncio.to_thread(services.files.last_lines)
         if not position.mark:
             # The first start with an audit, or with a catalog that was made anew: the files go on.
-            self._end = ChainEnd(seq_of(lines[-1]) - 1).after(lines[-1]) if lines else ChainEnd()
-            begun = ReaderPosition(position.change_id, str(self._end))
+            last = ChainEnd(seq_of(lines[-1]) - 1).after(lines[-1]) if lines else ChainEnd()
+            self._place = AuditPlace(last, await asyncio.to_thread(services.files.first_seq))
+            begun = ReaderPosition(position.change_id, str(self._place))
             await services.log.advance(READER, begun, services.readers)
             return begun
-        known = ChainEnd.parse(position.mark)
+        place = AuditPlace.parse(position.mark)
+        known = place.end
         end = end_of(lines, known)
         if end is None:
             # The files were cut or changed. The chain goes on from the end that the catalog knows, so that it shows.
             _LOG.error("audit does not have its last entry", entry=known.seq, fix="run 'plugin-mirror audit verify'")
             end = known
-        self._end, more = end, end.seq - known.seq
+        self._place, more = replace(place, end=end), end.seq - known.seq
         # A crash has left these lines in the files, and their changes in the catalog.
         change_id = max([position.change_id, *map(change_of, lines[len(lines) - more :])])
         self._unsigned = more
-        return ReaderPosition(change_id, str(end))
+        return ReaderPosition(change_id, str(self._place))

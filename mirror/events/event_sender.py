@@ -15,6 +15,7 @@ import structlog
 from mirror.events.cloud_events import CONTENT_TYPE, cloud_event, event_id
 from mirror.events.webhook_signing import WebhookSecret, webhook_headers
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.printable_text import printable
 from mirror.records.changes.change import ChangeLog, ReaderPosition, RecordedChange
 from mirror.records.changes.deliveries import Deliveries, Delivery
 from mirror.runtime.clock import Clock
@@ -27,6 +28,12 @@ RETRIES: Final = RetryPolicy(attempts=None, first_delay_seconds=5, longest_delay
 _MOST_CHANGES: Final = 500
 #: Events that are sent at the same time, each of another repository.
 _MOST_AT_ONCE: Final = 4
+#: Events that are looked up at once, because the search for the first ones looks at all that wait.
+_MOST_DUE: Final = 200
+#: Time after which a round sends no further event, so that other repositories have their turn.
+_ROUND_SECONDS: Final = 10.0
+#: No attempt is planned for a time as late as this, unless the clock was set back since.
+_LATEST: Final = timedelta(seconds=2 * RETRIES.longest_delay_seconds)
 _MOST_PROBLEM: Final = 300
 
 #: Sends a POST request with headers and a body to a URL, and returns the status of the answer. Raises PostFailed.
@@ -103,8 +110,12 @@ class EventSender:
             MirrorError: the catalog failed. No event is lost.
         """
         await self._take()
-        due = await self._deliveries.due(self._endpoint.name, self._clock.now(), _MOST_AT_ONCE)
-        await asyncio.gather(*map(self._deliver, due))
+        now, until = self._clock.now(), self._clock.monotonic_seconds() + _ROUND_SECONDS
+        due = await self._deliveries.due(self._endpoint.name, now, now + _LATEST, _MOST_AT_ONCE, _MOST_DUE)
+        # All end before the next round begins, also if the catalog fails for one: no event overtakes another.
+        ended = await asyncio.gather(*(self._deliver_all(each, until) for each in due), return_exceptions=True)
+        for failure in filter(None, ended):
+            raise failure
         return bool(due)
 
     async def _take(self) -> None:
@@ -123,11 +134,18 @@ class EventSender:
             position = ReaderPosition(changes[-1].id if changes else position.change_id, stream)
             await self._deliveries.take(made, reader, position, self._readers)
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _deliver_all(self, deliveries: Sequence[Delivery], until_seconds: float) -> None:
+        """Send the events of one repository in order, until one fails or the round has lasted long enough."""
+        for delivery in deliveries:
+            if not await self._deliver(delivery) or self._clock.monotonic_seconds() >= until_seconds:
+                return
+
+    async def _deliver(self, delivery: Delivery) -> bool:
+        """Send an event, and record the result. Return True if the endpoint has taken it."""
         problem = await self._problem_of(delivery)
         if problem is None:
             await self._deliveries.delivered(delivery.endpoint, delivery.change_id)
-            return
+            return True
         now, failures = self._clock.now(), delivery.attempts + 1
         delay = next(delay for number, delay in enumerate(RETRIES.delays(), 1) if number == min(failures, 20))
         # Spread, so that the events of many repositories do not all come at the same moment.
@@ -139,6 +157,7 @@ class EventSender:
         elif failures == 1:
             _LOG.warning("event could not be delivered", **told)
         await self._deliveries.failed(delivery.endpoint, delivery.change_id, None if is_dead else due_at, problem)
+        return False
 
     async def _problem_of(self, delivery: Delivery) -> str | None:
         """Send an event once. Return the reason for a failure, or None."""
@@ -149,5 +168,5 @@ class EventSender:
             headers = webhook_headers(event_id(delivery.body), seconds, body, keys)
             status = await self._post(self._endpoint.url, {**headers, "Content-Type": CONTENT_TYPE}, body)
         except (ConfigurationFault, PostFailed) as error:
-            return str(error)[:_MOST_PROBLEM]
+            return printable(str(error), _MOST_PROBLEM)
         return None if 200 <= status < 300 else f"the endpoint answered {status}"

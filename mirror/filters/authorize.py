@@ -46,8 +46,8 @@ class AnonymousRights:
 
     @property
     def listing(self) -> Rights | None:
-        # Where only users or clients may pull, a login is asked for instead of returning an empty list.
-        return None if AccessAction.PULL in (self.users_may | self.clients_may) - self.actions else self
+        # The reports under /api/v1 are for callers who may list. They name repositories whose content is withheld here.
+        return self if AccessAction.PULL in self.actions else None
 
     def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
         what, told = phrase(action, repository), detail(action, repository)
@@ -162,7 +162,7 @@ class Authorize(DelegatingRegistry):
         """
         rights = self._rights.listing
         if rights is None:
-            raise RightMissing("listing repositories needs a login or certificate that may pull", action="list")
+            raise RightMissing("listing repositories needs the right to pull", action="list")
         # With rights for every repository no name has to be checked, and the page passes through.
         if rights.allows(AccessAction.PULL, None):
             return await self.inner.list_repositories(page)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from mirror.settings.section import Section
 
+#: Names, and addresses of IPv6 with their zone.
+_HOST: Final = re.compile(r"[\w.-]+|[0-9a-f.]*:[0-9a-f:.]*(%[\w.-]+)?")
+_MOST_NAME: Final = 64
+
 
 def _check_url(text: str) -> str:
+    if not text.isprintable() or " " in text:
+        raise ValueError("it has a space or a control character")
     from yarl import URL
 
     try:
@@ -19,7 +26,7 @@ def _check_url(text: str) -> str:
         port = url.port
     except ValueError as error:
         raise ValueError(f"it is no URL: {error}") from error
-    if url.scheme not in {"http", "https"} or not url.host or port is None:
+    if url.scheme not in {"http", "https"} or not url.host or port is None or not _HOST.fullmatch(url.host):
         raise ValueError("it is no URL that begins with https:// and has a host")
     if url.user is not None or url.password is not None:
         raise ValueError("it has a login, which logs would show; fix: verify the signature at the endpoint instead")
@@ -59,7 +66,9 @@ class EventSettings(Section):
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> Self:
-        if self.url.startswith("http://") and not self.plain_http:
+        from yarl import URL
+
+        if URL(self.url).scheme == "http" and not self.plain_http:
             raise ValueError(
                 f"{self.url} is not encrypted; fix: write https://, or add 'plain_http: true' if that is intended"
             )
@@ -76,5 +85,7 @@ class EventSettings(Section):
 def check_names(endpoints: Collection[EventSettings]) -> None:
     """Check that each endpoint has a name of its own. Raises ValueError."""
     names = [each.shown_name for each in endpoints]
+    if long := [name for name in names if len(name) > _MOST_NAME]:
+        raise ValueError(f"events: {long[0]!r} is longer than {_MOST_NAME} characters; fix: give the endpoint a name")
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"events: two endpoints are called {min(twice)!r}; fix: give each a name")

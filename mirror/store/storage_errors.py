@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from mirror.oci.errors import CatalogFault, StorageFault, StorageFull, TooManyOpenFiles
+from mirror.oci.errors import CatalogFault, ClientFault, StorageFault, StorageFull, TooManyOpenFiles
 
 _NO_PERMISSION: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 #: SQLite's error codes for a full disk: for a write, and for growing its shared memory file.
@@ -52,6 +52,8 @@ def fault_of(error: BaseException, doing: str, catalog: Path | None = None) -> B
             fault = _of_disk(error, doing)
         case SQLAlchemyError() | sqlite3.Error():
             fault = _of_database(error, doing, catalog)
+        case UnicodeEncodeError():  # of an argument of a command, or of an escape in JSON
+            return ClientFault("the text holds bytes that are not UTF-8; fix: write it with other characters")
         case _:
             return error
     fault.__cause__ = error

@@ -102,6 +102,7 @@ def entries(mirror: Mirror, kind: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.timeout(900)  # seven starts of two workers
 def test_every_change_arrives_in_order_although_the_server_is_killed(hook: Hook, secret_file: Path) -> None:
     events = [{"url": hook.url, "plain_http": True, "secret_file": str(secret_file), "on": ["tag"]}]
     acknowledged: dict[str, list[str]] = {"acme/one": [], "acme/two": []}

@@ -17,6 +17,7 @@ from tests.harness.pushing import push, send
 pytestmark = pytest.mark.e2e
 
 NAME = "acme/driver"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,44 @@ def test_an_immutable_tag_is_neither_moved_nor_deleted_by_a_client(mirror: Mirro
     assert push(packed[0], mirror.url, NAME, "v1") == digest
     moved = mirror.command("tag", f"{NAME}@{digest}", f"{NAME}:v1", "--json")
     assert json.loads(moved.stdout)["digest"] == digest
+
+
+def test_no_way_leads_round_an_immutable_tag(mirror: Mirror, packed: list[PackedPlugin]):
+    first, second = (push(each, mirror.url, NAME, tag) for each, tag in zip(packed, ("v1", "other"), strict=True))
+    other = packed[1].manifest
+    member = {"mediaType": MANIFEST_TYPE, "digest": second, "size": len(other)}
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [member]}).encode()
+    config = json.loads(packed[0].manifest)["config"]["digest"]
+    push_index = urllib.request.Request(f"{mirror.url}/v2/{NAME}/manifests/v2", index, {"Content-Type": INDEX_TYPE})
+    push_index.method = "PUT"
+    urllib.request.urlopen(push_index, timeout=60).close()
+    for method, path, body, media_type in (
+        ("PUT", f"manifests/{second}?tag=new&tag=v1", other, MANIFEST_TYPE),
+        ("PUT", "manifests/new?tag=v1", other, MANIFEST_TYPE),
+        ("PUT", "manifests/v1", index, INDEX_TYPE),
+        ("DELETE", f"manifests/{second}", None, MANIFEST_TYPE),  # a member of v2
+        ("DELETE", f"blobs/{config}", None, MANIFEST_TYPE),
+    ):
+        headers = {} if body is None else {"Content-Type": media_type}
+        request = urllib.request.Request(f"{mirror.url}/v2/{NAME}/{path}", body, headers, method=method)
+        with pytest.raises(urllib.error.HTTPError, match="403") as caught:
+            urllib.request.urlopen(request, timeout=60)
+        with caught.value as answer:
+            assert " is immutable" in json.load(answer)["errors"][0]["message"], path
+    for command in (
+        ("tag", f"{NAME}@{second}", f"{NAME}:v1"),
+        ("derive", f"{NAME}:other", f"{NAME}:v1", "--env", "dbg_flag=-debug"),
+        ("rm", f"{NAME}:v1"),
+        ("rm", f"{NAME}@{first}"),
+        ("rm", "--yes", NAME),
+    ):
+        done = mirror.command(*command, check=False)
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1), command
+        assert " is immutable" in done.stderr, command
+    with urllib.request.urlopen(f"{mirror.url}/v2/{NAME}/tags/list", timeout=60) as answer:
+        assert json.load(answer)["tags"] == ["other", "v1", "v2"]
+    with urllib.request.urlopen(f"{mirror.url}/v2/{NAME}/manifests/v1", timeout=60) as answer:
+        assert answer.read() == packed[0].manifest
 
 
 def test_a_pin_holds_beside_the_server_until_it_is_removed(mirror: Mirror, packed: list[PackedPlugin]):

@@ -1,4 +1,4 @@
-"""A token server for docker-registry's `auth.token`, after the distribution token specification."""
+"""A token server after the distribution token specification, for docker-registry's `auth.token` and our own issuer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,8 +30,9 @@ class TokenServer:
 
     Attributes:
         folder: Folder for the certificate of the token issuer.
-        users: Passwords by user name. Users may do everything in every repository. A user's refresh token is the
-            password reversed.
+        users: Passwords by user name. Users may do everything in every repository, and `readers` only pull. A user's
+            refresh token is the password reversed.
+        readers: Users who may only pull.
         post: True if the server accepts POST requests besides GET requests.
         lifetime_seconds: Lifetime of the tokens.
         asked: Requests received so far, as (method, scopes, user). The user is None without a login.
@@ -38,6 +40,7 @@ class TokenServer:
 
     folder: Path
     users: dict[str, str] = field(default_factory=dict)
+    readers: frozenset[str] = frozenset()
     post: bool = True
     lifetime_seconds: int = 300
     asked: list[tuple[str, tuple[str, ...], str | None]] = field(default_factory=list)
@@ -61,6 +64,12 @@ class TokenServer:
         token = {"realm": self.realm, "service": SERVICE, "issuer": ISSUER, "rootcertbundle": str(self.bundle)}
         return {"token": token}
 
+    @property
+    def key_set(self) -> bytes:
+        """JSON Web Key Set with the key that verifies the tokens."""
+        made = jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return json.dumps({"keys": [{**made, "kid": self._key_id, "use": "sig", "alg": "ES256"}]}).encode()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -74,10 +83,6 @@ class TokenServer:
 
     def token(self, scopes: tuple[str, ...], user: str | None) -> str:
         """Return a token with the part of `scopes` that the user is allowed. `user` is None for anonymous clients."""
-        key = serialization.load_pem_private_key(self._authority.private_key_pem.bytes(), None)
-        public = key.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
         now = int(time.time())
         claims = {
             "iss": ISSUER,
@@ -87,27 +92,32 @@ class TokenServer:
             "nbf": now - 10,
             "iat": now,
             "jti": str(time.monotonic_ns()),
-            "access": [each for scope in scopes if (each := _access(scope, user))],
+            "access": [each for scope in scopes if (each := self._access(scope, user))],
         }
-        return jwt.encode(claims, key, algorithm="ES256", headers={"kid": _key_id(public)})  # type: ignore[arg-type]
+        return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": self._key_id})
 
+    @property
+    def _key(self) -> Any:
+        return serialization.load_pem_private_key(self._authority.private_key_pem.bytes(), None)
 
-def _access(scope: str, user: str | None) -> dict[str, Any] | None:
-    kind, _, rest = scope.partition(":")
-    name, _, actions = rest.rpartition(":")
-    if user is None:
-        actions = "pull" if name.startswith("public/") and "pull" in actions.split(",") else ""
-    # docker-registry accepts only the resource type without its class and refuses a token for `repository(plugin)`.
-    return {"type": kind.partition("(")[0], "name": name, "actions": actions.split(",")} if actions else None
+    @property
+    def _key_id(self) -> str:
+        """The key id that docker-registry before 3.0 uses.
 
+        The id is the first 240 bits of the key's SHA-256 hash in base32, in groups of four letters.
+        """
+        der = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        letters = base64.b32encode(hashlib.sha256(self._key.public_key().public_bytes(*der)).digest()[:30]).decode()
+        return ":".join(letters[at : at + 4] for at in range(0, len(letters), 4))
 
-def _key_id(public: bytes) -> str:
-    """Return the key id that docker-registry before 3.0 uses.
-
-    The id is the first 240 bits of the key's SHA-256 hash in base32, in groups of four letters.
-    """
-    letters = base64.b32encode(hashlib.sha256(public).digest()[:30]).decode()
-    return ":".join(letters[at : at + 4] for at in range(0, len(letters), 4))
+    def _access(self, scope: str, user: str | None) -> dict[str, Any] | None:
+        kind, _, rest = scope.partition(":")
+        name, _, actions = rest.rpartition(":")
+        if user in self.readers or user is None:
+            may_pull = user is not None or name.startswith("public/")
+            actions = "pull" if may_pull and "pull" in actions.split(",") else ""
+        # docker-registry accepts only the resource type without its class and refuses a token for `repository(plugin)`.
+        return {"type": kind.partition("(")[0], "name": name, "actions": actions.split(",")} if actions else None
 
 
 def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
@@ -139,14 +149,17 @@ def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
             if user is not None and not right:
                 self._send(401, {"details": "incorrect username or password"})
                 return
-            self._send(200, {"token": server.token(scopes, user), "expires_in": server.lifetime_seconds})
+            token = server.token(scopes, user)
+            # Engines from 20.10 on read access_token from the answer to a POST.
+            self._send(200, {"token": token, "access_token": token, "expires_in": server.lifetime_seconds})
 
         def _send(self, status: int, body: dict[str, Any]) -> None:
             content = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(BrokenPipeError):  # engines end a request when another one has failed
+                self.wfile.write(content)
 
         def log_message(self, *_arguments: object) -> None:
             """Discard the log line."""

@@ -26,7 +26,7 @@ from mirror.records.users import User
 from mirror.runtime.logs import LogLines
 from mirror.server.http_server import Listener, listen, serving
 from mirror.server.tls.server_certificates import ServerTls
-from mirror.settings import load
+from mirror.settings import Settings, load
 from mirror.store.registry import Store
 from tests.support.certificates import OneContext
 from tests.support.client_certificates import ClientCa, Issued
@@ -62,6 +62,7 @@ class CertificateSite:
         clock: clock by which the server judges certificates, tokens and logins.
         ca: CA of clients.
         secrets: secrets of an access token, by user.
+        settings: settings of the server.
     """
 
     folder: Path
@@ -70,6 +71,7 @@ class CertificateSite:
     clock: ShiftedClock
     ca: ClientCa
     secrets: Mapping[str, str]
+    settings: Settings
 
     def trust(self, *cas: ClientCa) -> None:
         """Replace the CAs of clients, and let the server look at the file."""
@@ -88,15 +90,19 @@ class CertificateSite:
     @asynccontextmanager
     async def connect(self, certificate: Issued | None = None) -> AsyncIterator[Connection]:
         """Open a connection, with a client certificate or without one."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the CAs of the system, which take long to read
-        _server_ca().configure_trust(context)
-        if certificate is not None:
-            context.load_cert_chain(*certificate.written(self.folder, "client"))
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls(certificate))
         try:
             yield Connection(reader, writer)
         finally:
             writer.transport.abort()
+
+    def tls(self, certificate: Issued | None = None) -> ssl.SSLContext:
+        """Return the TLS context of a client, with a client certificate or without one."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the CAs of the system, which take long to read
+        _server_ca().configure_trust(context)
+        if certificate is not None:
+            context.load_cert_chain(*certificate.written(self.folder, "client"))
+        return context
 
     async def ask(
         self, certificate: Issued | None, method: str, target: str, headers: Headers = (), body: bytes = b""
@@ -162,5 +168,5 @@ async def certificate_site(
             serving(service.application, Listener(listener, contexts), Listener(plain)),
         ):
             port, plain_port = listener.getsockname()[1], plain.getsockname()[1]
-            yield CertificateSite(folder, port, plain_port, clock, ca, secrets)
+            yield CertificateSite(folder, port, plain_port, clock, ca, secrets, settings)
     lines.close()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from mirror.events.audit_files import AuditFiles, lines_of
+from mirror.events.audit_chain import entry_of
+from mirror.events.audit_files import AuditFiles
 from mirror.events.audit_verification import verify_audit
 from mirror.store.registry import Store
 from tests.torture.model import BrokenPromise
@@ -85,12 +86,12 @@ def _check_audit(data: Path) -> None:
         catalog.execute("BEGIN")
         waiting = catalog.execute("SELECT id, kind, content FROM changes ORDER BY id").fetchall()
         tags = dict(catalog.execute(_TAGS))
-    files = AuditFiles(data / "audit", most_bytes=0).paths()
-    if not files:
+    files = AuditFiles(data / "audit", most_bytes=0)
+    if not files.paths():
         return  # a restored folder, which no server has opened
-    if problems := verify_audit(((path.name, lines_of(path)) for path in files), ()).problems:
+    if problems := verify_audit(files.read(), ()).problems:
         raise BrokenPromise(f"the audit is not whole: {problems[0]}")
-    entries = [json.loads(line) for path in files for line in lines_of(path)]
+    entries = [entry_of(line) for _, lines in files.read() for line in lines]
     entries += [{"change": number, "kind": kind, **json.loads(content)} for number, kind, content in waiting]
     # By their numbers: a change may have come into the files since the catalog was read.
     made = {entry["change"]: entry for entry in entries if entry["kind"].startswith("tag.")}

@@ -107,7 +107,7 @@ def _key(entry: dict[str, Any], where: str) -> VerificationKey | None:
             "pair, and publish the public key only"
         )
     algorithms = _algorithms(key) & ({algorithm} if algorithm else _algorithms(key))
-    if not algorithms or parsed.public_key_use not in {None, "sig"}:
+    if not algorithms or parsed.public_key_use not in (None, "sig"):
         return None
     return VerificationKey(kid if isinstance(kid, str) else None, algorithms, key)
 

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from mirror.access.issuer.issuer_metrics import KeyFetchOutcome
 from mirror.access.issuer.jwk_set import MOST_BYTES, JwkSet
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
@@ -78,12 +79,20 @@ class FetchedKeys:
         url: the URL, for the log.
         fetch: fetches the content.
         clock: source of the monotonic time.
+        counted: counts fetches.
     """
 
-    def __init__(self, url: str, fetch: Callable[[], Awaitable[bytes]], clock: Clock) -> None:
+    def __init__(
+        self,
+        url: str,
+        fetch: Callable[[], Awaitable[bytes]],
+        clock: Clock,
+        counted: Callable[[KeyFetchOutcome], None],
+    ) -> None:
         self._url = url
         self._fetch = fetch
         self._clock = clock
+        self._counted = counted
         self._keys = JwkSet()
         self._fetched_at_seconds = -LEAST_SECONDS_BETWEEN
         self._turn = asyncio.Lock()
@@ -113,7 +122,9 @@ class FetchedKeys:
                 reason = str(error) or repr(error)
                 _LOG.warning("keys of the token issuer not fetched, last keys stay in use", error=reason)
             self._has_failed = True
+            self._counted(KeyFetchOutcome.FAILED)
         else:
             if self._has_failed:
                 _LOG.info("keys of the token issuer fetched", url=self._url)
             self._has_failed = False
+            self._counted(KeyFetchOutcome.FETCHED)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 
 from mirror.app.events.event_sending import readers_of_changes
 from mirror.app.services import open_store
 from mirror.app.storage.upkeep_chores import Chore
-from mirror.events.audit_chain import ChainEnd, change_line
-from mirror.events.audit_files import AuditFiles, lines_of
+from mirror.events.audit_chain import AuditPlace, ChainEnd, change_entry, entry_of
+from mirror.events.audit_files import AuditFiles
 from mirror.events.audit_verification import AuditVerdict, verify_audit
 from mirror.events.audit_writer import READER, AuditServices, AuditWriter
 from mirror.oci.errors import Busy, ConfigurationFault, MirrorError
@@ -22,6 +22,7 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.signing.private_keys import PrivateKey
 from mirror.signing.public_keys import PublicKey
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
 from mirror.store.work_locks import StorageLocks
@@ -33,8 +34,10 @@ _PERIOD_SECONDS: Final = 1.0
 #: An audit that cannot be written is logged this often.
 _SAID_AGAIN_SECONDS: Final = 60.0
 _FOLDER: Final = "audit"
-_KEY: Final = "audit.key"
 _MOST_READ: Final = 1000
+
+#: An entry of the audit, as an object.
+Entry: TypeAlias = Mapping[str, Any]
 
 
 def audit_files(settings: Settings) -> AuditFiles:
@@ -91,22 +94,28 @@ async def verified_audit(
         raise ConfigurationFault(
             "there is no audit yet; fix: start 'plugin-mirror serve', which writes it unless audit.enabled is false"
         )
-    known = [*checkpoints, *([ChainEnd.parse(position.mark)] if position.mark else [])]
-    return await asyncio.to_thread(_verified, files, keys or [public_key(settings)], known)
+    place = AuditPlace.parse(position.mark) if position.mark else AuditPlace()
+    return await asyncio.to_thread(_verified, files, keys or [public_key(settings)], [*checkpoints, place.end], place)
 
 
-async def audit_lines(settings: Settings) -> list[bytes]:
-    """Return the lines of the audit, and those of changes that are not in the files yet.
+async def audit_entries(settings: Settings, wanted: Callable[[Entry], bool]) -> list[Entry]:
+    """Return entries of the audit, and then those of changes that are not in the files yet.
+
+    Args:
+        settings: settings of the data folder.
+        wanted: returns True for entries that are returned.
 
     Raises:
         StorageFault: a file cannot be read.
     """
-    lines = await asyncio.to_thread(_lines, audit_files(settings))
     async with open_store(settings, only_reads=True) as store:
-        after = (await store.records.changes.position(READER)).change_id
-        waiting = await store.records.changes.read(after, _MOST_READ)
-    end = ChainEnd()
-    return [*lines, *(change_line(end, change) for change in waiting)]
+        position = await store.records.changes.position(READER)
+        waiting, after = dict[int, Entry](), position.change_id
+        while changes := await store.records.changes.read(after, _MOST_READ):
+            after = changes[-1].id
+            waiting |= {one.id: entry for one in changes if wanted(entry := change_entry(one))}
+    known = AuditPlace.parse(position.mark).end.seq if position.mark else None
+    return await asyncio.to_thread(_entries, audit_files(settings), wanted, waiting, known)
 
 
 def public_key(settings: Settings) -> PublicKey:
@@ -127,14 +136,25 @@ async def _services(settings: Settings, store: Store) -> AuditServices:
 
 
 def _key_path(settings: Settings) -> Path:
-    return settings.storage.path.expanduser() / _KEY
+    return DataLayout(settings.storage.path.expanduser()).audit_key
 
 
-def _verified(files: AuditFiles, keys: Sequence[PublicKey], known: Sequence[ChainEnd]) -> AuditVerdict:
+def _verified(
+    files: AuditFiles, keys: Sequence[PublicKey], known: Sequence[ChainEnd], place: AuditPlace
+) -> AuditVerdict:
     with storage_faults("read the audit"):
-        return verify_audit(((path.name, lines_of(path)) for path in files.paths()), keys, known)
+        return verify_audit(files.read(), keys, known, place.begin)
 
 
-def _lines(files: AuditFiles) -> Iterable[bytes]:
+def _entries(
+    files: AuditFiles, wanted: Callable[[Entry], bool], waiting: dict[int, Entry], known: int | None
+) -> list[Entry]:
+    """Return entries of the files, and those that wait. The server may have written some of these meanwhile."""
+    found = []
     with storage_faults("read the audit"):
-        return [line for path in files.paths() for line in lines_of(path)]
+        for entry in (entry_of(line) for _, lines in files.read() for line in lines):
+            if known is not None and entry.get("seq", 0) > known:
+                waiting.pop(entry.get("change", 0), None)
+            if wanted(entry):
+                found.append(entry)
+    return [*found, *waiting.values()]

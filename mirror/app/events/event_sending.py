@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,18 +22,22 @@ from mirror.events.event_sender import Endpoint, EventSender, Post, PostFailed
 from mirror.events.webhook_signing import MOST_FILE_BYTES, WebhookSecret, parse_secrets
 from mirror.oci.errors import Busy, ConfigurationFault, MirrorError
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.reloading_file import ReloadingFile
 from mirror.settings import Settings
 from mirror.settings.event_settings import EventSettings
 from mirror.store.registry import Store
 from mirror.store.work_locks import StorageLocks
 from mirror.upstream.http.forbidden_destinations import DestinationGuard, kind_of
+from mirror.upstream.http.response_guard import guarded
+from mirror.upstream.http.upstream_errors import connection_fault
 
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _PERIOD_SECONDS: Final = 1.0
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=5)
-#: Bytes of an answer that are read. An endpoint has nothing to say but a status.
-_MOST_ANSWER_BYTES: Final = 64 * 1024
+#: Events of an endpoint that is no longer in the configuration are kept for this time after their change.
+_FORMER_KEPT: Final = timedelta(days=7)
+_FORMER_PERIOD_SECONDS: Final = 3600.0
 _NAMED_AT: Final = "plugin-mirror"
 
 
@@ -43,16 +48,20 @@ def readers_of_changes(settings: Settings) -> list[str]:
 
 
 def event_chores(settings: Settings, store: Store) -> list[Chore]:
-    """Return the background work on events: none without endpoints."""
-    return [partial(_send_events, settings, each, store) for each in settings.events]
+    """Return the background work on events."""
+    return [
+        *(partial(_send_events, settings, each, store) for each in settings.events),
+        partial(_forget_endpoints, settings, store),
+    ]
 
 
-def secret_faults(endpoints: Sequence[EventSettings]) -> list[str]:
-    """Return a sentence for each file of secrets that cannot be used. Blocks."""
+def endpoint_faults(endpoints: Sequence[EventSettings]) -> list[str]:
+    """Return a sentence for each endpoint whose secrets or CA cannot be used. Blocks."""
     faults = []
     for each in endpoints:
         try:
             _read_secrets(each.secret_file)
+            _context(each.ca)
         except ConfigurationFault as fault:
             faults.append(f"events: {each.shown_name} gets no events: {fault}")
     return faults
@@ -91,35 +100,58 @@ async def posting(endpoint: EventSettings) -> AsyncIterator[Post]:
     """Yield the function that sends a request to an endpoint.
 
     Redirects are not followed. A name that leads to this machine, its link or the metadata service of a cloud is
-    refused, unless the URL itself has such an address.
-
-    Raises:
-        ConfigurationFault: the file with the CA cannot be read.
+    refused, unless the URL itself has such an address. A CA that cannot be read makes the attempts fail.
     """
     named = kind_of(URL(endpoint.url).host or "")
     guard = DestinationGuard([named] if named else [])
-    connector = aiohttp.TCPConnector(ssl=await asyncio.to_thread(_context, endpoint.ca), socket_factory=guard.socket)
-    headers = {"User-Agent": f"plugin-mirror/{__version__}"}
-    async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, headers=headers) as session:
+    context: ReloadingFile[ssl.SSLContext] | None = None
+    async with aiohttp.ClientSession(
+        connector=guarded(aiohttp.TCPConnector(socket_factory=guard.socket, force_close=True)),
+        timeout=_TIMEOUT,
+        headers={"User-Agent": f"plugin-mirror/{__version__}"},
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
 
         async def post(url: str, headers: dict[str, str], body: bytes) -> int:
+            nonlocal context
+            if context is None:
+                context = await asyncio.to_thread(_contexts, endpoint.ca)
+            sending = session.post(url, data=body, headers=headers, allow_redirects=False, ssl=await context.current())
             try:
-                async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-                    await answer.content.read(_MOST_ANSWER_BYTES)
-                    return answer.status
-            except TimeoutError as error:
-                raise PostFailed(f"no answer within {_TIMEOUT.total:.0f} s") from error
+                async with sending as answer:
+                    return answer.status  # the body is not read: an endpoint has nothing to say but a status
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise PostFailed(str(error) or type(error).__name__) from error
+                is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+                late = f"no answer within {_TIMEOUT.total:.0f} s"
+                raise PostFailed(late if is_late else connection_fault(error)[1]) from error
 
         yield post
 
 
+def _contexts(ca: Path | None) -> ReloadingFile[ssl.SSLContext]:
+    return ReloadingFile("CA of an endpoint", [ca] if ca else [], partial(_context, ca), _CLOCK)
+
+
 def _context(ca: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca)
+        return ssl.create_default_context(cafile=ca and ca.expanduser())
     except OSError as error:
-        raise ConfigurationFault(f"events: ca: {ca} cannot be used: {error}") from error
+        raise ConfigurationFault(f"ca: {ca} cannot be used: {error.strerror or error}") from error
+
+
+async def _forget_endpoints(settings: Settings, store: Store) -> None:
+    """Remove events of endpoints that are no longer in the configuration, until cancelled."""
+    names, records = [each.shown_name for each in settings.events], store.records.deliveries
+    while True:
+        try:
+            if any(one.endpoint not in names for one in await records.counts()):
+                removed = await records.forget(names, _CLOCK.now() - _FORMER_KEPT)
+                if removed:
+                    _LOG.warning("events of former endpoints removed", count=removed)
+        except MirrorError as error:  # the next round tries again
+            _LOG.error("events of former endpoints could not be removed", error=str(error))
+        await asyncio.sleep(_FORMER_PERIOD_SECONDS)
 
 
 def _endpoint(settings: EventSettings) -> Endpoint:

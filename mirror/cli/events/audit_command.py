@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,18 +51,19 @@ def show(
 
     Lines are not verified: 'plugin-mirror audit verify' does.
     """
-    from mirror.app.events.audit_keeping import audit_lines
+    from mirror.app.events.audit_keeping import audit_entries
 
     begin = None if since is None else machine_time(_moment(since))
-    entries = map(_entry, run_to_the_end(audit_lines(settings_of(config, data))))
-    found = [
-        entry
-        for entry in entries
-        if (begin is None or str(entry.get("at", "")) >= begin)
-        and (who is None or who in _names(entry))
-        and (about is None or any(about in str(entry.get(key, "")) for key in ("subject", "before", "after")))
-        and (kind is None or f"{entry.get('kind')}.".startswith(f"{kind}."))
-    ]
+
+    def is_wanted(entry: Mapping[str, Any]) -> bool:
+        return (
+            (begin is None or str(entry.get("at", "")) >= begin)
+            and (who is None or who in _names(entry))
+            and (about is None or any(about in str(entry.get(key, "")) for key in ("subject", "before", "after")))
+            and (kind is None or f"{entry.get('kind')}.".startswith(f"{kind}."))
+        )
+
+    found = run_to_the_end(audit_entries(settings_of(config, data), is_wanted))
     if json:
         print_json(found)
     elif found:
@@ -95,8 +95,8 @@ def verify(
 ) -> None:
     """Verify that no entry was changed, removed, added or moved.
 
-    Who controls this machine can write a new audit with a new key. Keep the public
-    key ('audit key') and some checkpoints elsewhere, and verify with them.
+    Who controls this machine can write a new audit with a new key. Keep the
+    public key ('audit key') and some checkpoints elsewhere, and verify with them.
 
     Exit code 1: the audit is not whole.
     """
@@ -148,16 +148,17 @@ def key_(config: ConfigOption = None, data: DataOption = None, json: JsonOption 
 
 def _moment(text: str) -> datetime:
     """Return a time that is given as an age or as a date. Raises ConfigurationFault."""
+    now = SystemClock().now()
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
         try:
-            return SystemClock().now() - parse_duration(text)
-        except (ConfigurationFault, OverflowError) as error:
-            raise ConfigurationFault(
-                f"--since: {text[:40]!r} is no time; fix: write an age such as 7d, or a date such as 2026-11-30"
-            ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return now - parse_duration(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ConfigurationFault, OverflowError) as error:
+        raise ConfigurationFault(
+            f"--since: {printable(text, 40)!r} is no time; fix: write an age such as 7d, or a date such as 2026-11-30"
+        ) from error
 
 
 def _checkpoints(given: Iterable[str]) -> list[ChainEnd]:
@@ -174,23 +175,21 @@ def _read(path: Path) -> bytes:
         raise ConfigurationFault(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _entry(line: bytes) -> Mapping[str, Any]:
-    try:
-        told = json_format.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
+def _part(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return an object in an entry. Somebody may have changed the files, so it may be anything."""
+    part = entry.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _names(entry: Mapping[str, Any]) -> set[str]:
     """Return the names under which ``--who`` finds an entry."""
-    actor, detail = entry.get("actor", {}), entry.get("detail", {})
-    return {actor.get("name", ""), actor.get("address", ""), actor.get("kind", ""), detail.get("by", "")} - {""}
+    actor, detail = _part(entry, "actor"), _part(entry, "detail")
+    return {str(name) for name in (*map(actor.get, ("name", "address", "kind")), detail.get("by")) if name}
 
 
 def _told(entry: Mapping[str, Any]) -> str:
     """Return an entry as one line for people."""
-    actor = entry.get("actor", {})
+    actor = _part(entry, "actor")
     who = actor.get("name") or actor.get("kind", "")
     where = f" from {actor['address']}" if actor.get("address") else ""
     where += f" ({actor['allowed_by']})" if actor.get("allowed_by") else ""
@@ -198,7 +197,7 @@ def _told(entry: Mapping[str, Any]) -> str:
     # A subject with a digest need not be followed by the same digest.
     given = [str(entry[key]) for key in ("before", "after") if entry.get(key)]
     values = [_short(value) for value in given if value not in subject]
-    more = {**entry.get("detail", {}), "rule": entry.get("rule", ""), "reason": entry.get("reason", "")}
+    more = {**_part(entry, "detail"), "rule": entry.get("rule", ""), "reason": entry.get("reason", "")}
     facts = [f"{name}: {value}" for name, value in more.items() if value]
     parts = [
         str(entry.get("at", "?")),

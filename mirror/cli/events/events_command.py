@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -16,13 +16,17 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import SystemClock
 
+#: Shown instead of the last problem.
+_FORMER: Final = "not in the configuration"
+
 
 def list_(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List the endpoints with the number of events that wait, and of dead letters.
 
     An event becomes a dead letter if its endpoint has not taken it within a day.
+    Events of an endpoint that was removed from the configuration are kept for a week.
 
-    Exit code 1: there are dead letters.
+    Exit code 1: an endpoint has dead letters.
     """
     from mirror.app.services import open_store
 
@@ -31,22 +35,22 @@ def list_(config: ConfigOption = None, data: DataOption = None, json: JsonOption
     async def read() -> list[dict[str, Any]]:
         async with open_store(settings, only_reads=True) as store:
             counts = {one.endpoint: one for one in await store.records.deliveries.counts()}
-            dead = await store.records.deliveries.dead_letters(None)
-        names = dict.fromkeys([*(each.shown_name for each in settings.events), *counts])
+        configured = [each.shown_name for each in settings.events]
         return [
             {
                 "endpoint": name,
+                "configured": name in configured,
                 "waiting": counts[name].waiting if name in counts else 0,
                 "waiting_since": machine_time(counts[name].oldest_at) if name in counts else None,
                 "dead_letters": counts[name].dead if name in counts else 0,
-                "problem": next((one.problem for one in reversed(dead) if one.endpoint == name), ""),
+                "problem": counts[name].problem if name in counts else "",
             }
-            for name in names
+            for name in dict.fromkeys([*configured, *counts])
         ]
 
     found = run_to_the_end(read())
     print_list(found, _print, "the configuration has no endpoints under events:", as_json=json)
-    if any(row["dead_letters"] for row in found):
+    if any(row["dead_letters"] and row["configured"] for row in found):
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
 
@@ -71,7 +75,8 @@ def resend(
                 raise ConfigurationFault(
                     f"no endpoint is called {endpoint!r} (endpoints: {', '.join(known) or 'none'})"
                 )
-            return await store.records.deliveries.resend(endpoint, change, SystemClock().now())
+            wanted, now = known if endpoint is None else [endpoint], SystemClock().now()
+            return sum([await store.records.deliveries.resend(name, change, now) for name in wanted])
 
     resent = run_to_the_end(send())
     if json:
@@ -87,7 +92,7 @@ def _print(found: Sequence[dict[str, Any]]) -> None:
             str(row["waiting"]),
             row["waiting_since"] or "-",
             str(row["dead_letters"]),
-            row["problem"] or "-",
+            row["problem"] or "-" if row["configured"] else _FORMER,
         )
         for row in found
     ]

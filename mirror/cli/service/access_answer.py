@@ -68,6 +68,8 @@ def _rights(settings: Settings, name: str) -> Rights:
     """Return the rights that the server gives the caller, and print why they may differ from the rules."""
     anyone = anonymous_rights(settings)
     if name == ANONYMOUS:
+        if any(name in rule.users for rule in settings.access_rules):
+            _note("'anonymous' stands for a caller without a login here, and not for the user of this name")
         return anyone
     if name.startswith(PREFIX):
         pattern = IdentityPattern.parse(name).text

@@ -103,9 +103,9 @@ def _warnings(settings: Settings) -> Iterator[str]:
 
         yield from KeyFiles.read(settings.admission.key_files).faults
     if settings.events:
-        from mirror.app.events.event_sending import secret_faults
+        from mirror.app.events.event_sending import endpoint_faults
 
-        yield from secret_faults(settings.events)
+        yield from endpoint_faults(settings.events)
     yield from settings.advice()
 
 

@@ -111,7 +111,7 @@ def _read(file: Path) -> str:
             content = stream.read(_MOST_FILE_BYTES + 1)
         if len(content) > _MOST_FILE_BYTES:
             raise ConfigurationFault(f"{file}: the file is larger than {_MOST_FILE_BYTES} bytes; fix: split it")
-        return content.decode()
+        return content.decode("utf-8-sig")  # editors of Windows begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationFault(f"{file}: cannot be read: {error}") from error
 

@@ -27,6 +27,16 @@ class ChangeKind(StrEnum):
     PLUGIN_ADMITTED = "plugin.admitted"
     PLUGIN_HELD = "plugin.held"
     PLUGIN_DENIED = "plugin.denied"
+    #: A tag that a rule copied moved to a plugin that requests other privileges.
+    PRIVILEGES_CHANGED = "plugin.privileges_changed"
+    #: A tag moved upstream, and its rule did not follow.
+    UPSTREAM_TAG_HELD = "upstream.tag_held"
+    #: A tag no longer exists upstream, and stays here.
+    UPSTREAM_TAG_GONE = "upstream.tag_gone"
+    SYNC_FAILED = "sync.failed"
+    CONTENT_DAMAGED = "content.damaged"
+    CATALOG_RESTORED = "catalog.restored"
+    CATALOG_RECOVERED = "catalog.recovered"
     BUNDLE_IMPORTED = "bundle.imported"
     USER_ADDED = "user.added"
     USER_REMOVED = "user.removed"
@@ -114,8 +124,12 @@ class ChangeLog(Protocol):
         """
         ...
 
-    async def waiting(self, reader: str) -> int:
-        """Return the number of changes that a reader has not taken."""
+    async def begin_anew(self) -> None:
+        """Remove the marks of all readers: numbers of changes may come again, because a backup was restored."""
+        ...
+
+    async def oldest(self, reader: str) -> datetime | None:
+        """Return the time of the first change that a reader has not taken, in UTC; None if it has taken all."""
         ...
 
     async def note(self, change: Change) -> None:

@@ -45,12 +45,14 @@ class EndpointCounts:
         waiting: number of events that wait.
         dead: number of dead letters.
         oldest_at: time since which the oldest waiting event waits; None for none.
+        problem: reason of the latest failure of an event that waits, or else of a dead letter; empty for none.
     """
 
     endpoint: str
     waiting: int
     dead: int
     oldest_at: datetime | None
+    problem: str = ""
 
 
 class Deliveries(Protocol):
@@ -69,8 +71,18 @@ class Deliveries(Protocol):
         """
         ...
 
-    async def due(self, endpoint: str, now: datetime, most: int) -> Sequence[Delivery]:
-        """Return the first waiting event of each repository, if it is due: at most ``most``, in order."""
+    async def due(
+        self, endpoint: str, now: datetime, latest: datetime, most_repositories: int, most: int
+    ) -> Sequence[Sequence[Delivery]]:
+        """Return the waiting events of each repository whose first one is due, in order.
+
+        Args:
+            endpoint: name of the endpoint.
+            now: the present time.
+            latest: events that are to wait longer than until then are due too, because the clock was set back.
+            most_repositories: largest number of repositories.
+            most: largest number of events of all these repositories.
+        """
         ...
 
     async def delivered(self, endpoint: str, change_id: int) -> None:
@@ -85,8 +97,12 @@ class Deliveries(Protocol):
         """Return the dead letters of one or all endpoints, in order."""
         ...
 
-    async def resend(self, endpoint: str | None, change_id: int | None, now: datetime) -> int:
-        """Let dead letters of one or all endpoints, or one of them, wait again. Return their number."""
+    async def resend(self, endpoint: str, change_id: int | None, now: datetime) -> int:
+        """Let dead letters of an endpoint, or one of them, wait again. Return their number."""
+        ...
+
+    async def forget(self, endpoints: Sequence[str], before: datetime) -> int:
+        """Remove events of endpoints other than these that were made before a time. Return their number."""
         ...
 
     async def counts(self) -> Sequence[EndpointCounts]:

@@ -80,6 +80,13 @@ class Operators:
         operator = await self._sender(action, request)
         if operator.rights.spans(action):
             return operator
+        if action is AccessAction.OPERATE and self.authentication and not self.authentication.takes_passwords:
+            # No challenge, because no token would help.
+            raise Denied(
+                "operate needs a client certificate with this right by a rule under access: in the configuration; no "
+                "token of the token issuer allows it",
+                action=action.value,
+            )
         raise await self._refusal(operator, action, request)
 
     async def _sender(self, action: AccessAction, request: web.BaseRequest) -> Operator:

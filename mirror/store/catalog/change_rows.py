@@ -7,21 +7,25 @@ Without readers of changes there is no actor, and nothing is recorded.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row, bindparam, insert
 
 from mirror.oci import Digest, Repository
 from mirror.records.changes.actor import ALLOWED_BY, IDENTIFIED, Actor, ActorKind
 from mirror.records.changes.change import Change, ChangeKind, RecordedChange
 from mirror.runtime.current_client import CLIENT
 from mirror.runtime.current_rule import RULE
+from mirror.store.catalog.pushes.prepared_statement import PreparedStatement
 from mirror.store.catalog.tables.change_tables import changes
 
 _ACTOR: Final = "actor"
-_NEW: Final = insert(changes)
+# A push records a change too, so these are as cheap as they can be.
+_NEW: Final = PreparedStatement(insert(changes).values({name: bindparam(name) for name in ("at", "kind", "content")}))
+_TOLD: Final = [field.name for field in fields(Change) if field.name != "kind"]
+_ACTOR_FIELDS: Final = [field.name for field in fields(Actor)]
 
 
 def current_actor() -> Actor:
@@ -48,7 +52,11 @@ def note_change(connection: Connection, now: datetime, *made: Change) -> None:
     """Record changes, if there are readers. Only inside :meth:`Catalog.write`."""
     actor: Actor | None = connection.info.get(_ACTOR)
     if actor is not None and made:
-        connection.execute(_NEW, [{"at": now, "kind": one.kind, "content": _content(one, actor)} for one in made])
+        by = _given(actor, _ACTOR_FIELDS)
+        _NEW.change(
+            connection,
+            [{"at": now, "kind": one.kind.value, "content": _given(one, _TOLD) | {"actor": by}} for one in made],
+        )
 
 
 def note_tags(
@@ -102,6 +110,6 @@ def _kind_of(before: str, after: str) -> ChangeKind:
     return ChangeKind.TAG_MOVED if before else ChangeKind.TAG_CREATED
 
 
-def _content(change: Change, actor: Actor) -> dict[str, object]:
-    told = {name: value for name, value in asdict(change).items() if value and name != "kind"}
-    return told | {"actor": {name: value for name, value in asdict(actor).items() if value}}
+def _given(value: Change | Actor, names: Iterable[str]) -> dict[str, object]:
+    """Return the fields of a value that are not empty."""
+    return {name: given for name in names if (given := getattr(value, name))}

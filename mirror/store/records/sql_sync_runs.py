@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
 from mirror.oci import Digest, Repository, Tag
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.storage_numbers import Traffic, TrafficSource
 from mirror.records.sync_runs import (
     MirroredTag,
@@ -23,6 +24,7 @@ from mirror.records.sync_runs import (
     TagRecord,
 )
 from mirror.store.catalog import rows
+from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.tables.sync_tables import (
     mirrored_tags,
     pulls,
@@ -39,6 +41,9 @@ from mirror.store.store_services import StoreServices
 #: Most runs of a rule, and most events of a tag, that are kept.
 _RUNS_KEPT = 200
 _EVENTS_KEPT = 100
+
+#: Kinds of changes that other systems hear of, by the event of a tag. What a move changes here, they hear anyway.
+_TOLD = {TagChange.HELD: ChangeKind.UPSTREAM_TAG_HELD, TagChange.GONE: ChangeKind.UPSTREAM_TAG_GONE}
 
 _MIRRORED = select(mirrored_tags).where(mirrored_tags.c.repository == bindparam("name"))
 
@@ -94,6 +99,8 @@ class SqlSyncRuns:
 
         def end(connection: Connection) -> None:
             connection.execute(update(sync_runs).where(sync_runs.c.id == run.id).values(**values))
+            if run.outcome is RunOutcome.FAILED:
+                note_change(connection, self._clock.now(), Change(ChangeKind.SYNC_FAILED, run.rule, reason=run.reason))
             if run.outcome is RunOutcome.SUCCEEDED:
                 condition = update(sync_rules).where(sync_rules.c.rule == run.rule)
                 connection.execute(condition.values(last_success_at=run.ended_at))
@@ -208,6 +215,15 @@ def add_event(connection: Connection, event: TagEvent) -> None:
         "difference": list(event.difference),
     }
     connection.execute(insert(tag_events), values)
+    kind = _TOLD.get(event.change, ChangeKind.PRIVILEGES_CHANGED if event.difference else None)
+    if kind is not None:
+        subject, detail = f"{event.repository}:{event.tag}", {"source": event.source}
+        if event.difference:
+            detail["difference"] = "; ".join(event.difference)
+        made = Change(
+            kind, subject, event.repository.name, _text(event.before) or "", _text(event.after) or "", detail=detail
+        )
+        note_change(connection, event.at, made)
     if event.change is TagChange.APPEARED:
         return  # a new tag has hardly any earlier events to remove
     condition = (tag_events.c.repository == event.repository.name) & (tag_events.c.tag == event.tag.name)

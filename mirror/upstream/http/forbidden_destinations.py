@@ -53,7 +53,7 @@ class DestinationGuard:
         """
         family, kind, protocol, _, place = wanted
         if (forbidden := self.refusal(str(place[0]))) is not None:
-            raise ForbiddenAddressError(f"its address is {forbidden}, to which no upstream may refer")
+            raise ForbiddenAddressError(f"its address is {forbidden}, to which no name may lead")
         return socket.socket(family, kind, protocol)
 
 

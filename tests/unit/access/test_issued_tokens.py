@@ -64,7 +64,7 @@ async def test_a_token_says_who_may_do_what(algorithm: str, kid: str | None) -> 
     issuer = TokenIssuer(algorithm, kid)
     token = issuer.token(access("acme/driver", "pull", "push"), now=CLOCK.now())
     found = await tokens(Keys(issuer.key_set)).read(token)
-    assert found == Grant("anna", "", {"acme/driver": frozenset({"pull", "push"})})
+    assert found == Grant("anna", "issued:", {"acme/driver": frozenset({"pull", "push"})})
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,14 @@ async def test_a_token_says_who_may_do_what(algorithm: str, kid: str | None) -> 
     ],
 )
 async def test_what_a_token_allows(entries: list[Any], repositories: dict[str, set[str]], catalog: bool) -> None:
-    assert await TOKENS.read(issued(*entries)) == Grant("anna", "", repositories, catalog)
+    assert await TOKENS.read(issued(*entries)) == Grant("anna", "issued:", repositories, catalog)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "told"), [("01J-8", "01J-8"), ("~" * 64, "~" * 64), ("~" * 65, ""), ("a b", ""), ("é", ""), (7, "")]
+)
+async def test_the_audit_has_the_identifier_of_a_token_if_it_is_plain(identifier: object, told: str) -> None:
+    assert (await TOKENS.read(issued(jti=identifier))).proof == f"issued:{told}"
 
 
 async def test_the_asterisk_of_an_issuer_never_means_approve_or_operate() -> None:

@@ -62,6 +62,7 @@ KOBLITZ = jwk("ES256K", None, ec.generate_private_key(ec.SECP256K1()))
     [
         {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"},
         entry("RS256", use="enc"),
+        entry("RS256", use=["sig"]),
         entry("RS256", alg="PS256"),
         entry("RS256", alg="HS256"),
         entry("RS256", alg="none"),

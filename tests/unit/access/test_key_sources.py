@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from mirror.access.issuer.issuer_metrics import KeyFetchOutcome
 from mirror.access.issuer.jwk_set import JwkSet
 from mirror.access.issuer.key_sources import FetchedKeys, KeyFile
 from mirror.oci.errors import ConfigurationFault, UpstreamUnreachable
@@ -56,6 +57,7 @@ class Issuer:
     def __init__(self, content: bytes | None) -> None:
         self.content = content
         self.fetches = 0
+        self.outcomes: list[KeyFetchOutcome] = []
 
     async def fetch(self) -> bytes:
         self.fetches += 1
@@ -67,7 +69,7 @@ class Issuer:
 
 async def test_keys_are_fetched_at_most_once_a_minute() -> None:
     clock, issuer = HandClock(), Issuer(FIRST)
-    source = FetchedKeys("https://issuer", issuer.fetch, clock)
+    source = FetchedKeys("https://issuer", issuer.fetch, clock, issuer.outcomes.append)
     assert kids(await source.current()) == []
     found = await asyncio.gather(*(source.newer() for _ in range(10)))
     assert [kids(each) for each in found] == [["first"]] * 10
@@ -83,7 +85,7 @@ async def test_keys_are_fetched_at_most_once_a_minute() -> None:
 @pytest.mark.parametrize("content", [None, b"{}", b"\xff"])
 async def test_the_last_keys_stay_and_the_log_has_one_line(content: bytes | None) -> None:
     clock, issuer = HandClock(), Issuer(FIRST)
-    source = FetchedKeys("https://issuer", issuer.fetch, clock)
+    source = FetchedKeys("https://issuer", issuer.fetch, clock, issuer.outcomes.append)
     await source.newer()
     issuer.content = content
     with capture_logs() as lines:
@@ -93,6 +95,7 @@ async def test_the_last_keys_stay_and_the_log_has_one_line(content: bytes | None
         issuer.content = SECOND
         clock.advance(minutes=1)
         assert kids(await source.newer()) == ["second"]
+    assert issuer.outcomes == ["fetched", "failed", "failed", "failed", "fetched"]
     assert [line["event"] for line in lines] == [
         "keys of the token issuer not fetched, last keys stay in use",
         "keys of the token issuer fetched",
@@ -112,7 +115,7 @@ async def test_keys_are_fetched_in_the_background(monkeypatch: pytest.MonkeyPatc
                 raise asyncio.CancelledError
 
     monkeypatch.setattr("mirror.access.issuer.key_sources.asyncio.sleep", sleep)
-    source = FetchedKeys("https://issuer", issuer.fetch, clock)
+    source = FetchedKeys("https://issuer", issuer.fetch, clock, issuer.outcomes.append)
     with pytest.raises(asyncio.CancelledError):
         await source.follow()
     assert slept == [60, 300, 300]

@@ -43,7 +43,7 @@ async def keys_of(folder: Path, answer: Answer, *, trusts: bool = True) -> Async
         settings = TokenIssuerSettings(
             realm="https://auth.example/token", service=SERVICE, issuer=ISSUER, jwks=url, ca_file=folder / "ca.pem"
         )
-        async with issuer_keys(settings, SystemClock()) as source:
+        async with issuer_keys(settings, SystemClock(), lambda _outcome: None) as source:
             yield [key.kid for key in (await source.newer()).keys]
     finally:
         await server.close()

@@ -14,12 +14,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.access.certificates.certificate_metrics import EXPIRES
+from mirror.access.issuer.issuer_metrics import KEY_FETCHES
 from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
 from mirror.app.storage.collection_metrics import FAMILIES as COLLECTION_FAMILIES
 from mirror.app.storage.quota_wiring import USED_RATIO
 from mirror.bundle.stream_metrics import GAUGES as STREAM_GAUGES
+from mirror.events.change_metrics import audit_gauge, event_gauges
 from mirror.filters.engine_tracking import PULLS
 from mirror.filters.quota_metrics import quota_families
 from mirror.lifecycle.backup_metrics import BACKUP_GAUGES
@@ -36,6 +38,7 @@ from mirror.store.registry import Store
 from mirror.sync.sync_metrics import GAUGES as RULE_GAUGES
 from mirror.sync.sync_metrics import families as rule_families
 from mirror.upstream.upstream_metrics import UpstreamMetrics
+from tests.support.clocks import START
 from tests.support.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
 
 ROOT = Path(__file__).parents[3]
@@ -44,7 +47,7 @@ UNITS = ("_total", "_seconds", "_bytes", "_info")
 #: Gauges that count things, and so have no unit.
 COUNTS = {"requests_in_flight", "connections", "uploads_receiving", "uploads_open", "storage_files", "repositories"}
 COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds", "volume_inodes", "volume_free_inodes"}
-COUNTS |= {"damaged_content"}
+COUNTS |= {"damaged_content", "events"}
 #: Those that depend on the configuration.
 OTHER_FAMILIES = [
     *rule_families(["a rule"]),
@@ -52,12 +55,15 @@ OTHER_FAMILIES = [
     *UpstreamMetrics(["hub"], 2).families,
     *COLLECTION_FAMILIES,
     *(family for family, _ in (*RULE_GAUGES, *STREAM_GAUGES, *SCRUB_METRICS, *BUDGET_METRICS, *BACKUP_GAUGES)),
+    audit_gauge(None, START)[0],
+    *(family for family, _ in event_gauges([], [], START)),
     *quota_families(["repositories acme/**"]),
     USED_RATIO,
     EXPIRES,
     DECISIONS,
     PULLS,
     LOGINS,
+    KEY_FETCHES,
     STANDING,
 ]
 

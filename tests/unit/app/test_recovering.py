@@ -13,6 +13,7 @@ from mirror.oci import Repository, Tag
 from mirror.oci.errors import Busy, NotFound
 from mirror.oci.media_types import OCI_INDEX
 from mirror.records.admission.arrivals import ContentSource, coming_from
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.users import User
 from mirror.settings import Settings
 from mirror.settings.storage.storage_settings import StorageSettings
@@ -97,6 +98,8 @@ async def test_names_users_and_content_come_back(folder: Path, lost: Callable[[P
         for repository, tag in ((REPOSITORY, "1.0"), (REPOSITORY, "latest"), (OTHER, "2.0")):
             await pulled(store, repository, tag)
         assert [user.name for user in await store.records.users.list_users()] == ["anna"]
+        (told,) = await store.records.changes.read(0, 100)
+        assert told.change == Change(ChangeKind.CATALOG_RECOVERED, "catalog", reason=result.problem)
     assert not (folder / "recovering").exists()
 
 

@@ -81,6 +81,13 @@ def test_anonymous_rights_are_named_if_they_allow_it(ask, name: str) -> None:
     assert ask(name, "pull", "acme/driver") == (0, [line], "")
 
 
+def test_a_user_called_anonymous_is_told_apart(ask) -> None:
+    rules = "access: [{users: [anonymous], repositories: ['**'], actions: [push]}]"
+    code, _, notes = ask("anonymous", "push", "acme/driver", rules=rules)
+    assert code == 1
+    assert notes == "note: 'anonymous' stands for a caller without a login here, and not for the user of this name\n"
+
+
 def test_a_caller_without_a_login_may_not(ask) -> None:
     code, (line,), _ = ask("anonymous", "push", "acme/driver")
     assert code == 1

@@ -12,6 +12,7 @@ from mirror.app.events.audit_keeping import _services, audit_files
 from mirror.app.services import open_store
 from mirror.cli.command_line import run
 from mirror.events.audit_writer import AuditWriter
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.settings import Settings, load
 from tests.support.builders import REPOSITORY, push_image
 
@@ -123,6 +124,121 @@ def test_a_wrong_checkpoint_is_one_line(tmp_path: Path, data: str, capsys: Captu
     work(tmp_path)
     assert run(["audit", "verify", f"--checkpoint={wrong}", data]) == 2
     assert capsys.readouterr().err.startswith("error: --checkpoint: ")
+
+
+@pytest.mark.parametrize(
+    ("when", "shown"),
+    [
+        ("9999d", 2),
+        ("30m", 2),
+        ("2020-01-01", 2),
+        ("2020-01-01T12:00", 2),
+        ("2020-01-01T12:00:00Z", 2),
+        ("2020-01-01 12:00:00+02:00", 2),
+        ("2999-12-31T23:59:59-05:00", 0),
+    ],
+)
+def test_forms_of_a_time(tmp_path: Path, data: str, capsys: Captured, when: str, shown: int) -> None:
+    work(tmp_path)
+    assert run(["audit", "show", "--json", "--kind", "tag", "--since", when, data]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == shown
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "", "7d\x1b[31m"])
+def test_a_time_that_no_clock_shows_is_one_line(tmp_path: Path, data: str, capsys: Captured, when: str) -> None:
+    work(tmp_path)
+    assert run(["audit", "show", "--since", when, data]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: --since: ")
+    assert told.removesuffix("\n").isprintable()
+
+
+NAME = "a\x1b[31m\nb\r\x00\x9b2J\u202e\ud800" + "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"seq": 4, "at": NAME, "kind": NAME, "subject": NAME, "actor": {"name": NAME, "address": NAME}},
+        {"seq": 4, "before": NAME, "after": NAME, "rule": NAME, "reason": NAME, "detail": {NAME: NAME, "by": [1]}},
+        {"seq": 4, "at": 7, "kind": [], "subject": {}, "actor": "anna", "detail": [], "before": {}, "after": 1},
+        {"seq": 10**30, "actor": {"name": {}, "kind": []}},
+        [1],
+        "text",
+    ],
+)
+def test_whatever_is_in_the_files_a_terminal_obeys_none_of_it(
+    tmp_path: Path, data: str, capsys: Captured, entry: object
+) -> None:
+    work(tmp_path)
+    (path,) = audit_files(settings_in(tmp_path)).paths()
+    with path.open("ab") as file:
+        file.write(json.dumps(entry).encode() + b"\n")
+    for flags in ([], ["--who", "anna"], ["--about", "x"], ["--since", "1d"], ["--kind", "tag"]):
+        assert run(["audit", "show", *flags, data]) == 0
+        told = capsys.readouterr()
+        assert all(line.isprintable() and len(line) < 3000 for line in told.out.splitlines())
+        assert "Traceback" not in told.err
+    assert run(["audit", "show", "--json", data]) == 0
+    told_json = capsys.readouterr().out
+    assert "\x1b" not in told_json
+    assert len(json.loads(told_json)) == 4
+    run(["audit", "verify", data])
+    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_thousand_and_more_changes_that_wait_are_all_shown_without_a_place(
+    tmp_path: Path, data: str, capsys: Captured
+) -> None:
+    work(tmp_path)
+
+    async def refuse() -> None:
+        async with open_store(settings_in(tmp_path)) as store:
+            await asyncio.gather(
+                *(store.records.changes.note(Change(ChangeKind.REFUSED, f"try {number}")) for number in range(1001))
+            )
+
+    asyncio.run(refuse())
+    assert run(["audit", "show", "--json", "--kind", "change.refused", data]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert {entry["subject"] for entry in entries} == {f"try {number}" for number in range(1001)}
+    assert not any(entry.keys() & {"seq", "prev"} for entry in entries)
+
+
+def test_old_files_that_somebody_removed_are_exit_code_1(tmp_path: Path, data: str, capsys: Captured) -> None:
+    work(tmp_path)
+    files = audit_files(settings_in(tmp_path))
+    (path,) = files.paths()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[1:]))
+    assert run(["audit", "verify", data]) == 1
+    assert "the begin is missing: the files have no entry 1" in capsys.readouterr().out
+
+
+def test_a_restored_backup_goes_on_with_the_files_that_are_there(tmp_path: Path, data: str, capsys: Captured) -> None:
+    work(tmp_path)
+    assert run(["backup", str(tmp_path / "backup"), data]) == 0
+    work(tmp_path)  # the files have more than the backup, with numbers of changes that come again
+    work(tmp_path)
+    (tmp_path / "data").rename(tmp_path / "lost")
+    (tmp_path / "data").mkdir()
+    for name in ("audit", "audit.key"):
+        (tmp_path / "lost" / name).rename(tmp_path / "data" / name)
+    assert run(["restore", str(tmp_path / "backup"), data]) == 0
+
+    def shown() -> list[str]:
+        capsys.readouterr()
+        assert run(["audit", "show", "--json", "--kind", "tag.moved", data]) == 0
+        return [entry["subject"] for entry in json.loads(capsys.readouterr().out)]
+
+    before = len(shown())
+    work(tmp_path)
+    assert len(shown()) == before + 2
+    assert run(["audit", "verify", data]) == 0
+    assert run(["audit", "show", "--json", "--kind", "catalog", data]) == 0
+    (restored,) = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert (restored["kind"], restored["reason"]) == ("catalog.restored", f"from {tmp_path / 'backup'}")
+    assert restored["actor"]["kind"] == "command"
 
 
 def test_without_audit_nothing_is_recorded(tmp_path: Path, data: str, capsys: Captured) -> None:

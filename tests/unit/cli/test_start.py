@@ -59,7 +59,6 @@ def test_a_command_imports_what_it_needs(command: str, most: int, left_out: set[
         capture_output=True,
         check=False,
         text=True,
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     imported = done.stderr.splitlines()[-1].split()
@@ -73,5 +72,5 @@ def test_a_command_imports_what_it_needs(command: str, most: int, left_out: set[
 )
 def test_a_use_case_imports_what_it_needs(module: str, left_out: set[str]) -> None:
     script = f"import {module}, sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert left_out & set(done.stdout.split()) == set()

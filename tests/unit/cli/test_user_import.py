@@ -43,6 +43,12 @@ def test_users_are_stored_with_their_hashes(capsys: pytest.CaptureFixture[str]) 
     assert stored() == {"anna": ANNAS, "ben": BENS}
 
 
+def test_a_file_of_another_system_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert imported(f"\ufeffanna:{ANNAS}\r\n# a comment\r\n\r\nben:{BENS}") == 0
+    assert capsys.readouterr().err == "2 users added, 0 replaced\n"
+    assert stored() == {"anna": ANNAS, "ben": BENS}
+
+
 def test_nobody_is_imported_if_one_line_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None:
     assert imported(f"anna:{ANNAS}\nben:{{SHA}}VBPuJHI7uixaa6LQGWx4s+5GKNE=\nCarl:{BENS}\n") == 2
     first, second = capsys.readouterr().err.splitlines()

@@ -6,15 +6,15 @@ import errno
 import json
 import os
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.events.audit_chain import CHECKPOINT, ChainEnd, change_line, checkpoint_line
-from mirror.events.audit_files import AuditFiles, lines_of
+from mirror.events.audit_chain import CHECKPOINT, AuditPlace, ChainEnd, change_line, checkpoint_line
+from mirror.events.audit_files import AuditFiles
 from mirror.events.audit_verification import AuditVerdict, verify_audit
 from mirror.events.audit_writer import READER, AuditServices, AuditWriter
 from mirror.records.changes.actor import Actor, ActorKind
@@ -52,7 +52,10 @@ class MemoryLog:
             raise OSError(errno.EIO, "the catalog failed")
         self.place = position
 
-    async def waiting(self, reader: str) -> int:
+    async def begin_anew(self) -> None:
+        self.place = ReaderPosition(self.place.change_id)
+
+    async def oldest(self, reader: str) -> datetime | None:
         raise NotImplementedError
 
     async def note(self, change: Change) -> None:
@@ -72,11 +75,17 @@ class Audit:
         return AuditWriter(self.services)
 
     def verified(self, *known: ChainEnd, key: PublicKey = KEY.public) -> AuditVerdict:
-        return verify_audit([(path.name, lines_of(path)) for path in self.files.paths()], [key], known)
+        begin = AuditPlace.parse(self.log.place.mark).begin if self.log.place.mark else 1
+        return verify_audit(self.files.read(), [key], known, begin)
 
     @property
     def lines(self) -> list[bytes]:
-        return [line for path in self.files.paths() for line in lines_of(path)]
+        return [line for _, lines in self.files.read() for line in lines]
+
+    @property
+    def known(self) -> ChainEnd:
+        """The end that the catalog knows."""
+        return AuditPlace.parse(self.log.place.mark).end
 
 
 @pytest.fixture
@@ -129,7 +138,7 @@ async def test_changes_go_into_the_files_once_and_are_signed(audit: Audit) -> No
     assert await writer.take() == 0
     audit.clock.advance(minutes=10)
     await writer.take()
-    verdict = audit.verified(ChainEnd.parse(audit.log.place.mark))
+    verdict = audit.verified(audit.known)
     assert verdict.problems == []
     assert (verdict.lines, verdict.checkpoints, verdict.signed_end) == (4, 1, verdict.end)
     assert audit.log.place.change_id == 8
@@ -221,16 +230,106 @@ async def test_files_have_a_size_and_former_ones_an_age(tmp_path: Path) -> None:
     names = [path.name for path in audit.files.paths()]
     assert len(names) > 2
     assert names[0] == "audit-0000000001.jsonl"
-    assert audit.verified(ChainEnd.parse(audit.log.place.mark)).problems == []
+    assert audit.verified(audit.known).problems == []
     audit.clock.set(days=10_000)  # far beyond the times of the files
     audit.log.changes.append(change(9))
     await writer.take()
     await writer.sign()
     assert len(audit.files.paths()) < len(names)
-    verdict = audit.verified(ChainEnd.parse(audit.log.place.mark))
+    verdict = audit.verified(audit.known)
     assert verdict.problems == []  # what was removed by age is not missing
     await audit.writer().take()
     assert audit.verified().problems == []
+
+
+async def test_a_crash_between_a_new_file_and_the_catalog_repeats_no_line(tmp_path: Path) -> None:
+    audit = Audit(tmp_path / "audit", most_bytes=1)
+    audit.log.changes, writer = [change(1)], audit.writer()
+    await writer.take()
+    await writer.sign()  # the next line is the first one of another file
+    audit.log.changes, audit.log.fails = [change(2)], True
+    with pytest.raises(OSError, match="the catalog failed"):
+        await writer.take()
+    audit.log.fails = False
+    audit.log.changes.append(change(3))
+    await audit.writer().take()
+    assert [json.loads(line).get("change") for line in audit.lines] == [1, None, 2, 3]
+    assert audit.verified(audit.known).problems == []
+
+
+async def test_old_files_that_somebody_removed_are_missed(tmp_path: Path) -> None:
+    audit = Audit(tmp_path / "audit", most_bytes=1)
+    for number in range(1, 4):
+        audit.log.changes, writer = [change(number)], audit.writer()
+        await writer.take()
+        await writer.sign()
+    audit.files.paths()[0].unlink()
+    missing = "the begin is missing: the files have no entries 1 to 2, and they are not too old to keep"
+    assert audit.verified().problems == [missing]
+    audit.log.changes = [change(4)]
+    writer = audit.writer()
+    await writer.take()
+    await writer.sign()
+    assert audit.verified().problems == [missing]  # also after another checkpoint
+
+
+async def test_elsewhere_a_checkpoint_tells_which_files_were_too_old(tmp_path: Path) -> None:
+    audit = Audit(tmp_path / "audit", most_bytes=1, keep=timedelta(days=1))
+    for number in range(1, 4):
+        if number == 3:
+            audit.clock.set(days=10_000)
+        audit.log.changes, writer = [change(number)], audit.writer()
+        await writer.take()
+        await writer.sign()
+    assert len(audit.files.paths()) == 1
+    assert verify_audit(audit.files.read(), [KEY.public]).problems == []
+    assert verify_audit(audit.files.read(), [OTHER.public]).problems != []
+
+
+async def test_a_file_is_read_whole_although_it_becomes_a_former_one(tmp_path: Path) -> None:
+    audit = Audit(tmp_path / "audit", most_bytes=1)
+    writer, found = audit.writer(), []
+    audit.log.changes = [change(1)]
+    await writer.take()
+    await writer.sign()
+    audit.log.changes = [change(2)]
+    await writer.take()
+    for _, lines in audit.files.read():
+        found += list(lines)
+        await writer.sign()
+        audit.log.changes = [change(3)]
+        await writer.take()
+    assert [json.loads(line)["seq"] for line in found] == [1, 2, 3, 4]
+
+
+async def test_a_line_that_is_being_written_is_no_fault(audit: Audit) -> None:
+    audit.log.changes = [change(1)]
+    await audit.writer().take()
+    with audit.files.paths()[0].open("ab") as file:
+        file.write(change_line(audit.known, change(2))[:-1])
+    assert audit.verified(audit.known).problems == []
+
+
+@given(st.integers(1, 10**12), st.integers(1, 10**12))
+def test_the_text_of_a_place_is_read_again(seq: int, begin: int) -> None:
+    place = AuditPlace(ChainEnd(seq), begin)
+    assert AuditPlace.parse(str(place)) == place
+
+
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.text() | st.integers(),
+        lambda one: (
+            st.lists(one)
+            | st.dictionaries(st.sampled_from(["seq", "at", "prev", "kind", "begin", "signature", "change"]), one)
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_no_line_stops_verification(line: bytes) -> None:
+    verdict = verify_audit([("audit.jsonl", [line, line])], [KEY.public])
+    assert verdict.problems
+    assert all(problem.isprintable() for problem in (*verdict.problems, verdict.first_at, verdict.last_at))
 
 
 def _swap(lines: list[bytes]) -> None:
@@ -245,7 +344,7 @@ def _forge_checkpoint(lines: list[bytes]) -> None:
     end = ChainEnd()
     for line in lines[:-1]:
         end = end.after(line)
-    lines[-1] = checkpoint_line(end, START, OTHER)
+    lines[-1] = checkpoint_line(AuditPlace(end), START, OTHER)
 
 
 TAMPERINGS: dict[str, tuple[Callable[[list[bytes]], object], str]] = {
@@ -267,7 +366,7 @@ async def test_verification_finds_what_was_done_to_the_files(audit: Audit, tampe
     writer = audit.writer()
     await writer.take()
     await writer.sign()
-    known, (path,) = ChainEnd.parse(audit.log.place.mark), audit.files.paths()
+    known, (path,) = audit.known, audit.files.paths()
     assert audit.verified(known).problems == []
     tamper, found = TAMPERINGS[tampering]
     lines = audit.lines
@@ -280,7 +379,7 @@ async def test_verification_finds_what_was_done_to_the_files(audit: Audit, tampe
 async def test_a_chain_that_was_written_anew_differs_from_what_is_known_elsewhere(audit: Audit) -> None:
     audit.log.changes = [change(1), change(2)]
     await audit.writer().take()
-    known, (path,) = ChainEnd.parse(audit.log.place.mark), audit.files.paths()
+    known, (path,) = audit.known, audit.files.paths()
     forged = change_line(ChainEnd(), change(1, "evil/driver:1"))
     path.write_bytes(forged + b"\n" + change_line(ChainEnd().after(forged), change(2)) + b"\n")
     assert audit.verified().problems == []  # nothing in the files tells
@@ -298,5 +397,5 @@ async def test_after_a_cut_the_audit_goes_on_and_the_cut_shows(audit: Audit) -> 
 
 
 def test_a_checkpoint_is_a_line_too() -> None:
-    line = json.loads(checkpoint_line(ChainEnd(), START, KEY))
+    line = json.loads(checkpoint_line(AuditPlace(), START, KEY))
     assert (line["kind"], line["key"], line["seq"]) == (CHECKPOINT, KEY.public.fingerprint, 1)

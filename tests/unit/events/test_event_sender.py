@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from mirror.events.event_sender import Endpoint, EventSender, PostFailed
 from mirror.events.webhook_signing import parse_secrets
 from mirror.oci import Repository
-from mirror.oci.errors import ConfigurationFault
+from mirror.oci.errors import ConfigurationFault, StorageFault
 from mirror.records.changes.deliveries import EndpointCounts
 from mirror.store.registry import Store
 from tests.support.builders import REPOSITORY, push_image
@@ -143,15 +145,100 @@ async def test_what_an_endpoint_does_not_take_in_a_day_is_a_dead_letter(site: Si
     assert 20 < hours < 28
     (dead,) = await deliveries.dead_letters("hook")
     assert ("connection refused" if status is None else str(status)) in dead.problem
-    assert await deliveries.counts() == [EndpointCounts("hook", 0, 1, None)]
+    assert await deliveries.counts() == [EndpointCounts("hook", 0, 1, None, dead.problem)]
     assert await deliveries.dead_letters("another") == []
     await push_image(site.store, "one", "2")
     site.receiver.status = 200
     await site.send_all(sender)
     assert site.receiver.subjects == [f"{REPOSITORY}:2"]  # a dead letter holds nothing up
-    assert await deliveries.resend(None, None, site.clock.now()) == 1
+    assert await deliveries.resend("hook", None, site.clock.now()) == 1
     await site.send_all(sender)
     assert site.receiver.subjects == [f"{REPOSITORY}:2", f"{REPOSITORY}:1"]
+
+
+async def test_the_catalog_that_fails_for_one_event_lets_no_other_overtake(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await push_image(site.store, "one", "1")
+    await push_image(site.store, "one", "1", repository=OTHER)
+    ended, post, deliveries = asyncio.Event(), site.receiver.post, site.store.records.deliveries
+
+    async def slow_post(url: str, headers: dict[str, str], body: bytes) -> int:
+        if OTHER.name.encode() in body:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            ended.set()
+        return await post(url, headers, body)
+
+    async def failing(endpoint: str, change_id: int) -> None:
+        raise StorageFault("the disk failed")
+
+    monkeypatch.setattr(site.receiver, "post", slow_post)
+    with monkeypatch.context() as broken:
+        broken.setattr(deliveries, "delivered", failing)
+        with pytest.raises(StorageFault, match="the disk failed"):
+            await site.sender().round()
+    assert ended.is_set()
+    await site.send_all(site.sender())
+    assert sorted(map(str, site.receiver.subjects)) == [f"{REPOSITORY}:1"] * 2 + [f"{OTHER}:1"] * 2
+
+
+async def test_a_clock_that_was_set_back_holds_nothing_up(site: Site) -> None:
+    site.receiver.status = 500
+    await push_image(site.store, "one", "1")
+    await site.send_all(site.sender())
+    site.clock.set(days=-100)
+    site.receiver.status = 204
+    await site.send_all(site.sender())
+    assert site.receiver.subjects == [f"{REPOSITORY}:1"]
+
+
+async def test_a_repository_with_many_events_leaves_a_turn_to_others(site: Site) -> None:
+    post = site.receiver.post
+
+    async def slow_post(url: str, headers: dict[str, str], body: bytes) -> int:
+        site.clock.advance(seconds=6)
+        return await post(url, headers, body)
+
+    site.receiver.post = slow_post  # type: ignore[method-assign]
+    for number in range(5):
+        await push_image(site.store, "one", str(number))
+    assert await site.sender().round()
+    assert site.receiver.subjects == [f"{REPOSITORY}:0", f"{REPOSITORY}:1"]
+
+
+async def test_a_reason_has_no_signs_that_a_terminal_obeys(site: Site) -> None:
+    async def post(url: str, headers: dict[str, str], body: bytes) -> int:
+        raise PostFailed("bad\x1b[31m\nanswer" + "!" * 10_000)
+
+    site.receiver.post = post  # type: ignore[method-assign]
+    await push_image(site.store, "one", "1")
+    await site.send_all(site.sender())
+    (counts,) = await site.store.records.deliveries.counts()
+    assert counts.problem.startswith("bad?[31m?answer!!")
+    assert len(counts.problem) < 400
+
+
+async def test_after_a_restore_no_id_comes_again(site: Site) -> None:
+    await push_image(site.store, "one", "1")
+    await site.send_all(site.sender())
+    await site.store.records.changes.begin_anew()
+    await push_image(site.store, "one", "2")
+    await site.send_all(site.sender())
+    first, second = [headers["webhook-id"].partition("-")[0] for headers in site.receiver.headers]
+    assert first != second
+    assert site.receiver.subjects == [f"{REPOSITORY}:1", f"{REPOSITORY}:2"]
+
+
+async def test_events_of_a_former_endpoint_go_after_a_time(site: Site) -> None:
+    site.receiver.status = 500
+    await push_image(site.store, "one", "1")
+    await site.send_all(site.sender())
+    deliveries, later = site.store.records.deliveries, START + timedelta(days=7)
+    assert await deliveries.forget(["another"], START) == 0  # not old enough
+    assert await deliveries.forget(["hook"], later) == 0  # still an endpoint
+    assert await deliveries.forget(["another"], later) == 1
+    assert await deliveries.counts() == []
 
 
 async def test_the_next_process_sends_what_waits(site: Site) -> None:

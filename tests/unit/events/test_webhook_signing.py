@@ -34,6 +34,12 @@ def test_hmac_is_over_id_time_and_body() -> None:
     }
 
 
+def test_the_published_example() -> None:
+    secrets = parse_secrets(b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "file")
+    headers = webhook_headers("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}', secrets)
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
 @pytest.mark.parametrize("has_public", [False, True])
 def test_a_private_key_signs_what_its_public_key_verifies(has_public: bool) -> None:
     key = Ed25519PrivateKey.generate()

@@ -192,4 +192,11 @@ async def test_the_catalog_of_one_who_may_read_all_is_the_whole(inner: MemoryReg
 
 async def test_the_catalog_of_one_who_may_read_nothing_is_empty(inner: MemoryRegistry) -> None:
     assert (await Authorize(inner, Named(set())).list_repositories(PAGE)).entries == ()
-    assert (await Authorize(inner, AnonymousRights(frozenset())).list_repositories(PageRequest(0))).entries == ()
+
+
+@pytest.mark.parametrize("actions", [frozenset(), frozenset({AccessAction.PUSH})])
+async def test_where_nobody_may_pull_without_a_login_there_is_no_list(
+    inner: MemoryRegistry, actions: frozenset[AccessAction]
+) -> None:
+    with pytest.raises(RightMissing):
+        await Authorize(inner, AnonymousRights(actions)).list_repositories(PageRequest(0))

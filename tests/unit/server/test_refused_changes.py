@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 from aiohttp import web
@@ -42,7 +43,7 @@ class Notes:
     async def advance(self, reader: str, position: ReaderPosition, readers: Sequence[str]) -> None:
         raise NotImplementedError
 
-    async def waiting(self, reader: str) -> int:
+    async def oldest(self, reader: str) -> datetime | None:
         raise NotImplementedError
 
     async def note(self, change: Change) -> None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from mirror.oci import Repository
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import ClientFault, ManifestUnknown
 from mirror.oci.names import Tag
 from mirror.records.admission.admissions import AdmissionDecision, Subject
 from mirror.records.changes.actor import ALLOWED_BY, Actor, ActorKind, act_as
 from mirror.records.changes.change import Change, ChangeKind, ReaderPosition
 from mirror.records.lifecycle.pins import Pin
+from mirror.records.sync_runs import RunOutcome, RunStep, TagChange, TagEvent
 from mirror.records.users import User, UserToken
 from mirror.runtime.current_client import CLIENT
 from mirror.runtime.current_rule import working_for
 from mirror.store.registry import Store
-from tests.support.builders import REPOSITORY, push_image
+from tests.support.builders import REPOSITORY, push_blob, push_image
 from tests.support.clocks import START, HandClock
+from tests.support.damage import file_of, flip_a_bit, scrub
 
 TAG = Tag("1.0")
 ANNA = User("anna", "$2b$anna", START)
@@ -70,6 +75,19 @@ async def test_what_fails_is_not_recorded(told: Store) -> None:
     assert await kinds(told) == [("user.added", "anna"), ("tag.created", f"{REPOSITORY}:2.0")]
 
 
+async def test_of_changes_that_are_committed_together_those_that_fail_are_not_recorded(told: Store) -> None:
+    users = [ANNA, ANNA, replace(ANNA, name="bob"), ANNA, replace(ANNA, name="eve")]
+    queued = threading.Event()
+    before = asyncio.create_task(told.services.catalog.write(lambda _: queued.wait(60)))
+    adding = [asyncio.create_task(told.records.users.add_user(user)) for user in users]
+    await asyncio.sleep(0)  # all wait behind the first change
+    queued.set()
+    outcomes = await asyncio.gather(*adding, return_exceptions=True)
+    await before
+    assert [type(outcome) for outcome in outcomes] == [type(None), ClientFault, type(None), ClientFault, type(None)]
+    assert await kinds(told) == [("user.added", name) for name in ("anna", "bob", "eve")]
+
+
 async def test_users_and_tokens_without_their_secrets(told: Store) -> None:
     await told.records.users.add_user(ANNA)
     await told.records.users.change_password("anna", "$2b$other")
@@ -102,6 +120,56 @@ async def test_decisions_and_pins(told: Store) -> None:
     assert (rejected.kind, rejected.before) == (ChangeKind.PLUGIN_REJECTED, "approved")
     assert (pinned.kind, unpinned.kind) == (ChangeKind.TAG_PINNED, ChangeKind.TAG_UNPINNED)
     assert pinned.reason == "kept"
+
+
+async def test_what_a_rule_finds_out(told: Store) -> None:
+    runs, source, before, after = told.records.sync_runs, "hub/driver", Digest.of(b"a"), Digest.of(b"b")
+    found = {
+        TagChange.APPEARED: (),
+        TagChange.MOVED: ("+ network: host", "- mounts: /tmp"),
+        TagChange.HELD: ("+ network: host",),
+        TagChange.GONE: (),
+    }
+    run = await runs.begin_run("nightly")
+    with working_for("nightly"):
+        await runs.record(
+            run,
+            [
+                RunStep(event=TagEvent(REPOSITORY, TAG, START, change, before, after, source, difference))
+                for change, difference in found.items()
+            ],
+        )
+        await runs.end_run(replace(run, outcome=RunOutcome.FAILED, reason="no connection"))
+    subject, name, digests = f"{REPOSITORY}:{TAG}", REPOSITORY.name, (str(before), str(after))
+    both = {"source": source, "difference": "+ network: host; - mounts: /tmp"}
+    one = {"source": source, "difference": "+ network: host"}
+    recorded = await told.records.changes.read(0, 100)
+    assert [each.change for each in recorded] == [
+        Change(ChangeKind.PRIVILEGES_CHANGED, subject, name, *digests, detail=both),
+        Change(ChangeKind.UPSTREAM_TAG_HELD, subject, name, *digests, detail=one),
+        Change(ChangeKind.UPSTREAM_TAG_GONE, subject, name, *digests, detail={"source": source}),
+        Change(ChangeKind.SYNC_FAILED, "nightly", reason="no connection"),
+    ]
+    assert {each.actor for each in recorded} == {Actor(ActorKind.RULE, "nightly")}
+
+
+async def test_content_that_a_scrub_finds_damaged(told: Store, tmp_path: Path) -> None:
+    blob = await push_blob(told, b"content")
+    flip_a_bit(file_of(tmp_path / "data", blob.digest))
+    await scrub(told)
+    (found,) = await told.records.changes.read(0, 100)
+    assert (found.change.kind, found.change.subject) == (ChangeKind.CONTENT_DAMAGED, str(blob.digest))
+    assert found.change.reason
+
+
+async def test_text_that_is_no_unicode_is_refused_and_changes_nothing(told: Store) -> None:
+    pushed = await push_image(told, "one", "1.0")
+    with pytest.raises(ClientFault, match="not UTF-8"):
+        await told.records.pins.pin(Pin(REPOSITORY, TAG, "anna", START, "ticket \udcff"))
+    decision = AdmissionDecision(True, "bob", START, "ticket \udcff")
+    with pytest.raises(ClientFault, match="not UTF-8"):
+        await told.records.decisions.decide(REPOSITORY, [Subject.absent(pushed.digest)], decision)
+    assert await kinds(told) == [("tag.created", f"{REPOSITORY}:1.0")]
 
 
 async def test_who_made_a_change(told: Store) -> None:
@@ -147,12 +215,14 @@ async def test_a_change_stays_until_all_readers_have_it(told: Store) -> None:
     for tag in "123":
         await push_image(told, "one", tag)
     first, second, third = [each.id for each in await log.read(0, 100)]
+    assert await log.oldest("audit") == START
     assert first < second < third
     assert [each.id for each in await log.read(first, 1)] == [second]
     assert await log.position("audit") == ReaderPosition()
     await log.advance("audit", ReaderPosition(third, "a mark"), ["audit", "hook"])
     assert await log.position("audit") == ReaderPosition(third, "a mark")
     assert len(await log.read(0, 100)) == 3
+    assert await log.oldest("audit") is None
     await log.advance("hook", ReaderPosition(second), ["audit", "hook"])
     assert [each.id for each in await log.read(0, 100)] == [third]
     # A reader that was removed from the configuration holds nothing up.

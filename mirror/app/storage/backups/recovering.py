@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirror.app.services import open_store, require_data_folder
 from mirror.oci import Repository
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.content.blob_files import FilesystemBlobStorage
@@ -82,6 +83,6 @@ async def recover(settings: Settings, repository: Repository, *, dry_run: bool =
         else:
             await in_thread("remove the catalog", discard, layout)
     if not dry_run:
-        async with open_store(settings, must_exist=True):
-            pass
+        async with open_store(settings, must_exist=True) as store:
+            await store.records.changes.note(Change(ChangeKind.CATALOG_RECOVERED, "catalog", reason=problem))
     return Recovery(problem, rebuilt, manifests.found, repositories, tags, aside, is_done=not dry_run)

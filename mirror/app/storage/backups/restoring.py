@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from mirror.app.services import open_store
 from mirror.oci.errors import ConfigurationFault
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.runtime.concurrency.threads import in_thread, stepped
 from mirror.settings import Settings
 from mirror.store.backup.backup_source import BackupSource, FolderSource, TarSource
@@ -39,7 +40,10 @@ async def restore(settings: Settings, source: Path | BinaryIO, progress: Progres
         async for _ in stepped(steps):
             pass
     # Opened once, so that a catalog of an earlier version is updated now and not at the next start of the server.
-    async with open_store(settings, must_exist=True):
+    async with open_store(settings, must_exist=True) as store:
+        await store.records.changes.begin_anew()
+        told = str(source) if isinstance(source, Path) else "standard input"
+        await store.records.changes.note(Change(ChangeKind.CATALOG_RESTORED, "catalog", reason=f"from {told}"))
         return restoration.report
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from mirror.records.changes.change import Change, ReaderPosition, RecordedChange
 from mirror.store.catalog import rows
@@ -17,15 +18,14 @@ _AFTER: Final = select(changes).where(changes.c.id > bindparam("after")).order_b
 _PLACE: Final = select(change_readers.c.change_id, change_readers.c.mark).where(
     change_readers.c.reader == bindparam("wanted")
 )
-_WAITING: Final = select(func.count()).where(
-    changes.c.id
-    > func.coalesce(
-        select(change_readers.c.change_id).where(change_readers.c.reader == bindparam("wanted")).scalar_subquery(), 0
-    )
+_TAKEN_BY: Final = (
+    select(change_readers.c.change_id).where(change_readers.c.reader == bindparam("wanted")).scalar_subquery()
 )
+_OLDEST: Final = select(changes.c.at).where(changes.c.id > func.coalesce(_TAKEN_BY, 0)).order_by(changes.c.id).limit(1)
 _FORMER_READERS: Final = delete(change_readers).where(
     change_readers.c.reader.not_in(bindparam("present", expanding=True))
 )
+_UNMARKED: Final = update(change_readers).values(mark="")
 _LAST_OF_ALL: Final = select(func.count(), func.min(change_readers.c.change_id))
 _TAKEN: Final = delete(changes).where(changes.c.id <= bindparam("taken"))
 
@@ -49,9 +49,12 @@ class SqlChanges:
     async def advance(self, reader: str, position: ReaderPosition, readers: Sequence[str]) -> None:
         await self._catalog.write_uncached(lambda connection: move_reader(connection, reader, position, readers))
 
-    async def waiting(self, reader: str) -> int:
+    async def begin_anew(self) -> None:
+        await self._catalog.write_uncached(lambda connection: connection.execute(_UNMARKED))
+
+    async def oldest(self, reader: str) -> datetime | None:
         return await self._catalog.read(
-            lambda connection: connection.execute(_WAITING, {"wanted": reader}).scalar_one()
+            lambda connection: connection.execute(_OLDEST, {"wanted": reader}).scalar_one_or_none()
         )
 
     async def note(self, change: Change) -> None:

@@ -11,8 +11,10 @@ from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exist
 
 from mirror.oci import Digest
 from mirror.oci.errors import DigestInvalid, StorageDamaged
+from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.damage import ContentUse, DamageCounts, DamagedContent, ExaminationResult, StoredContent
 from mirror.store.catalog import child_rows, damage_rows, rows
+from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.collection_tables import damaged_content
 from mirror.store.catalog.tables.content_tables import (
@@ -129,6 +131,7 @@ class SqlDamage:
                 digest, stored.size_bytes, _told(examined, stored.size_bytes), now, examined.identity is not None
             )
             rows.put(connection, damaged_content, _row(damaged))
+            note_change(connection, now, Change(ChangeKind.CONTENT_DAMAGED, str(digest), reason=damaged.problem))
             _LOG.error("damaged content found", digest=str(digest), problem=damaged.problem)
             return ExaminationResult.DAMAGED
 
