@@ -12,7 +12,7 @@ SPREAD := -n 4 --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test coverage torture matrix bench check sbom lock fmt clean
+.PHONY: help demo run test coverage torture matrix bench check sbom man lock fmt clean
 
 help:                ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -53,6 +53,9 @@ check: $(READY)      ## check style, format, types, layers, and the locked packa
 
 sbom: $(READY)       ## build the wheel and its software bill of materials in dist/
 	$(BIN)/python -m tests.supply_chain.bill_of_materials
+
+man: $(READY)        ## make the manual pages from the help of the commands, in dist/man
+	$(BIN)/python -m mirror.cli.start.manual_pages dist/man
 
 lock: $(READY)       ## lock the packages of a release with their hashes, in the versions of constraints.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-annotate --custom-compile-command "make lock" \

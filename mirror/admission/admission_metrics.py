@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import AdmissionState
 from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
 

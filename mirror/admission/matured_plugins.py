@@ -12,7 +12,7 @@ import structlog
 
 from mirror.admission.plugin_judge import PluginJudge
 from mirror.oci.errors import ClientFault, MirrorError
-from mirror.plugin.policy.admission_policy import COOLDOWN
+from mirror.plugin.policy.policy_action import COOLDOWN
 from mirror.records.admission.admissions import Admission
 from mirror.records.admission.arrivals import Arrivals
 from mirror.records.admission.verdicts import PluginBlobs

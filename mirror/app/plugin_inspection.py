@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +17,24 @@ from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
 from mirror.oci import Digest, Manifest, Reference, Repository, Tag
-from mirror.oci.errors import BlobUnknown, ConfigurationFault, NotFound, RepositoryUnknown
+from mirror.oci.errors import BlobUnknown, ConfigurationFault, ManifestUnknown, MirrorError, NotFound, RepositoryUnknown
 from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.records.absent_content import AbsenceReason, AbsentContent, by_manifest
 from mirror.records.derivations import Derivation
+from mirror.registry.listing import all_tags
 from mirror.registry.port import ReadLister
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.signing.signature_verification import VerifiedContent
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import Progress
+from mirror.transfer.tags.tag_selection import newest_first
 
 #: Maximum number of events shown from the history of a tag.
 _MOST_EVENTS = 20
+#: Tags that are named to somebody who asked for none of them, the newest ones.
+_MOST_TAGS = 20
+_LATEST = Tag("latest")
 _UNCHECKED = SignatureCheck()
 
 
@@ -163,23 +168,59 @@ async def _opened(
         The reader, the reference within the reader, and the services of the local store (None for other places).
     """
     if isinstance(reference, LayoutReference):
-        async with open_layout(settings, reference.file, check) as layout:
+        async with (
+            open_layout(settings, reference.file, check) as layout,
+            _tags_in_fault(layout, reference.reference),
+        ):
             yield layout, reference.reference, None
     elif reference.host is not None:
         from mirror.app.upstream_registries import open_anonymously
 
-        async with open_anonymously(reference.host, plain_http=plain_http) as remote:
+        async with (
+            open_anonymously(reference.host, plain_http=plain_http) as remote,
+            _tags_in_fault(remote, reference),
+        ):
             yield remote, reference, None
     else:
         try:
-            async with open_services(settings, only_reads=True) as services:
+            async with (
+                open_services(settings, only_reads=True) as services,
+                _tags_in_fault(services.store, reference),
+            ):
                 yield services.store, reference, services
         except (ConfigurationFault, RepositoryUnknown) as fault:
-            if reference.target != Tag("latest"):
+            if reference.target != _LATEST:
                 raise
             # A path without ./ is taken for a name if nothing of a plugin is there.
             path = f"for a folder or file, check the path ./{reference.repository}"
             raise type(fault)(f"{fault}; {path}", **fault.detail) from fault
+
+
+@asynccontextmanager
+async def _tags_in_fault(registry: ReadLister, reference: Reference) -> AsyncIterator[None]:
+    """Add the tags of the repository to the error inside the block if there is no tag ``latest``.
+
+    ``latest`` is the tag of a name without one, and many repositories of plugins have no such tag.
+    """
+    try:
+        yield
+    except ManifestUnknown as unknown:
+        tags = await _newest_tags(registry, reference.repository) if reference.target == _LATEST else ()
+        if not tags:
+            raise
+        more = f", and {len(tags) - _MOST_TAGS} more" if len(tags) > _MOST_TAGS else ""
+        raise ManifestUnknown(
+            f"{replace(reference, tag=None)} has no tag latest; fix: name one of its tags: "
+            f"{', '.join(map(str, tags[:_MOST_TAGS]))}{more}",
+            **unknown.detail,
+        ) from unknown
+
+
+async def _newest_tags(registry: ReadLister, repository: Repository) -> Sequence[Tag]:
+    try:
+        return newest_first([tag async for tag in all_tags(registry, repository)])
+    except MirrorError:  # a registry need not list tags
+        return ()
 
 
 def advertised_host(settings: Settings) -> str:

@@ -10,20 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.admission.approvals import Approvals
-from mirror.admission.held_manifests import HeldManifests
-from mirror.admission.key_files import KeyFiles
-from mirror.admission.matured_plugins import MaturedPlugins
-from mirror.admission.standing import PluginStanding
-from mirror.filters.admission.admission_controller import AdmissionController
-from mirror.filters.admission.admit import Admit, Withhold
-from mirror.filters.plugin_checks import PluginChecker, PluginChecks
-from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction
-from mirror.records.admission.admissions import AdmissionState
-from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
-from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.storage.repository_settings import immutable_tags
@@ -32,7 +19,19 @@ from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
 from mirror.store.work_locks import RuleLocks
 
+# Each service is imported where it is built: commands that read the store need none, and start without them.
 if TYPE_CHECKING:
+    from mirror.admission.approvals import Approvals
+    from mirror.admission.key_files import KeyFiles
+    from mirror.admission.matured_plugins import MaturedPlugins
+    from mirror.admission.standing import PluginStanding
+    from mirror.filters.admission.admission_controller import AdmissionController
+    from mirror.filters.plugin_checks import PluginChecker
+    from mirror.filters.shared_layers import SharedLayerReader
+    from mirror.plugin.policy.admission_policy import Policy
+    from mirror.plugin.policy.policy_action import PolicyAction
+    from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
+    from mirror.registry.port import Registry
     from mirror.upstream.registry import UpstreamRegistry
 
 _LOG = structlog.get_logger(__name__)
@@ -155,6 +154,8 @@ class Services:
     @cached_property
     def layers(self) -> SharedLayerReader:
         """Reader of layers, which limits the number of layers read at a time in this process."""
+        from mirror.filters.shared_layers import SharedLayerReader
+
         return SharedLayerReader(self.settings.server.limits.of_layers())
 
     @cached_property
@@ -163,16 +164,22 @@ class Services:
         checks = self.settings.server.plugin_checks
         if checks == "off":
             return None
+        from mirror.filters.plugin_checks import PluginChecker
+
         return PluginChecker(self.store.records.findings.record_findings, self.layers, enforce=checks == "enforce")
 
     @cached_property
     def _admission_records(self) -> AdmissionRecords:
+        from mirror.records.admission.verdicts import AdmissionRecords
+
         records = self.store.records
         return AdmissionRecords(records.verdicts, records.decisions, records.plugins, records.arrivals)
 
     @cached_property
     def key_files(self) -> KeyFiles:
         """Keys of the admission policy, as their files are at the first use."""
+        from mirror.admission.key_files import KeyFiles
+
         found = KeyFiles.read(self.settings.admission.key_files)
         for fault in found.faults:
             _LOG.error("key of an admission rule cannot be used", reason=fault)
@@ -186,6 +193,8 @@ class Services:
     @cached_property
     def judge(self) -> AdmissionController:
         """Admission controller with the configured policy."""
+        from mirror.filters.admission.admission_controller import AdmissionController
+
         # Layers may arrive after their manifest. The controller then has them checked as at a push.
         examine = None if self.checker is None else self.checker.examine
         return AdmissionController(
@@ -195,6 +204,8 @@ class Services:
     @cached_property
     def ruleless_judge(self) -> AdmissionController:
         """Admission controller without a policy, for commands. Only rejections and unreadable plugins count."""
+        from mirror.filters.admission.admission_controller import AdmissionController
+
         return AdmissionController(None, self._admission_records, _CLOCK, _uncounted)
 
     @cached_property
@@ -205,12 +216,18 @@ class Services:
     @cached_property
     def approvals(self) -> Approvals:
         """Service that approves and rejects plugins."""
+        from mirror.admission.approvals import Approvals
+        from mirror.admission.held_manifests import HeldManifests
+
         records = self.store.records
         held = HeldManifests(self.store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
         return Approvals(held, records.decisions, records.verdicts, self.judge, _CLOCK)
 
     def matured(self, registry: Registry) -> MaturedPlugins:
         """Return a service that judges plugins of a registry again whose cooldown has ended."""
+        from mirror.admission.matured_plugins import MaturedPlugins
+        from mirror.records.admission.admissions import AdmissionState
+
         records = self.store.records
         held = partial(records.admissions.admissions, AdmissionState.HELD, self.policy_id)
         return MaturedPlugins(registry, held, records.plugins, records.arrivals, judge=self.judge, clock=_CLOCK)
@@ -218,10 +235,15 @@ class Services:
     @cached_property
     def standing(self) -> PluginStanding:
         """Service that returns the admission of plugins, for commands."""
+        from mirror.admission.standing import PluginStanding
+
         return PluginStanding(self.store, self.store.records.verdicts, self.ruleless_judge.judge, self.policy_id)
 
     def checked(self, registry: Registry) -> Registry:
         """Return a registry that checks and judges plugins before it stores them."""
+        from mirror.filters.admission.admit import Admit
+        from mirror.filters.plugin_checks import PluginChecks
+
         # Judged before checked: Admit is the outer registry, and refuses a plugin before its layers are checked.
         return Admit(registry if self.checker is None else PluginChecks(registry, self.checker), self.judge)
 
@@ -233,11 +255,12 @@ class Services:
             plugins: the plugins of the registry; None for those in the store.
             shows_held: True to serve held plugins all the same.
         """
+        from mirror.filters.admission.admit import Withhold
+
         return Withhold(registry, self.judge, plugins, shows_held=shows_held)
 
     async def upstreams(self, names: Iterable[str]) -> dict[str, UpstreamRegistry]:
         """Return upstreams by name, as configured. Each is opened once and stays open as long as the store."""
-        # Imported here: commands that use no upstream start without the HTTP client.
         from mirror.app.upstream_registries import open_upstream
 
         wanted = sorted(set(names))

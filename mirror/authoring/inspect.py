@@ -10,7 +10,7 @@ from typing import TypeAlias
 from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.plugin_content import read_config, read_content
 from mirror.authoring.signatures import HeldSignature, signatures
-from mirror.oci import Digest, Manifest, Repository, Tag, media_types
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import UpstreamFault
 from mirror.plugin.config.own_name import local_name
 from mirror.plugin.findings.finding import Finding
@@ -94,12 +94,7 @@ class Inspection:
     @property
     def kind(self) -> str:
         """The kind of the content: ``plugin``, ``image``, ``artifact`` or ``index``."""
-        return kind_of(self.manifest)
-
-
-def kind_of(manifest: Manifest) -> str:
-    """Return ``plugin``, ``image``, ``artifact`` or ``index`` from the media type of the config."""
-    return media_types.kind_of_content(None if manifest.config is None else manifest.config.media_type)
+        return self.manifest.kind
 
 
 async def inspect(

@@ -20,7 +20,6 @@ from mirror.authoring.files.safe_files import (
     write_temporary,
     writing,
 )
-from mirror.authoring.inspect import kind_of
 from mirror.authoring.naming import config_notes
 from mirror.authoring.pack import ROOTFS
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
@@ -72,7 +71,7 @@ async def unpack(
     await in_thread(_require_empty, folder)
     manifest = await reader.get_manifest(repository, target)
     if manifest.config is None or not manifest.is_plugin:
-        raise ManifestInvalid(f"{repository}: {target} is an {kind_of(manifest)}, not a plugin")
+        raise ManifestInvalid(f"{repository}: {target} is an {manifest.kind}, not a plugin")
     # All blobs are fetched first: entries of a later layer may hide or replace those of an earlier one.
     with ExitStack() as stack:
         config = (await _fetched(reader, repository, manifest.config, stack, progress)).read(MAX_CONFIG_BYTES)

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+from mirror.cli.verbosity import is_quiet, is_verbose
 from mirror.records.changes.actor import ActorKind, act_as
 from mirror.runtime import logs
 
@@ -51,7 +52,8 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
 
     try:
         # Configured for the command only: tests run commands inside their own process and keep their logging.
-        with logs.configured("warning", without=_UNTOLD):
+        level = "info" if is_verbose() else "error" if is_quiet() else "warning"
+        with logs.configured(level, without=() if is_verbose() else _UNTOLD):
             return asyncio.run(run())
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         raise Interrupted from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mirror.cli.progress_bars import byte_bars
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from mirror.cli.output import Output
 
 
 class ByteBar:
@@ -21,7 +21,7 @@ class ByteBar:
         label: the text in front of the bar.
     """
 
-    def __init__(self, console: Console, label: str) -> None:
+    def __init__(self, console: Output, label: str) -> None:
         self._bars = byte_bars(console) if console.is_terminal else None
         self._label = label
         self._total_bytes = 0

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from mirror.cli.printing import MESSAGES
+from mirror.cli.verbosity import is_verbose
 from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings, load, unknown_variables
 
+#: The configuration file of commands that are given none, if it exists.
+DEFAULT_CONFIG: Final = Path("/etc/plugin-mirror/config.yaml")
+
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", envvar="PLUGIN_MIRROR_CONFIG", help="Configuration file (YAML)."),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        envvar="PLUGIN_MIRROR_CONFIG",
+        help=f"Configuration file (YAML). Default: {DEFAULT_CONFIG}, if it exists. {os.devnull}: no file.",
+    ),
 ]
 DataOption = Annotated[
     Path | None,
@@ -44,18 +55,50 @@ def flags(**given: Any) -> dict[str, Any]:
     return nested
 
 
-def settings_of(config: Path | None, data: Path | None) -> Settings:
-    """Return the effective settings, with the data folder of ``--data`` if that option is given.
+def configuration_file(given: Path | None) -> Path | None:
+    """Return the configuration file that a command reads, or None if it reads none.
+
+    Args:
+        given: the file of ``--config`` or ``PLUGIN_MIRROR_CONFIG``, if one is given.
+    """
+    if given is not None:
+        return None if given == Path(os.devnull) else given
+    try:
+        return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+    except PermissionError:  # of the folder; the error of reading it says so
+        return DEFAULT_CONFIG
+
+
+def settings_with(config: Path | None, given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Settings:
+    """Return the effective settings, and tell with ``--verbose`` where they are from.
 
     Prints a warning for each variable that looks like a setting, and is none.
+
+    Args:
+        config: the file of ``--config``, if one is given.
+        given: the settings from flags, as :func:`flags` returns them.
+        defaults: nested values that the file and the environment override.
 
     Raises:
         ConfigurationFault: the configuration cannot be read, or a value is invalid.
     """
-    settings = load(config, flags(storage__path=data))
+    file = configuration_file(config)
+    settings = load(file, given, defaults)
     for sentence in unknown_variables():
         MESSAGES.out(f"warning: {sentence}", highlight=False)
+    if is_verbose():
+        MESSAGES.out(f"configuration: {file or 'no file'}")
+        MESSAGES.out(f"data folder: {settings.storage.path.absolute()}")
     return settings
+
+
+def settings_of(config: Path | None, data: Path | None) -> Settings:
+    """Return the effective settings, with the data folder of ``--data`` if that option is given.
+
+    Raises:
+        ConfigurationFault: the configuration cannot be read, or a value is invalid.
+    """
+    return settings_with(config, flags(storage__path=data))
 
 
 def new_name(text: str) -> tuple[Repository, Tag]:

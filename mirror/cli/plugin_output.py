@@ -6,10 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from mirror.cli.printing import RESULTS, wrapped
+from mirror.cli.printing import RESULTS, labelled, print_judged, wrapped
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.secret_values import without_secrets
 from mirror.plugin.config.settable import list_settings
@@ -18,6 +15,8 @@ from mirror.plugin.lint.plugin_view import PluginView
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.HINT: "dim"}
+#: Column where the text of a fact begins.
+_FACT_AT = 17
 _SETTING = ("kind", "key", "default", "must_be_set", "description")
 
 
@@ -93,7 +92,8 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
     for label, text in facts:
         # Texts come from plugins and may contain control characters of terminals.
         if text:
-            RESULTS.out(f"  {label + ':' if label else '':<15}{printable(text)}", highlight=False)
+            head = f"  {label + ':' if label else ''}"
+            RESULTS.out(labelled(RESULTS, head, printable(text), _FACT_AT), highlight=False)
 
 
 def print_view(view: PluginView) -> None:
@@ -102,7 +102,7 @@ def print_view(view: PluginView) -> None:
         return
     heading("Privileges that the engine asks for")
     for privilege, risk in view.privileges:
-        RESULTS.out(f"  - {printable(str(privilege))}", highlight=False)
+        RESULTS.out(wrapped(RESULTS, f"  - {printable(str(privilege))}", 6), highlight=False)
         RESULTS.out(wrapped(RESULTS, f"      {printable(risk)}", 6), style="dim", highlight=False)
     if not view.privileges:
         RESULTS.out("  none", highlight=False)
@@ -126,13 +126,10 @@ def print_view(view: PluginView) -> None:
 def print_findings(findings: Iterable[Finding]) -> None:
     """Print each finding: the fault, the engines that show it and how, and the fix."""
     for finding in findings:
-        # A finding quotes the plugin. Text does not parse markup, so "[bold]" in a plugin is shown as it is.
         severity = finding.severity.value
-        line = Text(wrapped(RESULTS, f"  {severity}: {finding.text}", 4))
-        line.stylize(_STYLES[finding.severity], 2, 2 + len(severity))
-        RESULTS.print(line)
+        print_judged(severity, _STYLES[finding.severity], wrapped(RESULTS, f"  {severity}: {finding.text}", 4))
         RESULTS.out(wrapped(RESULTS, f"    engines {finding.engines}: {finding.seen}", 6), highlight=False)
-        RESULTS.out(f"    fix: {finding.fix}", highlight=False)
+        RESULTS.out(wrapped(RESULTS, f"    fix: {finding.fix}", 6), highlight=False)
 
 
 def heading(text: str) -> None:
@@ -152,12 +149,15 @@ def _print_settings(view: PluginView) -> None:
         note = "  (must be set)" if setting.must_be_set else ""
         note = "  (default hidden: it looks like a secret)" if is_secret else note
         shown = f"{shlex.quote(setting.key)}={value}{note}"
-        rows.append((Text(printable(shown)), Text(printable(setting.description))))
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
-    # A value in one piece can be copied, so descriptions give way first. A very long value is folded.
-    fits = max(key.cell_len for key, _ in rows) < RESULTS.width * 2 // 3
-    table.add_column("key", no_wrap=fits, overflow="fold")
-    table.add_column("description", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    RESULTS.print(table)
+        rows.append((printable(shown), printable(setting.description)))
+    # A key with its value stays in one piece, so that it can be copied. Only descriptions are wrapped, and they go
+    # below if there is little room beside the longest value.
+    beside = 4 + max(len(shown) for shown, _ in rows)
+    for shown, description in rows:
+        if not RESULTS.is_terminal or beside <= RESULTS.width * 2 // 3:
+            told = wrapped(RESULTS, f"{'':<{beside}}{description}", beside)[beside:]
+            RESULTS.out(f"  {shown:<{beside - 2}}{told}".rstrip(), highlight=False)
+            continue
+        RESULTS.out(f"  {shown}", highlight=False)
+        if description:
+            RESULTS.out(wrapped(RESULTS, f"      {description}", 6), highlight=False)

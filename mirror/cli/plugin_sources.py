@@ -16,10 +16,9 @@ PlainHttpOption = Annotated[
     bool, typer.Option("--plain-http", help="Use HTTP instead of HTTPS for HOST. Loopback hosts need no flag.")
 ]
 
-#: The backslash escapes a bracket: rich would read ``[@DIGEST]`` as markup and drop it.
 SOURCE_HELP = (
-    "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], FILE.tar:NAME:TAG in a bundle or OCI layout, a folder for "
-    "'docker plugin create', or its config.json or config.template."
+    "[HOST[:PORT]/]NAME[:TAG][@DIGEST], where docker.io is Docker Hub; FILE.tar:NAME:TAG in a bundle or OCI layout; a "
+    "folder for 'docker plugin create', or its config.json or config.template."
 )
 
 

@@ -8,16 +8,15 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table
-
+from mirror.cli.output import Output
 from mirror.oci.byte_sizes import shown_size
 
-#: Neither console wraps lines, so that digests and commands in them can be copied and searched. Prose on a terminal is
-#: wrapped by :func:`wrapped`.
-#: Standard output is for results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
-RESULTS = Console(highlight=False, soft_wrap=True)
-MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
+#: Standard output is for results, so that a pipe carries results only.
+RESULTS = Output("stdout")
+#: Progress, notes and warnings.
+MESSAGES = Output("stderr", can_be_quiet=True)
+#: Errors, and questions with what they are about.
+ALERTS = Output("stderr")
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -37,9 +36,12 @@ def print_json(value: Any) -> None:
     RESULTS.out(text if is_text else json.dumps(value, indent=2), highlight=False)
 
 
-def new_table(*headings: str) -> Table:
-    """Return an empty table in the style of all lists."""
-    return Table(*headings, box=None, pad_edge=False, header_style="bold")
+def print_done(sentence: str, value: Any, *, as_json: bool) -> None:
+    """Print what a command has changed: JSON for programs, or a sentence on standard error for people."""
+    if as_json:
+        print_json(value)
+    else:
+        MESSAGES.out(sentence)
 
 
 def print_list(
@@ -58,14 +60,23 @@ def print_list(
     elif found:
         show(found)
     else:
-        MESSAGES.print(nothing, markup=False)
+        MESSAGES.out(nothing)
 
 
-def wrapped(console: Console, line: str, indent: int) -> str:
-    """Return a line of prose for a console: broken into several lines for a terminal, as it is for a pipe.
+def print_judged(word: str, style: str, line: str) -> None:
+    """Print a line that begins with two spaces and a word. The word has a style on a terminal."""
+    RESULTS.out("  ", end="")
+    RESULTS.out(word, style=style, end="")
+    RESULTS.out(line[2 + len(word) :])
+
+
+def wrapped(console: Output, line: str, indent: int) -> str:
+    """Return a line of prose for a stream: broken into several lines for a terminal, as it is for a pipe.
+
+    Words stay whole, also those that are longer than a line.
 
     Args:
-        console: the console that prints the line.
+        console: the stream that the line is for.
         line: the line, with its leading spaces.
         indent: number of spaces before each further line.
     """
@@ -73,3 +84,17 @@ def wrapped(console: Console, line: str, indent: int) -> str:
         return line
     width, further = max(console.width, indent + 20), " " * indent
     return textwrap.fill(line, width, subsequent_indent=further, break_long_words=False, break_on_hyphens=False)
+
+
+def labelled(console: Output, label: str, text: str, indent: int) -> str:
+    """Return a text behind its label, wrapped on a terminal. A word that does not fit beside the label goes below.
+
+    Args:
+        console: the stream that the text is for.
+        label: the label, with its leading spaces.
+        text: the text.
+        indent: column where the text begins.
+    """
+    longest = max(map(len, text.split()), default=0)
+    below = console.is_terminal and indent + longest > console.width
+    return wrapped(console, f"{label:<{indent}}{text}", 4 if below else indent)

@@ -10,8 +10,9 @@ from mirror.cli.printing import size
 from mirror.records.sync_runs import TagOutcome
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress, TaskID
+
+    from mirror.cli.output import Output
 
 #: Columns of a terminal for bytes, rate, time left and a short bar.
 _FIGURES_WIDTH = 48
@@ -35,7 +36,7 @@ class TagBars:
         console: the console to write to.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Output) -> None:
         self._console = console
         self._bars = byte_bars(console) if console.is_terminal else None
 
@@ -58,7 +59,7 @@ class TagLine:
     Implements :class:`mirror.transfer.progress_reporting.TagProgress`.
     """
 
-    def __init__(self, console: Console, label: str) -> None:
+    def __init__(self, console: Output, label: str) -> None:
         self._console = console
         self._label = label
         self._moved_bytes = 0
@@ -72,8 +73,7 @@ class TagLine:
 
     def done(self, outcome: TagOutcome, reason: str = "") -> None:
         told = self._told(outcome, reason)
-        # Written past the console, whose work for a line takes longer than all else for an unchanged tag.
-        self._console.file.write(f"{self._label} {outcome}{f' {told}' if told else ''}\n")
+        self._console.out(f"{self._label} {outcome}{f' {told}' if told else ''}")
 
     def _told(self, outcome: TagOutcome, reason: str) -> str:
         if outcome is not TagOutcome.COPIED:
@@ -87,7 +87,7 @@ class TagLine:
 class TagBar(TagLine):
     """Progress of one tag on a terminal: a bar while bytes move, then a coloured line."""
 
-    def __init__(self, console: Console, label: str, bars: Progress) -> None:
+    def __init__(self, console: Output, label: str, bars: Progress) -> None:
         super().__init__(console, label)
         self._bars = bars
         self._task: TaskID = bars.add_task(label, total=None)
@@ -109,14 +109,23 @@ class TagBar(TagLine):
         told = self._told(outcome, reason)
         # Assembled and not marked up, because a label may contain brackets.
         ended = (outcome.value, _STYLES[outcome])
-        self._console.print(Text.assemble(self._label, " ", ended, f" {told}" if told else ""))
+        self._console.console.print(Text.assemble(self._label, " ", ended, f" {told}" if told else ""))
 
 
-def byte_bars(console: Console) -> Progress:
+def byte_bars(console: Output) -> Progress:
     """Return progress bars in bytes that disappear when they end."""
+    drawn_on = console.console  # first, because it lets rich in
     # Imported here, because only a terminal needs it and every start would pay for it.
     from rich import progress
     from rich.table import Column
+    from rich.text import Text
+
+    class _Rate(progress.ProgressColumn):
+        """The rate in the units of all sizes. That of rich has decimal units, beside binary ones for the bytes."""
+
+        def render(self, task: progress.Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{size(int(speed))}/s", style="progress.data.speed")
 
     # A long label must not push bytes, rate and time left out of the line.
     label = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - _FIGURES_WIDTH, 10))
@@ -124,8 +133,8 @@ def byte_bars(console: Console) -> Progress:
         progress.TextColumn("{task.description}", markup=False, table_column=label),
         progress.BarColumn(),
         progress.DownloadColumn(binary_units=True),
-        progress.TransferSpeedColumn(),
+        _Rate(),
         progress.TimeRemainingColumn(),
-        console=console,
+        console=drawn_on,
         transient=True,
     )

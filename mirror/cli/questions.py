@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from mirror.cli.async_command import Interrupted
-from mirror.cli.printing import MESSAGES
+from mirror.cli.printing import ALERTS
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def asking() -> Iterator[None]:
     try:
         yield
     except typer.Abort as error:
-        MESSAGES.line()  # the cursor stands behind the question
+        ALERTS.out()  # the cursor stands behind the question
         raise Interrupted from error
 
 

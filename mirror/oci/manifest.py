@@ -172,6 +172,11 @@ class Manifest:
         return _each_once(layer for layer in (*self.layers, *self.blob_members) if _is_foreign(layer))
 
     @property
+    def kind(self) -> str:
+        """``plugin``, ``image``, ``artifact`` or ``index``, from the media type of the config."""
+        return media_types.kind_of_content(None if self.config is None else self.config.media_type)
+
+    @property
     def is_plugin(self) -> bool:
         """True if the manifest is a Docker managed plugin."""
         return self.config is not None and self.config.media_type == media_types.DOCKER_PLUGIN_CONFIG

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from mirror.oci.errors import MirrorError
 from mirror.oci.name_pattern import NamePattern
-from mirror.plugin.policy.admission_policy import COOLDOWN, DEFAULT, UNREADABLE, Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
-from mirror.plugin.policy.privilege_pattern import PrivilegePattern
-from mirror.plugin.rootfs.platform import Platform
+from mirror.plugin.policy.policy_action import COOLDOWN, DEFAULT, UNREADABLE, PolicyAction
 from mirror.settings.section import Mistakes, Section
 from mirror.settings.section_values import Duration, FilePath, RepositoryPattern, RuleName, TextForm, checked_by
-from mirror.signing.public_keys import PublicKey
-from mirror.signing.signed_by import SignedBy
 from mirror.sync.schedule import parse_duration
+
+if TYPE_CHECKING:  # imported where rules are built, because many commands have none
+    from mirror.plugin.policy.admission_policy import Policy, PolicyRule
+    from mirror.plugin.policy.privilege_pattern import PrivilegePattern
+    from mirror.plugin.rootfs.platform import Platform
+    from mirror.signing.public_keys import PublicKey
+    from mirror.signing.signed_by import SignedBy
 
 _LONGEST_COOLDOWN: Final = timedelta(days=3650)
 #: Matches plugins whose platform cannot be determined.
@@ -29,7 +32,15 @@ _VERSION: Final = TextForm(
 )
 
 
+def _privilege(text: str) -> PrivilegePattern:
+    from mirror.plugin.policy.privilege_pattern import PrivilegePattern
+
+    return PrivilegePattern.parse(text)
+
+
 def _platform(text: str) -> Platform | None:
+    from mirror.plugin.rootfs.platform import Platform
+
     return None if text == _UNKNOWN_PLATFORM else Platform.parse(text)
 
 
@@ -59,6 +70,8 @@ class SignedBySettings(Section):
 
     def condition(self, keys: Mapping[Path, PublicKey]) -> SignedBy:
         """Return the condition, with those of its keys that could be read."""
+        from mirror.signing.signed_by import SignedBy
+
         found = dict.fromkeys(keys[file] for file in self.by if file in keys)
         return SignedBy(tuple(found), self.threshold, tuple(map(NamePattern, self.names)))
 
@@ -74,7 +87,7 @@ class AdmissionRuleSettings(Section):
         description="allow; warn: allow with a warning; hold: store the plugin and serve it after an approval; deny"
     )
     names: tuple[RepositoryPattern, ...] = Field((), description="names of repositories, with * and **")
-    privileges: tuple[Annotated[str, checked_by(PrivilegePattern.parse)], ...] = Field(
+    privileges: tuple[Annotated[str, checked_by(_privilege)], ...] = Field(
         (),
         description="privileges that the plugin asks for, as engines name them, with or without a glob for the value: "
         "allow-all-devices, host pid namespace, host ipc namespace, network=host, mount=/run/docker.sock, "
@@ -126,11 +139,13 @@ class AdmissionRuleSettings(Section):
         Raises:
             ConfigurationFault, NameInvalid: a pattern, privilege or platform does not match its grammar.
         """
+        from mirror.plugin.policy.admission_policy import PolicyRule
+
         return PolicyRule(
             self.name,
             self.action,
             names=tuple(map(NamePattern, self.names)),
-            privileges=tuple(map(PrivilegePattern.parse, self.privileges)),
+            privileges=tuple(map(_privilege, self.privileges)),
             interfaces=self.interfaces,
             platforms=tuple(map(_platform, self.platforms)),
             larger_than_bytes=self.larger_than_bytes,
@@ -236,6 +251,8 @@ class AdmissionSettings(Section):
         """
         if not self.is_on:
             return None
+        from mirror.plugin.policy.admission_policy import Policy
+
         cooldown = None if self.cooldown is None else parse_duration(self.cooldown)
         return Policy([section.rule(keys) for section in self.rules], self.default, cooldown)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from mirror.bundle.bundle_age import AgeLimits
 from mirror.settings.section import Section
 from mirror.settings.section_values import Duration
 from mirror.sync.schedule import parse_duration
+
+if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
+    from mirror.bundle.bundle_age import AgeLimits
 
 
 class BundleSettings(Section):
@@ -23,4 +27,6 @@ class BundleSettings(Section):
 
     def limits(self) -> AgeLimits:
         """Return the limits for the age of bundles."""
+        from mirror.bundle.bundle_age import AgeLimits
+
         return AgeLimits(parse_duration(self.warn_age), None if self.max_age is None else parse_duration(self.max_age))

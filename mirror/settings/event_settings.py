@@ -6,9 +6,7 @@ import re
 from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from yarl import URL
 
-from mirror.records.changes.change import ChangeKind
 from mirror.settings.section import Mistakes, Section
 from mirror.settings.section_values import FilePath, TextForm
 
@@ -26,6 +24,8 @@ _MOST_NAME: Final = 64
 def _check_url(text: str) -> str:
     if not text.isprintable() or " " in text:
         raise ValueError("has a space or a control character; fix: write %20, or remove it")
+    from yarl import URL
+
     try:
         url = URL(text)
         port = url.port
@@ -41,6 +41,8 @@ def _check_url(text: str) -> str:
 
 
 def _check_kind(text: str) -> str:
+    from mirror.records.changes.change import ChangeKind
+
     if not any(f"{kind}.".startswith(f"{text}.") for kind in ChangeKind):
         raise ValueError("is no kind of change, nor the begin of one; fix: write it like tag.moved, or plugin")
     return text
@@ -68,6 +70,8 @@ class EventSettings(Section):
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> Self:
+        from yarl import URL
+
         if URL(self.url).scheme == "http" and not self.plain_http:
             raise Mistakes(
                 (("url",), "is not encrypted; fix: write https://, or add 'plain_http: true' if that is intended")
@@ -77,10 +81,13 @@ class EventSettings(Section):
     @model_validator(mode="after")
     def _has_a_short_name(self) -> Self:
         if len(self.shown_name) > _MOST_NAME:
-            raise Mistakes((("url",), f"its host is longer than {_MOST_NAME} characters; fix: give the endpoint a name"))
+            told = f"its host is longer than {_MOST_NAME} characters; fix: give the endpoint a name"
+            raise Mistakes((("url",), told))
         return self
 
     @property
     def shown_name(self) -> str:
         """Name of the endpoint."""
+        from yarl import URL
+
         return self.name or (URL(self.url).host or "").lower()

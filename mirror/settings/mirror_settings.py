@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import partial
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
@@ -13,8 +12,6 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.platform_selection import ImagePlatform, PlatformSelection
-from mirror.plugin.build.derivation import DerivationChanges
-from mirror.plugin.config.secret_values import masked_values, masked_words
 from mirror.settings.section import Mistakes, Section, stated
 from mirror.settings.section_values import (
     OTHER_WILDCARDS,
@@ -25,14 +22,14 @@ from mirror.settings.section_values import (
     TagPatternText,
     checked_by,
 )
-from mirror.sync.retention import Retention
-from mirror.sync.rule import MirrorRule, OnUpstreamDelete
+from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
-from mirror.transfer.graph.content_choice import ContentChoice, ForeignLayers
-from mirror.transfer.graph.foreign_layers import check_foreign_host
-from mirror.transfer.referrer_copies import MOST_REFERRERS
-from mirror.transfer.tags.tag_selection import TagSelection
-from mirror.transfer.tags.tag_version import VersionRange
+from mirror.transfer.graph.content_choice import MOST_REFERRERS, ContentChoice, ForeignLayers
+
+if TYPE_CHECKING:  # imported where a rule is built, because many commands have none
+    from mirror.plugin.build.derivation import DerivationChanges
+    from mirror.sync.retention import Retention
+    from mirror.sync.rule import MirrorRule
 
 
 def _as_several(value: object) -> object:
@@ -51,6 +48,37 @@ Targets = Annotated[
 ]
 
 
+# ``config show`` prints derived copies without secrets.
+def _without_secret_values(values: dict[str, str]) -> dict[str, str]:
+    from mirror.plugin.config.secret_values import masked_values
+
+    masked: dict[str, str] = masked_values(values)
+    return masked
+
+
+def _without_secret_words(words: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    from mirror.plugin.config.secret_values import masked_words
+
+    return words and masked_words(words)
+
+
+# Imported late, because few rules have these keys.
+def _check_versions(text: str) -> None:
+    from mirror.transfer.tags.tag_version import VersionRange
+
+    VersionRange.parse(text)
+
+
+def _check_foreign_host(text: str) -> None:
+    from mirror.transfer.graph.foreign_layers import check_foreign_host
+
+    check_foreign_host(text)
+
+
+def _check_time_zone(text: str) -> None:
+    Cron.parse("0 0 * * *", text)
+
+
 #: Keys that name the rule, or decide when a run begins. They do not change what a run does.
 _OF_NO_RUN: Final = frozenset({"name", "every", "cron", "time_zone"})
 
@@ -64,7 +92,7 @@ class TagSettings(Section):
     exclude: tuple[TagPatternText, ...] = Field(
         (), description="globs and regular expressions of tags to leave out, even if include matches"
     )
-    semver: Annotated[str, checked_by(VersionRange.parse)] | None = Field(
+    semver: Annotated[str, checked_by(_check_versions)] | None = Field(
         None, description="range for the version in the tag: '>=1.0 <2', '^1.2', '~1.2.3', '1.x || 3.x'"
     )
     newest: int | None = Field(None, ge=1, description="number of tags to take, newest version in the tag first")
@@ -97,8 +125,7 @@ class DeriveSettings(Section):
     its own value. ``{{word}}`` is the text ``{word}``.
     """
 
-    # config show prints them without secrets.
-    env: Annotated[dict[str, str], PlainSerializer(masked_values, return_type=dict[str, str])] = Field(
+    env: Annotated[dict[str, str], PlainSerializer(_without_secret_values, return_type=dict[str, str])] = Field(
         {}, description="defaults of environment variables, by name of the variable"
     )
     mounts: dict[str, str] = Field(
@@ -109,7 +136,7 @@ class DeriveSettings(Section):
     )
     args: Annotated[
         tuple[str, ...] | None,
-        PlainSerializer(lambda words: words and masked_words(words), return_type=tuple[str, ...] | None),
+        PlainSerializer(_without_secret_words, return_type=tuple[str, ...] | None),
     ] = Field(None, description="arguments after the entrypoint")
     fix: bool = Field(
         default=False, description="fix digests and media types, so that engines since 1.13 accept the plugin"
@@ -136,6 +163,8 @@ class DeriveSettings(Section):
         Raises:
             ConfigurationFault: the section has no changes, or a value is not Unicode text.
         """
+        from mirror.plugin.build.derivation import DerivationChanges
+
         return DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
 
 
@@ -157,10 +186,10 @@ class MirrorSettings(Section):
     name: RuleName = Field(description="name of the rule, for the command line")
     source: SourceText = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
     to: Targets = Field(description="one or several local repositories, with the same * and **")
-    tags: TagSettings = Field(TagSettings(), description="selection of tags")
+    tags: TagSettings = Field(TagSettings.model_construct(), description="selection of tags")
     every: Duration | None = Field(None, description="interval between the starts of two runs, such as 30m or 6h")
     cron: Annotated[str, checked_by(Cron.parse)] | None = Field(None, description="schedule in five cron fields")
-    time_zone: Annotated[str, checked_by(partial(Cron.parse, "0 0 * * *"))] | None = Field(
+    time_zone: Annotated[str, checked_by(_check_time_zone)] | None = Field(
         None, description="time zone of cron, such as Europe/Zurich; omitted: UTC"
     )
     pin: dict[str, Annotated[str, checked_by(Digest.parse)]] = Field(
@@ -181,7 +210,7 @@ class MirrorSettings(Section):
         ForeignLayers.UPSTREAM,
         description="layers stored elsewhere: take them if the upstream has them, also from their urls, or leave them",
     )
-    foreign_hosts: tuple[Annotated[str, checked_by(check_foreign_host)], ...] = Field(
+    foreign_hosts: tuple[Annotated[str, checked_by(_check_foreign_host)], ...] = Field(
         (), description="hosts that foreign_layers: urls may ask, as HOST[:PORT], or http://HOST[:PORT] unencrypted"
     )
     derive: DeriveSettings | None = Field(
@@ -189,7 +218,7 @@ class MirrorSettings(Section):
     )
 
     referrers: ReferrerSettings = Field(
-        ReferrerSettings(), description="copies of signatures, attestations and other referrers"
+        ReferrerSettings.model_construct(), description="copies of signatures, attestations and other referrers"
     )
 
     @model_validator(mode="after")
@@ -209,6 +238,8 @@ class MirrorSettings(Section):
         return self
 
     def _check_names(self) -> None:
+        from mirror.sync.rule import MirrorRule
+
         if not self.to or len(set(self.to)) < len(self.to):
             raise Mistakes((("to",), "a repository is missing or given twice; fix: give one or more, each once"))
         for number, target in enumerate(self.to):
@@ -226,6 +257,9 @@ class MirrorSettings(Section):
         Raises:
             ConfigurationFault: a name, pattern, digest, version range or schedule does not match its grammar.
         """
+        from mirror.sync.rule import MirrorRule
+        from mirror.transfer.tags.tag_selection import TagSelection
+
         tags = TagSelection.parse(self.tags.include, self.tags.exclude, self.tags.semver, self.tags.newest)
         rule = MirrorRule.parse(
             self.name,
@@ -258,4 +292,6 @@ class MirrorSettings(Section):
 
 
 def _retention(keep: KeepSettings) -> Retention:
+    from mirror.sync.retention import Retention
+
     return Retention(keep.newest, None if keep.pulled_within is None else parse_duration(keep.pulled_within))

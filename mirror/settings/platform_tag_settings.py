@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_pattern import NamePattern
-from mirror.records.platform_rules import PlatformRule
 from mirror.settings.section import Mistakes, Section
 from mirror.settings.section_values import RepositoryPattern
+
+if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
+    from mirror.records.platform_rules import PlatformRule
 
 _INDEX: Final = "index"
 _ARCHITECTURE: Final = re.compile(r"[a-z0-9]{1,16}")
@@ -61,5 +63,7 @@ class PlatformTagSettings(Section):
         Raises:
             ConfigurationFault: a name, tag or architecture does not match its grammar.
         """
+        from mirror.records.platform_rules import PlatformRule
+
         platforms = None if isinstance(self.platforms, str) else self.platforms
         return PlatformRule(NamePattern(self.name), self.tag, platforms, self.default)

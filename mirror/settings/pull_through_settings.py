@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import ByteSize, Field, field_validator, model_validator
 
-from mirror.lifecycle.eviction import KeepLimits
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.platform_selection import ImagePlatform
 from mirror.proxy.freshness import LEAST_FRESH_FOR
@@ -21,6 +20,9 @@ from mirror.settings.section_values import (
     checked_by,
 )
 from mirror.sync.schedule import parse_duration
+
+if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
+    from mirror.lifecycle.eviction import KeepLimits
 
 
 class ProxySettings(Section):
@@ -82,6 +84,8 @@ class PulledKeepSettings(Section):
 
     def limits(self) -> KeepLimits:
         """Return the limits."""
+        from mirror.lifecycle.eviction import KeepLimits
+
         unused_for = None if self.unused_for is None else parse_duration(self.unused_for)
         return KeepLimits(None if self.size is None else int(self.size), unused_for)
 
@@ -96,7 +100,9 @@ class PullThroughSettings(Section):
         Unattended.FINISH,
         description="a download that no client waits for any more: finish it, or stop it and keep what has arrived",
     )
-    keep: PulledKeepSettings = Field(PulledKeepSettings(), description="how much of the pulled content is kept")
+    keep: PulledKeepSettings = Field(
+        PulledKeepSettings.model_construct(), description="how much of the pulled content is kept"
+    )
     when_full: WhenFull = Field(
         WhenFull.EVICT,
         description="a disk on which little more than storage.least_free_bytes is free: evict what was pulled least "

@@ -15,8 +15,9 @@ class Section(BaseModel):
     """A frozen section that refuses unknown keys."""
 
     # Unknown keys are refused: a misspelled limit or rule would otherwise have no effect. An infinite number of seconds
-    # is one that a timer cannot take.
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+    # is one that a timer cannot take. A validator is built when it is used, because most of them are inside that of the
+    # whole configuration only.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, defer_build=True)
 
 
 class Mistakes(ValueError):

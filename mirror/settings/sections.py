@@ -61,9 +61,9 @@ class LogSettings(Section):
 class Settings(Section):
     """The whole configuration."""
 
-    server: ServerSettings = ServerSettings()
-    storage: StorageSettings = StorageSettings()
-    log: LogSettings = LogSettings()
+    server: ServerSettings = ServerSettings.model_construct()
+    storage: StorageSettings = StorageSettings.model_construct()
+    log: LogSettings = LogSettings.model_construct()
     offline: bool = Field(default=False, description="true: never open a connection to any upstream")
     # The name is the first component of from, and part of file names in the folder limits (ADR 7).
     upstreams: dict[Annotated[str, _UPSTREAM], UpstreamSettings] = Field(
@@ -73,7 +73,7 @@ class Settings(Section):
     proxy: tuple[ProxySettings, ...] = Field(
         (), description="repositories that are fetched on first pull; matching upstreams are asked in this order"
     )
-    pull_through: PullThroughSettings = PullThroughSettings()
+    pull_through: PullThroughSettings = PullThroughSettings.model_construct()
     repositories: tuple[RepositorySettings, ...] = Field(
         (), description="retention of pushed tags, and immutable tags, by repository"
     )
@@ -92,9 +92,9 @@ class Settings(Section):
         (),
         description="tags that give each engine the plugin for its platform; the first rule that covers a tag decides",
     )
-    admission: AdmissionSettings = AdmissionSettings()
-    bundles: BundleSettings = BundleSettings()
-    audit: AuditSettings = AuditSettings()
+    admission: AdmissionSettings = AdmissionSettings.model_construct()
+    bundles: BundleSettings = BundleSettings.model_construct()
+    audit: AuditSettings = AuditSettings.model_construct()
     events: tuple[EventSettings, ...] = Field((), description="endpoints that are told about changes")
 
     @model_validator(mode="after")

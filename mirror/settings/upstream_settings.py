@@ -150,7 +150,7 @@ class UpstreamSettings(Section):
     plain_http: bool = Field(default=False, description="must be true if url begins with http://")
     offline: bool = Field(default=False, description="true: never open a connection to this upstream")
     credentials: CredentialSettings | None = Field(None, description="credentials; omitted: anonymous")
-    tls: TlsSettings = Field(TlsSettings(), description="certificates for TLS")
+    tls: TlsSettings = Field(TlsSettings.model_construct(), description="certificates for TLS")
     proxy: ProxyUrl | None = Field(
         None,
         description="proxy as http://, https:// or socks5:// URL, or direct; omitted: HTTPS_PROXY and NO_PROXY decide",
@@ -164,8 +164,8 @@ class UpstreamSettings(Section):
         description="true: a name with one component, such as busybox, means library/busybox; omitted: true for Docker "
         "Hub, false for others",
     )
-    limits: LimitSettings = Field(LimitSettings(), description="limits for the use of the upstream")
-    breaker: BreakerSettings = Field(BreakerSettings(), description="circuit breaker")
+    limits: LimitSettings = Field(LimitSettings.model_construct(), description="limits for the use of the upstream")
+    breaker: BreakerSettings = Field(BreakerSettings.model_construct(), description="circuit breaker")
 
     @model_validator(mode="after")
     def _plain_http_by_name(self) -> Self:

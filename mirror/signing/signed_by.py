@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mirror.oci import Repository
 from mirror.oci.name_pattern import NamePattern
-from mirror.signing.public_keys import PublicKey
-from mirror.signing.signature_verification import CheckedSignature
+
+if TYPE_CHECKING:  # their libraries take a while, and few configurations have keys
+    from mirror.signing.public_keys import PublicKey
+    from mirror.signing.signature_verification import CheckedSignature
 
 #: Most signatures that do not count and are named in a reason.
 _MOST_TOLD: Final = 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, MirrorError
@@ -12,21 +11,13 @@ from mirror.oci.name_mapping import NameMapping
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.sync_runs import RuleRecord
 from mirror.sync.retention import Retention
+from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.schedule import Schedule
-from mirror.transfer.graph.content_choice import EVERYTHING, ContentChoice
-from mirror.transfer.referrer_copies import MOST_REFERRERS
+from mirror.transfer.graph.content_choice import EVERYTHING, MOST_REFERRERS, ContentChoice
 from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag
 
 _EVERY_TAG = TagSelection()
-
-
-class OnUpstreamDelete(StrEnum):
-    """Action for a local tag whose upstream tag was deleted."""
-
-    KEEP = "keep"
-    #: Delete the local tag too, unless it is pinned. Not done if the upstream has lost every tag (ADR 9).
-    FOLLOW = "follow"
 
 
 @dataclass(frozen=True, slots=True)

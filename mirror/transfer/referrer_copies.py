@@ -12,6 +12,7 @@ from mirror.oci.errors import Busy, DoesNotFit, MirrorError, NotFound, StorageFa
 from mirror.registry.port import ReadLister
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import copy_graph
+from mirror.transfer.graph.content_choice import MOST_REFERRERS
 from mirror.transfer.graph.places import CopyDestination, CopySource
 from mirror.transfer.progress_reporting import Progress
 from mirror.wire.pagination import PageRequest
@@ -19,8 +20,6 @@ from mirror.wire.referrers_fallback import fallback_tag
 
 #: Levels of referrers to follow. A signature of an attestation of a plugin is at level 2.
 _MOST_LEVELS = 4
-#: Largest number of referrers of one manifest that are copied, unless the rule says otherwise.
-MOST_REFERRERS: Final = 1000
 _CREATED: Final = "org.opencontainers.image.created"
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 

@@ -14,7 +14,8 @@ from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import Denied
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import Policy, PolicyRule
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.admission.admissions import Admission, AdmissionDecision, AdmissionState, Subject

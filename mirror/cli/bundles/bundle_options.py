@@ -1,4 +1,4 @@
-"""The command ``plugin-mirror bundle``, and options that its commands share."""
+"""Options that the commands of the group ``bundle`` share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from mirror.oci.name_mapping import NameMapping
 
 if TYPE_CHECKING:
     from mirror.app.bundles.bundle_opening import SignatureCheck
-
-app = typer.Typer(help="Carry plugins to places that no network reaches.", no_args_is_help=True)
 
 PublicKeysOption = Annotated[
     list[Path] | None,
@@ -41,7 +39,7 @@ def signature_check(public_keys: list[Path] | None, *sources: object) -> Signatu
 
     if public_keys and not any(isinstance(source, LayoutReference) for source in sources):
         raise ConfigurationFault("--key is for plugins in a bundle; fix: write FILE.tar:NAME:TAG, or leave out --key")
-    return SignatureCheck(public_keys or (), lambda text: MESSAGES.print(f"note: {text}", markup=False))
+    return SignatureCheck(public_keys or (), lambda text: MESSAGES.out(f"note: {text}"))
 
 
 def size_in_bytes(option: str, text: str) -> int:

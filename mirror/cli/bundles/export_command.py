@@ -70,7 +70,7 @@ VerifyWrittenOption = Annotated[
 
 def run(
     references: Annotated[
-        list[str] | None, typer.Argument(metavar="REF", help="NAME\\[:TAG]\\[@DIGEST] in the local store.")
+        list[str] | None, typer.Argument(metavar="REF", help="NAME[:TAG][@DIGEST] in the local store.")
     ] = None,
     *,
     output: OutputFileOption,

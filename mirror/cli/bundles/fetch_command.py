@@ -32,7 +32,7 @@ def run(
     references: Annotated[
         list[str],
         typer.Argument(
-            metavar="REF...", help="[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST]. Without a host, a name at Docker Hub."
+            metavar="REF...", help="[HOST[:PORT]/]NAME[:TAG][@DIGEST]. Without a host, a name at Docker Hub."
         ),
     ],
     *,

@@ -12,7 +12,7 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, print_list
+from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, print_json, print_list
 from mirror.cli.questions import confirmed
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
@@ -70,7 +70,7 @@ def _trust(settings: Settings, path: Path, fingerprint: str | None, *, json: boo
     signed, step, record = run_to_the_end(judge_file(settings, path))
     expected = signed.key_set.fingerprint
     if fingerprint is not None and fingerprint.lower().removeprefix("sha256:").replace(":", "") != expected:
-        MESSAGES.out(f"{path} has another fingerprint: {expected}; nothing is recorded", highlight=False)
+        ALERTS.out(f"{path} has another fingerprint: {expected}; nothing is recorded", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
     # Asked between two uses of the data folder, which must not wait for a person.
     asks = step is TrustStep.FIRST and fingerprint is None and sys.stdin.isatty()
@@ -148,14 +148,14 @@ def _print(chains: Sequence[RecordedChain], streams: Sequence[StreamState]) -> N
 
 def _describe(key_set: KeySet) -> None:
     if key_set.is_single_key:
-        MESSAGES.out(f"public key with the fingerprint {key_set.keys[0].key_id}", highlight=False)
+        ALERTS.out(f"public key with the fingerprint {key_set.keys[0].key_id}", highlight=False)
         return
     needs = key_set.demand
-    MESSAGES.out(f"key set {key_set.version} with the fingerprint {key_set.digest.hex}: {needs}", highlight=False)
+    ALERTS.out(f"key set {key_set.version} with the fingerprint {key_set.digest.hex}: {needs}", highlight=False)
     for key in key_set.keys:
-        MESSAGES.out(f"  key {key.key_id}", highlight=False)
+        ALERTS.out(f"  key {key.key_id}", highlight=False)
     for stream, serial in key_set.resets.items():
-        MESSAGES.out(f"  stream {stream} goes on after bundle {serial}", highlight=False)
+        ALERTS.out(f"  stream {stream} goes on after bundle {serial}", highlight=False)
 
 
 def _as_json(key_set: KeySet) -> dict[str, Any]:

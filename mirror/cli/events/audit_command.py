@@ -21,14 +21,11 @@ from mirror.runtime.clock import SystemClock
 from mirror.signing.public_keys import PublicKey
 from mirror.sync.schedule import parse_duration
 
-app = typer.Typer(no_args_is_help=True, help="Show who changed what, and verify that nothing of it was altered.")
-
 #: Hexadecimal digits of a digest that people see.
 _SHOWN = 12
 _MOST_VALUE = 200
 
 
-@app.command("show", epilog="Example: plugin-mirror audit show --since 7d --who anna --data /srv/plugins")
 def show(
     *,
     since: Annotated[
@@ -73,10 +70,9 @@ def show(
         for entry in found:
             RESULTS.out(wrapped(RESULTS, _told(entry), 4), highlight=False)
     else:
-        MESSAGES.print("no entry of the audit matches", markup=False)
+        MESSAGES.out("no entry of the audit matches")
 
 
-@app.command("verify", epilog="Example: plugin-mirror audit verify --key audit.pub --data /srv/plugins")
 def verify(
     *,
     key: Annotated[
@@ -139,12 +135,15 @@ def verify(
     raise typer.Exit(exit_codes.ANSWER_IS_NO if verdict.problems else exit_codes.DONE)
 
 
-@app.command("key", epilog="Example: plugin-mirror audit key --data /srv/plugins > audit.pub")
-def key_(config: ConfigOption = None, data: DataOption = None) -> None:
+def key_(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Print the public key that verifies the checkpoints of the audit."""
     from mirror.app.events.audit_keeping import public_key
 
-    RESULTS.out(public_key(settings_of(config, data)).to_pem().decode(), end="", highlight=False)
+    key = public_key(settings_of(config, data)).to_pem().decode()
+    if json:
+        print_json({"public_key": key})
+    else:
+        RESULTS.out(key, end="")
 
 
 def _moment(text: str) -> datetime:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
-from rich.markup import escape
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, counted, new_table, print_list
+from mirror.cli.printing import RESULTS, counted, print_json, print_list
+from mirror.cli.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import SystemClock
@@ -19,10 +19,7 @@ from mirror.runtime.clock import SystemClock
 #: Shown instead of the last problem.
 _FORMER: Final = "not in the configuration"
 
-app = typer.Typer(no_args_is_help=True, help="Show events that endpoints have not taken, and send dead letters again.")
 
-
-@app.command("ls", epilog="Example: plugin-mirror events ls --data /srv/plugins")
 def list_(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List the endpoints with the number of events that wait, and of dead letters.
 
@@ -57,7 +54,6 @@ def list_(config: ConfigOption = None, data: DataOption = None, json: JsonOption
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
 
-@app.command("resend", epilog="Example: plugin-mirror events resend hooks.example --data /srv/plugins")
 def resend(
     endpoint: Annotated[str | None, typer.Argument(metavar="NAME", help="Endpoint. Default: all endpoints.")] = None,
     change: Annotated[
@@ -65,6 +61,7 @@ def resend(
     ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Send dead letters again. The server sends them within a second."""
     from mirror.app.services import open_store
@@ -81,18 +78,28 @@ def resend(
             wanted, now = known if endpoint is None else [endpoint], SystemClock().now()
             return sum([await store.records.deliveries.resend(name, change, now) for name in wanted])
 
-    RESULTS.print(f"{counted(run_to_the_end(send()), 'event')} will be sent again", markup=False)
+    resent = run_to_the_end(send())
+    if json:
+        print_json({"resent": resent})
+    else:
+        RESULTS.out(f"{counted(resent, 'event')} will be sent again")
 
 
 def _print(found: Sequence[dict[str, Any]]) -> None:
-    table = new_table("ENDPOINT", "WAITING", "SINCE", "DEAD LETTERS", "LAST PROBLEM")
-    for row in found:
-        since = row["waiting_since"]
-        table.add_row(
+    rows = [
+        (
             row["endpoint"],
             str(row["waiting"]),
-            "-" if since is None else since,
+            row["waiting_since"] or "-",
             str(row["dead_letters"]),
-            escape(row["problem"] or "-" if row["configured"] else _FORMER),
+            row["problem"] or "-" if row["configured"] else _FORMER,
         )
-    RESULTS.print(table)
+        for row in found
+    ]
+    print_table(
+        RESULTS,
+        ("ENDPOINT", "WAITING", "SINCE", "DEAD LETTERS", "LAST PROBLEM"),
+        rows,
+        wrap=["LAST PROBLEM"],
+        right=["WAITING", "DEAD LETTERS"],
+    )

@@ -99,7 +99,7 @@ def apply(
     if json:
         print_json(plan_as_json(plan, results))
     elif plan.changes:
-        RESULTS.line()
+        RESULTS.out()
         print_results(RESULTS, [result for result in results if result.outcome.value != "unchanged"])
     errors = [error for result in results for error in (result.error, result.rollback_error)]
     _exit(exit_codes.INTERRUPTED if stopped else _exit_code(errors))
@@ -147,7 +147,7 @@ def _ask(plan: HostPlan, granted: Sequence[Digest], *, yes: bool) -> None:
         )
     question = "Grant these privileges and make the changes?" if missing else "Make the changes?"
     if not confirmed(question):
-        MESSAGES.print("nothing was changed", markup=False)
+        MESSAGES.out("nothing was changed")
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
 

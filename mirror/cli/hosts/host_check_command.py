@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.hosts.host_options import SocketOption, address_of
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, pairs, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, wrapped
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, print_judged, wrapped
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.printable_text import printable
@@ -92,10 +91,8 @@ def _print(facts: HostFacts, wanted: WantedPlugin, report: HostPrediction) -> No
     RESULTS.out(printable(title), style="bold", highlight=False)
     for check in report.checks:
         outcome = check.outcome.value
-        # Texts quote the engine and the plugin. Text does not parse markup.
-        line = Text(wrapped(RESULTS, f"  {outcome:<8} {check.name + ':':<11} {printable(check.text)}", _TEXT_AT))
-        line.stylize(_STYLES[outcome], 2, 2 + len(outcome))
-        RESULTS.print(line)
+        line = wrapped(RESULTS, f"  {outcome:<8} {check.name + ':':<11} {printable(check.text)}", _TEXT_AT)
+        print_judged(outcome, _STYLES[outcome], line)
         if check.fix:
             RESULTS.out(f"{'':<11}fix: {printable(check.fix)}", highlight=False)
     forecasts = ", ".join(f"will {step.value}: {forecast.value}" for step, forecast in report.forecasts.items())

@@ -1,4 +1,4 @@
-"""The group ``host`` of commands, and the options that they share."""
+"""Options that the commands of the group ``host`` share."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ SocketOption = Annotated[
         help="Socket of the engine, unix:///PATH or tcp://HOST:PORT. Default: DOCKER_HOST, or /var/run/docker.sock.",
     ),
 ]
-
-app = typer.Typer(no_args_is_help=True, help="Check a Docker host, and give it the plugins that it should have.")
 
 
 def address_of(socket: str | None) -> EngineAddress:

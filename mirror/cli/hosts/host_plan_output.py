@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
+from mirror.cli.output import Output
 from mirror.cli.printing import wrapped
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult
@@ -25,7 +24,7 @@ _STYLES: Mapping[PluginOutcome, str] = {
 }
 
 
-def print_plan(console: Console, plan: HostPlan) -> None:
+def print_plan(console: Output, plan: HostPlan) -> None:
     """Print the changes to each plugin, with the privileges that the engine asks for."""
     same = len(plan.plugins) - len(plan.changes) - len(plan.problems)
     told = [f"{len(plan.changes)} to change", f"{same} as wanted"]
@@ -47,7 +46,7 @@ def print_plan(console: Console, plan: HostPlan) -> None:
         console.out(f"not in the file, left alone: {printable(', '.join(plan.others))}", style="dim", highlight=False)
 
 
-def print_results(console: Console, results: Iterable[PluginResult]) -> None:
+def print_results(console: Output, results: Iterable[PluginResult]) -> None:
     """Print the outcome for each plugin, and what is left to do by hand."""
     for result in results:
         outcome, reason = result.outcome.value, _reason(result)

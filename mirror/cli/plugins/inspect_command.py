@@ -18,7 +18,7 @@ from mirror.cli.install_output import FORMAT_NOTES, InstallFormat, install_text,
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import facts_of, heading, print_facts, print_findings, print_view, view_as_json
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size, wrapped
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
@@ -215,9 +215,10 @@ def _print(found: Inspection, reference: Reference | LayoutReference) -> None:
         heading("History of the tag")
         for event in found.history:
             moved = f" from {event.before} to {event.after}" if event.before and event.after else ""
-            RESULTS.out(f"  {time_ago(event.at, now)}: {event.change}{moved}, at {event.source}", highlight=False)
+            told = f"  {time_ago(event.at, now)}: {event.change}{moved}, at {event.source}"
+            RESULTS.out(wrapped(RESULTS, told, 6), highlight=False)
             for changed in event.difference:
-                RESULTS.out(f"      privilege {printable(changed)}", highlight=False)
+                RESULTS.out(wrapped(RESULTS, f"      privilege {printable(changed)}", 8), highlight=False)
     if found.plugin is not None:
         _print_plugin(found.plugin)
     elif found.findings:

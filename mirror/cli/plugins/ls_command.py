@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from mirror.authoring.held_platforms import HeldPlatforms
-from mirror.authoring.inspect import kind_of
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, new_table, print_list, size
+from mirror.cli.printing import RESULTS, print_list, size, wrapped
+from mirror.cli.tables import print_table
 from mirror.oci import Digest, Repository, Tag
 from mirror.records.absent_content import AbsenceReason, AbsentContent, AbsentContents, by_manifest
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
 
-# A narrow terminal shows a digest in several lines, so that it cuts no tag.
-_LEAST_DIGEST_WIDTH = 24
+#: Tags of a repository that a terminal shows in the list of all. 'ls NAME' and a pipe have all of them.
+_MOST_TAGS: Final = 8
 
 
 def run(
@@ -65,7 +65,7 @@ async def _tag(
     return {
         "name": str(repository),
         "tag": str(tag),
-        "kind": kind_of(manifest),
+        "kind": manifest.kind,
         "digest": str(manifest.digest),
         "size_bytes": manifest.content_size_bytes,
         **platforms.to_json(),
@@ -84,22 +84,29 @@ def _platforms(row: dict[str, Any]) -> str:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    table = new_table()
-    if "tag" in rows[0]:
-        for heading in ("TAG", "KIND", "SIZE"):
-            table.add_column(heading, no_wrap=True, justify="right" if heading == "SIZE" else "left")
-        table.add_column("DIGEST", overflow="fold", min_width=_LEAST_DIGEST_WIDTH)
-        for row in rows:
-            table.add_row(row["tag"], row["kind"], size(row["size_bytes"]), row["digest"])
-    else:
-        table.add_column("NAME", no_wrap=True)
-        table.add_column("TAGS", overflow="fold")
-        for row in rows:
-            # A repository may have thousands of tags. 'ls NAME' and --json list all of them.
-            shown = ", ".join(row["tags"][:8]) + (f" … {len(row['tags'])} in total" if len(row["tags"]) > 8 else "")
-            table.add_row(row["name"], shown)
-    RESULTS.print(table)
+    if "tag" not in rows[0]:
+        print_table(RESULTS, ("NAME", "TAGS"), [(row["name"], _tags_shown(row["tags"])) for row in rows], wrap=["TAGS"])
+        return
+    print_tags(rows)
     # Below the table, which has no room for another column on a narrow terminal.
     for row in rows:
         if platforms := _platforms(row):
-            RESULTS.out(f"{row['tag']}: {platforms}", highlight=False)
+            RESULTS.out(wrapped(RESULTS, f"{row['tag']}: {platforms}", 4), highlight=False)
+
+
+def print_tags(rows: list[dict[str, Any]]) -> None:
+    """Print the tags of a repository."""
+    print_table(
+        RESULTS,
+        ("TAG", "KIND", "SIZE", "DIGEST"),
+        [(row["tag"], row["kind"], size(row["size_bytes"]), row["digest"]) for row in rows],
+        wrap=["DIGEST"],
+        right=["SIZE"],
+    )
+
+
+def _tags_shown(tags: list[str]) -> str:
+    # A repository may have thousands of tags, and a person wants to see the other repositories too.
+    if RESULTS.is_terminal and len(tags) > _MOST_TAGS:
+        return f"{', '.join(tags[:_MOST_TAGS])}, and {len(tags) - _MOST_TAGS} more"
+    return ", ".join(tags)

@@ -21,7 +21,7 @@ _LONGEST: Final = timedelta(days=36500)
 
 def run(
     reference: Annotated[
-        str, typer.Argument(metavar="REF", help="Content to sign: \\[HOST\\[:PORT]/]NAME\\[:TAG]\\[@DIGEST].")
+        str, typer.Argument(metavar="REF", help="Content to sign: [HOST[:PORT]/]NAME[:TAG][@DIGEST].")
     ],
     *,
     key: Annotated[Path, typer.Option("--key", metavar="F", help="Private key in PEM: ECDSA on P-256, or Ed25519.")],

@@ -17,7 +17,7 @@ from mirror.oci import Reference
 
 def run(
     reference: Annotated[
-        str, typer.Argument(metavar="REF", help="Content to verify: \\[HOST\\[:PORT]/]NAME\\[:TAG]\\[@DIGEST].")
+        str, typer.Argument(metavar="REF", help="Content to verify: [HOST[:PORT]/]NAME[:TAG][@DIGEST].")
     ],
     *,
     keys: Annotated[

@@ -17,7 +17,7 @@ from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.oci import Reference
 
-_HELP = "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], or FILE.tar:NAME:TAG in a bundle or OCI layout."
+_HELP = "[HOST[:PORT]/]NAME[:TAG][@DIGEST], or FILE.tar:NAME:TAG in a bundle or OCI layout."
 
 
 def run(

@@ -7,7 +7,7 @@ from mirror.access.issuer.issued_tokens import ISSUED_ACTIONS
 from mirror.access.rights import AccessAction, Rights, phrase
 from mirror.access.rules import UserRights
 from mirror.app.access_control import anonymous_rights
-from mirror.cli.printing import MESSAGES, RESULTS
+from mirror.cli.printing import MESSAGES
 from mirror.cli.service.user_records import with_users
 from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault, MirrorError
@@ -21,8 +21,8 @@ ANONYMOUS = "anonymous"
 _EVERY_REPOSITORY = "**"
 
 
-def answer(settings: Settings, name: str, action: str, repository: str) -> bool:
-    """Print whether a caller may do something, and what decides. Notes go to standard error.
+def answer(settings: Settings, name: str, action: str, repository: str) -> tuple[bool, str]:
+    """Return whether a caller may do something, and a text with what decides. Notes go to standard error.
 
     Args:
         settings: the configuration.
@@ -48,13 +48,12 @@ def answer(settings: Settings, name: str, action: str, repository: str) -> bool:
     if settings.server.read_only and wanted in {AccessAction.PUSH, AccessAction.DELETE}:
         _note("server.read_only is true, so the server changes nothing, whoever asks")
     if rights.allows(wanted, where):
-        RESULTS.out(f"yes: {what} is allowed to {name}, {_by(settings, rights, wanted, where)}", highlight=False)
-        return True
-    RESULTS.out(f"no: {rights.refusal(wanted, where)}", highlight=False)
+        return True, f"yes: {what} is allowed to {name}, {_by(settings, rights, wanted, where)}"
+    told = f"no: {rights.refusal(wanted, where)}"
     if isinstance(rights, UserRights):
         numbers = ", ".join(str(settings.access_rules.index(rule) + 1) for rule in rights.rules) or "none"
-        RESULTS.out(f"rules under access: for {name}: {numbers}", highlight=False)
-    return False
+        told += f"\nrules under access: for {name}: {numbers}"
+    return False, told
 
 
 def _action(text: str) -> AccessAction:

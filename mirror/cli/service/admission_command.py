@@ -12,7 +12,7 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, print_json
 from mirror.cli.questions import confirmed
 from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
@@ -25,8 +25,6 @@ from mirror.settings import Settings
 if TYPE_CHECKING:
     from mirror.admission.approvals import ApprovalProposal
 
-app = typer.Typer(no_args_is_help=True, help="List, approve and reject the plugins that the admission policy holds.")
-
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST. The digest need not be stored yet.")
 ]
@@ -38,7 +36,6 @@ NoteOption = Annotated[
 ]
 
 
-@app.command("ls", epilog="Example: plugin-mirror admission ls --config config/admission.yaml")
 def list_(
     state: Annotated[AdmissionState, typer.Option("--state", help="Only plugins in this state.")] = AdmissionState.HELD,
     all_: Annotated[bool, typer.Option("--all", help="Plugins in every state.")] = False,
@@ -61,10 +58,9 @@ def list_(
     elif found:
         _print(found)
     else:
-        MESSAGES.print("no plugin is known" if all_ else f"no plugin is {state}", markup=False)
+        MESSAGES.out("no plugin is known" if all_ else f"no plugin is {state}")
 
 
-@app.command(epilog='Example: plugin-mirror admission approve contiv/v2plugin@sha256:… --note "ticket 4711"')
 def approve(
     reference: ReferenceArgument,
     *,
@@ -102,7 +98,6 @@ def approve(
     _decide(settings, parsed, by, note, approved=True, overrule=overrule, expected=expected, json=json)
 
 
-@app.command(epilog='Example: plugin-mirror admission reject contiv/v2plugin:1.0 --note "wants the whole host"')
 def reject(
     reference: ReferenceArgument,
     *,
@@ -149,13 +144,13 @@ def _confirmed(settings: Settings, reference: Reference) -> Digest:
             f"{reference} is a tag, which may move, and there is no terminal to ask for confirmation; it points to "
             f"{proposal.digest} now; fix: plugin-mirror admission approve {name}@{proposal.digest}"
         )
-    MESSAGES.print(f"{reference} points to {proposal.digest}", markup=False, highlight=False)
+    ALERTS.out(f"{reference} points to {proposal.digest}")
     for member, asked in proposal.members:
-        MESSAGES.print(f"{name}@{member} {_asks_for(asked)}", markup=False, highlight=False)
+        ALERTS.out(f"{name}@{member} {_asks_for(asked)}")
         for one in asked or ():
-            MESSAGES.print(f"  - {describe_privilege(one)}", markup=False, highlight=False)
+            ALERTS.out(f"  - {describe_privilege(one)}")
     if not confirmed("Approve it?"):
-        MESSAGES.print("no decision was recorded", markup=False)
+        MESSAGES.out("no decision was recorded")
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
     return proposal.digest
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
-from mirror.admission.key_files import KeyFiles
-from mirror.cli.exit_codes import ANSWER_IS_NO
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
+from mirror.cli.exit_codes import ANSWER_IS_NO, DONE
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, configuration_file, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci.errors import ConfigurationFault
-from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings, schema
-from mirror.settings.server.token_issuer_settings import TokenIssuerSettings
-from mirror.sync.rules.rule_overlap import overlap_warnings
-
-app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.")
 
 
-@app.command(epilog="Example: plugin-mirror config check --as anna --can push acme/driver")
 def check(
     config: ConfigOption = None,
     data: DataOption = None,
@@ -41,6 +35,7 @@ def check(
             help="Action of access rules, and the name of a repository, or '**' for all.",
         ),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Check the configuration, or the rights that it gives a caller.
 
@@ -58,54 +53,74 @@ def check(
         # Imported late: other checks need no server.
         from mirror.cli.service.access_answer import answer
 
-        if not answer(settings, name, *can):
-            raise typer.Exit(ANSWER_IS_NO)
+        may, told = answer(settings, name, *can)
+        if json:
+            print_json({"allowed": may, "reason": told})
+        else:
+            RESULTS.out(told)
+        raise typer.Exit(DONE if may else ANSWER_IS_NO)
+    counts = {
+        "upstreams": len(settings.upstreams),
+        "mirror rules": len(settings.mirrors),
+        "proxy rules": len(settings.proxy),
+    }
+    warnings = list(_warnings(settings, config))
+    if json:
+        shown = {name.replace(" ", "_"): number for name, number in counts.items()}
+        file = configuration_file(config)
+        print_json({"file": file and str(file), "valid": True, **shown, "warnings": warnings})
         return
-    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.events.event_sending import endpoint_faults
-    from mirror.settings.loading.unusable_files import unusable_files
-
-    if settings.server.tls is not None:
-        _warn_about_certificates(settings)
-    for warning in overlap_warnings(section.rule() for section in settings.mirrors):
+    for warning in warnings:
         MESSAGES.out(f"warning: {warning}", highlight=False)
-    rules = (
-        f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
-    )
-    if settings.server.token_issuer is not None:
-        _warn_about_issuer_keys(settings.server.token_issuer)
-    faults = (*KeyFiles.read(settings.admission.key_files).faults, *endpoint_faults(settings.events))
-    for sentence in (*unusable_files(settings, config), *faults, *settings.advice()):
-        MESSAGES.out(f"warning: {sentence}", highlight=False)
-    RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
+    rules = ", ".join(f"{number} {name}" for name, number in counts.items())
+    RESULTS.out(f"{configuration_file(config) or 'the defaults'}: valid ({rules})")
 
 
-def _warn_about_certificates(settings: Settings) -> None:
-    from mirror.app.tls.tls_listening import server_contexts
+def _warnings(settings: Settings, config: Path | None) -> Iterator[str]:
+    """Yield sentences about what is valid, and should be looked at. Each import is late: most files need none."""
+    # A file that cannot be read is no error: the configuration may be checked on another machine than the server's.
+    if settings.server.tls is not None:
+        from mirror.app.tls.tls_listening import server_contexts
 
-    try:
-        server_contexts(settings)
-    except ConfigurationFault as fault:
-        # Not an error: the configuration may be checked on another machine than that of the server.
-        MESSAGES.out(f"warning: {fault}", highlight=False)
+        try:
+            server_contexts(settings)
+        except ConfigurationFault as fault:
+            yield str(fault)
+    if settings.mirrors:
+        from mirror.sync.rules.rule_overlap import overlap_warnings
 
+        yield from overlap_warnings(section.rule() for section in settings.mirrors)
+    issuer = settings.server.token_issuer
+    if issuer is not None and issuer.jwks_file is not None:
+        from mirror.access.issuer.key_sources import KeyFile
+        from mirror.runtime.clock import SystemClock
 
-def _warn_about_issuer_keys(issuer: TokenIssuerSettings) -> None:
-    from mirror.access.issuer.key_sources import KeyFile
-
-    try:
-        if issuer.jwks_file is not None:
+        try:
             KeyFile(issuer.jwks_file, SystemClock())
-    except ConfigurationFault as fault:
-        MESSAGES.out(f"warning: {fault}", highlight=False)  # as above
+        except ConfigurationFault as fault:
+            yield str(fault)
+    if settings.admission.key_files:
+        from mirror.admission.key_files import KeyFiles
+
+        yield from KeyFiles.read(settings.admission.key_files).faults
+    if settings.events:
+        from mirror.app.events.event_sending import endpoint_faults
+
+        yield from endpoint_faults(settings.events)
+    if settings.upstreams or settings.admission.token_file is not None:
+        from mirror.settings.loading.unusable_files import unusable_files
+
+        yield from unusable_files(settings, configuration_file(config))
+    yield from settings.advice()
 
 
-@app.command(epilog="Example: PLUGIN_MIRROR_SERVER__WORKERS=2 plugin-mirror config show")
 def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Print the effective settings.
 
     They are the defaults, overridden by the file, the environment and flags.
     """
+    import yaml  # late: the check of a configuration does not write one
+
     shown = settings_of(config, data).shown()
     if json:
         print_json(shown)
@@ -114,7 +129,6 @@ def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption 
         RESULTS.out(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="", highlight=False)
 
 
-@app.command(name="schema", epilog="Example: plugin-mirror config schema > plugin-mirror.schema.json")
 def print_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
     print_json(schema())

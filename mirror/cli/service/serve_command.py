@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from mirror.cli.bundles.bundle_options import FoldersOption, PublicKeysOption, UnsignedOption
-from mirror.cli.options import ConfigOption, DataOption, flags
+from mirror.cli.options import ConfigOption, DataOption, flags, settings_with
+from mirror.cli.verbosity import is_quiet, is_verbose
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings import load
 
 
 def run(
@@ -69,10 +69,16 @@ def run(
         raise ConfigurationFault(f"{alone} is about a bundle; fix: name the bundle with --bundle FILE")
     # A flag that is not given is None, so that it does not override the file or the environment.
     only_reads = True if read_only else None
-    given = flags(server__listen=listen, storage__path=data, server__workers=workers, server__read_only=only_reads)
+    given = flags(
+        server__listen=listen,
+        storage__path=data,
+        server__workers=workers,
+        server__read_only=only_reads,
+        log__level="debug" if is_verbose() else "warning" if is_quiet() else None,
+    )
     if bundle is None:
-        raise typer.Exit(serve(load(config, given)))
+        raise typer.Exit(serve(settings_with(config, given)))
     # Nobody can push to a bundle, so there is nothing to say about it (ADR 5).
-    settings = load(config, given, defaults={"server": {"anonymous": ["pull"]}})
+    settings = settings_with(config, given, defaults={"server": {"anonymous": ["pull"]}})
     wanted = BundleToServe(bundle, parts or (), key or (), unsigned=unsigned, allow_rollback=allow_rollback)
     raise typer.Exit(serve(settings, wanted))

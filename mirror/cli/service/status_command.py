@@ -10,7 +10,8 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size, wrapped
+from mirror.cli.tables import print_table
 from mirror.oci.timestamps import rounded_span, time_ago
 from mirror.records.sync_runs import TagChange, TagEvent
 
@@ -55,41 +56,46 @@ def _print(states: list[RuleStatus]) -> None:
     if not states:
         MESSAGES.out("the configuration has no mirror rules", highlight=False)
         return
-    table = new_table()
-    for heading in ("RULE", "STATE", "LAST RUN", "LAST SUCCESS", "NEXT RUN", "TAGS", "FROM UPSTREAM"):
-        table.add_column(heading, no_wrap=True)
-    for state in states:
-        last = state.last_run
-        table.add_row(
-            state.rule.name,
-            state.state,
-            time_ago(last.started_at if last else None, state.at),
-            time_ago(state.last_success_at, state.at),
-            "by hand" if state.next_run_at is None else _ahead(state.next_run_at, state.at),
-            str(len(state.held)),
-            size(last.moved_bytes) if last else "",
-        )
-    RESULTS.print(table)
+    print_table(
+        RESULTS,
+        ("RULE", "STATE", "LAST RUN", "LAST SUCCESS", "NEXT RUN", "TAGS", "FROM UPSTREAM"),
+        list(map(_row, states)),
+        wrap=["FROM UPSTREAM", "LAST SUCCESS", "LAST RUN", "NEXT RUN", "STATE"],
+        right=["TAGS", "FROM UPSTREAM"],
+    )
     for state in states:
         _print_details(state)
+
+
+def _row(state: RuleStatus) -> tuple[str, ...]:
+    last = state.last_run
+    return (
+        state.rule.name,
+        state.state,
+        time_ago(last.started_at if last else None, state.at),
+        time_ago(state.last_success_at, state.at),
+        "by hand" if state.next_run_at is None else _ahead(state.next_run_at, state.at),
+        str(len(state.held)),
+        size(last.moved_bytes) if last else "",
+    )
 
 
 def _print_streams(streams: list[StreamStatus]) -> None:
     if not streams:
         return
-    table = new_table()
-    for heading in ("STREAM", "LAST BUNDLE", "MADE", "IMPORTED", "SIGNED"):
-        table.add_column(heading, no_wrap=True)
-    for stream in streams:
-        table.add_row(
+    rows = [
+        (
             stream.stream,
             str(stream.serial),
             time_ago(stream.created_at, stream.at),
             time_ago(stream.imported_at, stream.at),
             "yes" if stream.is_signed else "no",
         )
+        for stream in streams
+    ]
     RESULTS.out()
-    RESULTS.print(table)
+    headings = ("STREAM", "LAST BUNDLE", "MADE", "IMPORTED", "SIGNED")
+    print_table(RESULTS, headings, rows, wrap=["MADE", "IMPORTED"], right=["LAST BUNDLE"])
     for stream in streams:
         if stream.warning is not None:
             MESSAGES.out(f"warning: {stream.stream}: {stream.warning}", highlight=False)
@@ -118,7 +124,7 @@ def _print_details(state: RuleStatus) -> None:
     if lines:
         RESULTS.out(f"\n{state.rule.name}", style="bold", highlight=False)
     for line in lines:
-        RESULTS.out(f"  {line}", highlight=False)
+        RESULTS.out(wrapped(RESULTS, f"  {line}", 6), highlight=False)
 
 
 def _event(event: TagEvent, now: datetime) -> str:

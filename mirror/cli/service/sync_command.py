@@ -9,7 +9,7 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
 from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
@@ -67,7 +67,7 @@ def _print(summary: RunSummary, *, dry_run: bool) -> None:
         if result.goes_on_at is not None:
             MESSAGES.out(f"rule {result.rule} {result.reason}", highlight=False)
         elif result.error is not None:
-            MESSAGES.out(f"error: {result.error}", highlight=False)
+            ALERTS.out(f"error: {result.error}", highlight=False)
     copied, moved_bytes = summary.count(TagOutcome.COPIED), summary.moved_bytes
     told = [
         f"{summary.count(outcome)} {outcome}"

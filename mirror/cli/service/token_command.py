@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, print_done, print_json, print_list
 from mirror.cli.service.user_records import with_users
+from mirror.cli.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, rounded_span, time_ago
 from mirror.records.users import UserToken
@@ -21,10 +21,7 @@ from mirror.sync.schedule import parse_duration
 #: A hundred years.
 _LONGEST = timedelta(days=36500)
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and revoke access tokens.")
 
-
-@app.command(epilog="Example: plugin-mirror token create anna --description 'build server' --expires 90d")
 def create(
     user: Annotated[str, typer.Argument(metavar="USER", help="User of the token. It has the rights of this user.")],
     *,
@@ -53,18 +50,17 @@ def create(
     MESSAGES.out(f"token {token.id} of {token.user}: store the secret now, it is not shown again", highlight=False)
 
 
-@app.command(epilog="Example: plugin-mirror token revoke 5f0c2a91")
 def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="ID of the token, as 'token ls' shows it.")],
     config: ConfigOption = None,
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Revoke an access token. Running servers refuse it immediately."""
     with_users(settings_of(config, data), lambda users: users.revoke_token(token_id))
-    MESSAGES.out(f"token {token_id} is revoked", highlight=False)
+    print_done(f"token {token_id} is revoked", {"id": token_id}, as_json=json)
 
 
-@app.command(epilog="Example: plugin-mirror token ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List access tokens, without their secrets, which are not stored."""
     tokens = with_users(settings_of(config, data), lambda users: users.list_tokens(), only_reads=True)
@@ -74,13 +70,11 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
 
 def _print(tokens: Sequence[UserToken]) -> None:
     now = SystemClock().now()
-    table = new_table("ID", "USER", "CREATED", "EXPIRES")
-    table.add_column("DESCRIPTION", overflow="fold")
-    for token in tokens:
-        created, expiry = time_ago(token.created_at, now), _expiry(token.expires_at, now)
-        # A description may hold brackets, which rich reads as markup.
-        table.add_row(token.id, token.user, created, expiry, escape(token.description))
-    RESULTS.print(table)
+    rows = [
+        (token.id, token.user, time_ago(token.created_at, now), _expiry(token.expires_at, now), token.description)
+        for token in tokens
+    ]
+    print_table(RESULTS, ("ID", "USER", "CREATED", "EXPIRES", "DESCRIPTION"), rows, wrap=["DESCRIPTION"])
 
 
 def _expiry(moment: datetime | None, now: datetime) -> str:

@@ -12,9 +12,10 @@ import typer
 
 from mirror.access.rights import AccessAction
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, counted, new_table, print_list
+from mirror.cli.printing import MESSAGES, RESULTS, counted, print_done, print_list
 from mirror.cli.questions import asking
 from mirror.cli.service.user_records import with_users
+from mirror.cli.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
 from mirror.records.users import User, UserToken, parse_user_name
@@ -23,10 +24,6 @@ from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.store.records.sql_users import SqlUsers
-
-app = typer.Typer(
-    no_args_is_help=True, help="Add, list and remove users. Their rights are in the configuration, under access:."
-)
 
 #: Bounds memory if standard input is a file or device without line ends.
 _MOST_READ_CHARACTERS = 4096
@@ -38,9 +35,12 @@ StdinOption = Annotated[
 ]
 
 
-@app.command(epilog="Example: plugin-mirror user add anna --data /srv/plugins")
 def add(
-    name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
+    name: NameArgument,
+    password_stdin: StdinOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Add a user, who may log in from now on.
 
@@ -55,13 +55,16 @@ def add(
     password = _password(from_stdin=password_stdin)
     # The first user may be added before the server has created the data folder.
     with_users(settings, lambda users: add_user(users, name, password), must_exist=False)
-    MESSAGES.out(f"{name} may log in", highlight=False)
+    print_done(f"{name} may log in", {"name": name}, as_json=json)
     _tell_rights(settings, name)
 
 
-@app.command(epilog="Example: plugin-mirror user password anna --data /srv/plugins")
 def password(
-    name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
+    name: NameArgument,
+    password_stdin: StdinOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Change the password of a user.
 
@@ -72,10 +75,9 @@ def password(
     settings = settings_of(config, data)
     given = _password(from_stdin=password_stdin)
     with_users(settings, lambda users: change_password(users, name, given))
-    MESSAGES.out(f"the password of {name} is changed", highlight=False)
+    print_done(f"the password of {name} is changed", {"name": name}, as_json=json)
 
 
-@app.command(name="import", epilog="Example: plugin-mirror user import /etc/apache2/htpasswd --data /srv/plugins")
 def import_htpasswd(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="File made by 'htpasswd -B'.")
@@ -85,6 +87,7 @@ def import_htpasswd(
     ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Add the users of an htpasswd file, with their passwords.
 
@@ -97,7 +100,9 @@ def import_htpasswd(
     settings = settings_of(config, data)
     entries = htpasswd.parse(_read(file), str(file))
     replaced = with_users(settings, lambda users: import_users(users, entries, replaces=replace), must_exist=False)
-    MESSAGES.out(f"{counted(len(entries) - replaced, 'user')} added, {replaced} replaced", highlight=False)
+    added = len(entries) - replaced
+    counts = {"added": added, "replaced": replaced}
+    print_done(f"{counted(added, 'user')} added, {replaced} replaced", counts, as_json=json)
 
 
 def _read(file: Path) -> str:
@@ -111,17 +116,15 @@ def _read(file: Path) -> str:
         raise ConfigurationFault(f"{file}: cannot be read: {error}") from error
 
 
-@app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
-def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
+def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Remove a user and all access tokens of this user.
 
     Running servers refuse both immediately.
     """
     with_users(settings_of(config, data), lambda users: users.remove_user(name))
-    MESSAGES.out(f"{name} is removed", highlight=False)
+    print_done(f"{name} is removed", {"name": name}, as_json=json)
 
 
-@app.command(epilog="Example: plugin-mirror user ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List users."""
     users, tokens = with_users(settings_of(config, data), _users_and_tokens, only_reads=True)
@@ -141,10 +144,8 @@ def _as_json(user: User, tokens: int) -> dict[str, Any]:
 
 def _print(users: Sequence[User], tokens: Counter[str]) -> None:
     now = SystemClock().now()
-    table = new_table("NAME", "CREATED", "TOKENS")
-    for user in users:
-        table.add_row(user.name, time_ago(user.created_at, now), str(tokens[user.name]))
-    RESULTS.print(table)
+    rows = [(user.name, time_ago(user.created_at, now), str(tokens[user.name])) for user in users]
+    print_table(RESULTS, ("NAME", "CREATED", "TOKENS"), rows, right=["TOKENS"])
 
 
 def _password(*, from_stdin: bool) -> str:

@@ -9,7 +9,7 @@ from mirror.cli.printing import size
 from mirror.records.lifecycle.reviews import DecidedReviews, FreedBytes
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from mirror.cli.output import Output
 
 
 class CollectionBar:
@@ -21,7 +21,7 @@ class CollectionBar:
         console: the console to write to.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Output) -> None:
         self._status = console.status("looking for content that nothing needs") if console.is_terminal else None
         self._decided, self._freed = DecidedReviews(), FreedBytes()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
-from mirror.cli.printing import MESSAGES, counted
+from mirror.cli.printing import ALERTS, counted
 
 _MOST_SHOWN: Final = 20
 
@@ -18,9 +18,9 @@ def print_damaged(problems: Mapping[str, str], heading: str) -> None:
         problems: sentences by digest.
         heading: sentence before them.
     """
-    MESSAGES.out(f"error: {counted(len(problems), 'blob')}: {heading}", highlight=False)
+    ALERTS.out(f"error: {counted(len(problems), 'blob')}: {heading}", highlight=False)
     for digest, problem in islice(sorted(problems.items()), _MOST_SHOWN):
-        MESSAGES.out(f"  {digest}: {problem}", highlight=False)
+        ALERTS.out(f"  {digest}: {problem}", highlight=False)
     if len(problems) > _MOST_SHOWN:
-        MESSAGES.out(f"  and {len(problems) - _MOST_SHOWN} more", highlight=False)
-    MESSAGES.out("fix: run 'plugin-mirror scrub', which heals content from where it came, or push it again")
+        ALERTS.out(f"  and {len(problems) - _MOST_SHOWN} more", highlight=False)
+    ALERTS.out("fix: run 'plugin-mirror scrub', which heals content from where it came, or push it again")

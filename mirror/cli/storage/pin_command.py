@@ -21,8 +21,6 @@ from mirror.runtime.clock import SystemClock
 if TYPE_CHECKING:
     from mirror.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="List pins, which keep tags and manifests from being removed.")
-
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST in the local store.", show_default=False)
 ]
@@ -81,7 +79,6 @@ def unpin(
         RESULTS.out(f"{removed.name} is no longer pinned", highlight=False)
 
 
-@app.command("ls", epilog="Example: plugin-mirror pins ls contiv/v2plugin")
 def list_(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only the pins of this repository.")] = None,
     config: ConfigOption = None,
@@ -101,7 +98,7 @@ def list_(
                 f"  pinned {time_ago(one.at, SystemClock().now())} by {printable(one.by)}{note}", highlight=False
             )
     else:
-        MESSAGES.print("nothing is pinned", markup=False)
+        MESSAGES.out("nothing is pinned")
 
 
 async def _read(settings: Settings, repository: Repository | None) -> Sequence[Pin]:

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import RESULTS, new_table, print_list
+from mirror.cli.printing import RESULTS, print_list
+from mirror.cli.tables import print_table
 from mirror.records.lifecycle.quotas import QuotaKind
 
-app = typer.Typer(no_args_is_help=True, help="Show how much of the quotas is used. They are in the configuration.")
 
-
-@app.callback()
-def _group() -> None:
-    """Make a group of a single command."""
-
-
-@app.command(epilog="Example: plugin-mirror quota ls --config /etc/plugin-mirror.yaml")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List the quotas with what is used of them.
 
@@ -47,7 +38,7 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
 
 def print_quotas(found: list[dict[str, Any]]) -> None:
     """Print quotas with what is used of them."""
-    table = new_table("QUOTA", "LIMIT", "USED", "")
+    rows = []
     for usage in found:
         name = usage["account"]
         for kind in QuotaKind:
@@ -55,6 +46,6 @@ def print_quotas(found: list[dict[str, Any]]) -> None:
             if limit is None:
                 continue
             state = "full" if used >= limit else "nearly full" if used >= usage["soft"] * limit else ""
-            table.add_row(name, kind.shown(limit), kind.shown(used), state)
+            rows.append((name, kind.shown(limit), kind.shown(used), state))
             name = ""
-    RESULTS.print(table)
+    print_table(RESULTS, ("QUOTA", "LIMIT", "USED", ""), rows, right=["LIMIT", "USED"])

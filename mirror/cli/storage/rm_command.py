@@ -10,7 +10,7 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, wrapped
+from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, counted, print_json, wrapped
 from mirror.cli.questions import confirmed
 from mirror.oci.errors import ConfigurationFault, MirrorError, StorageFault
 
@@ -53,7 +53,7 @@ def run(
         for each in deleted:
             _print(each, told, dry_run=dry_run)
     for error in failed:
-        MESSAGES.out(f"error: {error}", highlight=False)
+        ALERTS.out(f"error: {error}", highlight=False)
     if failed:
         raise typer.Exit(max(exit_codes.of(error) for error in failed))
 
@@ -92,9 +92,9 @@ def _ask(settings: Settings, names: list[NameToDelete]) -> None:
         )
     found = run_to_the_end(_count(settings, names))
     for name, content in found:
-        MESSAGES.print(f"{name} has {_counted(content)}", markup=False, highlight=False)
+        ALERTS.out(f"{name} has {_counted(content)}")
     if not confirmed("Delete all of it?" if len(names) == 1 else "Delete all of them?"):
-        MESSAGES.print("nothing was deleted", markup=False)
+        MESSAGES.out("nothing was deleted")
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
 

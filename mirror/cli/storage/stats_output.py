@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mirror.cli.printing import RESULTS, counted, new_table, size
+from mirror.cli.printing import RESULTS, counted, size
 from mirror.cli.storage.quota_command import print_quotas
+from mirror.cli.tables import print_table
 from mirror.oci.timestamps import rounded_span, time_ago
 
 #: Rows of a list that are shown. ``--json`` has more.
@@ -39,27 +40,42 @@ def _repositories_of(number: int) -> str:
 
 
 def _repositories(section: Any) -> None:
-    table = new_table("NAME", "TAGS", "FILES", "SIZE", "OWN")
-    for row in section[:_SHOWN]:
-        table.add_row(row["name"], str(row["tags"]), str(row["files"]), size(row["size_bytes"]), size(row["own_bytes"]))
-    RESULTS.print(table)
+    rows = [
+        (row["name"], str(row["tags"]), str(row["files"]), size(row["size_bytes"]), size(row["own_bytes"]))
+        for row in section[:_SHOWN]
+    ]
+    _print_numbers(("NAME",), ("TAGS", "FILES", "SIZE", "OWN"), rows)
 
 
 def _traffic(section: Any) -> None:
-    table = new_table("UPSTREAM", "RULE", "PULLS", "SERVED", "FETCHED", "SAVED")
-    for row in section:
-        numbers = (size(row["served_bytes"]), size(row["fetched_bytes"]), size(row["saved_bytes"]))
-        table.add_row(row["upstream"] or "none", row["rule"], str(row["pulls"]), *numbers)
-    RESULTS.print(table)
+    rows = [
+        (
+            row["upstream"] or "none",
+            row["rule"],
+            str(row["pulls"]),
+            size(row["served_bytes"]),
+            size(row["fetched_bytes"]),
+            size(row["saved_bytes"]),
+        )
+        for row in section
+    ]
+    _print_numbers(("UPSTREAM", "RULE"), ("PULLS", "SERVED", "FETCHED", "SAVED"), rows)
 
 
 def _pulls(section: Any) -> None:
-    table = new_table("NAME", "PULLS", "LAST PULL")
-    for row in section[:_SHOWN]:
-        separator = "@" if ":" in row["target"] else ":"
-        name = f"{row['name']}{separator}{row['target']}"
-        table.add_row(name, str(row["pulls"]), _ago(row["last_pulled_at"]))
-    RESULTS.print(table)
+    rows = [
+        (
+            f"{row['name']}{'@' if ':' in row['target'] else ':'}{row['target']}",
+            str(row["pulls"]),
+            _ago(row["last_pulled_at"]),
+        )
+        for row in section[:_SHOWN]
+    ]
+    _print_numbers(("NAME",), ("PULLS", "LAST PULL"), rows)
+
+
+def _print_numbers(texts: tuple[str, ...], numbers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    print_table(RESULTS, (*texts, *numbers), rows, right=numbers)
 
 
 def _collection(section: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.printing import MESSAGES, RESULTS, print_done, print_json
 from mirror.cli.tls.tls_options import OutOption, clients_folder_of, print_tls_section
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
@@ -62,6 +62,7 @@ def revoke(
     out: OutOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Revoke the certificate of a client. Running servers refuse it after seconds."""
     from mirror.access.certificates.client_issuing import revoke_client_certificate
@@ -75,7 +76,6 @@ def revoke(
             f"there is no certificate of a client {client} in {folder.clients}, and no such file; "
             "fix: name a client for which 'tls client' has made one, or the file of its certificate"
         )
-    if revoke_client_certificate(folder, named, SystemClock().now()):
-        MESSAGES.out(f"{named} is revoked", highlight=False)
-    else:
-        MESSAGES.out(f"{named} was revoked before", highlight=False)
+    is_new = revoke_client_certificate(folder, named, SystemClock().now())
+    told = {"certificate": str(named), "was_revoked_before": not is_new}
+    print_done(f"{named} {'is revoked' if is_new else 'was revoked before'}", told, as_json=json)

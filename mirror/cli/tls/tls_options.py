@@ -1,4 +1,4 @@
-"""The group ``tls`` of commands, and what its commands share."""
+"""What the commands of the group ``tls`` share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.access.certificates.certificate_folder import CertificateFolder
-
-app = typer.Typer(no_args_is_help=True, help="Make, renew and show certificates for TLS.")
 
 OutOption = Annotated[
     Path | None,

@@ -16,7 +16,8 @@ from mirror.filters.admission.verdict_messages import refusal, says_the_same, te
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Digest, Manifest, Repository, errors
 from mirror.plugin.policy import fingerprint
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction
+from mirror.plugin.policy.admission_policy import Policy
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, added_privileges
 from mirror.records.admission.admissions import Admission, AdmissionOutcome, AdmissionState
 from mirror.records.admission.verdicts import NO_POLICY, AdmissionRecords

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import structlog
 
 from mirror.oci.errors import Denied
-from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.plugin.policy.admission_policy import PolicyVerdict
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import Admission, AdmissionState
 
 _LOG = structlog.get_logger(__name__)

@@ -10,36 +10,25 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from mirror.oci import Digest, Repository
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.policy.policy_action import COOLDOWN, DEFAULT, UNREADABLE, PolicyAction
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, RequestedPrivilege, describe_privilege
 from mirror.plugin.rootfs.platform import Platform
-from mirror.signing.public_keys import PublicKey
-from mirror.signing.signature_verification import CheckedSignature
 from mirror.signing.signed_by import SignedBy
 
-#: Names of the rule that denies unreadable plugins, of the default, and of the rule that holds what is new.
-UNREADABLE, DEFAULT, COOLDOWN = "unreadable", "default", "cooldown"
+if TYPE_CHECKING:  # their libraries take a while, and few configurations have keys
+    from mirror.signing.public_keys import PublicKey
+    from mirror.signing.signature_verification import CheckedSignature
+
 #: Most privileges or types that a reason names.
 _MOST_LISTED = 10
-
-
-class PolicyAction(StrEnum):
-    """Action on a plugin."""
-
-    ALLOW = "allow"
-    #: Admitted with a warning.
-    WARN = "warn"
-    #: Stored, but not served until somebody approves the plugin.
-    HOLD = "hold"
-    #: Neither stored nor served.
-    DENY = "deny"
 
 
 @dataclass(frozen=True, slots=True)

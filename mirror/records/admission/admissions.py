@@ -13,7 +13,8 @@ from typing import Any
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.timestamps import machine_time
-from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.plugin.policy.admission_policy import PolicyVerdict
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 
 

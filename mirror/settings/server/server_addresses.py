@@ -9,7 +9,6 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 from mirror.settings.server.listen_address import HostPort
-from mirror.wire.request_line import parse_prefix
 
 _LARGEST_PORT = 65_535
 _URL = re.compile(r"(https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?)(/.*)?")
@@ -20,6 +19,8 @@ def _parse_listen(value: object) -> object:
 
 
 def _check_url(url: str) -> str:
+    from mirror.wire.request_line import parse_prefix  # late: few configurations have a URL
+
     match = _URL.fullmatch(url)
     prefix = None if match is None else parse_prefix(match[3] or "")
     if match is None or prefix is None or not 0 < int(match[2] or 80) <= _LARGEST_PORT:

@@ -48,7 +48,9 @@ class ServerSettings(Section):
         "Pushes and deletions get 405, no upstream is asked, and no mirror rule runs",
     )
     shutdown_seconds: float = Field(30, ge=0, description="time that transfers have to finish at shutdown, in seconds")
-    limits: ServerLimitSettings = Field(ServerLimitSettings(), description="limits for clients and layers")
+    limits: ServerLimitSettings = Field(
+        ServerLimitSettings.model_construct(), description="limits for clients and layers"
+    )
     namespaces: tuple[Annotated[str, _NAMESPACE], ...] = Field(
         (),
         description="registries that this server mirrors, such as docker.io. A request that names another one "

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from mirror.access.certificates.client_identity import PREFIX
 from mirror.oci.name_pattern import NamePattern
-from mirror.records.lifecycle.quotas import Quota, QuotaKind
 from mirror.settings.access_settings import check_user
 from mirror.settings.section import Section
 from mirror.settings.section_values import RepositoryPattern, TextForm
 
 _PERCENT: Final = TextForm(r"^(100|[1-9]?[0-9])%$", "is no percentage; fix: write it like 80%")
+
+if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
+    from mirror.records.lifecycle.quotas import Quota, QuotaKind
 
 
 def _check_pusher(name: str) -> str:
@@ -53,8 +55,12 @@ class QuotaSettings(Section):
     def quota(self) -> Quota:
         """Return the quota that this section describes."""
         pattern = None if self.pattern is None else NamePattern(self.pattern)
+        from mirror.records.lifecycle.quotas import Quota
+
         return Quota(self._limits(), int(self.soft.removesuffix("%")) / 100, pattern, self.user)
 
     def _limits(self) -> tuple[tuple[QuotaKind, int], ...]:
+        from mirror.records.lifecycle.quotas import QuotaKind
+
         limits = {QuotaKind.BYTES: self.bytes, QuotaKind.MANIFESTS: self.manifests, QuotaKind.TAGS: self.tags}
         return tuple((kind, int(limit)) for kind, limit in limits.items() if limit is not None)

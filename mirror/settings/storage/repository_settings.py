@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from mirror.lifecycle.tag_retention import RetentionRule, TagRetention
 from mirror.oci import Repository, Tag
 from mirror.oci.name_pattern import NamePattern
-from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
 from mirror.settings.section import Section
 from mirror.settings.section_values import Duration, RepositoryPattern, TagPatternText
 from mirror.sync.schedule import parse_duration
 from mirror.transfer.tags.tag_selection import TagPattern
+
+if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
+    from mirror.lifecycle.tag_retention import RetentionRule, TagRetention
+    from mirror.records.lifecycle.pushed_tags import ImmutableTags
 
 
 class PushedTagSettings(Section):
@@ -42,6 +44,8 @@ class PushedTagSettings(Section):
     def retention(self) -> TagRetention:
         """Return the retention that this section describes."""
         within = None if self.pulled_within is None else parse_duration(self.pulled_within)
+        from mirror.lifecycle.tag_retention import TagRetention
+
         return TagRetention(self.newest, within, tuple(map(TagPattern, self.matching)))
 
 
@@ -69,6 +73,8 @@ class RepositorySettings(Section):
 
 def retention_rules(sections: Sequence[RepositorySettings]) -> list[RetentionRule]:
     """Return the configured retentions, in their order."""
+    from mirror.lifecycle.tag_retention import RetentionRule
+
     return [RetentionRule(NamePattern(one.pattern), one.keep.retention()) for one in sections if one.keep is not None]
 
 
@@ -76,6 +82,8 @@ def immutable_tags(sections: Sequence[RepositorySettings]) -> ImmutableTags:
     """Return the function that tells which tags are immutable."""
     rules = [(NamePattern(one.pattern), tuple(map(TagPattern, one.immutable))) for one in sections if one.immutable]
     if not rules:
+        from mirror.records.lifecycle.pushed_tags import none_immutable
+
         return none_immutable
 
     def is_immutable(repository: Repository, tag: Tag) -> bool:

@@ -41,14 +41,14 @@ class StorageSettings(Section):
         "rebuilds a lost catalog, in minutes",
     )
 
-    collection: CollectionSettings = CollectionSettings()
+    collection: CollectionSettings = CollectionSettings.model_construct()
     untagged: Annotated[tuple[UntaggedSettings, ...], BeforeValidator(as_rules)] = Field(
         (UntaggedSettings(),),
         description="how long manifests stay that no tag and no other manifest needs; the first rule whose pattern "
         "matches the repository applies, and without one they stay for ever",
     )
 
-    scrub: ScrubSettings = ScrubSettings()
+    scrub: ScrubSettings = ScrubSettings.model_construct()
 
     @property
     def kept_free(self) -> KeptFree:

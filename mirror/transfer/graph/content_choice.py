@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from mirror.oci import Descriptor, Digest
 from mirror.oci.platform_selection import ImagePlatform, PlatformSelection
+
+#: Largest number of referrers of one manifest that are copied, unless the rule says otherwise.
+MOST_REFERRERS: Final = 1000
 
 
 class ForeignLayers(StrEnum):

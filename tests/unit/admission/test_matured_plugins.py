@@ -11,7 +11,8 @@ import pytest
 
 from mirror.admission.matured_plugins import MaturedPlugins
 from mirror.oci import Repository
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction
+from mirror.plugin.policy.admission_policy import Policy
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.store.registry import Store

@@ -15,7 +15,8 @@ import pytest
 
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Repository, Tag, media_types
-from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.plugin.policy.admission_policy import PolicyVerdict
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import Admission
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store

@@ -1,5 +1,4 @@
 import hashlib
-import inspect
 import json
 import re
 from pathlib import Path
@@ -7,7 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mirror.cli.command_line import application, run
+from mirror import __version__
+from mirror.cli import options
+from mirror.cli.command_line import run
+from mirror.cli.start.lazy_commands import LazyGroup
+from mirror.cli.start.manual_pages import manual_pages
+from mirror.cli.start.root_group import root_group
 from mirror.store.registry import Store
 from tests.support.certificates import CertificateFiles
 
@@ -24,36 +28,104 @@ async def empty_store(tmp_path):
         pass
 
 
-def commands():
-    names = [[command.name] for command in application.registered_commands]
-    for group in application.registered_groups:
-        names += [
-            [group.name, command.name or command.callback.__name__]
-            for command in group.typer_instance.registered_commands
-        ]
-    return names
+def commands(group=None, path=()):
+    found = {}
+    for command in (group or root_group()).commands.values():
+        below = (*path, command.name)
+        found |= commands(command, below) if isinstance(command, LazyGroup) else {below: command}
+    return found
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_every_command_has_help_with_an_example(command, capsys):
-    assert run([*command, "--help"]) == 0
+COMMANDS = commands()
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_and_the_common_options(path, capsys):
+    assert run([*path, "-h"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"Example: .*plugin-mirror", shown)
+    (example,) = [line for line in shown.splitlines() if line.startswith("  Example: ")]
+    assert f"plugin-mirror {' '.join(path)}" in example
+    assert all(option in shown for option in ("-h, --help", "-v, --verbose", "-q, --quiet", "--debug"))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_a_list_of_commands_shows_the_first_sentences_of_their_help(path):
+    command = COMMANDS[path]
+    assert " ".join(command.load().help.split("\n\n")[0].split()) == command.short_help
+
+
+#: The log of a server, and scripts and schemas in formats of their own.
+WITHOUT_JSON = {
+    ("serve",),
+    ("config", "schema"),
+    ("host", "schema"),
+    ("completion", "bash"),
+    ("completion", "zsh"),
+    ("completion", "fish"),
+}
+
+
+def test_every_other_command_prints_json_for_programs():
+    without = {path for path, command in COMMANDS.items() if "json" not in {p.name for p in command.load().params}}
+    assert without == WITHOUT_JSON
 
 
 def test_no_line_of_a_help_text_is_broken_at_80_columns():
-    groups = [application, *(group.typer_instance for group in application.registered_groups)]
-    callbacks = [command.callback for group in groups for command in group.registered_commands]
-    paragraphs = [text for callback in callbacks for text in inspect.getdoc(callback).split("\n\n")]
+    paragraphs = [text for command in COMMANDS.values() for text in command.load().help.split("\n\n")]
     # A paragraph that is one line is filled, and may be long.
     assert [text for text in paragraphs if "\n" in text and max(map(len, text.splitlines())) > 78] == []
 
 
 def test_the_commands_about_bundles_are_listed_in_the_order_of_use(capsys):
     assert run(["bundle", "--help"]) == 0
-    listed = re.findall(r"(?m)^│ (\w+) ", capsys.readouterr().out)
+    listed = re.findall(r"(?m)^  (\w+)  ", capsys.readouterr().out.partition("Commands:")[2])
     order = "keygen keyset trust export sign split join verify show import receipt installer"
     assert listed == order.split()
+
+
+@pytest.mark.parametrize("group", [[], ["bundle"]])
+def test_a_group_without_a_command_prints_its_help(group, capsys):
+    assert run(group) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.startswith(f"Usage: {' '.join(['plugin-mirror', *group])}")) == ("", True)
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--version"], ["-V"]])
+def test_the_version(arguments, capsys):
+    assert run(arguments) == 0
+    assert capsys.readouterr().out == f"plugin-mirror {__version__}\n"
+
+
+def test_the_version_for_programs(capsys):
+    assert run(["version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"version": __version__}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion(shell, capsys):
+    assert run(["completion", shell]) == 0
+    assert "_PLUGIN_MIRROR_COMPLETE" in capsys.readouterr().out
+
+
+def test_commands_and_options_are_completed(capsys, monkeypatch):
+    monkeypatch.setenv("_PLUGIN_MIRROR_COMPLETE", "complete_bash")
+    for words, found in (("bun", ["bundle"]), ("token c", ["create"]), ("ls --j", ["--json"])):
+        monkeypatch.setenv("COMP_WORDS", f"plugin-mirror {words}")
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+        with pytest.raises(SystemExit) as ended:
+            run([])
+        assert (ended.value.code, capsys.readouterr().out.split()) == (0, found)
+
+
+def test_each_command_has_a_manual_page():
+    pages = dict(manual_pages())
+    assert {f"plugin-mirror-{'-'.join(path)}.1" for path in COMMANDS} < pages.keys()
+    for page in pages.values():
+        assert page.startswith(".TH PLUGIN")
+        assert not re.search(r"(?m)^'|^\.(?!TH |SH |TP$|PP$|nf$|fi$)", page)
+    page = pages["plugin-mirror-ls.1"]
+    assert "\\fB\\-d, \\-\\-data DIR\\fR\nData folder." in page
+    assert ".SH EXAMPLE\n.nf\nplugin\\-mirror ls contiv/v2plugin\n.fi" in page
 
 
 @pytest.mark.parametrize(("output", "code"), [("absent/install-plugin", 2), ("folder", 5)])
@@ -202,9 +274,53 @@ def test_a_wrong_command_line_is_told_in_words(arguments, exit_code, told, capsy
     assert "Traceback" not in error
 
 
-def test_debug_shows_the_trace(capsys):
-    assert run(["ls", "--debug"]) == 2
+@pytest.mark.parametrize("arguments", [["ls", "--debug"], ["--debug", "ls"]])
+def test_debug_shows_the_trace(arguments, capsys):
+    assert run(arguments) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["ls", "--nosuch"], ["nosuch"], ["bundle", "nosuch"], ["inspect"], ["rm", "-o"]])
+def test_wrong_usage_is_one_line_with_a_fix(arguments, capsys):
+    assert run(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"error: .+; fix: see 'plugin-mirror.* --help'", line)
+
+
+@pytest.mark.usefixtures("empty_store")
+def test_verbose_tells_which_files_are_used(capsys, monkeypatch, tmp_path):
+    assert run(["ls", "-v"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[:2] == ["configuration: no file", f"data folder: {tmp_path}/data"]
+    Path("c.yaml").write_text("storage: {path: data}")
+    monkeypatch.setenv("PLUGIN_MIRROR_CONFIG", "c.yaml")
+    assert run(["-v", "ls"]) == 0
+    assert capsys.readouterr().err.startswith("configuration: c.yaml\n")
+
+
+@pytest.mark.usefixtures("empty_store")
+def test_quiet_prints_errors_and_results_only(capsys):
+    assert run(["ls", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert run(["ls", "a/b", "-q"]) == 1
+    assert capsys.readouterr().err == "error: the registry has no repository a/b\n"
+    assert run(["ls"]) == 0
+    assert "the store is empty" in capsys.readouterr().err
+
+
+def test_the_default_place_of_the_configuration_is_read_if_there_is_a_file(capsys, monkeypatch, tmp_path):
+    monkeypatch.delenv("PLUGIN_MIRROR_CONFIG")
+    monkeypatch.setattr(options, "DEFAULT_CONFIG", tmp_path / "config.yaml")
+    assert run(["config", "check"]) == 0
+    assert capsys.readouterr().out.startswith("the defaults: valid")
+    (tmp_path / "config.yaml").write_text("server: {workers: 2}")
+    assert run(["config", "check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == f"{tmp_path}/config.yaml"
+    assert run(["config", "check", "--config", "/dev/null"]) == 0
+    assert capsys.readouterr().out.startswith("the defaults: valid")
+    (tmp_path / "config.yaml").write_text("server: {workers: none}")
+    assert run(["ls"]) == 2
+    assert f"{tmp_path}/config.yaml: server.workers" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("empty_store")

@@ -190,6 +190,22 @@ def test_inspect_tells_everything(capsys: pytest.CaptureFixture[str], monkeypatc
 
 
 @pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("command", ["inspect", "lint"])
+@pytest.mark.usefixtures("store")
+def test_a_name_without_the_tag_latest_is_told_with_its_tags(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, str(NAME)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    told, _, tags = line.partition("fix: name one of its tags: ")
+    assert told == f"error: {NAME} has no tag latest; "
+    assert (set(tags.split(", ")), tags.startswith("2.0, ")) == ({"2.0", str(TAG), str(ARM)}, True)
+
+
+@pytest.mark.usefixtures("store")
+def test_another_tag_that_is_absent_is_told_without_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", f"{NAME}:9"]) == 1
+    assert "name one of" not in capsys.readouterr().err
+
+
 def test_a_quick_look_leaves_the_layers_alone(capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "inspect", "acme/driver:1.0", "--quick")
     assert (found["platform"], found["findings"]) == (None, [])

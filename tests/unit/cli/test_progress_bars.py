@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from mirror.cli.output import Output
 from mirror.cli.printing import size
 from mirror.cli.progress_bars import TagBars
 from mirror.records.sync_runs import TagOutcome
@@ -10,7 +11,7 @@ from mirror.records.sync_runs import TagOutcome
 
 def lines_of(*, terminal, work):
     stream = io.StringIO()
-    with TagBars(Console(file=stream, force_terminal=terminal, width=120)) as bars:
+    with TagBars(Output(console=Console(file=stream, force_terminal=terminal, width=120))) as bars:
         work(bars)
     return stream.getvalue()
 
@@ -36,7 +37,7 @@ def test_on_a_terminal_there_is_a_bar():
 
 def test_a_long_label_leaves_room_for_bytes_rate_and_time_left():
     stream = io.StringIO()
-    with TagBars(Console(file=stream, force_terminal=True, color_system=None, width=80)) as bars:
+    with TagBars(Output(console=Console(file=stream, force_terminal=True, color_system=None, width=80))) as bars:
         bars.begin("a-folder/" * 20).expect(3 * 1024 * 1024)
     assert "…" in stream.getvalue()
     assert "0.0/3.0 MiB" in stream.getvalue()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirror.cli.command_line import run
+from mirror.cli.output import Output
 from mirror.oci import Manifest
 from mirror.store.registry import Store
 from tests.support.builders import REPOSITORY, push_image
@@ -50,7 +51,7 @@ def test_damage_is_told_with_the_tags_that_it_breaks(data: Path, capsys: pytest.
 
 def test_lines_fit_a_terminal(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("mirror.cli.printing.RESULTS._force_terminal", True)
+    monkeypatch.setattr(Output, "is_terminal", True)
     flip_a_bit(file_of(data, filled(data, *(f"a-long-tag-{number}" for number in range(9))).layers[0].digest))
     run(["scrub", "--data", str(data)])
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

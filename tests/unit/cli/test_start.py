@@ -1,24 +1,76 @@
-"""Modules that a command imports at its start. Each call is a new process, and imports may take longer than work."""
+"""Modules that a command imports. Each call is a new process, and imports may take longer than the work."""
 
+from __future__ import annotations
+
+import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from mirror.store.registry import Store
+from tests.support.plugins import NAME, TAG, put_plugin
+
 SERVING = {"aiohttp.web", "prometheus_client", "mirror.server.http_application"}
-NOT_ALWAYS = {"alembic", "aiohttp_socks", "rich.progress", "sqlalchemy.orm"}
+NOT_ALWAYS = {"alembic", "aiohttp_socks", "rich", "sqlalchemy.orm"}
 UPSTREAM = {"aiohttp", "stamina"}
+STORE = {"sqlalchemy", "asyncio", "structlog", "cryptography", "bcrypt"} | SERVING | NOT_ALWAYS | UPSTREAM
+SETTINGS = {"pydantic", "yaml", "mirror.oci", "mirror.settings"} | STORE
+
+SCRIPT = """
+import sys
+from mirror.cli import command_line
+code = command_line.run(sys.argv[1:])
+print(*sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start") / "data"
+
+    async def fill() -> None:
+        async with Store.open(folder) as store:
+            await put_plugin(store)
+
+    asyncio.run(fill())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "most", "left_out"),
+    [
+        ("--help", 180, SETTINGS),
+        ("bundle --help", 180, SETTINGS),
+        ("version", 180, SETTINGS),
+        ("completion bash", 180, SETTINGS),
+        ("config check", 430, STORE),
+        ("ls", 760, SERVING | NOT_ALWAYS | UPSTREAM),
+        (f"ls {NAME}", 760, SERVING | NOT_ALWAYS | UPSTREAM),
+        (f"inspect {NAME}:{TAG}", 960, SERVING | NOT_ALWAYS | UPSTREAM),
+    ],
+)
+def test_a_command_imports_what_it_needs(command: str, most: int, left_out: set[str], data: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *command.split()],
+        cwd=data.parent,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    imported = done.stderr.splitlines()[-1].split()
+    assert left_out & set(imported) == set()
+    assert len(imported) <= most
 
 
 @pytest.mark.parametrize(
     ("module", "left_out"),
-    [
-        ("mirror.cli.command_line", {"aiohttp", "sqlalchemy"} | SERVING | NOT_ALWAYS | UPSTREAM),
-        ("mirror.app.services", SERVING | NOT_ALWAYS | UPSTREAM),
-        ("mirror.app.mirroring", SERVING | NOT_ALWAYS),
-    ],
+    [("mirror.app.services", SERVING | NOT_ALWAYS | UPSTREAM), ("mirror.app.mirroring", SERVING | NOT_ALWAYS)],
 )
-def test_libraries_that_a_command_does_not_need_are_not_loaded(module, left_out):
-    script = f"import mirror.cli.command_line, {module}, sys; print(*sys.modules)"
+def test_a_use_case_imports_what_it_needs(module: str, left_out: set[str]) -> None:
+    script = f"import {module}, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert left_out & set(done.stdout.split()) == set()

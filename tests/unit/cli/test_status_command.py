@@ -56,7 +56,7 @@ def test_people_see_how_long_ago_something_was(capsys: pytest.CaptureFixture[str
 def test_the_last_bundle_of_each_stream_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status"]) == 0
     shown = capsys.readouterr()
-    assert "site    7            42 d ago  5 h ago   no" in shown.out
+    assert "site              7  42 d ago  5 h ago   no" in shown.out
     assert "warning: site: the bundle is 42 d old" in shown.err
     assert run(["status", "--json"]) == 0
     (stream,) = json.loads(capsys.readouterr().out)["bundles"]

@@ -10,7 +10,8 @@ import pytest
 from mirror.oci import Manifest, Tag, media_types
 from mirror.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, RepositoryUnknown
 from mirror.oci.name_pattern import NamePattern
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import Policy, PolicyRule
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.plugin.rootfs.platform import Platform
 from mirror.records.admission.admissions import AdmissionState
 from mirror.store.records.admission.sql_verdicts import SqlVerdicts

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mirror.oci import Manifest, Repository
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import Policy, PolicyRule
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.store.registry import Store

@@ -9,7 +9,8 @@ import pytest
 
 from mirror.filters.admission import admission_controller
 from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import Policy, PolicyRule
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, describe_privilege
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.origins import Origin

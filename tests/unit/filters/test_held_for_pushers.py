@@ -11,7 +11,8 @@ from mirror.filters.admission.held_for_pushers import HeldForPushers
 from mirror.filters.authorize import AnonymousRights
 from mirror.oci import Manifest
 from mirror.oci.errors import Denied
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction
+from mirror.plugin.policy.admission_policy import Policy
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.runtime.current_client import IS_ENGINE
 from tests.support.admission import HERE, HOST, NO_ROOT, ROOT, TAG, World
 

@@ -10,7 +10,8 @@ import pytest
 
 from mirror.filters.admission.known_admissions import KnownAdmissions
 from mirror.oci import Digest
-from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.plugin.policy.admission_policy import PolicyVerdict
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import Admission
 from tests.support.admission import HERE
 from tests.support.clocks import START, HandClock

@@ -12,7 +12,8 @@ from mirror.filters.admission import admission_controller
 from mirror.filters.admission.plugin_facts import late_layers
 from mirror.oci import Digest, Manifest, Tag, media_types
 from mirror.oci.errors import Denied, ManifestUnknown
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import Policy, PolicyRule
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.plugin.rootfs.platform import Platform
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.origins import Origin

@@ -12,7 +12,8 @@ from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.admission.admit import Admit, Withhold
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import Denied
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import Policy, PolicyRule
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import AdmissionState, Subject
 from mirror.runtime.clock import SystemClock
 from mirror.store.records.admission.sql_verdicts import SqlVerdicts

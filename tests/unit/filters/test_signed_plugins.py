@@ -8,7 +8,8 @@ import pytest
 
 from mirror.oci import Manifest, Repository, Tag
 from mirror.oci.name_pattern import NamePattern
-from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import Policy, PolicyRule
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import AdmissionState
 from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.signing.private_keys import PrivateKey

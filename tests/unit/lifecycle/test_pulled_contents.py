@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from mirror.lifecycle.collector import Collector
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import NotFound
-from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.pull_counts import PullCount
 from mirror.records.lifecycle.pulled_content import BudgetRecord, PulledArtifact, PulledContent

@@ -14,7 +14,8 @@ from mirror.lifecycle.tag_retirement import Retirement, RetirementResult
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import NotFound
 from mirror.oci.name_pattern import NamePattern
-from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.plugin.policy.admission_policy import PolicyVerdict
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import Admission, AdmissionDecision, Subject
 from mirror.records.lifecycle.pins import Pin
 from mirror.records.lifecycle.pull_counts import PullCount

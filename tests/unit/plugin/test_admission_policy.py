@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mirror.oci import Repository
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.policy.admission_policy import DEFAULT, UNREADABLE, Candidate, Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyRule
+from mirror.plugin.policy.policy_action import DEFAULT, UNREADABLE, PolicyAction
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.platform import Platform
 

@@ -11,8 +11,9 @@ from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.policy.admission_policy import Candidate, PolicyAction
+from mirror.plugin.policy.admission_policy import Candidate
 from mirror.plugin.policy.engine_vulnerabilities import Exposure, Treatment
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.plugin.rootfs.platform import Platform
 from mirror.settings import load
 from mirror.signing.signed_by import SignedBy

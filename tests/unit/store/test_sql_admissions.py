@@ -12,7 +12,8 @@ from sqlalchemy import Engine, event
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Denied
-from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.plugin.policy.admission_policy import PolicyVerdict
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import Admission, AdmissionDecision, AdmissionState, Subject
 from mirror.records.admission.verdicts import NO_POLICY, Baseline
 from mirror.store.registry import Store

@@ -12,7 +12,8 @@ from mirror.records.lifecycle.pins import Pin
 from mirror.records.sync_runs import TagOutcome
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
-from mirror.sync.rule import MirrorRule, OnUpstreamDelete
+from mirror.sync.rule import MirrorRule
+from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
 from tests.support.builders import hold, plugin

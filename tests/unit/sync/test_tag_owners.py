@@ -25,7 +25,8 @@ from mirror.registry.port import ReadLister
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.retention import Retention
-from mirror.sync.rule import MirrorRule, OnUpstreamDelete
+from mirror.sync.rule import MirrorRule
+from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
 from mirror.transfer.blob_locks import BlobLocks

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, union
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import Admission, AdmissionState, Rejection
 from mirror.store.catalog.child_rows import PLUGIN_BLOBS
 from mirror.store.catalog.tables.access_tables import decisions, rejections

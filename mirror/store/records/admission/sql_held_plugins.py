@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from mirror.oci import Digest, Manifest, Repository
-from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.store.catalog.child_rows import KEPT, PLUGIN_BLOBS, blobs_named_by
 from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.catalog.tables.access_tables import decisions, verdicts

@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, delete, exists, func, or_, select
 
 from mirror.oci import Digest, Repository
-from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.plugin.policy.admission_policy import PolicyVerdict
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admission.admissions import Admission, AdmissionDecision, Rejection
 from mirror.records.admission.verdicts import NO_POLICY, Baseline

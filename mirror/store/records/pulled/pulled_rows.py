@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, exists, func, select, union_all
 
-from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
 from mirror.store.catalog import rows
 from mirror.store.catalog.child_rows import KEPT
