@@ -45,6 +45,8 @@ from mirror.cli.printing import MESSAGES
 from mirror.cli.service import (
     admission_command,
     config_command,
+    health_command,
+    reload_command,
     serve_command,
     status_command,
     sync_command,
@@ -75,6 +77,8 @@ from mirror.oci.errors import MirrorError
 _EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
 _EXAMPLE_SYNC = "Example: plugin-mirror sync contiv --config config/contiv-offline.yaml"
 _EXAMPLE_STATUS = "Example: plugin-mirror status --config config/contiv-offline.yaml"
+_EXAMPLE_RELOAD = "Example: plugin-mirror reload --data /srv/plugins"
+_EXAMPLE_HEALTH = "Example: plugin-mirror health --ready --config /etc/plugin-mirror/config.yaml"
 _EXAMPLE_LS = "Example: plugin-mirror ls contiv/v2plugin"
 _EXAMPLE_INSPECT = "Example: plugin-mirror inspect contiv/v2plugin:1.0.0-beta.3"
 _EXAMPLE_TAG = "Example: plugin-mirror tag contiv/v2plugin:1.0.0-beta.3 site/network:stable"
@@ -141,6 +145,8 @@ application = typer.Typer(
 application.command("serve", epilog=_EXAMPLE_SERVE)(serve_command.run)
 application.command("sync", epilog=_EXAMPLE_SYNC)(sync_command.run)
 application.command("status", epilog=_EXAMPLE_STATUS)(status_command.run)
+application.command("reload", epilog=_EXAMPLE_RELOAD)(reload_command.run)
+application.command("health", epilog=_EXAMPLE_HEALTH)(health_command.run)
 application.command("ls", epilog=_EXAMPLE_LS)(ls_command.run)
 application.command("inspect", epilog=_EXAMPLE_INSPECT)(inspect_command.run)
 application.command("tag", epilog=_EXAMPLE_TAG)(tag_command.run)

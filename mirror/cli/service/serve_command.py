@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -71,8 +72,8 @@ def run(
     only_reads = True if read_only else None
     given = flags(server__listen=listen, storage__path=data, server__workers=workers, server__read_only=only_reads)
     if bundle is None:
-        raise typer.Exit(serve(load(config, given)))
+        raise typer.Exit(serve(partial(load, config, given), config))
     # Nobody can push to a bundle, so there is nothing to say about it (ADR 5).
-    settings = load(config, given, defaults={"server": {"anonymous": ["pull"]}})
+    read = partial(load, config, given, defaults={"server": {"anonymous": ["pull"]}})
     wanted = BundleToServe(bundle, parts or (), key or (), unsigned=unsigned, allow_rollback=allow_rollback)
-    raise typer.Exit(serve(settings, wanted))
+    raise typer.Exit(serve(read, config, wanted))
