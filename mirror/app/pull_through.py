@@ -63,7 +63,7 @@ class PullingThrough:
     """
 
     registry: Registry
-    begin: Callable[[], Awaitable[None]] = _nothing
+    begin: Callable[[], Coroutine[Any, Any, None]] = _nothing
     chores: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
 
 

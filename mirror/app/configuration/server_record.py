@@ -1,7 +1,7 @@
 """Records of running servers in their data folder, by which commands find them. All calls block.
 
-A server locks its record as long as it lives. The record of a dead server is recognised by its free lock, and removed by
-the next server. Several servers may use one data folder.
+A server locks its record as long as it lives. A record with a free lock is that of a dead server, and the next server
+removes it. Several servers may use one data folder.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class LiveContexts:
         return await self.files.current()
 
     async def follow(self) -> None:
-        """Look at the files every two seconds until cancelled, so that a mistake is logged before a client needs them."""
+        """Check the files every two seconds until cancelled, so that a mistake is logged before a client needs them."""
         while True:
             await asyncio.sleep(_PERIOD_SECONDS)
             await self.files.current()

@@ -83,7 +83,9 @@ async def shake_hands(connection: socket.socket, contexts: ContextSource) -> ssl
         if not first:
             raise HandshakeFailed(HandshakeOutcome.DISCONNECTED, "the client disconnected")
         await _say_farewell(connection, _PLAIN_ANSWER)
-        raise HandshakeFailed(HandshakeOutcome.PLAIN_HTTP, "the client spoke HTTP without TLS to a port with TLS; fix: use https:// there")
+        raise HandshakeFailed(
+            HandshakeOutcome.PLAIN_HTTP, "the client spoke HTTP without TLS to a port with TLS; fix: use https:// there"
+        )
     except TimeoutError as error:
         reason = f"the client took longer than {HANDSHAKE_SECONDS:g} s"
         raise HandshakeFailed(HandshakeOutcome.TIMED_OUT, reason) from error
