@@ -30,6 +30,7 @@ def run(
         str | None,
         typer.Option("--listen", "-l", metavar="HOST:PORT", help="Address to ask. Overrides server.listen."),
     ] = None,
+    *,
     ready: Annotated[bool, typer.Option("--ready", help="Ask whether content can be read.")] = False,
     writes: Annotated[bool, typer.Option("--writes", help="With --ready: ask whether it can be written too.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Longest time to wait, in seconds.")] = 4.0,

@@ -251,7 +251,7 @@ async def test_the_store_and_the_limits_follow(tmp_path: Path) -> None:
             tmp_path,
             server={
                 "plugin_checks": "off",
-                "limits": {"connections": 9, "connections_per_client": 8, "upload_sessions": 1},
+                "limits": {"connections": 9, "connections_per_client": 8},
             },
             storage={"path": str(tmp_path / "data"), "least_free_bytes": 2**60},
             repositories=[{"pattern": "**", "immutable": ["*"]}],

@@ -49,7 +49,8 @@ def test_a_server_is_found_as_long_as_it_runs(root: Path) -> None:
 def test_the_record_of_a_dead_server_counts_for_nothing_and_is_removed(root: Path) -> None:
     child = os.fork()
     if not child:
-        recorded(root, server(), raise_it).__enter__()
+        record = recorded(root, server(), raise_it)
+        record.__enter__()
         os._exit(0)
     os.waitpid(child, 0)
     assert len(list((root / "locks").iterdir())) == 1
