@@ -33,7 +33,7 @@ class RunningServer:
 
     Attributes:
         pid: process id of the server, or of the parent of its workers.
-        pid_namespace: namespace of the process id, as the kernel names it.
+        pid_namespace: namespace of the process id, from :func:`pid_namespace`.
         addresses: addresses that the server listens on, as ``HOST:PORT``: that of ``server.listen`` first.
         has_tls: True if the first address speaks TLS.
         begun: number of reloads that have begun.
@@ -144,7 +144,7 @@ def find_server(file: Path) -> RunningServer | None:
 
 
 def pid_namespace() -> str:
-    """Return the kernel's name for the namespace of this process's id."""
+    """Return the kernel's name for the namespace of this process's id, which differs between containers."""
     try:
         return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - a text, not a path
     except OSError:

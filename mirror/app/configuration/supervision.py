@@ -12,7 +12,7 @@ from typing import Final
 from mirror.app.configuration.configuration_state import ConfigurationState
 from mirror.app.configuration.server_record import ServerRecord
 from mirror.app.configuration.settings_source import Reading, SettingsSource
-from mirror.runtime.worker_processes import WorkerProcesses, tell
+from mirror.runtime.worker_processes import WorkerProcesses
 from mirror.settings import Settings
 
 #: Longest time in which the workers prepare for new settings.
@@ -72,8 +72,6 @@ class Supervision:
         state = self._source.end(reading, refusal)
         workers.tell(Decision(number, state))
         self._record.reload_ended(number, state.refusal, state.waiting)
-        if refusal:
-            tell(f"configuration not reloaded, the last settings stay in use: {refusal}")
 
     def _propose(self, number: int, reading: Reading, workers: WorkerProcesses) -> str:
         if reading.settings is None or not self._extend(reading.settings):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import trustme
 from structlog.testing import capture_logs
 
 from mirror.app.configuration.configuration_state import ConfigurationHolder
@@ -129,6 +131,8 @@ async def test_an_upload_under_way_ends_with_the_settings_of_its_begin(tmp_path:
             await until(lambda: former.service.application.activity.in_flight.count == 1)
             assert await process.reload(settings_of(tmp_path, server={"anonymous": ["pull"]})) == ""
             assert (await process.metrics())["plugin_mirror_requests_in_flight"] == 2  # the scrape is one
+            following = former.following
+            await until(lambda: following is not None and following.done())  # work of its own ends at once
             assert not former.ended.is_set()
             rest.set()
             assert await uploading == 201
@@ -242,6 +246,28 @@ async def test_more_new_names_than_the_metrics_have_room_for_are_refused(tmp_pat
         hub = {"url": "https://registry-1.docker.io"}
         assert "fix: restart the server" in await process.reload(settings_of(tmp_path, upstreams={"hub": hub}))
         assert await process.reload(settings_of(tmp_path, server={"anonymous": ["pull"]})) == ""
+
+
+async def test_other_certificates_are_shown_to_new_connections(tmp_path: Path) -> None:
+    certificates = [trustme.CA().issue_cert("127.0.0.1") for _ in range(2)]
+
+    def with_certificate(number: int) -> Settings:
+        folder = tmp_path / str(number)
+        if number < len(certificates):
+            folder.mkdir(exist_ok=True)
+            certificates[number].private_key_and_cert_chain_pem.write_to_path(folder / "both.pem")
+        both = str(folder / "both.pem")
+        return settings_of(tmp_path, server={"tls": {"certificate": both, "key": both}})
+
+    async def shown(port: int) -> bytes:
+        return (await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))).encode()
+
+    async with running(with_certificate(0)) as process:
+        port = process.client._base_url.port
+        for number, wanted in ((0, 0), (1, 1), (2, 1)):  # the last one does not exist
+            refusal = await process.reload(with_certificate(number))
+            assert ("both.pem" in refusal) == (number == 2)
+            assert await shown(port) == certificates[wanted].cert_chain_pems[0].bytes()
 
 
 async def test_the_store_and_the_limits_follow(tmp_path: Path) -> None:
