@@ -242,6 +242,7 @@ async def follow_parent(parent: ParentProcess, live: LiveService) -> None:
             elif isinstance(message, Decision):
                 live.end_reload(prepared, message.state)
                 prepared = None
+                parent.answer(message.number, "")
 
 
 async def follow_hangups(

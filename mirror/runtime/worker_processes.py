@@ -149,12 +149,6 @@ class WorkerProcesses:
                     refusals += [refusal] if refusal else []
         return refusals + [f"worker {pid} did not answer within {within_seconds:g} s" for pid in waiting.values()]
 
-    def tell(self, message: object) -> None:
-        """Send a message to all workers."""
-        for channel in self._channels.values():
-            with suppress(OSError):  # the worker has ended
-                channel.send(message)
-
     def _start(self, place: int) -> None:
         ours, theirs = Pipe()
         pid = os.fork()

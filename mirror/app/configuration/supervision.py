@@ -34,7 +34,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Message to a worker: use what was prepared, or drop it.
+    """Message to a worker: use what was prepared, or drop it, and answer.
 
     Attributes:
         number: number of the reload.
@@ -70,7 +70,8 @@ class Supervision:
         reading = self._source.look()
         refusal = reading.fault or self._propose(number, reading, workers)
         state = self._source.end(reading, refusal)
-        workers.tell(Decision(number, state))
+        # Told to those who wait only when all workers follow it. One that has died begins with it.
+        workers.propose(number, Decision(number, state), _PREPARATION_SECONDS)
         self._record.reload_ended(number, state.refusal, state.waiting)
 
     def _propose(self, number: int, reading: Reading, workers: WorkerProcesses) -> str:

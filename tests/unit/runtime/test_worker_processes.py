@@ -44,6 +44,7 @@ async def answer(place, parent):
                 os._exit(7)
             if text.startswith("done"):
                 say(place, text)
+                parent.answer(number, "")
                 continue
             if number == 2:
                 parent.answer(1, "a late answer to an earlier proposal")
@@ -65,7 +66,7 @@ def hung_up(workers):
     global count
     count += 1
     refusals = workers.propose(count, (count, next(texts)), 60)
-    workers.tell((count, f"done {count}: {refusals}"))
+    workers.propose(count, (count, f"done {count}: {refusals}"), 60)
 WorkerProcesses(2, lambda place, parent: asyncio.run(answer(place, parent)), lambda: None, hung_up).run()
 """
     )
