@@ -56,11 +56,11 @@ def run(
     except (OSError, http.client.HTTPException) as error:
         reason = str(error) or type(error).__name__
         if json:
-            print_json({"url": url, "status": None, "error": reason})
+            print_json({"url": url, "http_status": None, "error": reason})
         MESSAGES.out(f"error: {url}: no answer: {reason}", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO) from error
     if json:
-        print_json({"url": url, "status": status, **body})
+        print_json({"url": url, "http_status": status, **body})
     failed = {name: outcome for name, outcome in body.get("checks", {}).items() if outcome != "ok"}
     for name, outcome in failed.items():
         MESSAGES.out(f"{'error' if status != 200 else 'warning'}: {name}: {outcome}", highlight=False)

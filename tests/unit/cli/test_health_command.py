@@ -111,7 +111,7 @@ def test_nobody_at_the_address(capsys: pytest.CaptureFixture[str]) -> None:
     assert asked(port, "--json") == 1
     told = capsys.readouterr()
     assert told.err.startswith(f"error: http://127.0.0.1:{port}/healthz: no answer: ")
-    assert json.loads(told.out)["status"] is None
+    assert json.loads(told.out)["http_status"] is None
 
 
 def test_a_server_that_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
