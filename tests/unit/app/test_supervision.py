@@ -99,7 +99,11 @@ def test_a_refusal_by_anybody_keeps_the_settings_everywhere(how: dict[str, Any],
 
 def test_a_refusal_after_a_success_keeps_what_waits() -> None:
     answers = iter([lambda: AFTER, lambda: raised(ConfigurationFault("wrong"))])
-    source = SettingsSource(lambda: next(answers)(), "c.yaml", BEFORE, BEFORE, FixedClock())
+
+    def read() -> Settings:
+        return next(answers)()
+
+    source = SettingsSource(read, "c.yaml", BEFORE, BEFORE, FixedClock())
     workers, record = Workers([]), Record()
     supervised = Supervision(source, record, lambda _settings: True)
     for _ in range(2):
