@@ -38,10 +38,10 @@ def run(
 ) -> None:
     """Ask the server on this machine whether it is alive, or ready.
 
-    The address is server.listen of the configuration, with TLS if server.tls is set.
-    Without --ready, the server only has to answer: use this where a failure restarts
-    it. With --ready, it must be able to serve content. A full disk does not prevent
-    that, so it fails only with --writes.
+    The address is server.listen of the configuration, with TLS if server.tls is
+    set. Without --ready, the server only has to answer: use this where a failure
+    restarts it. With --ready, it must be able to serve content. A full disk does
+    not prevent that, so it fails only with --writes.
 
     Exit code 0: yes. Exit code 1: no, or no answer.
     """

@@ -19,13 +19,13 @@ def run(
 ) -> None:
     """Let the server on the data folder read its configuration again.
 
-    The server is found by its data folder: --data, or storage.path of --config. It
-    reads the file, the environment and the flags of its own start. The command waits
-    until all workers use the new settings. Requests go on meanwhile.
+    The server is found by its data folder: --data, or storage.path of --config.
+    It reads the file, the environment and the flags of its own start. The
+    command waits until all workers use the new settings. Requests go on.
 
-    Exit code 0: the settings are in use. Settings that need a restart are named.
-    Exit code 1: the server keeps its last settings, and the reason is printed; or no
-    server runs on the data folder.
+    Exit code 0: the settings are in use. Those that need a restart are named.
+    Exit code 1: the server keeps its last settings, and the reason is printed;
+    or no server runs on the data folder.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.configuration.reload_request import reload_servers
