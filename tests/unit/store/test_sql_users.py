@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from mirror.store.content.token_key import read_token_key
 
 from mirror.oci.errors import ClientFault, NotFound, StorageDamaged
 from mirror.records.users import User, UserToken
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.filesystem import Filesystem
+from mirror.store.content.token_key import read_token_key
 from mirror.store.registry import Store
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
