@@ -19,7 +19,8 @@ ENV PATH=/opt/plugin-mirror/bin:$PATH PYTHONUNBUFFERED=1
 USER plugin-mirror
 VOLUME /data
 EXPOSE 5000
-HEALTHCHECK --interval=15s --timeout=5s --start-period=10s \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5000/readyz', timeout=4)"]
+# Life, not readiness: a mirror with a full disk still serves, and must not be restarted for it.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=10s \
+  CMD ["plugin-mirror", "health", "--config", "/etc/plugin-mirror/config.yaml"]
 ENTRYPOINT ["plugin-mirror"]
 CMD ["serve", "--config", "/etc/plugin-mirror/config.yaml"]

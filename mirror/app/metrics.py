@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -14,6 +14,7 @@ from mirror import __version__
 from mirror.oci.errors import MirrorError
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.logs import LogLines
+from mirror.runtime.metric_updates import MetricUpdates, UpdateGroup
 from mirror.runtime.metrics_exposition import expose, metric, process_metrics, summed_metrics
 from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, SharedMetrics, WorkerSlot
 from mirror.server.api.request_metrics import FAMILIES as REQUEST_FAMILIES
@@ -24,8 +25,6 @@ from mirror.store.registry import Store
 
 NAMESPACE: Final = "plugin_mirror"
 
-# A worker that is killed loses at most the counts of this period.
-_PERIOD_SECONDS: Final = 1.0
 # Counting the content of the store reads whole indexes of the catalog, and anybody may request the page.
 _CONTENTS_FRESH_SECONDS: Final = 10.0
 
@@ -55,11 +54,6 @@ _LOOKUPS = MetricFamily(
 )
 #: One row for each series: the metric, the values of its labels, and the function that reads its value.
 _FOLLOWED: Final[tuple[tuple[MetricFamily, Labels, Callable[[_Watched], float]], ...]] = (
-    (
-        _gauge("requests_in_flight", "HTTP requests that have begun and whose answers are not sent completely."),
-        (),
-        lambda seen: seen.activity.in_flight.count,
-    ),
     (_gauge("connections", "Open TCP connections from clients."), (), lambda seen: seen.activity.connections.count),
     (
         _counter("connections_refused", "Client connections refused because server.limits.connections were open."),
@@ -147,8 +141,11 @@ _FOLLOWED: Final[tuple[tuple[MetricFamily, Labels, Callable[[_Watched], float]],
         lambda seen: seen.lines.dropped,
     ),
 )
+_IN_FLIGHT: Final = _gauge(
+    "requests_in_flight", "HTTP requests that have begun and whose answers are not sent completely."
+)
 #: Metrics that processes count in shared memory. The dictionary keeps one of each family with several series.
-FAMILIES: Final = (*REQUEST_FAMILIES, *{family.name: family for family, _, _ in _FOLLOWED}.values())
+FAMILIES: Final = (*REQUEST_FAMILIES, _IN_FLIGHT, *{family.name: family for family, _, _ in _FOLLOWED}.values())
 
 # All processes share the store and its volume. These values are read for each page, and are not summed over workers.
 _READ_FROM_CONTENTS: Final[tuple[tuple[MetricFamily, Callable[[StoreContents], float]], ...]] = (
@@ -199,46 +196,56 @@ _BUILD = MetricFamily(
 )
 
 
-class Metrics:
-    """Metrics of a serving process, and the page with the sums over all processes.
+def process_updates(slot: WorkerSlot, activity: Activity, monitoring: Monitoring, lines: LogLines) -> UpdateGroup:
+    """Return the functions that copy the numbers of a process. They go on when the configuration is reloaded.
 
     Args:
-        shared_metrics: shared memory of all processes, with :data:`FAMILIES`.
-        slot: part of the shared memory for this process.
-        followed: further functions that copy values to the shared memory.
+        slot: part of the shared memory for the process, with :data:`FAMILIES`.
+        activity: connections and requests of the process.
+        monitoring: work of the store.
+        lines: log of the process.
+    """
+    seen = _Watched(activity, monitoring, lines)
+    return [slot.follow(family, partial(read, seen), *labels) for family, labels, read in _FOLLOWED]
+
+
+def request_updates(slot: WorkerSlot, activity: Activity) -> UpdateGroup:
+    """Return the function that copies the number of requests under way, earlier configurations included."""
+    return [slot.follow(_IN_FLIGHT, lambda: activity.in_flight.in_all)]
+
+
+class Metrics:
+    """The metrics page of a serving process, with the sums over all processes.
+
+    Args:
+        shared_metrics: shared memory of all processes.
+        families: the metrics in it to show.
+        updates: functions that copy the values of this process to the shared memory.
         store: store whose contents and work are shown.
-        activity: connections and requests of this process.
-        lines: log of this process.
         more: function that returns further metrics for each page.
+        always: function that returns further metrics, which are shown also if the store cannot be read.
     """
 
     def __init__(
         self,
         shared_metrics: SharedMetrics,
-        slot: WorkerSlot,
-        followed: Iterable[Callable[[], None]] = (),
+        families: Sequence[MetricFamily],
+        updates: MetricUpdates,
         *,
         store: Store,
-        activity: Activity,
-        lines: LogLines,
         more: Callable[[], Awaitable[list[Metric]]],
+        always: Callable[[], list[Metric]] = list,
     ) -> None:
         self._store = store
         self._more = more
-        seen = _Watched(activity, store.monitoring, lines)
-        follows = [slot.follow(family, partial(read, seen), *labels) for family, labels, read in _FOLLOWED]
-        self._updates = [*follows, *followed]
+        self._always = always
+        self._updates = updates
         self._shared_metrics = shared_metrics
+        self._families = families
         self._contents: StoreContents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
         self._reading = asyncio.Lock()
         self._pages: SharedTasks[str, tuple[str, bytes]] = SharedTasks()
-
-    async def keep_up(self) -> None:
-        """Copy the values of this process to shared memory every second until cancelled."""
-        while True:
-            self._update()
-            await asyncio.sleep(_PERIOD_SECONDS)
 
     async def page(self, accept: str) -> tuple[str, bytes]:
         """Return the content type and the bytes of the page. Values that cannot be read are left out.
@@ -250,8 +257,8 @@ class Metrics:
 
     async def _page(self, accept: str) -> tuple[str, bytes]:
         # The other processes update their values every second, and this one is current.
-        self._update()
-        found = [metric(_BUILD, [((__version__,), [1.0])])]
+        self._updates.run()
+        found = [metric(_BUILD, [((__version__,), [1.0])]), *self._always()]
         try:
             contents, room = await self._read_contents(), await self._store.monitoring.room()
             found += await self._more()
@@ -260,12 +267,8 @@ class Metrics:
         else:
             found += [metric(family, [((), [read(contents)])]) for family, read in _READ_FROM_CONTENTS]
             found += [metric(family, [((), [read(room)])]) for family, read in _READ_FROM_ROOM]
-        own = (*summed_metrics(self._shared_metrics), *process_metrics(self._shared_metrics, NAMESPACE))
+        own = (*summed_metrics(self._shared_metrics, self._families), *process_metrics(self._shared_metrics, NAMESPACE))
         return expose((*own, *found), accept)
-
-    def _update(self) -> None:
-        for update in self._updates:
-            update()
 
     async def _read_contents(self) -> StoreContents:
         # One reader at a time: callers with different Accept headers make pages of their own.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -47,11 +48,30 @@ _NEVER: Final = timedelta(days=36500)
 _AT_ONCE: Final = CollectionRules(Grace(_NEVER, {ReviewCause.EVICTED: timedelta(0)}, bytes=timedelta(0)))
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullingThrough:
+    """Pull-through of a serving process.
+
+    Attributes:
+        registry: the store extended by pull-through, or the store itself without proxy rules.
+        begin: adapts the records in the store to the rules. Call it before the registry is served.
+        chores: background work that keeps the budget.
+    """
+
+    registry: Registry
+    begin: Callable[[], Coroutine[Any, Any, None]] = _nothing
+    chores: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+
+
 @asynccontextmanager
 async def pulling_through(
     settings: Settings, store: Store, upstreams: Mapping[str, UpstreamRegistry], outcomes: PullMetrics, clock: Clock
-) -> AsyncIterator[Registry]:
-    """Yield the store extended by pull-through, or the store itself without proxy rules. Leaving stops downloads.
+) -> AsyncIterator[PullingThrough]:
+    """Yield pull-through, as configured. Leaving stops downloads.
 
     Args:
         settings: proxy rules and pull-through settings.
@@ -61,7 +81,7 @@ async def pulling_through(
         clock: source of the current time.
     """
     if not settings.proxy:
-        yield store
+        yield PullingThrough(store)
         return
     known = {
         name: Upstream(name, registry, offline=settings.offline or settings.upstreams[name].offline)
@@ -73,14 +93,15 @@ async def pulling_through(
     ]
     routes = Routes(rules, settings.server.reserved)
     freshness = Freshness(fresh_for=settings.pull_through.fresh_for_duration)
-    # The upstream may have moved on while no rule followed it, so the first pull of such a tag asks the upstream.
-    await _release_tags(settings, store, routes, clock.now() - max(freshness.fresh_for, freshness.retry_after))
-    # The process may have died after the last blob of a manifest arrived, and before the manifest became complete.
-    await store.records.incomplete.complete_whole()
+
+    async def begin() -> None:
+        # The upstream may have moved on while no rule followed it, so the first pull of such a tag asks the upstream.
+        await _release_tags(settings, store, routes, clock.now() - max(freshness.fresh_for, freshness.retry_after))
+        # The process may have died after the last blob of a manifest arrived, and before the manifest became complete.
+        await store.records.incomplete.complete_whole()
+
     budget = pull_budget(settings, store, partial(_refetchable, routes), partial(_answers, routes))
     async with BackgroundTasks() as tasks:
-        if not settings.server.read_only:
-            tasks.create_task(keep_budget(budget))
         downloads = ActiveDownloads(
             store,
             store.downloads,
@@ -100,7 +121,8 @@ async def pulling_through(
             freshness=freshness,
             outcomes=outcomes,
         )
-        yield RoomForPushes(registry, budget)
+        chores = [] if settings.server.read_only else [partial(keep_budget, budget)]
+        yield PullingThrough(RoomForPushes(registry, budget), begin, chores)
 
 
 def _refetchable(routes: Routes, repository: Repository) -> frozenset[str]:

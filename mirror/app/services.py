@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import structlog
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
-from mirror.settings.storage.repository_settings import immutable_tags
+from mirror.settings.storage.repository_settings import RepositorySettings, immutable_tags
 from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from mirror.filters.admission.admission_controller import AdmissionController
     from mirror.filters.plugin_checks import PluginChecker
     from mirror.filters.shared_layers import SharedLayerReader
+    from mirror.oci import Repository, Tag
     from mirror.plugin.policy.admission_policy import Policy
     from mirror.plugin.policy.policy_action import PolicyAction
     from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
+    from mirror.records.lifecycle.pushed_tags import ImmutableTags
     from mirror.registry.port import Registry
     from mirror.upstream.registry import UpstreamRegistry
 
@@ -42,9 +44,42 @@ def _uncounted(_action: PolicyAction) -> None:
     """Ignore a decision: commands have no metrics."""
 
 
+class LiveImmutableTags:
+    """The immutable tags of a running server, which a reload changes.
+
+    Args:
+        sections: the section ``repositories``.
+    """
+
+    def __init__(self, sections: Sequence[RepositorySettings]) -> None:
+        self.follow(sections)
+
+    def __call__(self, repository: Repository, tag: Tag) -> bool:
+        return self._is_immutable(repository, tag)
+
+    def follow(self, sections: Sequence[RepositorySettings]) -> None:
+        """Follow another section from now on."""
+        self._is_immutable = immutable_tags(sections)
+
+
+def adapt_store(store: Store, settings: Settings, immutable: LiveImmutableTags) -> None:
+    """Let an open store follow other settings, as :func:`open_store` would have opened it."""
+    immutable.follow(settings.repositories)
+    store.adapt(
+        session_limits=settings.server.limits.of_sessions(),
+        kept_free=settings.storage.kept_free,
+        keeps_changes=settings.keeps_changes,
+    )
+
+
 @asynccontextmanager
 async def open_store(
-    settings: Settings, *, must_exist: bool = False, only_reads: bool = False, private_state: Path | None = None
+    settings: Settings,
+    *,
+    must_exist: bool = False,
+    only_reads: bool = False,
+    private_state: Path | None = None,
+    immutable: ImmutableTags | None = None,
 ) -> AsyncIterator[Store]:
     """Open the local store.
 
@@ -53,6 +88,7 @@ async def open_store(
         must_exist: True to refuse to create the data folder.
         only_reads: True for a command that only reads. The data folder must exist, and need not be writable.
         private_state: folder of :func:`mirror.store.private_state.private_state`, if the data folder is read-only.
+        immutable: the tags that may not move; None for those of the settings.
 
     Raises:
         ConfigurationFault: the data folder must exist and does not.
@@ -71,7 +107,7 @@ async def open_store(
                 session_limits=limits,
                 kept_free=kept_free,
                 private_state=private_state,
-                immutable=immutable_tags(settings.repositories),
+                immutable=immutable_tags(settings.repositories) if immutable is None else immutable,
                 keeps_changes=settings.keeps_changes and not only_reads,
             )
         )

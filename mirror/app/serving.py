@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
+import signal
+import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
+from mirror.app.configuration.configuration_state import ConfigurationHolder
+from mirror.app.configuration.process_parts import shared_parts
+from mirror.app.configuration.server_record import RunningServer, ServerRecord, pid_namespace, recorded
+from mirror.app.configuration.serving_plan import limits_of
+from mirror.app.configuration.serving_series import allocate_shared_metrics, series_of
+from mirror.app.configuration.settings_source import SettingsSource
+from mirror.app.configuration.supervision import Supervision
+from mirror.app.live_service import LiveService, follow_hangups, follow_parent
 from mirror.app.services import open_store, require_data_folder
-from mirror.app.serving_plan import limits_of
 from mirror.app.tls.certificate_keeping import renew_before_start
 from mirror.app.tls.tls_listening import listeners_of, server_contexts
-from mirror.app.worker import Worker, allocate_shared_metrics, build_service
+from mirror.app.worker import Worker
+from mirror.oci.errors import StorageFault
 from mirror.runtime import logs, shutdown_signals
+from mirror.runtime.clock import SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
-from mirror.runtime.concurrency.threads import in_thread
-from mirror.runtime.worker_processes import run_workers
+from mirror.runtime.worker_processes import ParentProcess, WorkerProcesses, tell
 from mirror.server.http.open_files import handle_loop_error
 from mirror.server.http_server import listen, serving
 from mirror.settings import Settings, unknown_variables
@@ -29,17 +41,19 @@ from mirror.settings.server.listen_address import HostPort
 from mirror.store.private_state import private_state
 
 _LOG = structlog.get_logger(__name__)
+_CLOCK = SystemClock()
 #: Python's thread switch interval in seconds: the event loop waits this long for a computing thread after each system
 #: call. With the default of 5 ms, four clients that pushed large manifests delayed other clients by 4 s. With this
 #: value the delay is 0.2 s.
 _SWITCH_SECONDS: Final = 0.0005
 
 
-def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
-    """Serve the registry until SIGTERM or SIGINT.
+def serve(read: Callable[[], Settings], file: Path | None = None, wanted: BundleToServe | None = None) -> int:
+    """Serve the registry until SIGTERM or SIGINT. Read the configuration again on SIGHUP.
 
     Args:
-        settings: settings of the server.
+        read: reads the configuration: its file, the environment and the flags.
+        file: the file; None without a file.
         wanted: bundle to serve instead of the content of the data folder; None for the data folder.
 
     Returns:
@@ -47,9 +61,12 @@ def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
 
     Raises:
         BundleFault: the bundle cannot be used.
-        ConfigurationFault: the server cannot listen on the address.
+        ConfigurationFault: the configuration is invalid, or the server cannot listen on the address.
         StorageFault: the store cannot be opened.
     """
+    # A SIGHUP before the server can reload must not end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    settings = configured = read()
     with ExitStack() as stack:
         state = bundle = None
         if wanted is not None:
@@ -62,10 +79,11 @@ def serve(settings: Settings, wanted: BundleToServe | None = None) -> int:
             state = stack.enter_context(private_state(path))
             # No upstream is asked and no rule runs: there is no place to keep what they bring.
             settings = settings.model_copy(update={"offline": True})
-        return _serve_with(settings, state, bundle)
+        source = SettingsSource(read, "" if file is None else str(file.absolute()), configured, settings, _CLOCK)
+        return _serve_with(settings, source, state, bundle)
 
 
-def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | None) -> int:
+def _serve_with(settings: Settings, source: SettingsSource, state: Path | None, bundle: ServedBundle | None) -> int:
     renew_before_start(settings)
     _allow_connections()
     # Sockets and shared memory are created before workers are forked, so that all workers share them.
@@ -73,8 +91,15 @@ def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | N
     workers = settings.server.workers
     shared_metrics = allocate_shared_metrics(settings)
     _spare_the_collector()
+
+    def serve_here(place: int = 0, parent: ParentProcess | None = None) -> None:
+        # A replacement of a dead worker begins with the settings of the last reload.
+        holder = ConfigurationHolder(source.state)
+        own = None if parent is not None else source
+        _serve_here(Worker(sockets, shared_metrics, place, parent, state, bundle, holder), holder, own)
+
     if workers == 1:
-        _serve_here(settings, Worker(sockets, shared_metrics, private_state=state, bundle=bundle))
+        serve_here()
         return 0
     # The parent opens the store once, so that an error is reported once and not by every worker again and again.
     asyncio.run(_open_and_close(settings, state))
@@ -83,11 +108,26 @@ def _serve_with(settings: Settings, state: Path | None, bundle: ServedBundle | N
         for each in sockets:
             each.close()
 
-    return run_workers(
-        workers,
-        lambda place, parent: _serve_here(settings, Worker(sockets, shared_metrics, place, parent, state, bundle)),
-        stop_listening,
-    )
+    with _recorded(settings, sockets, lambda error: tell(f"the server is not recorded: {error}")) as record:
+        supervision = Supervision(source, record, lambda wanted: shared_metrics.extend(series_of(wanted)))
+        return WorkerProcesses(workers, serve_here, stop_listening, supervision.hung_up).run()
+
+
+@contextmanager
+def _recorded(
+    settings: Settings, sockets: Sequence[socket.socket], told: Callable[[StorageFault], object]
+) -> Iterator[ServerRecord]:
+    """Record this server in its data folder during the block, so that commands find it. A failure is told."""
+    addresses = [
+        str(HostPort(address.host, each.getsockname()[1]))
+        for address, each in zip(settings.server.addresses, sockets, strict=True)
+    ]
+    server = RunningServer(os.getpid(), pid_namespace(), tuple(addresses), has_tls=settings.server.tls is not None)
+    if settings.server.read_only:  # nothing is written to the data folder
+        yield ServerRecord(None, server)
+        return
+    with recorded(settings.storage.path, server, told) as record:
+        yield record
 
 
 async def _open_and_close(settings: Settings, state: Path | None) -> None:
@@ -108,29 +148,56 @@ def _spare_the_collector() -> None:
     gc.freeze()
 
 
-def _serve_here(settings: Settings, worker: Worker) -> None:
+def _serve_here(worker: Worker, configuration: ConfigurationHolder, source: SettingsSource | None) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
-    with logs.configured(settings.log.level, settings.log.format) as log:
-        asyncio.run(_serve(settings, worker, log))
+    section = configuration.state.settings.log
+    with logs.configured(section.level, section.format) as log:
+        asyncio.run(_serve(worker, configuration, log, source))
 
 
-async def _serve(settings: Settings, worker: Worker, log: logs.EventLog) -> None:
-    async with build_service(settings, worker, log.lines) as service, BackgroundTasks() as tasks:
-        following = tasks.create_task(service.follow())
+async def _serve(
+    worker: Worker, configuration: ConfigurationHolder, log: logs.EventLog, source: SettingsSource | None
+) -> None:
+    """Serve until a request to stop.
+
+    Args:
+        worker: start parameters of the process.
+        configuration: holds the state of the configuration.
+        log: log of the process.
+        source: the configuration, which this process reads again on SIGHUP; None if its parent does.
+    """
+    settings, slot = configuration.state.settings, worker.shared_metrics.slot(worker.place)
+    async with (
+        shared_parts(settings, slot, log.lines, worker.private_state) as shared,
+        BackgroundTasks() as tasks,
+        aclosing(LiveService(worker, configuration, shared, log, tasks)) as live,
+    ):
+        live.use(await live.prepare(settings), configuration.state)
         # Set here, because asyncio accepts connections outside of all tasks.
         asyncio.get_running_loop().set_exception_handler(handle_loop_error)
-        contexts = await in_thread(server_contexts, settings)
-        if contexts is not None:
-            tasks.create_task(contexts.follow())
-        for chore in service.chores:
-            tasks.create_task(chore())
-        with shutdown_signals.stop_requested(worker.parent) as stop:
-            async with serving(service.application, *listeners_of(settings, worker.sockets, contexts), write=log.info):
+        tasks.create_task(shared.updates.keep_up())
+        if live.contexts is not None:
+            tasks.create_task(live.contexts.follow())
+        listeners = listeners_of(settings, worker.sockets, live.contexts)
+        with shutdown_signals.stop_requested(None if worker.parent is None else worker.parent.alive) as stop:
+            async with serving(live.current.service.application, *listeners, write=log.info) as served:
+                live.serve_through(served, listeners)
                 _announce(settings, worker)
-                await stop.wait()
-                _LOG.info("server stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)
+                with ExitStack() as reloading:
+                    if source is not None:
+                        hung_up = reloading.enter_context(shutdown_signals.hangups())
+                        record = reloading.enter_context(_recorded(settings, worker.sockets, _tell_unrecorded))
+                        tasks.create_task(follow_hangups(hung_up, source, record, live, stop))
+                    elif worker.parent is not None:
+                        tasks.create_task(follow_parent(worker.parent, live))
+                    await stop.wait()
+                _LOG.info("server stopping", transfers_may_take_seconds=live.current.settings.server.shutdown_seconds)
                 # Mirror rules stop first. Transfers of clients may go on for the shutdown time.
-                following.cancel()
+                live.stop_rules()
+
+
+def _tell_unrecorded(error: StorageFault) -> None:
+    _LOG.warning("server not recorded in its data folder, so that commands cannot find it", error=str(error))
 
 
 def _announce(settings: Settings, worker: Worker) -> None:

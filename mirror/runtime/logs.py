@@ -33,6 +33,16 @@ _HIDDEN: Final = "(hidden)"
 #: Id of the request that is being answered, which every line gets. Empty for work that no client requested.
 REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
 _LEVELS: Final = {"exception": "error", "warn": "warning"}
+#: Number of the level of each method of a logger.
+_NUMBERS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "exception": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
 
 
 @contextmanager
@@ -54,17 +64,15 @@ def configured(
         ValueError: the level is unknown.
     """
     stream = stream or sys.stderr
-    threshold = logging.getLevelNamesMapping().get(level.upper(), 0)
-    if not threshold:
-        raise ValueError(f"{level!r} is not a log level; fix: use debug, info, warning or error")
-    # ``getLevelNamesMapping`` gives 0 for NOTSET, which is rejected like an unknown name.
+    threshold = _threshold(level)
     for_people = form == "console" or (form == "auto" and stream.isatty())
     lines = LogLines(stream)
     render: Processor = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if for_people else _render_json
-    log = EventLog(lines, render, without, is_info=threshold <= logging.INFO)
+    log = EventLog(lines, render, without, threshold)
     structlog.configure(
         processors=[log.render],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        # Loggers are bound once, so that their class cannot follow a change of the level. The log drops the events.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=lambda *_arguments: _LineLogger(lines),
         cache_logger_on_first_use=True,
     )
@@ -77,13 +85,21 @@ def configured(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(threshold)
+    log.set_level(level)
     # alembic logs the names of its plugins at every start.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     try:
         yield log
     finally:
         lines.close()
+
+
+def _threshold(level: str) -> int:
+    threshold = logging.getLevelNamesMapping().get(level.upper(), 0)
+    # ``getLevelNamesMapping`` gives 0 for NOTSET, which is rejected like an unknown name.
+    if not threshold:
+        raise ValueError(f"{level!r} is not a log level; fix: use debug, info, warning or error")
+    return threshold
 
 
 class EventLog:
@@ -93,17 +109,24 @@ class EventLog:
         lines: receives the lines.
         render: makes a line of a complete event.
         without: events that are not written.
-        is_info: True if events of level ``info`` are written.
+        threshold: number of the lowest level that is written, as in ``logging``.
 
     Attributes:
         lines: receives the lines.
     """
 
-    def __init__(self, lines: LogLines, render: Processor, without: Collection[str], *, is_info: bool) -> None:
+    def __init__(self, lines: LogLines, render: Processor, without: Collection[str], threshold: int) -> None:
         self.lines = lines
         self._render = render
         self._without = without
-        self._is_info = is_info
+        self._threshold = threshold
+        self._is_info = threshold <= logging.INFO
+
+    def set_level(self, level: str) -> None:
+        """Set the lowest level to write, also for the loggers of the standard library. Raises ValueError."""
+        self._threshold = _threshold(level)
+        self._is_info = self._threshold <= logging.INFO
+        logging.getLogger().setLevel(self._threshold)
 
     def info(self, event: MutableMapping[str, Any]) -> None:
         """Write an event of level ``info`` in about half of structlog's time. For the access log.
@@ -116,7 +139,7 @@ class EventLog:
 
     def render(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
         """Return the line of an event. A processor of structlog."""
-        if event["event"] in self._without:
+        if _NUMBERS[method] < self._threshold or event["event"] in self._without:
             raise structlog.DropEvent
         return self._render(logger, method, _complete(logger, method, event))
 

@@ -40,9 +40,9 @@ class _Page(Collector):
         return self.metrics
 
 
-def summed_metrics(shared_metrics: SharedMetrics) -> list[Metric]:
-    """Return every metric, summed over all processes."""
-    return [metric(family, series) for family, series in shared_metrics.sums()]
+def summed_metrics(shared_metrics: SharedMetrics, families: Iterable[MetricFamily] | None = None) -> list[Metric]:
+    """Return metrics, summed over all processes. ``families`` is that of :meth:`SharedMetrics.sums`."""
+    return [metric(family, series) for family, series in shared_metrics.sums(families)]
 
 
 def process_metrics(shared_metrics: SharedMetrics, namespace: str) -> Collection[Metric]:

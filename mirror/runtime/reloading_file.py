@@ -84,10 +84,16 @@ class ReloadingFile(Generic[Given]):
             self._failed_at_seconds = now_seconds
             if tells:
                 reason = str(error) or repr(error)
-                _LOG.warning("file not reloaded, last value stays in use", kind=self._what, error=reason)
+                _LOG.warning(
+                    "file not reloaded, last value stays in use", kind=self._what, files=self._names, error=reason
+                )
         else:
             self._failed_at_seconds = None
-            _LOG.info("file reloaded", kind=self._what)
+            _LOG.info("file reloaded", kind=self._what, files=self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        return [str(file) for file in self._files]
 
     def _look(self) -> list[tuple[int, ...] | None]:
         return [_state(file) for file in self._files]

@@ -18,6 +18,8 @@ from typing import Final
 Labels = tuple[str, ...]
 
 _CELL_BYTES: Final = 8  # a C double
+#: Cells of a process for series that come with a reload. Pages of memory that nobody has written take no room.
+SPARE_CELLS: Final = 32 * 1024
 
 
 class MetricKind(Enum):
@@ -122,12 +124,21 @@ class WorkerSlot:
     def follow(self, family: MetricFamily, read: Callable[[], float], *labels: str) -> Callable[[], None]:
         """Return a function that copies a number kept elsewhere in this process into a series. To be called regularly.
 
-        A counter continues from the value left by an earlier process in this slot.
+        A counter gets what the number has grown by since the last call. So the count of an earlier process in this slot
+        stays, and several sources may count in one series. The number begins at 0.
         """
         counter = self.counter(family, *labels)
-        # The source starts at 0 in a new process, while the cell keeps the count of the earlier one.
-        before = counter.value if family.kind is MetricKind.COUNTER else 0.0
-        return lambda: counter.set(before + read())
+        if family.kind is MetricKind.GAUGE:
+            return lambda: counter.set(read())
+        copied = 0.0
+
+        def update() -> None:
+            nonlocal copied
+            value = read()
+            counter.add(value - copied)
+            copied = value
+
+        return update
 
 
 class SharedMetrics:
@@ -136,19 +147,50 @@ class SharedMetrics:
     Args:
         families: all metrics, with unique names.
         processes: largest number of processes at the same time.
+        spare_cells: cells of a process for series that :meth:`extend` adds.
     """
 
-    def __init__(self, families: Iterable[MetricFamily], processes: int = 1) -> None:
+    def __init__(self, families: Iterable[MetricFamily], processes: int = 1, spare_cells: int = SPARE_CELLS) -> None:
         self._families = tuple(families)
         self._places: dict[tuple[str, Labels], int] = {}
-        self._row = 1  # the first cell of a process holds its process id
+        self._gauges: list[int] = []
+        self._used = 1  # the first cell of a process holds its process id
         for family in self._families:
             for labels in family.series:
-                self._places[family.name, labels] = self._row
-                self._row += family.cells
+                self._place(family, labels)
+        self._row = self._used + spare_cells
         # An anonymous shared mapping outlives any single process and ends with the last one. Unlike the files of
         # prometheus_client's multi-process mode, nothing is left to clean up (ADR 8).
         self._cells = memoryview(mmap.mmap(-1, processes * self._row * _CELL_BYTES)).cast("d")
+
+    def extend(self, families: Iterable[MetricFamily]) -> bool:
+        """Give new series their cells. Known series keep theirs, with their counts.
+
+        All processes must extend their metrics by the same families in the same order, so that they agree on the cells.
+
+        Args:
+            families: metrics, of which any series may be known.
+
+        Returns:
+            False if the spare cells are too few. Nothing is changed then.
+        """
+        new = [
+            (family, labels)
+            for family in families
+            for labels in family.series
+            if (family.name, labels) not in self._places
+        ]
+        if self._used + sum(family.cells for family, _ in new) > self._row:
+            return False
+        for family, labels in new:
+            self._place(family, labels)
+        return True
+
+    def _place(self, family: MetricFamily, labels: Labels) -> None:
+        self._places[family.name, labels] = self._used
+        if family.kind is MetricKind.GAUGE:
+            self._gauges.append(self._used)
+        self._used += family.cells
 
     def slot(self, process: int = 0) -> WorkerSlot:
         """Take the cells of a slot for this process. Reset the gauges of an earlier process in the slot.
@@ -157,12 +199,11 @@ class SharedMetrics:
             process: number of the slot, from 0.
         """
         cells = self._cells[process * self._row : (process + 1) * self._row]
-        cells[0] = os.getpid()
-        for family in self._families:
+        if cells[0] != os.getpid():
+            cells[0] = os.getpid()
             # A gauge describes a process that is gone. Counters and histograms keep their values.
-            if family.kind is MetricKind.GAUGE:
-                for labels in family.series:
-                    cells[self._places[family.name, labels]] = 0.0
+            for at in self._gauges:
+                cells[at] = 0.0
         return WorkerSlot(cells, self._places)
 
     @property
@@ -171,9 +212,15 @@ class SharedMetrics:
         ids = (int(self._cells[at]) for at in range(0, len(self._cells), self._row))
         return {process: pid for process, pid in enumerate(ids) if pid}
 
-    def sums(self) -> Iterator[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
-        """Yield each family with its series, whose cells are summed over all processes."""
-        for family in self._families:
+    def sums(
+        self, families: Iterable[MetricFamily] | None = None
+    ) -> Iterator[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
+        """Yield each family with its series, whose cells are summed over all processes.
+
+        Args:
+            families: known families to yield; None for those of the constructor.
+        """
+        for family in self._families if families is None else families:
             yield family, [(labels, self._sum(family, labels)) for labels in family.series]
 
     def _sum(self, family: MetricFamily, labels: Labels) -> list[float]:

@@ -1,4 +1,4 @@
-"""Requests to stop: a signal, or the end of the parent process."""
+"""Requests to stop, by a signal or the end of the parent process, and to reload."""
 
 from __future__ import annotations
 
@@ -33,3 +33,16 @@ def stop_requested(parent: int | None = None) -> Iterator[asyncio.Event]:
             if stop.is_set():
                 # A second signal during shutdown must not kill the process before it has written its last log lines.
                 signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def hangups() -> Iterator[asyncio.Event]:
+    """Yield an event that is set after each SIGHUP. Enter inside the event loop. Later ones are ignored."""
+    loop = asyncio.get_running_loop()
+    hung_up = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+    try:
+        yield hung_up
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -59,6 +59,7 @@ def build(
     limits: ServerLimits | None = None,
     activity: Activity | None = None,
     readiness: Mapping[str, Check] | None = None,
+    write_checks: Collection[str] = (),
     is_read_only: bool = False,
     requests: RequestMetrics | None = None,
     metrics: Page | None = None,
@@ -81,6 +82,7 @@ def build(
         limits: limits for clients; None for the defaults.
         activity: counts what is under way within those limits; None for a private one.
         readiness: checks of ``/readyz`` by name. A check raises if its subject does not work.
+        write_checks: names of those checks that only writes need.
         is_read_only: True if the registry changes nothing, which ``/readyz`` tells.
         requests: counts the answers; None for a private count.
         metrics: renders ``/metrics``; None for no such page.
@@ -99,7 +101,7 @@ def build(
     forwarded = forwarded or ForwardedHeaders()
     limits = limits or ServerLimits()
     activity = activity or Activity.within(limits)
-    health = Health(readiness or {}, is_read_only=is_read_only)
+    health = Health(readiness or {}, write_checks, is_read_only=is_read_only)
     read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
         read["/metrics"] = showing(metrics)

@@ -21,6 +21,7 @@ from mirror.server.http.client_connection import ClientConnection, ConnectionFac
 from mirror.server.http.connection_limits import ConnectionDecision
 from mirror.server.http.request_guard import ReadRounds
 from mirror.server.http_application import Application
+from mirror.server.live_application import LiveApplication
 from mirror.server.tls.server_certificates import ContextSource
 from mirror.server.tls.tls_acceptor import TlsAcceptor
 from mirror.wire.client_address import Network, client_key, is_inside
@@ -65,14 +66,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Listener:
     """A listening socket, and how connections on it are served.
 
     Attributes:
         socket: the socket, from :func:`listen`.
         contexts: gives the TLS context of each connection; None for plain HTTP.
-        networks: networks of the clients that may connect; None for all.
+        networks: networks of the clients that may connect; None for all. May be changed while the listener is served.
     """
 
     socket: socket.socket
@@ -83,7 +84,7 @@ class Listener:
 @asynccontextmanager
 async def serving(
     application: Application, *listeners: Listener, write: Callable[[dict[str, object]], None] | None = None
-) -> AsyncIterator[None]:
+) -> AsyncIterator[LiveApplication]:
     """Serve requests inside the ``async with``.
 
     On exit no new connections are accepted. Requests under way may continue for at most
@@ -93,19 +94,23 @@ async def serving(
         application: the application, from :func:`mirror.server.http_application.build`.
         listeners: the sockets to serve; closed on exit.
         write: writes the event of each answer to the log; None for structlog.
+
+    Yields:
+        The means to replace the application.
     """
-    limits, in_flight = application.limits, application.activity.in_flight
+    live = LiveApplication(application)
     with ExitStack() as sockets:
         for listener in listeners:
             sockets.enter_context(closing(listener.socket))
-        async with _accepting(application, listeners, write or _write) as stop_accepting:
+        async with _accepting(live, listeners, write or _write) as stop_accepting:
             try:
-                yield
+                yield live
             finally:
                 # First, so that no new connection prolongs the wait.
                 stop_accepting()
+                limits, in_flight = live.application.limits, live.application.activity.in_flight
                 if not await in_flight.drained(limits.shutdown_seconds):
-                    _log.warning("requests aborted at shutdown", count=in_flight.count)
+                    _log.warning("requests aborted at shutdown", count=in_flight.in_all)
 
 
 def _write(event: dict[str, object]) -> None:
@@ -114,34 +119,43 @@ def _write(event: dict[str, object]) -> None:
 
 @asynccontextmanager
 async def _accepting(
-    application: Application, listeners: Sequence[Listener], write: Callable[[dict[str, object]], None]
+    live: LiveApplication, listeners: Sequence[Listener], write: Callable[[dict[str, object]], None]
 ) -> AsyncIterator[Callable[[], object]]:
     """Accept connections inside the ``async with``. Yield a function that stops this, and ends no connection."""
-    limits, connections, rounds = application.limits, application.activity.connections, ReadRounds()
-    watch = AnswerWatch(application.activity, limits)
+    connections, rounds = live.application.activity.connections, ReadRounds()
+    watch = AnswerWatch(live.application.activity, live.application.limits)
     servers = {
-        ConnectionDecision.SERVED: web.Server(application.handle),
+        ConnectionDecision.SERVED: web.Server(live.handle),
         ConnectionDecision.CLIENT_HAS_ENOUGH: web.Server(connections.answer_client),
         ConnectionDecision.FULL: web.Server(connections.answer_full),
         ConnectionDecision.OUTSIDE: web.Server(connections.answer_outside),
     }
-    options = {
-        "loop": asyncio.get_running_loop(),
-        "access_log_class": partial(AccessLog, application.requests, application.forwarded, write),
-        "max_line_size": limits.header_bytes,
-        "max_field_size": limits.header_bytes,
-        "max_headers": limits.headers,
-        "read_bufsize": _READ_BYTES,
-        "auto_decompress": False,  # content is stored exactly as sent
-    }
-    served = {"keepalive_timeout": limits.keep_alive_seconds, **options}
-    surplus = {"keepalive_timeout": _SURPLUS_SECONDS, "lingering_time": _SURPLUS_SECONDS, **options}
+    served: dict[str, object] = {}
+    surplus: dict[str, object] = {}
 
-    def serve(networks: tuple[Network, ...] | None, address: str) -> asyncio.Protocol | None:
+    def follow_limits() -> None:
+        limits = watch.limits = live.application.limits
+        options = {
+            "loop": asyncio.get_running_loop(),
+            "access_log_class": partial(AccessLog, live, write),
+            "max_line_size": limits.header_bytes,
+            "max_field_size": limits.header_bytes,
+            "max_headers": limits.headers,
+            "read_bufsize": _READ_BYTES,
+            "auto_decompress": False,  # content is stored exactly as sent
+        }
+        served.update(keepalive_timeout=limits.keep_alive_seconds, **options)
+        surplus.update(keepalive_timeout=_SURPLUS_SECONDS, lingering_time=_SURPLUS_SECONDS, **options)
+
+    follow_limits()
+    live.on_replace(follow_limits)
+
+    def serve(listener: Listener, address: str) -> asyncio.Protocol | None:
         # The connections of a proxy are not those of one client. Its requests are counted per client.
-        client = "" if application.forwarded.proxies.trust(address) else client_key(address)
+        client = "" if live.forwarded.proxies.trust(address) else client_key(address)
         CLIENT.set(client)  # inherited by the task that answers all requests of the connection
-        welcome = connections.arrived(client, is_outside=networks is not None and not is_inside(address, networks))
+        is_outside = listener.networks is not None and not is_inside(address, listener.networks)
+        welcome = connections.arrived(client, is_outside=is_outside)
         if welcome is ConnectionDecision.ENDED:
             return None
 
@@ -159,12 +173,11 @@ async def _accepting(
         tasks.create_task(watch.run())
         stopping: list[Callable[[], object]] = []
         for listener in listeners:
-            serve_here = partial(serve, listener.networks)
+            serve_here = partial(serve, listener)
             if listener.contexts is None:
                 stopping.append((await _accept_plain(listener.socket, serve_here)).close)
             else:
-                count = application.requests.handshake_ended
-                acceptor = TlsAcceptor(listener.socket, listener.contexts, serve_here, count)
+                acceptor = TlsAcceptor(listener.socket, listener.contexts, serve_here, live.handshake_ended)
                 stopping.append(tasks.create_task(acceptor.run()).cancel)
         try:
             yield lambda: [stop() for stop in stopping]

@@ -56,6 +56,7 @@ class Store:
 
     def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
         self.services = services
+        self._volume = volume
         self.records = SqlRecords(services)
         self.monitoring = Monitoring(services, uploads, volume)
         self.uploads = uploads
@@ -75,6 +76,12 @@ class Store:
         self.delete_blob, self.check_deletable = deleter.delete_blob, deleter.check_deletable
         self.list_repositories, self.list_tags = lister.list_repositories, lister.list_tags
         self.list_referrers = lister.list_referrers
+
+    def adapt(self, *, session_limits: SessionLimits, kept_free: KeptFree, keeps_changes: bool) -> None:
+        """Work with other settings from now on. The arguments are those of :meth:`open`."""
+        self.uploads.limits = session_limits
+        self._volume.keep_free(kept_free)
+        self.services.catalog.keep_changes(wanted=keeps_changes)
 
     @classmethod
     @asynccontextmanager

@@ -34,9 +34,9 @@ def connected(mirror: Mirror) -> closing[http.client.HTTPConnection]:
     return closing(http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=120))
 
 
-def readiness(mirror: Mirror) -> tuple[int, dict[str, str]]:
+def readiness(mirror: Mirror, path: str = "/readyz") -> tuple[int, dict[str, str]]:
     with connected(mirror) as connection:
-        status, _, body = ask(connection, "/readyz")
+        status, _, body = ask(connection, path)
         return status, json.loads(body)["checks"]
 
 
@@ -50,7 +50,8 @@ def test_a_disk_without_inodes(tmp_path: Path) -> None:
         ballast = fill_inodes(disk / "ballast")
 
         wait_until(lambda: "0 of 2000 inodes" in readiness(mirror)[1]["space"], "the lack of inodes to be told")
-        assert readiness(mirror)[0] == 503
+        assert readiness(mirror)[0] == 200  # content can be read
+        assert readiness(mirror, "/readyz?for=writes")[0] == 503
         with connected(mirror) as connection:
             status, _, body = ask(connection, "/v2/a/blobs/uploads/", "POST")
             assert (status, b"0 of 2000 inodes" in body) == (507, True)

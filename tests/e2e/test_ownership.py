@@ -113,7 +113,8 @@ def test_the_server_goes_on_with_everything_that_root_leaves_behind(
         mirror.as_root("pack", str(plugins.volume_plugin(tmp_path / "p")), "-t", "acme/packed:1", umask=umask)
         assert mirror.readiness() == (
             200,
-            '{"status": "ok", "checks": {"store": "ok", "space": "ok", "catalog": "ok", "files": "ok"}}',
+            '{"status": "ok", "writes": "ok", '
+            '"checks": {"store": "ok", "space": "ok", "catalog": "ok", "files": "ok"}}',
         )
 
         server = as_user(USER, GROUP)

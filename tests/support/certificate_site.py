@@ -21,7 +21,8 @@ import trustme
 from mirror.access.passwords import hashed
 from mirror.access.user_accounts import create_token
 from mirror.app import access_control
-from mirror.app.worker import Worker, allocate_shared_metrics, build_service
+from mirror.app.configuration.serving_series import allocate_shared_metrics
+from mirror.app.worker import Worker, build_service
 from mirror.records.users import User
 from mirror.runtime.logs import LogLines
 from mirror.server.http_server import Listener, listen, serving

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mirror.cli.bundles.bundle_options import FoldersOption, PublicKeysOption, UnsignedOption
-from mirror.cli.options import ConfigOption, DataOption, flags, settings_with
+from mirror.cli.options import ConfigOption, DataOption, configuration_file, flags
+from mirror.cli.printing import MESSAGES
 from mirror.cli.verbosity import is_quiet, is_verbose
 from mirror.oci.errors import ConfigurationFault
+from mirror.settings import load
 
 
 def run(
@@ -76,9 +79,12 @@ def run(
         server__read_only=only_reads,
         log__level="debug" if is_verbose() else "warning" if is_quiet() else None,
     )
+    file = configuration_file(config)
+    if is_verbose():
+        MESSAGES.out(f"configuration: {file or 'no file'}")
     if bundle is None:
-        raise typer.Exit(serve(settings_with(config, given)))
+        raise typer.Exit(serve(partial(load, file, given), file))
     # Nobody can push to a bundle, so there is nothing to say about it (ADR 5).
-    settings = settings_with(config, given, defaults={"server": {"anonymous": ["pull"]}})
+    read = partial(load, file, given, defaults={"server": {"anonymous": ["pull"]}})
     wanted = BundleToServe(bundle, parts or (), key or (), unsigned=unsigned, allow_rollback=allow_rollback)
-    raise typer.Exit(serve(settings, wanted))
+    raise typer.Exit(serve(read, file, wanted))

@@ -27,6 +27,18 @@ TOP_LEVEL_COMMANDS: Final = (
         "plugin-mirror status --config config/contiv-offline.yaml",
     ),
     LazyCommand(
+        "reload",
+        "service.reload_command:run",
+        "Let the server on the data folder read its configuration again.",
+        "plugin-mirror reload --data /srv/plugins",
+    ),
+    LazyCommand(
+        "health",
+        "service.health_command:run",
+        "Ask the server on this machine whether it is alive, or ready.",
+        "plugin-mirror health --ready --config /etc/plugin-mirror/config.yaml",
+    ),
+    LazyCommand(
         "ls",
         "plugins.ls_command:run",
         "List repositories, or the tags of one with kind, digest and size.",

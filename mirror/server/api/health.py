@@ -1,16 +1,17 @@
-"""``/healthz`` shows that the process answers, ``/readyz`` that everything it depends on works."""
+"""``/healthz`` shows that the process answers, ``/readyz`` that content can be read, and whether it can be written."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 from aiohttp import web
 
 from mirror.oci.errors import MirrorError
+from mirror.server.http.error_responses import RefusalResponse
 
 _log = structlog.get_logger(__name__)
 
@@ -28,10 +29,14 @@ class Health:
 
     Args:
         checks: the readiness checks, by name.
+        of_writes: names of the checks without which content can be read all the same.
         is_read_only: True to tell that the server changes nothing.
     """
 
-    def __init__(self, checks: Mapping[str, Check], *, is_read_only: bool = False) -> None:
+    def __init__(
+        self, checks: Mapping[str, Check], of_writes: Collection[str] = (), *, is_read_only: bool = False
+    ) -> None:
+        self._of_writes = frozenset(of_writes)
         self._mode = {"mode": "read-only"} if is_read_only else {}
         self._checks = dict(checks)
         self._outcomes: dict[str, str] = {}
@@ -43,17 +48,29 @@ class Health:
         """Answer 200."""
         return _answer(200, {"status": "ok"})
 
-    async def ready(self, _request: web.BaseRequest) -> web.Response:
-        """Answer 200 if every check passes, else 503. The body has the outcome of each check, at most 1 s old."""
+    async def ready(self, request: web.BaseRequest) -> web.Response:
+        """Answer 200 if content can be read, else 503. The body has the outcome of each check, at most 1 s old.
+
+        With the query ``for=writes``, answer 503 also if content cannot be written.
+        """
         async with self._checking:  # concurrent requests wait for one run of the checks
             if time.monotonic() - self._checked_at_seconds >= _FRESH_SECONDS:
                 outcomes = await asyncio.gather(*(self._outcome(name) for name in self._checks))
                 self._outcomes = dict(zip(self._checks, outcomes, strict=True))
                 self._checked_at_seconds = time.monotonic()
-        passed = all(outcome == "ok" for outcome in self._outcomes.values())
-        return _answer(
-            200 if passed else 503, {"status": "ok" if passed else "failed", "checks": self._outcomes, **self._mode}
-        )
+        failed = {name for name, outcome in self._outcomes.items() if outcome != "ok"}
+        reads, writes = ("ok" if not names else "failed" for names in (failed - self._of_writes, failed))
+        body = {
+            "status": reads,
+            **({"writes": writes} if self._of_writes else {}),
+            "checks": self._outcomes,
+            **self._mode,
+        }
+        needed = writes if request.rel_url.query.get("for") == "writes" else reads
+        if needed == "ok":
+            return _answer(200, body)
+        reason = "; ".join(f"{name}: {self._outcomes[name]}" for name in self._outcomes if name in failed)
+        return RefusalResponse(503, json.dumps(body).encode(), "NOT_READY", reason)
 
     async def _outcome(self, name: str) -> str:
         late = f"no answer within {_CHECK_SECONDS:g} s"

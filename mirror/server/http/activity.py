@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
@@ -48,6 +48,16 @@ class Activity:
     dawdling: RefusalLog
     stalling: RefusalLog
     now_seconds: Callable[[], float]
+
+    def continued(self) -> Activity:
+        """Return the same activity with a count of its own for new requests. For a configuration that takes over."""
+        return replace(self, in_flight=RequestsInFlight(self.in_flight))
+
+    def limit(self, limits: ServerLimits) -> None:
+        """Apply other limits from now on. What is under way goes on, also beyond them."""
+        self.connections.limit(limits)
+        self.requests.most_per_client = limits.connections_per_client
+        self.uploading.most_per_client = limits.uploads_per_client
 
     def is_crowded(self, client: str) -> bool:
         """Return True if others wait, or soon will, for the slots occupied by a client."""

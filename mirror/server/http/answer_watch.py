@@ -150,16 +150,19 @@ class AnswerWatch:
     Args:
         activity: counts the ended connections, and knows whether others wait.
         limits: the limits for clients.
+
+    Attributes:
+        limits: the limits for clients. A connection keeps those of its begin.
     """
 
     def __init__(self, activity: Activity, limits: ServerLimits) -> None:
+        self.limits = limits
         self._activity = activity
-        self._limits = limits
         self._watched: dict[ClientConnection, tuple[str, AnswerProgress]] = {}
 
     def add(self, connection: ClientConnection, client: str) -> None:
         """Watch a connection of a client."""
-        progress = AnswerProgress(self._limits.idle_seconds, self._limits.least_body_bytes_per_second)
+        progress = AnswerProgress(self.limits.idle_seconds, self.limits.least_body_bytes_per_second)
         self._watched[connection] = client, progress
 
     def remove(self, connection: ClientConnection) -> None:
@@ -169,9 +172,8 @@ class AnswerWatch:
     async def run(self) -> None:
         """Look at all connections every few seconds until cancelled."""
         # One timer for all connections: their requests cost nothing more.
-        period_seconds = min(_LONGEST_PERIOD_SECONDS, self._limits.idle_seconds / _LOOKS_PER_LIMIT)
         while True:
-            await asyncio.sleep(period_seconds)
+            await asyncio.sleep(min(_LONGEST_PERIOD_SECONDS, self.limits.idle_seconds / _LOOKS_PER_LIMIT))
             await self.look()
 
     async def look(self) -> None:
@@ -185,7 +187,7 @@ class AnswerWatch:
     def _judge(self, connection: ClientConnection, client: str, pace: AnswerPace) -> None:
         if pace is AnswerPace.STEADY:
             return
-        idle, least = f"{self._limits.idle_seconds:g}", f"{self._limits.least_body_bytes_per_second:g}"
+        idle, least = f"{self.limits.idle_seconds:g}", f"{self.limits.least_body_bytes_per_second:g}"
         if pace is AnswerPace.SLOW:
             # As a slow body, a slow answer may continue as long as nobody needs its connection.
             if not self._activity.is_crowded(client):

@@ -19,6 +19,13 @@ from mirror.server.http.request_guard import GuardedHandler, HeadTooLong, ReadRo
 #: Most bytes of an unwanted body read after its answer, framing included. A client that sends its whole body first
 #: would otherwise see a reset connection instead of the answer.
 MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
+#: Reason of the refusal of a client that began a TLS handshake.
+TLS_TO_PLAIN: Final = (
+    "the client spoke TLS to a port without TLS; fix: use http:// there, list the server under insecure-registries of "
+    "the engine, or set server.tls"
+)
+#: Words of aiohttp for the beginning of a TLS handshake.
+_SPOKE_TLS: Final = "HTTPS traffic"
 # Linger for 0 s: the kernel drops unsent data and resets the connection.
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -106,6 +113,8 @@ class ClientConnection(GuardedHandler):
             return error_responses.unreadable(431, exc.message)
         # The first line only: aiohttp adds the offending bytes in further lines.
         reason = (message or "it is not HTTP").partition("\n")[0]
+        if _SPOKE_TLS in reason:
+            return error_responses.unreadable(status, TLS_TO_PLAIN)
         return error_responses.unreadable(status, f"the request cannot be read: {reason}")
 
 

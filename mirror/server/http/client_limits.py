@@ -25,12 +25,13 @@ class ClientLimits:
 
     Attributes:
         count: current number for all clients together.
+        most_per_client: the limit per client.
     """
 
     def __init__(self, what: str, most_per_client: int, refusals: RefusalLog) -> None:
         self.count = 0
+        self.most_per_client = most_per_client
         self._what = what
-        self._most_per_client = most_per_client
         self._refusals = refusals
         self._by_client: Counter[str] = Counter()
 
@@ -41,11 +42,11 @@ class ClientLimits:
 
     def are_nearly_taken(self, client: str) -> bool:
         """Return True if the client has reached 7/8 of its limit."""
-        return self._by_client.get(client, 0) >= NEARLY * self._most_per_client
+        return self._by_client.get(client, 0) >= NEARLY * self.most_per_client
 
     def refuses(self, client: str | None) -> bool:
         """Return True, and record a refusal, if the client has reached its limit. Return False for a client of None."""
-        if client is None or self._by_client.get(client, 0) < self._most_per_client:
+        if client is None or self._by_client.get(client, 0) < self.most_per_client:
             return False
         self._refusals.add(client)
         return True
@@ -77,9 +78,9 @@ class ClientLimits:
         """
         if self.refuses(client):
             raise TooManyRequests(
-                f"{client} already has {self._most_per_client} {self._what} under way, the limit for one client; "
+                f"{client} already has {self.most_per_client} {self._what} under way, the limit for one client; "
                 f"fix: try again later, or raise {self._refusals.setting}",
-                limit=self._most_per_client,
+                limit=self.most_per_client,
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )
         self.add(client)

@@ -49,6 +49,11 @@ class ConnectionLimits:
     def count(self) -> int:
         return self._served.count + self._surplus
 
+    def limit(self, limits: ServerLimits) -> None:
+        """Enforce other limits from now on. Open connections stay open."""
+        self._limits = limits
+        self._served.most_per_client = limits.connections_per_client
+
     def are_nearly_taken(self, client: str) -> bool:
         """Return True if 7/8 of the limit in total, or of this client's limit, is reached."""
         return self._served.count >= NEARLY * self._limits.connections or self._served.are_nearly_taken(client)

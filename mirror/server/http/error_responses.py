@@ -15,6 +15,26 @@ from mirror.wire import error_body
 _log = structlog.get_logger(__name__)
 
 
+class RefusalResponse(web.Response):
+    """A response with a status of 400 or above, which knows its reason for the log.
+
+    Args:
+        status: the HTTP status.
+        body: the body.
+        code: the error code of the distribution API, or another word for programs.
+        reason: a sentence for the operator. The body may have another one for the client.
+
+    Attributes:
+        code: the code.
+        logged_reason: the sentence.
+    """
+
+    def __init__(self, status: int, body: bytes, code: str, reason: str) -> None:
+        super().__init__(status=status, body=body, headers=header_names.JSON_HEADERS)
+        self.code = code
+        self.logged_reason = reason
+
+
 def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Response:
     """Build the response for an error of the error tree, and log errors with a status of 500 or above.
 
@@ -25,7 +45,7 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
     """
     code, status = error_body.code_and_status(error)
     message, detail = error.message, error.detail
-    if status >= 500:  # 4xx answers appear in the access log only
+    if status >= 500:  # a 4xx answer has its reason in the access log only
         detail = {**detail, "request_id": request_id}
         fields = {"error": str(error), "kind": type(error).__name__, "detail": error.detail}
         if isinstance(error, TooManyOpenFiles):
@@ -38,7 +58,7 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
         # The message names a file of this machine, and perhaps its owner. Only the operator needs them.
         message = f"the storage of this registry failed; the server's log has the cause under request {request_id}"
         detail = {"request_id": request_id}
-    answer = _answer(status, code, message, detail)
+    answer = _answer(status, code, message, detail, str(error))
     # The rest of a slow body would keep the connection busy. A client needs a new connection to show a new certificate.
     if status == 408 or isinstance(error, CertificateRefused):
         answer.force_close()
@@ -59,7 +79,7 @@ def failed(error: BaseException, request_id: str) -> web.Response:
         return refused(TooManyOpenFiles.while_doing("answer the request"), request_id)
     _log.error("request failed unexpectedly", exc_info=error)
     message = f"internal error; the server's log has the cause under request {request_id}"
-    return _answer(500, "UNKNOWN", message, {"request_id": request_id})
+    return _answer(500, "UNKNOWN", message, {"request_id": request_id}, f"{type(error).__name__}: {error}")
 
 
 def unreadable(status: int, message: str) -> web.Response:
@@ -85,5 +105,5 @@ def turned_away(status: int, code: str, message: str, limit: int | None = None) 
     return answer
 
 
-def _answer(status: int, code: str, message: str, detail: dict[str, str]) -> web.Response:
-    return web.Response(status=status, body=error_body.build(code, message, detail), headers=header_names.JSON_HEADERS)
+def _answer(status: int, code: str, message: str, detail: dict[str, str], reason: str | None = None) -> RefusalResponse:
+    return RefusalResponse(status, error_body.build(code, message, detail), code, reason or message)

@@ -22,6 +22,7 @@ _PLAIN_ANSWER: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
     b"this port speaks HTTPS only; fix: use https:// instead of http://\n"
 )
+_SPOKE_PLAIN: Final = "the client spoke HTTP without TLS to a port with TLS; fix: use https:// there"
 _UNTRUSTED: Final = "the client does not trust the certificate of this server; fix: plugin-mirror tls host-setup"
 #: What an operator has to know about some of OpenSSL's reasons.
 _ADVICE: Final = {
@@ -83,7 +84,7 @@ async def shake_hands(connection: socket.socket, contexts: ContextSource) -> ssl
         if not first:
             raise HandshakeFailed(HandshakeOutcome.DISCONNECTED, "the client disconnected")
         await _say_farewell(connection, _PLAIN_ANSWER)
-        raise HandshakeFailed(HandshakeOutcome.PLAIN_HTTP, "the client spoke HTTP without TLS")
+        raise HandshakeFailed(HandshakeOutcome.PLAIN_HTTP, _SPOKE_PLAIN)
     except TimeoutError as error:
         reason = f"the client took longer than {HANDSHAKE_SECONDS:g} s"
         raise HandshakeFailed(HandshakeOutcome.TIMED_OUT, reason) from error

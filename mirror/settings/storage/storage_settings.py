@@ -26,7 +26,7 @@ class StorageSettings(Section):
         64 * 1024 * 1024,
         ge=0,
         description="space in bytes that new blobs leave free on the disk of the data folder. Blobs that would need it "
-        "are refused, and /readyz fails while less is free",
+        "are refused, and /readyz says that writes fail while less is free",
     )
     least_free_inodes: int = Field(
         1000,

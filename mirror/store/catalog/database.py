@@ -105,6 +105,10 @@ class Catalog:
         """The number of changes that this process has committed."""
         return self._writer.transactions
 
+    def keep_changes(self, *, wanted: bool) -> None:
+        """Record from now on who changes what, or no longer."""
+        self._writer.keeps_changes = wanted
+
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run ``work`` with a read-only connection. Each statement sees the catalog as it is at that moment.
 

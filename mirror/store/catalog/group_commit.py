@@ -66,6 +66,7 @@ class GroupCommitWriter:
 
     Attributes:
         transactions: number of committed changes.
+        keeps_changes: True to record who makes the changes that begin from now on.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class GroupCommitWriter:
         self._engine = engine
         self._generation = generation
         self._flush = flush
-        self._keeps_changes = keeps_changes
+        self.keeps_changes = keeps_changes
         self._waiting: deque[_Change] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
 
@@ -87,7 +88,7 @@ class GroupCommitWriter:
             work: makes the change in the writer's thread. An error that it raises rolls the change back.
             seen: True if the change invalidates caches.
         """
-        change = _Change(work, seen, current_actor() if self._keeps_changes else None)
+        change = _Change(work, seen, current_actor() if self.keeps_changes else None)
         self._waiting.append(change)
         self._thread.submit(self._take_turn)
         return change.outcome

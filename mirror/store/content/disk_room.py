@@ -46,6 +46,9 @@ class DiskRoom:
         folder: the data folder.
         kept: the part to leave free.
         measure: returns the figures of the disk.
+
+    Attributes:
+        kept: the part to leave free.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class DiskRoom:
         measure: Callable[[Path], os.statvfs_result] = os.statvfs,
     ) -> None:
         self._folder = folder
-        self._kept = kept
+        self.kept = kept
         self._measure = measure
         self._lock = Lock()
         self._promised: dict[GrowingFile, int] = {}
@@ -90,7 +93,7 @@ class DiskRoom:
         with self._lock, storage_faults("measure the disk"):
             found = self._measure(self._folder)
             wanted_bytes = _margin_bytes(found) if size_bytes is None else size_bytes
-            missing_bytes = self._kept.size_bytes + self._promised_bytes(None) + wanted_bytes - _free_bytes(found)
+            missing_bytes = self.kept.size_bytes + self._promised_bytes(None) + wanted_bytes - _free_bytes(found)
         return max(missing_bytes, 1 if self._lacks_inodes(found) else 0)
 
     @contextmanager
@@ -117,7 +120,7 @@ class DiskRoom:
         with storage_faults("measure the disk"):
             found = self._measure(self._folder)
         free_bytes, promised_bytes = _free_bytes(found), self._promised_bytes(writer)
-        if free_bytes - promised_bytes - size_bytes < self._kept.size_bytes:
+        if free_bytes - promised_bytes - size_bytes < self.kept.size_bytes:
             raise self._too_large(size_bytes, free_bytes, promised_bytes)
         if self._lacks_inodes(found):
             raise StorageFull(
@@ -138,16 +141,16 @@ class DiskRoom:
         return bool(found.f_files) and found.f_favail - _INODES_OF_AN_UPLOAD < self._kept_inodes(found)
 
     def _kept_inodes(self, found: os.statvfs_result) -> int:
-        return min(self._kept.inodes, int(found.f_files * _LARGEST_SHARE_OF_INODES))
+        return min(self.kept.inodes, int(found.f_files * _LARGEST_SHARE_OF_INODES))
 
     def _too_large(self, size_bytes: int, free_bytes: int, promised_bytes: int) -> StorageFull:
         # Below the limit, nothing fits any more, whatever its size.
-        kind = DoesNotFit if free_bytes - promised_bytes >= self._kept.size_bytes else StorageFull
+        kind = DoesNotFit if free_bytes - promised_bytes >= self.kept.size_bytes else StorageFull
         wanted = f"{shown_size(size_bytes)} do not fit: " if size_bytes else ""
         promised = f", {shown_size(promised_bytes)} of them for other uploads" if promised_bytes else ""
         return kind(
             f"{wanted}{shown_size(free_bytes)} are free on the disk of the data folder{promised}, and "
-            f"{shown_size(self._kept.size_bytes)} are kept free (storage.least_free_bytes); fix: free some space, or "
+            f"{shown_size(self.kept.size_bytes)} are kept free (storage.least_free_bytes); fix: free some space, or "
             "lower storage.least_free_bytes",
             free_bytes=free_bytes,
             wanted_bytes=size_bytes,

@@ -15,6 +15,7 @@ from mirror.store.content.data_layout import DataLayout, UploadLayout
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_access import require_readable
+from mirror.store.content.kept_free import KeptFree
 from mirror.store.storage_threads import in_thread
 
 
@@ -46,6 +47,10 @@ class Volume:
         self._layout = layout
         self._filesystem = filesystem
         self._room = room
+
+    def keep_free(self, kept: KeptFree) -> None:
+        """Leave another part of the disk free from now on."""
+        self._room.kept = kept
 
     async def probe(self) -> None:
         """Write a small file, read it and remove it.

@@ -63,7 +63,7 @@ class UploadSessions:
         limits: SessionLimits,
     ) -> None:
         self.expired = 0
-        self._limits = limits
+        self.limits = limits
         self._layout = layout
         self._filesystem = filesystem
         self._clock = clock
@@ -137,7 +137,7 @@ class UploadSessions:
         else:
             # Listing and creating are not one atomic step: clients that begin at the same moment may exceed a limit by
             # as many as begin at once, no more.
-            require_room(self._limits, client, self._names())
+            require_room(self.limits, client, self._names())
             upload_id = new_id(client)
         self._create(upload_id, session)
         return upload_id

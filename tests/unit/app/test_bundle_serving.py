@@ -17,8 +17,9 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from mirror.access.passwords import hashed
 from mirror.app import worker
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
+from mirror.app.configuration.serving_series import allocate_shared_metrics
 from mirror.app.services import open_services, open_store
-from mirror.app.worker import Worker, allocate_shared_metrics, build_service
+from mirror.app.worker import Worker, build_service
 from mirror.bundle.bundle_errors import BundleUntrusted
 from mirror.bundle.format.statement import Since
 from mirror.bundle.parts.source_opening import open_source

@@ -17,7 +17,8 @@ from mirror.access.certificates.certificate_metrics import EXPIRES
 from mirror.access.issuer.issuer_metrics import KEY_FETCHES
 from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, STANDING
-from mirror.app.metrics import FAMILIES, Metrics
+from mirror.app.configuration.configuration_state import CONFIGURATION_GAUGES
+from mirror.app.metrics import FAMILIES, Metrics, process_updates, request_updates
 from mirror.app.storage.collection_metrics import FAMILIES as COLLECTION_FAMILIES
 from mirror.app.storage.quota_wiring import USED_RATIO
 from mirror.bundle.stream_metrics import GAUGES as STREAM_GAUGES
@@ -30,6 +31,7 @@ from mirror.lifecycle.scrub_report import METRICS as SCRUB_METRICS
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.pull_metrics import families as pull_families
 from mirror.runtime.logs import LogLines
+from mirror.runtime.metric_updates import MetricUpdates
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.server.http.activity import Activity
 from mirror.server.http.server_limits import ServerLimits
@@ -47,7 +49,7 @@ UNITS = ("_total", "_seconds", "_bytes", "_info")
 #: Gauges that count things, and so have no unit.
 COUNTS = {"requests_in_flight", "connections", "uploads_receiving", "uploads_open", "storage_files", "repositories"}
 COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds", "volume_inodes", "volume_free_inodes"}
-COUNTS |= {"damaged_content", "events"}
+COUNTS |= {"damaged_content", "events", "config_reload_success", "config_restart_needed"}
 #: Those that depend on the configuration.
 OTHER_FAMILIES = [
     *rule_families(["a rule"]),
@@ -65,6 +67,7 @@ OTHER_FAMILIES = [
     LOGINS,
     KEY_FETCHES,
     STANDING,
+    *CONFIGURATION_GAUGES,
 ]
 
 
@@ -76,16 +79,19 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def metrics(store: Store) -> AsyncIterator[Metrics]:
-    shared_metrics, lines = SharedMetrics(FAMILIES), LogLines(io.StringIO())
-    yield Metrics(
-        shared_metrics,
-        shared_metrics.slot(),
-        store=store,
-        activity=Activity.within(ServerLimits()),
-        lines=lines,
-        more=nothing_more,
-    )
+    lines = LogLines(io.StringIO())
+    yield made(SharedMetrics(FAMILIES), 0, store, Activity.within(ServerLimits()), lines)[0]
     lines.close()
+
+
+def made(
+    shared_metrics: SharedMetrics, place: int, store: Store, activity: Activity, lines: LogLines
+) -> tuple[Metrics, MetricUpdates]:
+    """Return the metrics of a process, and the functions that keep them up to date."""
+    updates, slot = MetricUpdates(), shared_metrics.slot(place)
+    updates.add(process_updates(slot, activity, store.monitoring, lines))
+    updates.add(request_updates(slot, activity))
+    return Metrics(shared_metrics, FAMILIES, updates, store=store, more=nothing_more), updates
 
 
 async def nothing_more() -> list[Metric]:
@@ -182,22 +188,16 @@ async def test_a_scrape_survives_a_store_that_does_not(
 
 
 async def test_other_processes_are_told_without_being_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirror.app.metrics._PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr("mirror.runtime.metric_updates._PERIOD_SECONDS", 0.01)
     shared_metrics, lines, load = (
         SharedMetrics(FAMILIES, processes=2),
         LogLines(io.StringIO()),
         Activity.within(ServerLimits()),
     )
-    ours = Metrics(shared_metrics, shared_metrics.slot(0), store=store, activity=load, lines=lines, more=nothing_more)
-    other = Metrics(
-        shared_metrics,
-        shared_metrics.slot(1),
-        store=store,
-        activity=Activity.within(ServerLimits()),
-        lines=lines,
-        more=nothing_more,
-    )
-    keeping_up = asyncio.create_task(ours.keep_up())
+    _, updates = made(shared_metrics, 0, store, load, lines)
+    # The cells of the other process are its own, although both are this process here.
+    other, _ = made(shared_metrics, 1, store, Activity.within(ServerLimits()), lines)
+    keeping_up = asyncio.create_task(updates.keep_up())
     for _ in range(7):
         load.connections.arrived("")
     async with asyncio.timeout(30):

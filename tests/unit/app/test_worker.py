@@ -18,8 +18,9 @@ from aiohttp.test_utils import RawTestServer, TestClient
 
 from mirror.access.client import Client
 from mirror.app import worker
+from mirror.app.configuration.serving_series import allocate_shared_metrics
 from mirror.app.services import open_services
-from mirror.app.worker import Service, Worker, allocate_shared_metrics, build_service
+from mirror.app.worker import Service, Worker, build_service
 from mirror.filters import shared_layers
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.plugin_checks import PluginChecker

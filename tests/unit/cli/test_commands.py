@@ -150,7 +150,7 @@ def test_the_hash_of_an_installer_is_printed(capsys):
 @pytest.mark.parametrize(("configured", "anonymous"), [("", ["pull"]), ("{server: {anonymous: []}}", [])])
 def test_everybody_may_pull_from_a_bundle_unless_the_configuration_says_otherwise(configured, anonymous, monkeypatch):
     served = []
-    monkeypatch.setattr("mirror.app.serving.serve", lambda settings, _bundle: served.append(settings) or 0)
+    monkeypatch.setattr("mirror.app.serving.serve", lambda read, _file, _bundle: served.append(read()) or 0)
     Path("c.yaml").write_text(configured)
     assert run(["serve", "--bundle", "F.tar", "--listen", "0.0.0.0:5000", "--config", "c.yaml"]) == 0
     assert [[action.value for action in settings.server.anonymous] for settings in served] == [anonymous]

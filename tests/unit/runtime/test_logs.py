@@ -105,6 +105,22 @@ def test_levels(level: str, events: str) -> None:
     assert [line["event"] for line in lines] == [*events, *events]
 
 
+def test_the_level_can_be_changed_for_all_loggers() -> None:
+    lines = logged(
+        "for level in ('error', 'debug', 'info'):",
+        "    journal.set_level(level)",
+        "    for each in (log, logging.getLogger('f')):",
+        "        each.debug(f'{level} d'), each.info(f'{level} i'), each.warning(f'{level} w')",
+        "    journal.info({'event': f'{level} request'})",
+    )
+    assert [line["event"] for line in lines] == [
+        *("debug d", "debug i", "debug w") * 2,
+        "debug request",
+        *("info i", "info w") * 2,
+        "info request",
+    ]
+
+
 def test_an_unknown_level() -> None:
     with pytest.raises(ValueError, match="'loud' is not a log level"), logs.configured("loud"):
         pass

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from mirror.runtime.metric_updates import MetricUpdates
 from mirror.runtime.metrics_exposition import expose, process_metrics, summed_metrics
 from mirror.runtime.shared_metrics import MetricFamily, MetricKind, SharedMetrics
 
@@ -68,6 +69,68 @@ def test_a_counter_that_follows_goes_on_from_its_predecessor_and_a_gauge_does_no
             update()
             update()
     assert (sums(shared_metrics)["done_total well"], sums(shared_metrics)["under_way"]) == ([7], [2])
+
+
+def test_several_sources_may_count_in_one_series() -> None:
+    shared_metrics = SharedMetrics(FAMILIES)
+    slot, counts = shared_metrics.slot(), [0, 0]
+    updates = [slot.follow(DONE, lambda place=place: counts[place], "well") for place in (0, 1)]
+    for grown in ([2, 0], [5, 3], [5, 4]):
+        counts[:] = grown
+        for update in (*updates, *updates):
+            update()
+        assert sums(shared_metrics)["done_total well"] == [sum(grown)]
+
+
+MORE = MetricFamily("done_total", "Things done.", MetricKind.COUNTER, ("how",), [("badly",), ("slowly",)])
+
+
+def test_series_that_come_later_are_shared_too_and_known_ones_keep_their_counts() -> None:
+    shared_metrics = SharedMetrics(FAMILIES, processes=2)
+    shared_metrics.slot(0).counter(DONE, "badly").add(5)
+    assert shared_metrics.extend([MORE, UNDER_WAY])
+    child = os.fork()
+    if not child:
+        assert shared_metrics.extend([TOOK, MORE])  # nothing new
+        shared_metrics.slot(1).counter(MORE, "slowly").add(7)
+        os._exit(0)
+    os.waitpid(child, 0)
+    shared_metrics.slot(0).counter(MORE, "slowly").add(1)
+    shown = {labels: cells for _, series in shared_metrics.sums([MORE]) for labels, cells in series}
+    assert shown == {("badly",): [5], ("slowly",): [8]}
+    assert sums(shared_metrics)["done_total badly"] == [5]
+
+
+def test_more_series_than_there_is_room_for_change_nothing() -> None:
+    shared_metrics = SharedMetrics(FAMILIES, spare_cells=1)
+    many = MetricFamily("many", "Many things.", MetricKind.GAUGE, ("n",), [("1",), ("2",)])
+    assert not shared_metrics.extend([many])
+    with pytest.raises(KeyError):
+        shared_metrics.slot().counter(many, "1")
+    assert shared_metrics.extend([MORE])
+
+
+def test_a_process_that_takes_its_slot_again_keeps_its_gauges() -> None:
+    shared_metrics = SharedMetrics(FAMILIES)
+    shared_metrics.slot().counter(UNDER_WAY).set(2)
+    shared_metrics.slot()
+    assert sums(shared_metrics)["under_way"] == [2]
+
+
+def test_the_group_added_last_decides_about_a_gauge_and_all_groups_count() -> None:
+    shared_metrics, updates = SharedMetrics(FAMILIES), MetricUpdates()
+    slot = shared_metrics.slot()
+    former, latter = (
+        [slot.follow(DONE, lambda done=done: done, "well"), slot.follow(UNDER_WAY, lambda done=done: done)]
+        for done in (3, 4)
+    )
+    updates.add(former)
+    updates.run()
+    updates.add(latter)
+    updates.remove(former)
+    assert (sums(shared_metrics)["done_total well"], sums(shared_metrics)["under_way"]) == ([7], [4])
+    updates.run()
+    assert sums(shared_metrics)["done_total well"] == [7]
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,18 @@ import socket
 import ssl
 import threading
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from mirror.oci.errors import CatalogFault, ConfigurationFault
+from mirror.oci.errors import CatalogFault, ConfigurationFault, StorageFault
 from mirror.registry.memory import MemoryRegistry
 from mirror.server.http.in_flight import RequestsInFlight
 from mirror.server.http.server_limits import ServerLimits
-from mirror.server.http_server import listen
+from mirror.server.http_application import build
+from mirror.server.http_server import Listener, listen, serving
 from mirror.store.storage_threads import in_thread
 from tests.support.served import LAYER, MANIFEST, REPOSITORY, TAG, Connection, Served, digest, put_plugin, served
 from tests.support.waiting import until
@@ -277,6 +279,103 @@ async def test_refused_requests_are_logged_too(filled: Served) -> None:
             await connection.receive()
     assert [line["status"] for line in lines if line["event"] == "request"] == [404, 400]
     assert "sesame" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "code", "error"),
+    [
+        (f"/v2/{REPOSITORY}/manifests/2.0", 404, "MANIFEST_UNKNOWN", "2.0"),
+        ("/v2/no/such/manifests/1", 404, "NAME_UNKNOWN", "no/such"),
+        ("/v2/UPPER/manifests/1", 400, "NAME_INVALID", "UPPER"),
+        ("/readyz", 503, "NOT_READY", "catalog: disk I/O error"),
+    ],
+)
+async def test_the_line_of_a_refused_request_says_why(target: str, status: int, code: str, error: str) -> None:
+    registry = MemoryRegistry()
+    await put_plugin(registry)
+
+    async def is_broken() -> None:
+        raise CatalogFault("disk I/O error")
+
+    with capture_logs() as lines:
+        async with served(registry, readiness={"catalog": is_broken}) as server:
+            answer = await server.ask("GET", target)
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert (line["status"], line["code"], error in line["error"]) == (status, code, True)
+    if target.startswith("/v2/"):
+        assert (line["code"], line["error"]) == (answer.code, answer.json["errors"][0]["message"])
+
+
+async def test_the_log_has_the_cause_that_the_client_does_not_get() -> None:
+    class Broken(MemoryRegistry):
+        async def get_manifest(self, *_: object) -> Any:
+            raise StorageFault("cannot read /srv/blobs/ab", path="/srv/blobs/ab")
+
+    with capture_logs() as lines:
+        async with served(Broken()) as server:
+            answer = await server.ask("GET", f"/v2/{REPOSITORY}/manifests/1")
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert (answer.status, line["status"], line["error"]) == (500, 500, "cannot read /srv/blobs/ab")
+    assert "/srv/" not in answer.body.decode()
+
+
+async def test_a_client_that_speaks_tls_to_a_plain_port_is_named(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    with capture_logs() as lines:
+        async with served() as server:
+            server.tls = tls[1]
+            with pytest.raises(ssl.SSLError):
+                async with server.connect():
+                    pass
+            await until(lambda: [line for line in lines if line["event"] == "request"])
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert line["error"].startswith("the client spoke TLS to a port without TLS; fix: ")
+
+
+async def test_another_application_answers_the_next_request_of_an_open_connection() -> None:
+    former, latter = MemoryRegistry(), MemoryRegistry()
+    await put_plugin(latter)
+    application = build(former, limits=ServerLimits(connections_per_client=1))
+    listener, lines = listen("127.0.0.1", 0), list[dict[str, object]]()
+    port = listener.getsockname()[1]
+    async with serving(application, Listener(listener), write=lines.append) as live, AsyncExitStack() as stack:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        stack.callback(writer.transport.abort)
+        connection = Connection(reader, writer)
+        for status in (404, 200):
+            await connection.send("GET", f"/v2/{REPOSITORY}/manifests/{TAG}")
+            assert (await connection.receive()).status == status
+            if status == 404:
+                live.replace(build(latter, limits=ServerLimits(), activity=application.activity.continued()))
+        other, their_writer = await asyncio.open_connection("127.0.0.1", port)  # beyond the limit of the first one
+        stack.callback(their_writer.transport.abort)
+        await Connection(other, their_writer).send("GET", "/v2/")
+        assert (await Connection(other, their_writer).receive()).status == 200
+    assert [line["status"] for line in lines] == [404, 200, 200]
+
+
+async def test_a_stopping_server_waits_for_requests_of_an_earlier_application() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryRegistry):
+        async def get_manifest(self, *_: object) -> Any:
+            begun.set()
+            await go_on.wait()
+            raise CatalogFault("enough")
+
+    application = build(Slow())
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    async with AsyncExitStack() as stack:
+        async with serving(application, Listener(listener)) as live:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.callback(writer.transport.abort)
+            connection = Connection(reader, writer)
+            await connection.send("GET", f"/v2/{REPOSITORY}/manifests/{TAG}")
+            await begun.wait()
+            live.replace(build(MemoryRegistry(), activity=application.activity.continued()))
+            asyncio.get_running_loop().call_later(0.1, go_on.set)
+        answer = await connection.receive()
+        assert (answer.status, answer.headers["Connection"]) == (500, "close")
 
 
 async def test_a_client_that_leaves_is_no_error(filled: Served) -> None:

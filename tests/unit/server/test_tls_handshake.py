@@ -78,7 +78,7 @@ async def test_http_without_tls_is_told_to_use_https(files: CertificateFiles) ->
         {
             "event": "TLS handshake failed",
             "client": "127.0.0.1",
-            "reason": "the client spoke HTTP without TLS",
+            "reason": "the client spoke HTTP without TLS to a port with TLS; fix: use https:// there",
             "log_level": "info",
         }
     ]

@@ -1,0 +1,125 @@
+"""Reload of workers by their parent: what is proposed, what is decided, and what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mirror.app.configuration import supervision
+from mirror.app.configuration.server_record import RunningServer, ServerRecord
+from mirror.app.configuration.settings_source import SettingsSource
+from mirror.app.configuration.supervision import NO_ROOM, Decision, Proposal, Supervision
+from mirror.oci.errors import ConfigurationFault
+from mirror.settings import Settings, load
+
+NOW = datetime(2026, 11, 28, 18, 28, 40, tzinfo=UTC)
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic_seconds(self) -> float:
+        return 0.0
+
+
+class Workers:
+    """Workers that answer the next proposal in this way."""
+
+    def __init__(self, refusals: list[str]) -> None:
+        self.refusals = refusals
+        self.heard: list[Any] = []
+
+    def propose(self, number: int, message: Any, within_seconds: float) -> list[str]:
+        assert within_seconds > 0
+        assert message.number == number
+        self.heard.append(message)
+        return self.refusals if isinstance(message, Proposal) else []
+
+
+class Record(ServerRecord):
+    """A record in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(None, RunningServer(1, "", ("127.0.0.1:5000",), has_tls=False))
+        self.heard: list[tuple[Any, ...]] = []
+
+    def reload_begins(self, number: int) -> None:
+        self.heard.append(("begins", number))
+
+    def reload_ended(self, number: int, refusal: str, waiting: Any) -> None:
+        self.heard.append(("ended", number, refusal, tuple(waiting)))
+
+
+BEFORE, AFTER = load(), load(flags={"log": {"level": "debug"}, "server": {"workers": 3}})
+
+
+def raised(error: Exception) -> Settings:
+    raise error
+
+
+def reloaded(
+    read: Callable[[], Settings] = lambda: AFTER, refusals: list[str] | None = None, *, has_room: bool = True
+) -> tuple[SettingsSource, Workers, Record]:
+    source = SettingsSource(read, "c.yaml", BEFORE, BEFORE, FixedClock())
+    workers, record = Workers(refusals or []), Record()
+    Supervision(source, record, lambda _settings: has_room).hung_up(workers)  # type: ignore[arg-type]
+    return source, workers, record
+
+
+def test_all_workers_get_what_the_parent_has_read_and_then_the_decision() -> None:
+    source, workers, record = reloaded()
+    proposal, decision = workers.heard
+    assert isinstance(proposal, Proposal)
+    assert (proposal.settings.log.level, proposal.settings.server.workers) == ("debug", 1)
+    assert decision == Decision(1, source.state)
+    assert (source.state.settings, source.state.refusal, source.state.loaded_at) == (proposal.settings, "", NOW)
+    assert record.heard == [("begins", 1), ("ended", 1, "", ("server.workers",))]
+    assert source.number == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"read": lambda: raised(ConfigurationFault("c.yaml: unknown key"))}, "c.yaml: unknown key"),
+        ({"read": lambda: raised(RecursionError("deep"))}, "unexpected RecursionError: deep"),
+        ({"refusals": ["no such file", "no such file"]}, "no such file"),
+        ({"has_room": False}, NO_ROOM),
+    ],
+)
+def test_a_refusal_by_anybody_keeps_the_settings_everywhere(how: dict[str, Any], reason: str) -> None:
+    source, workers, record = reloaded(**how)
+    assert (source.state.settings, source.state.refusal, source.state.waiting) == (BEFORE, reason, ())
+    assert workers.heard[-1] == Decision(1, source.state)
+    assert record.heard[-1] == ("ended", 1, reason, ())
+
+
+def test_a_refusal_after_a_success_keeps_what_waits() -> None:
+    answers = iter([lambda: AFTER, lambda: raised(ConfigurationFault("wrong"))])
+
+    def read() -> Settings:
+        return next(answers)()
+
+    source = SettingsSource(read, "c.yaml", BEFORE, BEFORE, FixedClock())
+    workers, record = Workers([]), Record()
+    supervised = Supervision(source, record, lambda _settings: True)
+    for _ in range(2):
+        supervised.hung_up(workers)  # type: ignore[arg-type]
+    assert (source.state.refusal, source.state.waiting, source.state.reloads) == ("wrong", ("server.workers",), 2)
+    assert source.state.settings.log.level == "debug"
+
+
+def test_a_terminal_that_is_gone_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.kill", lambda pid, number: killed.append((pid, number)))
+    terminals = iter([True, True, False])
+    monkeypatch.setattr(supervision, "has_terminal", lambda: next(terminals))
+    source = SettingsSource(lambda: AFTER, "c.yaml", BEFORE, BEFORE, FixedClock())
+    supervised = Supervision(source, Record(), lambda _settings: True)
+    supervised.hung_up(Workers([]))  # type: ignore[arg-type]
+    assert (source.state.reloads, killed) == (1, [])
+    supervised.hung_up(Workers([]))  # type: ignore[arg-type]
+    assert (source.state.reloads, [number for _, number in killed]) == (1, [15])
