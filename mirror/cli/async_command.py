@@ -7,24 +7,13 @@ import os
 import pwd
 import signal
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
+from mirror.cli.command_log import STANDARD_ERROR, CommandLog
 from mirror.records.changes.actor import ActorKind, act_as
 from mirror.runtime import logs
 
 Result = TypeVar("Result")
-
-#: Events that commands do not log: a repeated request, a refused plugin, and damaged content. The error or the result
-#: that a command prints has the reason.
-_UNTOLD: Final = frozenset(
-    {
-        "stamina.retry_scheduled",
-        "plugin refused",
-        "damaged content found",
-        "damaged content not healed",
-        "catalog corrected",
-    }
-)
 
 
 class Interrupted(Exception):
@@ -51,7 +40,7 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
 
     try:
         # Configured for the command only: tests run commands inside their own process and keep their logging.
-        with logs.configured("warning", without=_UNTOLD):
+        with logs.configured("info", stream=STANDARD_ERROR, renderer=CommandLog()):
             return asyncio.run(run())
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         raise Interrupted from error

@@ -1,4 +1,4 @@
-"""The program ``plugin-mirror``: its commands, and the only place that turns an error into a line and an exit code."""
+"""The program ``plugin-mirror``: its commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 
 from mirror import __version__
 from mirror.cli import exit_codes
-from mirror.cli.async_command import Interrupted
 from mirror.cli.bundles import (
     bundle_options,
     export_command,
@@ -27,7 +26,8 @@ from mirror.cli.bundles import (
     verify_command,
 )
 from mirror.cli.events import audit_command, events_command
-from mirror.cli.hosts import host_apply_command, host_check_command, host_options
+from mirror.cli.failure_report import CTRL_C, flush_output, reported, tell_interrupted
+from mirror.cli.hosts import doctor_command, host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
     derive_command,
@@ -41,7 +41,6 @@ from mirror.cli.plugins import (
     tag_command,
     unpack_command,
 )
-from mirror.cli.printing import MESSAGES
 from mirror.cli.service import (
     admission_command,
     config_command,
@@ -70,7 +69,6 @@ from mirror.cli.tls import (
     tls_renew_command,
     tls_show_command,
 )
-from mirror.oci.errors import MirrorError
 
 _EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
 _EXAMPLE_SYNC = "Example: plugin-mirror sync contiv --config config/contiv-offline.yaml"
@@ -88,6 +86,7 @@ _EXAMPLE_LINT = "Example: plugin-mirror lint ./my-plugin --platform linux/arm64"
 _EXAMPLE_DIFF = "Example: plugin-mirror diff contiv/v2plugin:1.0.0-beta.3 contiv/v2plugin:1.0.0"
 _EXAMPLE_PACK = "Example: plugin-mirror pack ./v2plugin -t contiv/v2plugin:1.0 --set PluginName=contiv/v2plugin:1.0"
 _EXAMPLE_UNPACK = "Example: plugin-mirror unpack contiv/v2plugin:1.0 ./v2plugin"
+_EXAMPLE_DOCTOR = "Example: plugin-mirror doctor mirror:5000/contiv/v2plugin:1.0"
 _EXAMPLE_HOST_CHECK = (
     "Example: plugin-mirror host check mirror:5000/contiv/v2plugin:1.0 --alias contiv/v2plugin:1.0 "
     "--set plugin_name=contiv/v2plugin:1.0"
@@ -162,6 +161,7 @@ application.command("unpin", epilog=_EXAMPLE_UNPIN)(pin_command.unpin)
 application.command("stats", epilog=_EXAMPLE_STATS)(stats_command.run)
 application.command("scrub", epilog=_EXAMPLE_SCRUB)(scrub_command.run)
 application.command("rm", epilog=_EXAMPLE_RM)(rm_command.run)
+application.command("doctor", epilog=_EXAMPLE_DOCTOR)(doctor_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
 host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
 host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
@@ -227,18 +227,14 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        application(arguments)
-    # Typer ends every command with SystemExit, also one that succeeds.
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else exit_codes.DONE
-    except MirrorError as error:
-        if debug:
-            MESSAGES.print_exception()
-        # A configuration error has one line for each mistake, and each line gets the prefix.
-        for line in str(error).splitlines():
-            MESSAGES.out(f"error: {line}", highlight=False)
-        return exit_codes.of(error)
-    except Interrupted:
-        MESSAGES.out("interrupted: nothing is lost; fix: run the same command again to continue", highlight=False)
-        return exit_codes.INTERRUPTED
-    return exit_codes.DONE
+        # Outside of its standalone mode, typer leaves all errors to the caller.
+        code = application(arguments, prog_name="plugin-mirror", standalone_mode=False)
+        flush_output()
+    except BaseException as failure:
+        told = reported(failure, trace=debug)
+        if told is None:
+            raise
+        return told
+    if code == CTRL_C:
+        return tell_interrupted()
+    return code if isinstance(code, int) else exit_codes.DONE

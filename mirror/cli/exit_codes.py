@@ -22,6 +22,7 @@ _BY_FAMILY: dict[type[MirrorError], int] = {
     engine_errors.EngineFault: OTHER_SIDE_FAILED,
     engine_errors.EngineAccessDenied: LOCAL_TROUBLE,
     errors.StorageFault: LOCAL_TROUBLE,
+    errors.LocalFault: LOCAL_TROUBLE,
     MirrorError: ANSWER_IS_NO,  # all other errors: the request was understood and cannot be met
 }
 

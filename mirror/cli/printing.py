@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from mirror.oci.byte_sizes import shown_size
 
+
+class OutputClosed(Exception):
+    """Nobody reads standard output any more."""
+
+
+class _ResultConsole(Console):
+    def on_broken_pipe(self) -> None:
+        discard_output()
+        raise OutputClosed
+
+
+class _MessageConsole(Console):
+    def on_broken_pipe(self) -> None:
+        self.quiet = True  # nobody reads the messages, and the work goes on
+
+
+def discard_output() -> None:
+    """Let standard output lead nowhere. Otherwise Python writes it once more at its end, and prints a traceback."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 #: Neither console wraps lines, so that digests and commands in them can be copied and searched. Prose on a terminal is
 #: wrapped by :func:`wrapped`.
 #: Standard output is for results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
-RESULTS = Console(highlight=False, soft_wrap=True)
-MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
+RESULTS: Final[Console] = _ResultConsole(highlight=False, soft_wrap=True)
+MESSAGES: Final[Console] = _MessageConsole(stderr=True, highlight=False, soft_wrap=True)
 
 size = shown_size
 

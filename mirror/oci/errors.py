@@ -47,6 +47,7 @@
     │   └── CatalogFault             the catalog cannot be opened, read or written
     ├── EngineFault                  a Docker Engine failed (:mod:`mirror.hosts.engine_errors`)
     ├── BundleFault                  a bundle cannot be used (:mod:`mirror.bundle.bundle_errors`)
+    ├── LocalFault                   this machine, apart from the store: a port in use, an output that cannot be written
     ├── TagConflict                  tag that two mirror rules want to point to different content
     ├── Busy                         another caller is doing this right now; temporary
     └── ConfigurationFault           the configuration or the command line is wrong
@@ -277,6 +278,10 @@ class StorageDamaged(StorageFault):
 
 class CatalogFault(StorageFault):
     """The catalog cannot be opened, read or written."""
+
+
+class LocalFault(MirrorError):
+    """Something on this machine failed, apart from the store: a port is in use, or an output cannot be written."""
 
 
 class TagConflict(MirrorError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import ssl
 from datetime import datetime
 
 import aiohttp
@@ -66,15 +69,26 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[errors.Ups
         case aiohttp.ClientConnectorCertificateError():
             return errors.UpstreamProtocolError, f"its certificate is not trusted: {error.certificate_error}"
         case aiohttp.ClientConnectorSSLError():
-            return errors.UpstreamProtocolError, f"TLS failed: {error.os_error}; the server may expect plain http"
+            why = _system_words(error.os_error)
+            return errors.UpstreamProtocolError, f"TLS failed: {why}; the server may expect plain http"
         case aiohttp.ClientConnectorDNSError():
-            return errors.UpstreamUnreachable, f"cannot resolve the host name: {error.os_error}"
+            return errors.UpstreamUnreachable, f"cannot resolve the host name: {_system_words(error.os_error)}"
         case aiohttp.ClientProxyConnectionError():
-            return errors.UpstreamUnreachable, f"no connection to the proxy: {error.os_error}"
+            return errors.UpstreamUnreachable, f"no connection to the proxy: {_system_words(error.os_error)}"
         case aiohttp.ClientConnectorError(os_error=ForbiddenAddressError()):
             return errors.UpstreamProtocolError, f"no connection: {error.os_error}"
         case _:
-            return errors.UpstreamUnreachable, f"no connection: {error.os_error}"
+            return errors.UpstreamUnreachable, f"no connection: {_system_words(error.os_error)}"
+
+
+def _system_words(error: OSError) -> str:
+    """Return the reason of an error of a connection in the words of the system, without those of a library."""
+    if isinstance(error, socket.gaierror):
+        return error.strerror or "no such name"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    # asyncio puts the address into its own text: "Connect call failed ('192.0.2.1', 443)".
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def answer_fault(

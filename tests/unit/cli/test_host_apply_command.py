@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mirror.app.host_applying import HostPlanner
+from mirror.app.hosts.host_applying import HostPlanner
 from mirror.cli.command_line import run
 from mirror.hosts.desired_plugin import DesiredPlugin
 from mirror.hosts.engine_client import EngineClient

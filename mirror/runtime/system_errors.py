@@ -1,0 +1,61 @@
+"""Advice for errors of the operating system, the same for every part of the program."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+from contextlib import suppress
+from pathlib import Path
+
+
+def how_to_fix(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
+    """Return what a user can do about an error. Blocks.
+
+    Args:
+        error: the error.
+        path: the file or folder that was used; None for the one in the error.
+    """
+    named = path if path is not None else error.filename
+    place = Path(os.fsdecode(named)) if isinstance(named, (str, bytes, os.PathLike)) else None
+    shown = "it" if place is None else str(place)
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            fix = f"free some space on the disk of {_parent(place)}, and repeat"
+        case errno.EROFS:
+            fix = f"mount the disk of {_parent(place)} for writing, or choose another place"
+        case errno.EACCES | errno.EPERM:
+            fix = f"{_who(place)}, or give this user access"
+        case errno.ENOENT if place is not None and not _exists(place.parent):
+            fix = f"create the folder {place.parent}, or correct the path"
+        case errno.EISDIR:
+            fix = f"name a file, because {shown} is a folder"
+        case errno.EEXIST | errno.ENOTEMPTY:
+            fix = "choose another name"
+        case errno.EMFILE | errno.ENFILE:
+            fix = "raise the limit of open files (ulimit -n)"
+        case errno.EIO:
+            fix = f"check the disk of {_parent(place)}: its log is in dmesg"
+        case errno.EFBIG:
+            fix = "write smaller files, which the file system of the drive can hold"
+        case _:
+            fix = "correct the path"
+    return fix
+
+
+def _who(place: Path | None) -> str:
+    """Return whose access is needed."""
+    for folder in () if place is None else (place, *place.absolute().parents):
+        with suppress(OSError, KeyError):
+            return f"run as its owner: sudo -u {pwd.getpwuid(folder.stat().st_uid).pw_name} …"
+    return "run as its owner"
+
+
+def _parent(place: Path | None) -> str:
+    return "the output" if place is None else str(place if place.is_dir() else place.parent)
+
+
+def _exists(folder: Path) -> bool:
+    with suppress(OSError):
+        return folder.exists()
+    return True
