@@ -123,10 +123,11 @@ def _refused(facts: RouteFacts, content: ContentAnswers) -> tuple[str, str, str]
 
 
 def _problem(facts: RouteFacts, text: str, words: str, fix: str) -> HostCheck:
+    said = _says(text, words)
     if facts.speaks_plain_http and engine_words.hides_errors_of_http(facts.engine.version):
         # Engines since 20.10 try HTTPS first, and show the error of that attempt.
-        words = engine_words.HTTP_REFUSED
-    return problem("manifest", Step.INSTALL, _says(text, words), fix)
+        said += f', which this engine hides behind "{engine_words.HTTP_REFUSED}"'
+    return problem("manifest", Step.INSTALL, said, fix)
 
 
 def _reason(token: TokenAnswer) -> str:

@@ -56,7 +56,10 @@ async def ask_view(
         view = EngineView(str(address), await engine.version(), await engine.info(), is_expected=True)
     if view.version is None or view.info is None:
         raise AssertionError("the engine has answered")
-    if not address.is_socket or await in_thread(why_unseen, view.version, view.info):
+    if not address.is_socket:
+        return view
+    unseen = await in_thread(why_unseen, view.version, view.info)
+    if unseen:
         return view
     rootless = view.info.has_security_option("rootless")
     return await in_thread(_with_files, view, place, environment, rootless=rootless)

@@ -12,7 +12,7 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from mirror.oci.errors import CatalogFault, ConfigurationFault
+from mirror.oci.errors import CatalogFault, ConfigurationFault, LocalFault
 from mirror.registry.memory import MemoryRegistry
 from mirror.server.http.in_flight import RequestsInFlight
 from mirror.server.http.server_limits import ServerLimits
