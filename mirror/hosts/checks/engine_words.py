@@ -10,7 +10,7 @@ from mirror.hosts.engine_api import EngineVersion
 from mirror.oci import Reference
 
 #: Message of an engine that met plain HTTP where it expects HTTPS (Go: net/http).
-HTTP_REFUSED: Final = "server gave HTTP response to HTTPS client"
+HTTP_REFUSED: Final = "http: server gave HTTP response to HTTPS client"
 UNKNOWN_AUTHORITY: Final = "x509: certificate signed by unknown authority"
 WRONG_NAME: Final = "x509: certificate is valid for"
 EXPIRED: Final = "x509: certificate has expired or is not yet valid"

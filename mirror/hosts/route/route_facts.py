@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Final
-from urllib.parse import urlsplit
 
 from mirror.hosts.engine_api import EngineInfo, EngineVersion
 from mirror.hosts.insecure_registries import InsecureRegistries, may_use_http
 from mirror.hosts.route.docker_files import DaemonFile, TrustFolder
 from mirror.oci import Manifest, Reference
 from mirror.oci.errors import NameInvalid
+from mirror.oci.printable_text import quoted
 from mirror.wire import error_body
 from mirror.wire.error_body import ReceivedError
 
+_AUTHORITY: Final = re.compile(r"(?:([A-Za-z0-9._-]+)|\[([0-9A-Fa-f:.%]+)\])(?::([0-9]{1,5}))?", re.ASCII)
 #: Port of a reference that names none.
 HTTPS_PORT: Final = 443
 HTTP_PORT: Final = 80
@@ -43,14 +45,11 @@ class RegistryPlace:
         Raises:
             NameInvalid: the text has another form.
         """
-        try:
-            parts = urlsplit(f"//{text}")
-            name, port = parts.hostname, parts.port
-        except ValueError:
-            name, port = None, None
-        if not name or parts.netloc != text or "@" in text or port == 0:
-            raise NameInvalid(f"{text!r} is not the address of a registry; fix: write HOST or HOST:PORT")
-        return cls(text, name, port)
+        match = _AUTHORITY.fullmatch(text)
+        port = None if match is None or match[3] is None else int(match[3])
+        if match is None or (port is not None and not 0 < port <= 65535):
+            raise NameInvalid(f"{quoted(text)} is not the address of a registry; fix: write HOST or HOST:PORT")
+        return cls(text, match[1] or match[2], port)
 
     def port_for(self, *, plain: bool) -> int:
         """Return the port for HTTPS, or for plain HTTP."""
