@@ -33,6 +33,7 @@ from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.progress_reporting import Progress
 from mirror.upstream.auth.login_files import find_docker_login
+from mirror.wire.registry_url import registry_host
 
 #: Most seconds that the engine may take to ask the registry itself.
 _QUESTION_SECONDS: Final = 60.0
@@ -220,6 +221,7 @@ def question_of(
             raise ConfigurationFault(
                 f"{reference} is at {reference.host}, and --host names {host}; fix: leave out one of them"
             )
-        return DoctorQuestion(RegistryPlace.parse(reference.host), reference, address)
+        # On the way to Docker Hub, engines ask its registry, which has another name.
+        return DoctorQuestion(RegistryPlace.parse(registry_host(reference)), reference, address)
     place = RegistryPlace.parse(host or default_host)
     return DoctorQuestion(place, None if reference is None else replace(reference, host=place.authority), address)

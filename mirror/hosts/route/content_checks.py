@@ -20,9 +20,8 @@ def token_check(facts: RouteFacts) -> Iterator[HostCheck]:
     who = f"user {printable(token.username, 60)}" if token.username else "everybody"
     answer, realm = token.answer, printable(token.realm, 200)
     if not token.realm:
-        if facts.content is None or facts.content.manifest.status != 401:
-            yield ok("login", f"the registry accepts the login of {who}")
-        return  # the check of the manifest tells about a login that is missing or wrong
+        yield from _login_check(facts, token, who)
+        return
     if answer.problem:
         yield problem(
             "token",
@@ -50,6 +49,19 @@ def token_check(facts: RouteFacts) -> Iterator[HostCheck]:
             _says(f"{realm} answers {engine_words.status(answer.status)}", engine_words.no_token(facts.engine.version)),
             "look into the log of the token server",
         )
+
+
+def _login_check(facts: RouteFacts, token: TokenAnswer, who: str) -> Iterator[HostCheck]:
+    """Yield the check of a login at the registry itself."""
+    if facts.content is not None and facts.content.manifest.status == 401:
+        return  # the check of the manifest tells about a login that is missing or wrong
+    if facts.content is not None or token.answer.status == 200:
+        yield ok("login", f"the registry accepts the login of {who}")
+        return
+    told = f"refuses that of {who}" if token.username else "there is none"
+    text = f"{facts.place.authority} wants a login, and {told}"
+    words = engine_words.no_login(facts.engine.version)
+    yield problem("login", Step.INSTALL, _says(text, words), _log_in(facts))
 
 
 def content_checks(facts: RouteFacts) -> Iterator[HostCheck]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Final
 
 import aiohttp
@@ -89,8 +89,9 @@ class RouteClient:
         return await self._ask("GET", self._url(PingRoute()), {})
 
     async def log_in(self, answer: RouteAnswer) -> None:
-        """Ask for a token, as the challenge in an answer demands. ``token`` has the result."""
-        await self._answer_challenge(answer, ())
+        """Ask for a token or log in, as the challenge in an answer demands. ``token`` has the result."""
+        if await self._answer_challenge(answer, ()) and self.token is not None and not self.token.realm:
+            self.token = replace(self.token, answer=await self.ping())
 
     async def manifest(self, repository: Repository, target: Tag | Digest) -> RouteAnswer:
         """Return the answer to the request for a manifest."""

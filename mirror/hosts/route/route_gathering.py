@@ -15,7 +15,14 @@ from mirror.hosts.engine_api import EngineReader, RegistryLogin
 from mirror.hosts.route.docker_files import docker_folder, read_daemon_file, read_trust_folder
 from mirror.hosts.route.route_client import RouteClient, read_manifest
 from mirror.hosts.route.route_connections import connect, engine_tls, resolve, shake_hands, unverified_tls
-from mirror.hosts.route.route_facts import ContentAnswers, EngineView, RegistryPlace, RouteAnswer, RouteFacts
+from mirror.hosts.route.route_facts import (
+    ContentAnswers,
+    EngineView,
+    RegistryPlace,
+    RouteAnswer,
+    RouteFacts,
+    TlsOutcome,
+)
 from mirror.oci import Manifest, Reference
 from mirror.oci.errors import MirrorError
 from mirror.oci.printable_text import printable
@@ -108,7 +115,7 @@ async def walked(
     verified = not facts.may_use_http
     tls = await in_thread(engine_tls, engine.trust) if verified else unverified_tls()
     # With a certificate that the engine refuses, the rest of the way is looked at all the same.
-    if facts.tls is not None and facts.tls.is_tls and facts.tls.outcome.value != "verified":
+    if facts.tls is not None and facts.tls.is_tls and facts.tls.outcome is not TlsOutcome.VERIFIED:
         tls = unverified_tls()
     version = engine.version
     async with RouteClient.open(place, plain=plain, tls=tls, engine=version, login=login) as client:

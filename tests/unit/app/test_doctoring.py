@@ -156,7 +156,7 @@ def said(code: str, message: str) -> bytes:
 
 PING, TOKEN = "GET /v2/", "GET /token?service=mirror&scope=repository:acme/driver:pull"
 MANIFEST = f"GET /v2/{NAME}/manifests/{TAG}"
-SCOPES = "&scope=repository(plugin):acme/driver:pull"
+SCOPES = "&scope=repository%28plugin%29:acme/driver:pull"
 
 
 async def plain_http(host: Host) -> Diagnosis:
@@ -365,6 +365,16 @@ async def test_a_login_of_docker_is_used(host: Host) -> None:
     assert "secret" not in "".join(check.text + check.fix for check in found.prediction.checks)
 
 
+async def test_a_login_is_tried_where_no_plugin_is_named(host: Host) -> None:
+    asks = Reply(401, b"", {"WWW-Authenticate": 'Basic realm="mirror"'})
+    async with scripted({PING: asks}) as registry:
+        found = await host.asks(registry, None)
+        assert [check.name for check in found.problems] == ["login"]
+        (host.folder / "config.json").write_text(json.dumps({"auths": {registry: {"auth": "YW5uYTpzZWNyZXQ="}}}))
+        found = await host.asks(registry, None)
+        assert "refuses that of user anna" in found.problems[0].text
+
+
 @pytest.mark.parametrize(
     ("reference", "host", "authority", "asked"),
     [
@@ -372,6 +382,7 @@ async def test_a_login_of_docker_is_used(host: Host) -> None:
         ("a/b:1", "m:5000", "m:5000", "m:5000/a/b:1"),
         ("a/b:1", None, "here:5000", "here:5000/a/b:1"),
         (None, "[::1]:5000", "[::1]:5000", "None"),
+        ("docker.io/vieux/sshfs:latest", None, "registry-1.docker.io", "docker.io/vieux/sshfs:latest"),
     ],
 )
 def test_the_registry_is_named_by_the_reference_or_the_option(
