@@ -1,12 +1,22 @@
-"""Advice for errors of the operating system, the same for every part of the program."""
+"""Words and advice for errors of the operating system, the same for every part of the program."""
 
 from __future__ import annotations
 
 import errno
 import os
 import pwd
+import re
+import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_TLS_REASON: Final = re.compile(r"\[SSL: (\w{1,80})\]")
+_RESOLVER_WORDS: Final = {
+    socket.EAI_NONAME: "no such name",
+    socket.EAI_AGAIN: "no name server answers",
+    socket.EAI_FAIL: "the name server failed",
+}
 
 
 def how_to_fix(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
@@ -41,6 +51,20 @@ def how_to_fix(error: OSError, path: str | os.PathLike[str] | None = None) -> st
         case _:
             fix = "correct the path"
     return fix
+
+
+def connection_words(error: OSError) -> str:
+    """Return the reason of an error of a connection, without the words of a library."""
+    # An error of TLS keeps its name in its text, also when a library has wrapped it.
+    tls = _TLS_REASON.search(str(error))
+    if tls is not None:
+        return f"TLS failed ({tls[1].replace('_', ' ').lower()})"
+    if isinstance(error, socket.gaierror):
+        return _RESOLVER_WORDS.get(error.errno or 0, "the name cannot be resolved")
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    # asyncio puts the address into its own text, so the system's words for the number are clearer.
+    return os.strerror(error.errno) if error.errno else "the connection was closed without an answer"
 
 
 def _who(place: Path | None) -> str:

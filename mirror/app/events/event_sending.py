@@ -21,6 +21,7 @@ from mirror.events.event_sender import Endpoint, EventSender, Post, PostFailed
 from mirror.events.webhook_signing import MOST_FILE_BYTES, WebhookSecret, parse_secrets
 from mirror.oci.errors import Busy, ConfigurationFault, MirrorError
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.system_errors import connection_words
 from mirror.settings import Settings
 from mirror.settings.event_settings import EventSettings
 from mirror.store.registry import Store
@@ -110,7 +111,9 @@ async def posting(endpoint: EventSettings) -> AsyncIterator[Post]:
             except TimeoutError as error:
                 raise PostFailed(f"no answer within {_TIMEOUT.total:.0f} s") from error
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise PostFailed(str(error) or type(error).__name__) from error
+                cause = getattr(error, "os_error", error)
+                why = connection_words(cause) if isinstance(cause, OSError) else "the answer is not HTTP"
+                raise PostFailed(why) from error
 
         yield post
 

@@ -13,11 +13,12 @@ from yarl import URL
 
 from mirror import __version__
 from mirror.hosts.engine_api import EngineVersion, RegistryLogin
-from mirror.hosts.route.route_connections import STEP_SECONDS, system_words
+from mirror.hosts.route.route_connections import STEP_SECONDS
 from mirror.hosts.route.route_facts import RegistryPlace, RouteAnswer, TokenAnswer
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestInvalid, ManifestUnknown, UpstreamUnreachable
 from mirror.oci.media_types import MANIFESTS, OCTET_STREAM
+from mirror.runtime.system_errors import connection_words
 from mirror.wire.auth import basic_auth, challenges
 from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.challenges import Challenge
@@ -249,4 +250,4 @@ def _words(error: Exception) -> str:
     if known is not None:
         return known
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    return system_words(cause) if isinstance(cause, OSError) else "the connection was lost"
+    return connection_words(cause) if isinstance(cause, OSError) else "the connection was lost"

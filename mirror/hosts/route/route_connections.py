@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import socket
 import ssl
 import threading
@@ -18,6 +16,7 @@ from mirror.access.certificates.certificate_names import CertificateNames
 from mirror.hosts.route.docker_files import TrustFolder
 from mirror.hosts.route.route_facts import RegistryPlace, ShownCertificate, TcpAttempt, TlsAnswer, TlsOutcome
 from mirror.oci.printable_text import printable
+from mirror.runtime.system_errors import connection_words
 
 #: Most seconds for one attempt at a step.
 STEP_SECONDS: Final = 10.0
@@ -29,12 +28,6 @@ _OUTCOMES: Final = {
     10: TlsOutcome.EXPIRED,
     62: TlsOutcome.WRONG_NAME,
     64: TlsOutcome.WRONG_NAME,  # IP address
-}
-_TLS_REASON: Final = re.compile(r"\[SSL: (\w{1,80})\]")
-_RESOLVER_WORDS: Final = {
-    socket.EAI_NONAME: "no such name",
-    socket.EAI_AGAIN: "no name server answers",
-    socket.EAI_FAIL: "the name server failed",
 }
 
 
@@ -65,7 +58,7 @@ def _resolved(place: RegistryPlace) -> tuple[tuple[str, ...], str]:
     try:
         found = socket.getaddrinfo(place.name, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        return (), system_words(error)
+        return (), connection_words(error)
     except (OSError, UnicodeError):
         return (), "this is not a host name"
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))[:_MOST_ADDRESSES], ""
@@ -79,7 +72,7 @@ async def connect(address: str, port: int) -> TcpAttempt:
     except TimeoutError:
         return TcpAttempt(address, port, f"no answer within {STEP_SECONDS:.0f} s")
     except OSError as error:
-        return TcpAttempt(address, port, system_words(error))
+        return TcpAttempt(address, port, connection_words(error))
     writer.close()
     return TcpAttempt(address, port)
 
@@ -104,7 +97,7 @@ async def shake_hands(place: RegistryPlace, attempt: TcpAttempt, context: ssl.SS
     except TimeoutError:
         return TlsAnswer(TlsOutcome.FAILED, why=f"no answer within {STEP_SECONDS:.0f} s")
     except OSError as error:  # ssl.SSLError is an OSError
-        return TlsAnswer(TlsOutcome.FAILED, why=system_words(error))
+        return TlsAnswer(TlsOutcome.FAILED, why=connection_words(error))
     return TlsAnswer(TlsOutcome.VERIFIED, version, certificate=certificate)
 
 
@@ -149,20 +142,6 @@ def unverified_tls() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def system_words(error: OSError) -> str:
-    """Return the reason of an error of a connection, without the words of a library."""
-    # An error of TLS keeps its name in its text, also when a library has wrapped it.
-    tls = _TLS_REASON.search(str(error))
-    if tls is not None:
-        return f"TLS failed ({tls[1].replace('_', ' ').lower()})"
-    if isinstance(error, socket.gaierror):
-        return _RESOLVER_WORDS.get(error.errno or 0, "the name cannot be resolved")
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    # asyncio puts the address into its own text, so the system's words for the number are clearer.
-    return os.strerror(error.errno) if error.errno else "the connection was closed without an answer"
 
 
 def _shown(encoded: bytes | None) -> ShownCertificate | None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import ssl
 from datetime import datetime
 
 import aiohttp
@@ -12,6 +9,7 @@ from yarl import URL
 
 from mirror.oci import errors
 from mirror.oci.printable_text import printable
+from mirror.runtime.system_errors import connection_words
 from mirror.upstream.http.forbidden_destinations import ForbiddenAddressError
 from mirror.upstream.http.response_guard import FloodError
 from mirror.wire import error_body, retry_after
@@ -67,28 +65,24 @@ def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]
 def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[errors.UpstreamFault], str]:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return errors.UpstreamProtocolError, f"its certificate is not trusted: {error.certificate_error}"
+            why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
+            return errors.UpstreamProtocolError, f"its certificate is not trusted: {why}"
         case aiohttp.ClientConnectorSSLError():
-            why = _system_words(error.os_error)
-            return errors.UpstreamProtocolError, f"TLS failed: {why}; the server may expect plain http"
+            return errors.UpstreamProtocolError, f"{_words(error)}; the server may expect plain http"
         case aiohttp.ClientConnectorDNSError():
-            return errors.UpstreamUnreachable, f"cannot resolve the host name: {_system_words(error.os_error)}"
+            return errors.UpstreamUnreachable, f"cannot resolve the host name: {_words(error)}"
         case aiohttp.ClientProxyConnectionError():
-            return errors.UpstreamUnreachable, f"no connection to the proxy: {_system_words(error.os_error)}"
+            return errors.UpstreamUnreachable, f"no connection to the proxy: {_words(error)}"
         case aiohttp.ClientConnectorError(os_error=ForbiddenAddressError()):
             return errors.UpstreamProtocolError, f"no connection: {error.os_error}"
         case _:
-            return errors.UpstreamUnreachable, f"no connection: {_system_words(error.os_error)}"
+            return errors.UpstreamUnreachable, f"no connection: {_words(error)}"
 
 
-def _system_words(error: OSError) -> str:
-    """Return the reason of an error of a connection in the words of the system, without those of a library."""
-    if isinstance(error, socket.gaierror):
-        return error.strerror or "no such name"
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).replace("_", " ").lower()
-    # asyncio puts the address into its own text: "Connect call failed ('192.0.2.1', 443)".
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+def _words(error: aiohttp.ClientConnectorError) -> str:
+    cause = error.os_error
+    # An error of a proxy has words of its own, and no number.
+    return connection_words(cause) if cause.errno else str(cause) or connection_words(cause)
 
 
 def answer_fault(
