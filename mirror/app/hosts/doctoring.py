@@ -106,7 +106,8 @@ async def diagnose(
         checks = list(route_checks(facts))
         if asked.reference is not None:
             doctor = _PluginDoctor(asked, engine, limits, patient)
-            checks += await doctor.checks(asked.reference, facts, client)
+            is_known = any(check.outcome is Outcome.PROBLEM for check in checks)
+            checks += await doctor.checks(asked.reference, facts, client, is_known=is_known)
         return Diagnosis(view, HostPrediction(tuple(checks)))
 
 
@@ -142,8 +143,17 @@ class _PluginDoctor:
     limits: LayerLimits
     patient: Patient
 
-    async def checks(self, reference: Reference, facts: RouteFacts, client: RouteClient | None) -> list[HostCheck]:
-        """Return the engine's own answer about the plugin, and the checks of ``host check``."""
+    async def checks(
+        self, reference: Reference, facts: RouteFacts, client: RouteClient | None, *, is_known: bool
+    ) -> list[HostCheck]:
+        """Return the engine's own answer about the plugin, and the checks of ``host check``.
+
+        Args:
+            reference: the plugin, with its host.
+            facts: facts about the way to the registry.
+            client: client of the registry; None if it does not answer.
+            is_known: True if a problem on the way has been found already.
+        """
         if self.engine is None:
             fix = f"run doctor on the Docker host, or: plugin-mirror lint {reference}"
             return [unknown("engine", None, "without an engine, nobody tells if the plugin fits it", fix)]
@@ -163,7 +173,11 @@ class _PluginDoctor:
         wanted = _wanted(reference, manifest, content)
         if self.asked.address.is_socket:
             host_facts = await with_files(host_facts, () if wanted.config is None else needed_paths(wanted.config))
-        return list(check_host(host_facts, wanted).checks)
+        found = check_host(host_facts, wanted).checks
+        if not host_facts.registry.refused or not is_known:
+            return list(found)
+        # The trouble has been told with its fix. The check of the registry would guess from the engine's words.
+        return [*_engine_says(host_facts), *(check for check in found if check.name != "registry")]
 
     async def _read(self, reference: Reference, manifest: Manifest, client: RouteClient) -> PluginContent:
         """Read the plugin as far as it can be read in time."""

@@ -86,7 +86,7 @@ def content_checks(facts: RouteFacts) -> Iterator[HostCheck]:
         )
     else:
         total = shown_size(content.read.content_size_bytes)
-        yield ok("blobs", f"all {len(content.blobs)} blobs are there, {total}")
+        yield ok("blobs", f"{len(content.blobs)} blobs are there, {total}")
 
 
 def _manifest(facts: RouteFacts, content: ContentAnswers) -> HostCheck:
