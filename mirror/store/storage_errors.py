@@ -27,7 +27,7 @@ _PROBE_BYTES: Final = 4096
 
 
 @contextmanager
-def storage_faults(doing: str, catalog: Path | None = None) -> Iterator[None]:
+def storage_faults(doing: str, catalog: Path | None = None, *, otherwise: str = "") -> Iterator[None]:
     """Translate the errors of disk and database that the block raises.
 
     Nothing else may run inside: an OSError of a client's connection is not an error of the store.
@@ -35,6 +35,7 @@ def storage_faults(doing: str, catalog: Path | None = None) -> Iterator[None]:
     Args:
         doing: the action for the error message, such as ``"write an upload"``.
         catalog: the file of the database, if the block uses it.
+        otherwise: what else a user can do who may not write, for the error message.
 
     Raises:
         StorageFull: the disk or the quota has no space or no inode left.
@@ -45,7 +46,10 @@ def storage_faults(doing: str, catalog: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (OSError, SQLAlchemyError, sqlite3.Error) as error:
-        raise fault_of(error, doing, catalog) from error
+        fault = fault_of(error, doing, catalog)
+        if otherwise and isinstance(error, OSError) and error.errno in _NO_PERMISSION:
+            fault = StorageFault(f"{fault}, or {otherwise}")
+        raise fault from error
 
 
 def fault_of(error: BaseException, doing: str, catalog: Path | None = None) -> BaseException:
@@ -75,8 +79,7 @@ def _of_disk(error: OSError, doing: str) -> StorageFault:
     detail = {"errno": errno.errorcode.get(error.errno or 0, "unknown")}
     if file is not None:
         detail["path"] = os.fspath(file)
-    reads_only = "; to serve what is there, serve --read-only" if error.errno in _NO_PERMISSION else ""
-    return StorageFault(f"{named}; fix: {how_to_fix(error, file)}{reads_only}", **detail)
+    return StorageFault(f"{named}; fix: {how_to_fix(error, file)}", **detail)
 
 
 def _lacks_inodes(file: Path) -> bool:

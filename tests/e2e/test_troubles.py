@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,13 +21,14 @@ from mirror.cli.command_line import application
 from tests.harness.disks import read_only_view, small_disk
 from tests.harness.forked_commands import Ended, ForkedCommands, forked_commands
 from tests.harness.requirement import require
+from tests.support.plugins import CONFIG, DRIVER
 
 pytestmark = pytest.mark.e2e
 
 NOBODY = 65534
 MIB = 1024 * 1024
 REF = "acme/driver:1.0"
-CONFIG = """
+SETTINGS = """
 server: {listen: 127.0.0.1:0, anonymous: [pull]}
 storage: {path: data}
 upstreams: {dead: {url: "http://127.0.0.1:9", plain_http: true}}
@@ -165,14 +167,12 @@ def site(base: Path, commands: ForkedCommands) -> Path:
     (site / "folder/rootfs/bin").mkdir(parents=True)
     (site / "parts").mkdir()
     (site / "out").mkdir()
-    (site / "config.yaml").write_text(CONFIG)
+    (site / "config.yaml").write_text(SETTINGS)
     (site / "host.yaml").write_text("plugins: []\n")
     (site / "htpasswd").write_text("eve:$2y$05$abcdefghijklmnopqrstuuDEwCk0pq3Yc0UjEHvNbNnFcZQ9Zq3oC\n")
-    (site / "folder/rootfs/bin/driver").write_text("#!/bin/sh\n")
+    (site / "folder/rootfs/bin/driver").write_bytes(DRIVER)
     (site / "folder/rootfs/bin/driver").chmod(0o755)
-    (site / "folder/config.json").write_text(
-        '{"Entrypoint": ["/bin/driver"], "Env": [{"Name": "DEBUG", "Value": "0"}]}'
-    )
+    (site / "folder/config.json").write_text(json.dumps(CONFIG))
     for line in (
         f"pack folder -t {REF} @",
         "user add anna --password-stdin @",
