@@ -17,6 +17,7 @@ LOCAL_TROUBLE: Final = 5
 
 _BY_FAMILY: dict[type[MirrorError], int] = {
     errors.NameInvalid: WRONG_USAGE,
+    errors.DigestInvalid: WRONG_USAGE,
     errors.ConfigurationFault: WRONG_USAGE,
     errors.UpstreamFault: OTHER_SIDE_FAILED,
     engine_errors.EngineFault: OTHER_SIDE_FAILED,

@@ -67,6 +67,8 @@ def reported(failure: BaseException, *, trace: bool) -> int | None:
         case MirrorError() | OSError():
             if trace:
                 MESSAGES.print_exception()
+            if isinstance(failure, OSError) and failure.filename is None:
+                discard_output()  # it could not be written
             error = failure if isinstance(failure, MirrorError) else _of_system(failure)
             for line in lines_of(error):
                 MESSAGES.out(f"error: {line}", highlight=False)

@@ -140,6 +140,8 @@ def _become(asked: dict[str, Any], out: int, err: int) -> None:
         os.setgid(asked["uid"])
         os.setuid(asked["uid"])
     if asked["interrupt_at"]:
+        # A shell starts programs in the background without the effect of Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         pressed = []
 
         def press(event: str, arguments: tuple[object, ...]) -> None:
