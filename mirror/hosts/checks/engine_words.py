@@ -15,7 +15,6 @@ UNKNOWN_AUTHORITY: Final = "x509: certificate signed by unknown authority"
 WRONG_NAME: Final = "x509: certificate is valid for"
 EXPIRED: Final = "x509: certificate has expired or is not yet valid"
 NO_SUCH_HOST: Final = "no such host"
-CONNECTION_REFUSED: Final = "connect: connection refused"
 TIMED_OUT: Final = "i/o timeout"
 NO_CLIENT_CERTIFICATE: Final = "tls: certificate required"
 _NUMBER: Final = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})")

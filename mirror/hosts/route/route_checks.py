@@ -52,7 +52,8 @@ def _docker(facts: RouteFacts) -> Iterator[HostCheck]:
         yield problem("docker", Step.INSTALL, *_split(engine.problem))
     else:
         told, fix = _split(engine.problem)
-        yield unknown("docker", None, f"{told}; without it, the engine's files are read", fix)
+        instead = "" if engine.daemon is None else "; its files are read instead"
+        yield unknown("docker", None, f"{told}{instead}", fix)
 
 
 def _daemon_file(facts: RouteFacts) -> Iterator[HostCheck]:
@@ -98,8 +99,10 @@ def _tcp(facts: RouteFacts) -> Iterator[HostCheck]:
 
 def _no_connection(facts: RouteFacts, told: str) -> tuple[str, str]:
     place = facts.place
-    is_refused = all(attempt.problem == _REFUSED for attempt in facts.attempts)
-    words = engine_words.CONNECTION_REFUSED if is_refused else engine_words.TIMED_OUT
+    first = facts.attempts[0].problem
+    is_refused = first == _REFUSED
+    # The system's words are those of Go, in lower case.
+    words = engine_words.TIMED_OUT if first.startswith("no answer") else f"connect: {first.lower()}"
     if place.port is None:
         fix = f"name the port: a reference without one means 443, so write {place.authority}:5000/NAME"
     elif is_refused:

@@ -181,6 +181,17 @@ async def expired(host: Host) -> Diagnosis:
         return await host.asks(registry)
 
 
+async def no_client_certificate(host: Host) -> Diagnosis:
+    ca, server = trustme.CA(), ScriptedServer()
+    context = trustme_context(ca, "127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    ca.configure_trust(context)
+    host.insecure = ()
+    async with server.running(tls=context):
+        host.trusts(f"127.0.0.1:{server.port}", ca)
+        return await host.asks(f"127.0.0.1:{server.port}")
+
+
 async def no_such_host(host: Host) -> Diagnosis:
     return await host.asks("no.such.host.invalid:5000")
 
@@ -277,6 +288,7 @@ TROUBLES: dict[str, tuple[Callable[[Host], Awaitable[Diagnosis]], str, str]] = {
         "tls renew --san",
     ),
     "x509: certificate has expired or is not yet valid": (expired, "not valid at this time", "tls renew"),
+    "tls: certificate required": (no_client_certificate, "wants a client certificate", "plugin-mirror tls client"),
     "no such host": (no_such_host, "no.such.host.invalid has no address", "/etc/hosts"),
     "connect: connection refused": (refused, "(Connection refused)", "server.listen"),
     "i/o timeout": (silent, "no answer within", "firewalls"),
