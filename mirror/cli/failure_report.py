@@ -13,8 +13,8 @@ from mirror.cli.async_command import Interrupted
 from mirror.cli.printing import MESSAGES, OutputClosed, discard_output
 from mirror.hosts import engine_errors
 from mirror.oci import errors
-from mirror.oci.errors import LocalFault, MirrorError
-from mirror.runtime.system_errors import how_to_fix
+from mirror.oci.errors import MirrorError
+from mirror.runtime.system_errors import LocalFault, how_to_fix
 
 #: Exit code with which typer ends a command after Ctrl-C.
 CTRL_C: Final = 130

@@ -11,12 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from mirror.oci.errors import MirrorError
+
 _TLS_REASON: Final = re.compile(r"\[SSL: (\w{1,80})\]")
 _RESOLVER_WORDS: Final = {
     socket.EAI_NONAME: "no such name",
     socket.EAI_AGAIN: "no name server answers",
     socket.EAI_FAIL: "the name server failed",
 }
+
+
+class LocalFault(MirrorError):
+    """Something on this machine failed, apart from the store: a port is in use, or an output cannot be written."""
 
 
 def how_to_fix(error: OSError, path: str | os.PathLike[str] | None = None) -> str:

@@ -13,9 +13,10 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from mirror.oci.errors import ConfigurationFault, LocalFault, MirrorError
+from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.current_client import CLIENT
+from mirror.runtime.system_errors import LocalFault
 from mirror.server.access_log import AccessLog
 from mirror.server.http.answer_watch import AnswerWatch
 from mirror.server.http.client_connection import ClientConnection, ConnectionFactory

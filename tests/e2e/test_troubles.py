@@ -67,8 +67,8 @@ COMMANDS = {
     "ls": Command("ls @", "r"),
     "inspect": Command(f"inspect {REF} @", "r"),
     "tag": Command(f"tag {REF} x/y:1 @", "w"),
-    "sign": Command(f"sign {REF} --key key @", "w", 2),
-    "verify": Command(f"verify {REF} --key key.pub @", "r", 1),
+    "sign": Command(f"sign {REF} --key key @", "w"),
+    "verify": Command(f"verify {REF} --key key.pub @", "r"),
     "derive": Command(f"derive {REF} x/z:1 --env DEBUG=1 @", "w"),
     "lint": Command(f"lint {REF} @", "r"),
     "diff": Command(f"diff {REF} {REF} @", "r"),
@@ -273,7 +273,7 @@ def test_a_read_only_disk(name: str, commands: ForkedCommands, read_only: Path) 
         assert ended.code == 5, ended
         assert "mount the disk of" in errors[0]
     else:
-        assert ended.code in {0, COMMANDS[name].sound, 5}, ended
+        assert ended.code in {0, 1, COMMANDS[name].sound, 5}, ended
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from mirror.cli.async_command import Interrupted
 from mirror.cli.failure_report import flush_output, lines_of, reported
 from mirror.cli.printing import OutputClosed
 from mirror.hosts import engine_errors
-from mirror.oci.errors import ConfigurationFault, LocalFault, MirrorError, NotFound, StorageFault
+from mirror.oci.errors import ConfigurationFault, MirrorError, NotFound, StorageFault
+from mirror.runtime.system_errors import LocalFault
 
 #: Modules whose classes are below.
 TREES = (bundle_errors, engine_errors)

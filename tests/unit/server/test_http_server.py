@@ -12,8 +12,9 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from mirror.oci.errors import CatalogFault, ConfigurationFault, LocalFault
+from mirror.oci.errors import CatalogFault, ConfigurationFault
 from mirror.registry.memory import MemoryRegistry
+from mirror.runtime.system_errors import LocalFault
 from mirror.server.http.in_flight import RequestsInFlight
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_server import listen
