@@ -199,7 +199,9 @@ def _api(facts: RouteFacts) -> Iterator[HostCheck]:
     if api is None:
         raise AssertionError("the API has been asked")
     if not api.status:
-        is_certificate = facts.tls is not None and facts.tls.is_tls and "certificate required" in api.problem
+        # Some servers end the connection without the alert that asks for a certificate.
+        wants = "certificate required" in api.problem or "closed without an answer" in api.problem
+        is_certificate = wants and facts.tls is not None and facts.tls.is_tls
         folder = f"/etc/docker/certs.d/{host}" if facts.engine.trust is None else facts.engine.trust.path
         fix = (
             f"put client.cert and client.key into {folder} (at the mirror, 'plugin-mirror tls client NAME' makes them)"
