@@ -7,25 +7,14 @@ import os
 import pwd
 import signal
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
+from mirror.cli.command_log import STANDARD_ERROR, CommandLog
 from mirror.cli.verbosity import is_quiet, is_verbose
 from mirror.records.changes.actor import ActorKind, act_as
 from mirror.runtime import logs
 
 Result = TypeVar("Result")
-
-#: Events that commands do not log: a repeated request, a refused plugin, and damaged content. The error or the result
-#: that a command prints has the reason.
-_UNTOLD: Final = frozenset(
-    {
-        "stamina.retry_scheduled",
-        "plugin refused",
-        "damaged content found",
-        "damaged content not healed",
-        "catalog corrected",
-    }
-)
 
 
 class Interrupted(Exception):
@@ -52,8 +41,8 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
 
     try:
         # Configured for the command only: tests run commands inside their own process and keep their logging.
-        level = "info" if is_verbose() else "error" if is_quiet() else "warning"
-        with logs.configured(level, without=() if is_verbose() else _UNTOLD):
+        told = CommandLog(tells_all=is_verbose())
+        with logs.configured("error" if is_quiet() else "info", stream=STANDARD_ERROR, renderer=told):
             return asyncio.run(run())
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         raise Interrupted from error

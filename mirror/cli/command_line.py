@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from typer.completion import get_completion_inspect_parameters
 
 from mirror.cli.late_rich import rich_is_absent
+from mirror.cli.output import flush_output
 from mirror.cli.start.root_group import COMPLETE_VARIABLE, PROGRAM, root_group
 from mirror.cli.verbosity import forget_choices, is_debug
+
+#: Exit code with which typer ends a command after Ctrl-C.
+_CTRL_C: Final = 130
 
 
 def main() -> NoReturn:
@@ -26,14 +30,20 @@ def run(arguments: list[str]) -> int:
     if COMPLETE_VARIABLE in os.environ:
         get_completion_inspect_parameters()  # registers the shells
     try:
-        # Not None if the command ended with typer.Exit.
         with rich_is_absent():
-            return root_group().main(arguments, PROGRAM, standalone_mode=False) or 0
-    except Exception as error:
+            # Outside of its standalone mode, typer leaves all errors to the caller.
+            code = root_group().main(arguments, PROGRAM, standalone_mode=False)
+        flush_output()
+    except BaseException as failure:
         # Imported late: most command lines end without an error.
         from mirror.cli.start.failure_report import reported
 
-        code = reported(error, trace=is_debug())
-        if code is None:
+        told = reported(failure, trace=is_debug())
+        if told is None:
             raise
-        return code
+        return told
+    if code == _CTRL_C:
+        from mirror.cli.start.failure_report import tell_interrupted
+
+        return tell_interrupted()
+    return code if isinstance(code, int) else 0

@@ -7,6 +7,7 @@ from typing import Final
 from mirror.hosts import engine_errors
 from mirror.oci import errors
 from mirror.oci.errors import MirrorError
+from mirror.runtime.system_errors import LocalFault
 
 DONE: Final = 0
 ANSWER_IS_NO: Final = 1
@@ -17,11 +18,13 @@ LOCAL_TROUBLE: Final = 5
 
 _BY_FAMILY: dict[type[MirrorError], int] = {
     errors.NameInvalid: WRONG_USAGE,
+    errors.DigestInvalid: WRONG_USAGE,
     errors.ConfigurationFault: WRONG_USAGE,
     errors.UpstreamFault: OTHER_SIDE_FAILED,
     engine_errors.EngineFault: OTHER_SIDE_FAILED,
     engine_errors.EngineAccessDenied: LOCAL_TROUBLE,
     errors.StorageFault: LOCAL_TROUBLE,
+    LocalFault: LOCAL_TROUBLE,
     MirrorError: ANSWER_IS_NO,  # all other errors: the request was understood and cannot be met
 }
 

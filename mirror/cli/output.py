@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
@@ -14,6 +15,32 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _USUAL_WIDTH: Final = 80
+
+
+class OutputClosed(Exception):
+    """Nobody reads standard output any more."""
+
+
+def discard_output() -> None:
+    """Let standard output lead nowhere. Otherwise Python writes it once more at its end, and prints a traceback."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def flush_output() -> None:
+    """Write what is left of standard output.
+
+    Raises:
+        OutputClosed: nobody reads it.
+        OSError: it cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        discard_output()
+        if isinstance(error, BrokenPipeError):
+            raise OutputClosed from error
+        raise
 
 
 class Output:
@@ -37,6 +64,7 @@ class Output:
         self._stream = stream
         self._can_be_quiet = can_be_quiet
         self._given = console
+        self._is_unread = False
 
     @property
     def file(self) -> TextIO:
@@ -81,7 +109,7 @@ class Output:
 
     @property
     def _is_silent(self) -> bool:
-        return self._can_be_quiet and is_quiet()
+        return self._is_unread or (self._can_be_quiet and is_quiet())
 
     def out(self, text: object = "", *, style: str | None = None, highlight: bool = False, end: str = "\n") -> None:
         """Write a text as it is.
@@ -91,15 +119,25 @@ class Output:
             style: style of the text on a terminal, in the words of rich.
             highlight: True to let rich colour numbers and names on a terminal.
             end: what follows the text.
+
+        Raises:
+            OutputClosed: nobody reads standard output.
+            OSError: the text cannot be written.
         """
         if self._is_silent:
             return
         if (style or highlight) and self.is_terminal:
             self.console.out(text, style=style, highlight=highlight, end=end)
             return
-        self.file.write(f"{text}{end}")
-        # At once, as rich does: lines of both streams stay in order, and a closed pipe ends the command here.
-        self.file.flush()
+        try:
+            self.file.write(f"{text}{end}")
+            # At once, as rich does: lines of both streams stay in order, and a closed pipe ends the command here.
+            self.file.flush()
+        except BrokenPipeError as error:
+            if self._stream == "stdout":
+                discard_output()
+                raise OutputClosed from error
+            self._is_unread = True  # nobody reads the messages, and the work goes on
 
     def status(self, text: str) -> Any:
         """Return a line that says what is done, visible inside its ``with`` block on a terminal."""

@@ -19,6 +19,7 @@ from mirror.hosts.engine_api import PullProgress, RegistryLogin
 from mirror.hosts.engine_errors import EngineAccessDenied, EngineProtocolError, EngineRefused, EngineUnreachable
 from mirror.oci.printable_text import printable
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.runtime.system_errors import connection_words
 
 #: Largest answer that is read, in bytes. A hundred plugins with large configs have 1 MiB.
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
@@ -131,7 +132,7 @@ class EngineConnection:
                 yield response
         except aiohttp.ClientSSLError as error:
             raise EngineUnreachable(
-                f"{self.address}: TLS failed: {printable(str(error), 300)}; fix: set DOCKER_CERT_PATH to the folder "
+                f"{self.address}: TLS failed: {_tls_words(error)}; fix: set DOCKER_CERT_PATH to the folder "
                 "with ca.pem, cert.pem and key.pem for this engine"
             ) from error
         except aiohttp.ClientConnectorError as error:
@@ -139,7 +140,7 @@ class EngineConnection:
         except TimeoutError as error:
             raise self._unreachable("gave no answer in time", call) from error
         except (aiohttp.ClientError, OSError) as error:
-            why = printable(str(error), 200) or type(error).__name__
+            why = connection_words(error) if isinstance(error, OSError) else "the answer is not complete"
             raise self._unreachable(f"ended the connection ({why})", call) from error
 
     async def _read(self, response: aiohttp.ClientResponse, call: EngineCall) -> bytes:
@@ -189,5 +190,13 @@ class EngineConnection:
         fix = "start the engine, or name its address with --socket or DOCKER_HOST"
         if self.address.is_socket and isinstance(cause, FileNotFoundError):
             fix += " (a rootless engine has $XDG_RUNTIME_DIR/docker.sock)"
-        why = printable(cause.strerror or str(cause), 200)
+        why = connection_words(cause)
         return EngineUnreachable(f"no Docker Engine can be reached at {self.address}: {why}; fix: {fix}")
+
+
+def _tls_words(error: aiohttp.ClientSSLError) -> str:
+    """Return the reason of a failed handshake."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "")
+        return printable(f"its certificate is not trusted: {why}", 300)
+    return connection_words(error)

@@ -47,6 +47,7 @@
     │   └── CatalogFault             the catalog cannot be opened, read or written
     ├── EngineFault                  a Docker Engine failed (:mod:`mirror.hosts.engine_errors`)
     ├── BundleFault                  a bundle cannot be used (:mod:`mirror.bundle.bundle_errors`)
+    ├── LocalFault                   this machine failed, apart from the store (:mod:`mirror.runtime.system_errors`)
     ├── TagConflict                  tag that two mirror rules want to point to different content
     ├── Busy                         another caller is doing this right now; temporary
     └── ConfigurationFault           the configuration or the command line is wrong
@@ -296,5 +297,4 @@ class ConfigurationFault(MirrorError):
 def reasons(family: type[MirrorError]) -> tuple[str, ...]:
     """Return the reasons of all error classes in a family, each once, in the order of the tree."""
     # Shared metrics need every label value before the server starts, so reasons are a fixed set (ADR 8).
-    below = (reason for child in family.__subclasses__() for reason in reasons(child))
-    return tuple(dict.fromkeys([family.reason, *below]))
+    return tuple(dict.fromkeys([family.reason, *(one for child in family.__subclasses__() for one in reasons(child))]))

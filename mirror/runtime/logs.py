@@ -47,7 +47,12 @@ _NUMBERS: Final = {
 
 @contextmanager
 def configured(
-    level: str = "info", form: Format = "auto", stream: TextIO | None = None, *, without: Collection[str] = ()
+    level: str = "info",
+    form: Format = "auto",
+    stream: TextIO | None = None,
+    *,
+    without: Collection[str] = (),
+    renderer: Processor | None = None,
 ) -> Iterator[EventLog]:
     """Configure logging, and write all waiting lines on exit. Enter once in each process, after any fork.
 
@@ -56,6 +61,7 @@ def configured(
         form: ``json``: one JSON object per line. ``console``: text for people. ``auto``: text on a terminal, else JSON.
         stream: the destination of log lines; None: standard error.
         without: events that are not written.
+        renderer: makes the line of an event, in place of ``form``. Lines of libraries are dropped then.
 
     Yields:
         The log, with the queue of waiting lines, which counts the dropped lines.
@@ -68,6 +74,7 @@ def configured(
     for_people = form == "console" or (form == "auto" and stream.isatty())
     lines = LogLines(stream)
     render: Processor = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if for_people else _render_json
+    render = render if renderer is None else renderer
     log = EventLog(lines, render, without, threshold)
     structlog.configure(
         processors=[log.render],
@@ -84,7 +91,7 @@ def configured(
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler if renderer is None else logging.NullHandler()]
     log.set_level(level)
     # alembic logs the names of its plugins at every start.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)

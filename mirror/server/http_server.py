@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
@@ -12,9 +13,10 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from mirror.oci.errors import ConfigurationFault
+from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.current_client import CLIENT
+from mirror.runtime.system_errors import LocalFault
 from mirror.server.access_log import AccessLog
 from mirror.server.http.answer_watch import AnswerWatch
 from mirror.server.http.client_connection import ClientConnection, ConnectionFactory
@@ -29,6 +31,11 @@ from mirror.wire.client_address import Network, client_key, is_inside
 _log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
+# Errors of a right configuration, whose cause is on this machine.
+_LISTENING: dict[int, tuple[type[MirrorError], str]] = {
+    errno.EADDRINUSE: (LocalFault, "end the program that uses the port ('ss -ltnp' shows it), or set server.listen"),
+    errno.EACCES: (LocalFault, "set server.listen to a port above 1023, or let the service have CAP_NET_BIND_SERVICE"),
+}
 # aiohttp's timeout for ending the handlers that are left when shutdown_seconds are over.
 _LAST_WORDS_SECONDS = 1.0
 # Time for the request on a connection beyond a limit. Short, because such connections only get an error answer.
@@ -45,7 +52,8 @@ def listen(host: str, port: int) -> socket.socket:
         port: the port; 0 for any free port.
 
     Raises:
-        ConfigurationFault: the address cannot be used.
+        ConfigurationFault: the address is not one of this machine.
+        LocalFault: the port is in use, or is closed to this user.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -58,11 +66,10 @@ def listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise ConfigurationFault(
-            f"cannot listen on {host} port {port}: {error.strerror}; fix: set server.listen to another address",
-            host=host,
-            port=port,
-        ) from error
+        elsewhere = (ConfigurationFault, "set server.listen to an address of this machine")
+        fault, fix = _LISTENING.get(error.errno or 0, elsewhere)
+        said = f"cannot listen on {host} port {port}: {error.strerror}; fix: {fix}"
+        raise fault(said, host=host, port=port) from error
     return listener
 
 

@@ -14,17 +14,20 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mirror.oci.errors import CatalogFault, ClientFault, StorageFault, StorageFull, TooManyOpenFiles
+from mirror.runtime.system_errors import how_to_fix
 
 _NO_PERMISSION: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 #: SQLite's error codes for a full disk: for a write, and for growing its shared memory file.
 _SQLITE_NO_SPACE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 #: Primary error codes of SQLite whose cause is found by using the file.
 _SQLITE_UNUSABLE: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
+#: Primary error codes of SQLite for a file whose bytes are wrong.
+_SQLITE_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PROBE_BYTES: Final = 4096
 
 
 @contextmanager
-def storage_faults(doing: str, catalog: Path | None = None) -> Iterator[None]:
+def storage_faults(doing: str, catalog: Path | None = None, *, otherwise: str = "") -> Iterator[None]:
     """Translate the errors of disk and database that the block raises.
 
     Nothing else may run inside: an OSError of a client's connection is not an error of the store.
@@ -32,6 +35,7 @@ def storage_faults(doing: str, catalog: Path | None = None) -> Iterator[None]:
     Args:
         doing: the action for the error message, such as ``"write an upload"``.
         catalog: the file of the database, if the block uses it.
+        otherwise: what else a user can do who may not write, for the error message.
 
     Raises:
         StorageFull: the disk or the quota has no space or no inode left.
@@ -42,7 +46,10 @@ def storage_faults(doing: str, catalog: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (OSError, SQLAlchemyError, sqlite3.Error) as error:
-        raise fault_of(error, doing, catalog) from error
+        fault = fault_of(error, doing, catalog)
+        if otherwise and isinstance(error, OSError) and error.errno in _NO_PERMISSION:
+            fault = StorageFault(f"{fault}, or {otherwise}")
+        raise fault from error
 
 
 def fault_of(error: BaseException, doing: str, catalog: Path | None = None) -> BaseException:
@@ -68,15 +75,13 @@ def _of_disk(error: OSError, doing: str) -> StorageFault:
         if file is not None and _lacks_inodes(Path(file)):
             message = f"{named} (no inode is left); fix: delete files on this disk and repeat the request"
             return StorageFull(message, path=os.fspath(file))
-        return StorageFull(f"{what}; fix: free some space and repeat the request")
+        return StorageFull(f"{what}; fix: {how_to_fix(error, file)}")
     if error.errno in TooManyOpenFiles.ERRNOS:
         return TooManyOpenFiles.while_doing(doing)
     detail = {"errno": errno.errorcode.get(error.errno or 0, "unknown")}
     if file is not None:
         detail["path"] = os.fspath(file)
-    if error.errno in _NO_PERMISSION:
-        return StorageFault(f"{named}; fix: give this user access, or only read: serve --read-only", **detail)
-    return StorageFault(named, **detail)
+    return StorageFault(f"{named}; fix: {how_to_fix(error, file)}", **detail)
 
 
 def _lacks_inodes(file: Path) -> bool:
@@ -87,10 +92,14 @@ def _lacks_inodes(file: Path) -> bool:
 
 
 def _of_database(error: SQLAlchemyError | sqlite3.Error, doing: str, catalog: Path | None) -> StorageFault:
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    # SQLAlchemy adds the address of a page to its own errors.
+    cause = (
+        error.orig if isinstance(error, DBAPIError) else str(error).partition("(Background on this error")[0].strip()
+    )
     code = getattr(cause, "sqlite_errorcode", None)
     if code in _SQLITE_NO_SPACE:
-        return StorageFull(f"cannot {doing}: {cause}; fix: free some space and repeat the request")
+        place = "" if catalog is None else f" of {catalog.parent}"
+        return StorageFull(f"cannot {doing}: the disk is full; fix: free some space on the disk{place}, and repeat")
     name = getattr(cause, "sqlite_errorname", "unknown")
     if catalog is None:
         return CatalogFault(f"cannot {doing}: {cause}", code=name)
@@ -103,7 +112,10 @@ def _of_database(error: SQLAlchemyError | sqlite3.Error, doing: str, catalog: Pa
             code=name,
             path=str(catalog),
         )
-    return CatalogFault(f"cannot {doing}: {cause} ({catalog})", code=name, path=str(catalog))
+    fix = f"look at the disk of {catalog.parent} (dmesg)"
+    if code is not None and code & 0xFF in _SQLITE_DAMAGED:
+        fix = "restore a backup, or stop the server and run 'plugin-mirror recover'"
+    return CatalogFault(f"cannot {doing}: {cause} ({catalog}); fix: {fix}", code=name, path=str(catalog))
 
 
 def _why_unusable(catalog: Path) -> OSError | None:

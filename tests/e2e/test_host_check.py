@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mirror.app.host_checking import HostQuestion, check_reference
+from mirror.app.hosts.host_checking import HostQuestion, check_reference
 from mirror.hosts.checks.host_check import HostCheck, HostPrediction
 from mirror.hosts.engine_address import EngineAddress
 from mirror.oci import Reference

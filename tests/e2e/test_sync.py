@@ -200,8 +200,8 @@ def test_without_a_terminal_there_is_one_line_a_tag(upstream: DockerRegistry, tm
         push(packed, upstream.url, THERE, tag)
     done = plugin_mirror("sync", "--config", config_file(tmp_path, upstream.url))
     first = sorted(line.partition(" ")[0] for line in done.stderr.splitlines())  # tags are copied in any order
-    # The driver does not know its new name, which a note tells for each tag.
-    assert first == [f"{HERE}:1.0.0-beta.1", f"{HERE}:1.0.0-beta.2", "note:", "note:"]
+    # The driver does not know its new name, which a note tells for each tag. The third note tells of the data folder.
+    assert first == [f"{HERE}:1.0.0-beta.1", f"{HERE}:1.0.0-beta.2", "note:", "note:", "note:"]
 
 
 @pytest.mark.parametrize(

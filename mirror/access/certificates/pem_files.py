@@ -19,6 +19,7 @@ from mirror.access.certificates.certificate_authority import SigningPrivateKey
 from mirror.access.certificates.client_names import UNREADABLE
 from mirror.oci.errors import ConfigurationFault, StorageFault
 from mirror.runtime import private_files
+from mirror.runtime.system_errors import how_to_fix
 
 #: Largest file that is read: a list of some 400 000 revoked certificates.
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -196,7 +197,7 @@ def _read(path: Path, where: str, *, of_folder: bool = False) -> bytes:
                 )
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise ConfigurationFault(f"{where} cannot be read: {error.strerror}; fix: correct the path") from error
+        raise ConfigurationFault(f"{where} cannot be read: {error.strerror}; fix: {how_to_fix(error, path)}") from error
     if len(content) > _MOST_BYTES:
         raise ConfigurationFault(f"{where} is larger than {_MOST_BYTES} bytes; fix: name the file that was meant")
     return content
@@ -208,6 +209,5 @@ def _reporting(path: Path, deed: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageFault(
-            f"cannot {deed} {path}: {error.strerror}; fix: make {path.parent} writable for the user of this process",
-            path=str(path),
+            f"cannot {deed} {path}: {error.strerror}; fix: {how_to_fix(error, path)}", path=str(path)
         ) from error

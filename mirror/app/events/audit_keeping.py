@@ -121,9 +121,9 @@ async def audit_entries(settings: Settings, wanted: Callable[[Entry], bool]) -> 
 def public_key(settings: Settings) -> PublicKey:
     """Return the public key that verifies checkpoints. Raises ConfigurationFault without a key. Blocks."""
     path = _key_path(settings)
-    if not path.exists():
-        raise ConfigurationFault(f"there is no {path}; fix: start 'plugin-mirror serve' once, which makes it")
     with storage_faults("read the key of the audit"):
+        if not path.exists():
+            raise ConfigurationFault(f"there is no {path}; fix: start 'plugin-mirror serve' once, which makes it")
         return PrivateKey.parse_pem(path.read_bytes(), str(path)).public
 
 

@@ -73,7 +73,7 @@ def apply(
     desired, address = load_host_file(file), address_of(socket)
 
     async def plan_host() -> tuple[HostPlan, LoginOf, str]:
-        from mirror.app.host_applying import HostPlanner
+        from mirror.app.hosts.host_applying import HostPlanner
         from mirror.hosts.engine_client import EngineClient
 
         async with EngineClient.open(address) as engine:

@@ -8,10 +8,11 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
+from mirror.cli.hosts.check_output import forecasts_of, print_checks
 from mirror.cli.hosts.host_options import SocketOption, address_of
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, pairs, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, print_judged, wrapped
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.printable_text import printable
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from mirror.hosts.checks.host_check import HostPrediction
     from mirror.hosts.checks.host_facts import HostFacts
     from mirror.hosts.checks.wanted_plugin import WantedPlugin
-
-#: Column at which the text of a check begins.
-_TEXT_AT = 23
-_STYLES = {"ok": "green", "done": "green", "problem": "bold red", "warning": "yellow", "unknown": "dim"}
 
 
 def run(
@@ -52,7 +49,7 @@ def run(
     Exit code 1: a step will fail. 3: the engine or the registry cannot be
     reached. 5: you may not open the engine's socket.
     """
-    from mirror.app.host_checking import HostQuestion, check_reference
+    from mirror.app.hosts.host_checking import HostQuestion, check_reference
 
     asked = HostQuestion(
         Reference.parse(reference),
@@ -89,11 +86,5 @@ def _as_json(facts: HostFacts, wanted: WantedPlugin, report: HostPrediction) -> 
 def _print(facts: HostFacts, wanted: WantedPlugin, report: HostPrediction) -> None:
     title = f"{wanted.remote} on {facts.info.name} (Docker Engine {facts.version.version})"
     RESULTS.out(printable(title), style="bold", highlight=False)
-    for check in report.checks:
-        outcome = check.outcome.value
-        line = wrapped(RESULTS, f"  {outcome:<8} {check.name + ':':<11} {printable(check.text)}", _TEXT_AT)
-        print_judged(outcome, _STYLES[outcome], line)
-        if check.fix:
-            RESULTS.out(f"{'':<11}fix: {printable(check.fix)}", highlight=False)
-    forecasts = ", ".join(f"will {step.value}: {forecast.value}" for step, forecast in report.forecasts.items())
-    RESULTS.out(forecasts, style="bold", highlight=False)
+    print_checks(report.checks)
+    RESULTS.out(forecasts_of(report), style="bold", highlight=False)

@@ -39,6 +39,12 @@ TOP_LEVEL_COMMANDS: Final = (
         "plugin-mirror health --ready --config /etc/plugin-mirror/config.yaml",
     ),
     LazyCommand(
+        "doctor",
+        "hosts.doctor_command:run",
+        "Find out why a Docker host cannot install from a registry.",
+        "plugin-mirror doctor mirror:5000/contiv/v2plugin:1.0",
+    ),
+    LazyCommand(
         "ls",
         "plugins.ls_command:run",
         "List repositories, or the tags of one with kind, digest and size.",

@@ -41,13 +41,16 @@ def migrate(connection: Connection, layout: DataLayout) -> None:
         raise CatalogFault(_of_a_later_version(revision, layout), revision=revision, known=HEAD)
     else:
         copied = copy_catalog(layout, revision)
-        _LOG.info("catalog copied before migration", path=str(copied), revision=revision, to=HEAD)
+        _LOG.info("catalog copied before its update", path=str(copied), format=int(revision))
 
-    # Each migration of a catalog is logged. To make a new one is no news.
-    upgrade(connection, HEAD, logging.WARNING if revision is None else logging.NOTSET)
+    upgrade(connection, HEAD)
+    if revision is None:
+        _LOG.info("data folder created", path=str(layout.state), format=int(HEAD))
+    else:
+        _LOG.info("data folder updated", path=str(layout.state), format=int(HEAD), before=int(revision))
 
 
-def upgrade(connection: Connection, revision: str, log_level: int = logging.WARNING) -> None:
+def upgrade(connection: Connection, revision: str) -> None:
     """Update the tables to a revision, from any earlier one or from none, inside the caller's transaction."""
     # Imported here, because most starts have nothing to migrate.
     from alembic import command
@@ -56,7 +59,8 @@ def upgrade(connection: Connection, revision: str, log_level: int = logging.WARN
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # Alembic interpolates "%"
     config.attributes["connection"] = connection
-    logging.getLogger("alembic.runtime.migration").setLevel(log_level)
+    # The caller tells of the update in words of this program.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     command.upgrade(config, revision)
 
 

@@ -33,7 +33,8 @@ def shared_use(layout: DataLayout) -> Iterator[None]:
     if layout.private_state is not None:
         yield
         return
-    with _locked(layout, fcntl.LOCK_SH, "is being restored or recovered by another process; fix: wait for it"):
+    restored = "is being restored or recovered by another process; fix: wait for it"
+    with _locked(layout, fcntl.LOCK_SH, restored, reads="only read what is there: serve --read-only"):
         require_restored(layout)  # a restore may have begun meanwhile, and been killed
         yield
 
@@ -52,9 +53,9 @@ def sole_use(layout: DataLayout) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(layout: DataLayout, kind: int, otherwise: str) -> Iterator[None]:
+def _locked(layout: DataLayout, kind: int, otherwise: str, *, reads: str = "") -> Iterator[None]:
     file = layout.root / "locks" / ".store"
-    with storage_faults(f"lock {layout.root}"):
+    with storage_faults(f"lock {layout.root}", otherwise=reads):
         descriptor = _open(file)
     try:
         try:

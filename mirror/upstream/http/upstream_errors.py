@@ -9,6 +9,7 @@ from yarl import URL
 
 from mirror.oci import errors
 from mirror.oci.printable_text import printable
+from mirror.runtime.system_errors import connection_words
 from mirror.upstream.http.forbidden_destinations import ForbiddenAddressError
 from mirror.upstream.http.response_guard import FloodError
 from mirror.wire import error_body, retry_after
@@ -64,17 +65,24 @@ def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]
 def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[errors.UpstreamFault], str]:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return errors.UpstreamProtocolError, f"its certificate is not trusted: {error.certificate_error}"
+            why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
+            return errors.UpstreamProtocolError, f"its certificate is not trusted: {why}"
         case aiohttp.ClientConnectorSSLError():
-            return errors.UpstreamProtocolError, f"TLS failed: {error.os_error}; the server may expect plain http"
+            return errors.UpstreamProtocolError, f"{_words(error)}; the server may expect plain http"
         case aiohttp.ClientConnectorDNSError():
-            return errors.UpstreamUnreachable, f"cannot resolve the host name: {error.os_error}"
+            return errors.UpstreamUnreachable, f"cannot resolve the host name: {_words(error)}"
         case aiohttp.ClientProxyConnectionError():
-            return errors.UpstreamUnreachable, f"no connection to the proxy: {error.os_error}"
+            return errors.UpstreamUnreachable, f"no connection to the proxy: {_words(error)}"
         case aiohttp.ClientConnectorError(os_error=ForbiddenAddressError()):
             return errors.UpstreamProtocolError, f"no connection: {error.os_error}"
         case _:
-            return errors.UpstreamUnreachable, f"no connection: {error.os_error}"
+            return errors.UpstreamUnreachable, f"no connection: {_words(error)}"
+
+
+def _words(error: aiohttp.ClientConnectorError) -> str:
+    cause = error.os_error
+    # An error of a proxy has words of its own, and no number.
+    return connection_words(cause) if cause.errno else str(cause) or connection_words(cause)
 
 
 def answer_fault(

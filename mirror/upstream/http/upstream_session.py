@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from itertools import count
 from typing import TypeVar
 
 import stamina
+import structlog
+from stamina.instrumentation import set_on_retry_hooks
 
 from mirror.oci import errors
 from mirror.runtime.clock import Clock
@@ -20,6 +23,10 @@ from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
 
 Given = TypeVar("Given")
+
+_LOG = structlog.get_logger(__name__)
+# Retries are logged by this module, in words of this program.
+set_on_retry_hooks(())
 
 
 class UpstreamSession:
@@ -117,9 +124,16 @@ class UpstreamSession:
         return await self._with_retries(request, once)
 
     async def _with_retries(self, request: Request, once: Callable[[], Awaitable[Given]]) -> Given:
-        if request.may_repeat:
-            return await self._retrying(self._retry_delay, once)
-        return await once()
+        if not request.may_repeat:
+            return await once()
+        failures = count(1)
+
+        def decide(error: Exception) -> bool | float:
+            delay = self._retry_delay(error)
+            self._log_retry(error, next(failures), delay)
+            return delay
+
+        return await self._retrying(decide, once)
 
     @property
     def has_quota(self) -> bool:
@@ -141,6 +155,12 @@ class UpstreamSession:
         if asked_seconds > self.retry.longest_delay_seconds:
             return False
         return jittered(asked_seconds) or True  # True: the delay of the retry policy
+
+    def _log_retry(self, error: Exception, failures: int, delay: bool | float) -> None:  # noqa: FBT001 - of stamina
+        most = None if self.retry.attempts is None else self.retry.attempts - 1
+        if delay is not False and (most is None or failures <= most):
+            number = str(failures) if most is None else f"{failures} of {most}"
+            _LOG.warning("upstream request failed, trying again", upstream=self.name, retry=number, error=str(error))
 
     async def _send_once(self, request: Request, expect: Collection[int], missing: type[errors.NotFound]) -> Answer:
         self.changes += not request.is_read

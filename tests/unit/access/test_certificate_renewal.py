@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_written_keeps_the_former_certificate(tmp_path: 
     files = made(tmp_path, ago=DUE).server
     before = files.certificate.read_bytes()
     (tmp_path / ".server.crt.new").mkdir()
-    with pytest.raises(StorageFault, match=r"^cannot write .*server\.crt: .*; fix: make .* writable"):
+    with pytest.raises(StorageFault, match=r"^cannot write .*server\.crt: .*; fix: "):
         renew_if_due(files, now())
     assert files.certificate.read_bytes() == before
 

@@ -140,7 +140,9 @@ def test_a_folder_that_cannot_be_written_keeps_the_former_file(tmp_path: Path, m
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(private_files, "open_file", refuse)
-    with pytest.raises(StorageFault, match=r"^cannot write .*a\.crt: Read-only file system; fix: make .* writable"):
+    with pytest.raises(
+        StorageFault, match=r"^cannot write .*a\.crt: Read-only file system; fix: mount the disk of .* for writing"
+    ):
         write_file(path, b"two")
     assert path.read_bytes() == b"one"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mirror.app import host_applying
-from mirror.app.host_applying import HostPlanner
+from mirror.app.hosts import host_applying
+from mirror.app.hosts.host_applying import HostPlanner
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease
 from mirror.hosts.engine_answers import read_info
 from mirror.hosts.engine_api import RegistryLogin

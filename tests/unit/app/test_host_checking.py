@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.app.host_checking import HostQuestion, check_reference
+from mirror.app.hosts.host_checking import HostQuestion, check_reference
 from mirror.app.services import open_store
 from mirror.hosts.engine_address import EngineAddress
 from mirror.oci import Digest, Manifest, Reference, Tag

@@ -159,11 +159,12 @@ def test_wrong_options_are_wrong_usage(
     assert told in capsys.readouterr().err
 
 
-def test_a_registry_that_does_not_answer_is_one_line(tmp_path: Path):
+def test_a_registry_that_does_not_answer_is_asked_again_and_told_in_one_line(tmp_path: Path):
     """In a process of its own, because loggers keep the configuration of their first use."""
     arguments = ["fetch", "-o", f"{tmp_path}/site.tar", "127.0.0.1:1/a/b", "--unsigned"]
     program = "import sys; from mirror.cli.command_line import run; sys.exit(run(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
-    (line,) = done.stderr.splitlines()
+    again, line = done.stderr.splitlines()
+    assert again.startswith("warning: upstream request failed, trying again (1 of 2): upstream 127.0.0.1:1: ")
     assert line.startswith("error: upstream 127.0.0.1:1: GET http://127.0.0.1:1/v2/a/b/manifests/latest: no connection")
     assert done.returncode == exit_codes.OTHER_SIDE_FAILED

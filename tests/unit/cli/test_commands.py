@@ -338,7 +338,9 @@ def test_an_empty_store_is_told(capsys):
 def test_what_is_not_held_is_a_no(arguments, capsys):
     assert run(arguments) == 1
     # A name with a tag is never a path.
-    assert capsys.readouterr().err == "error: the registry has no repository a/b\n"
+    assert capsys.readouterr().err == (
+        "error: the registry has no repository a/b; fix: 'plugin-mirror ls' lists what the store holds\n"
+    )
 
 
 @pytest.mark.usefixtures("empty_store")
@@ -346,4 +348,6 @@ def test_what_is_not_held_is_a_no(arguments, capsys):
 def test_a_name_that_may_be_a_path_is_told_as_both(arguments, capsys):
     assert run(arguments) == 1
     told = capsys.readouterr().err
-    assert told == "error: the registry has no repository typo; for a folder or file, check the path ./typo\n"
+    assert told.startswith(
+        "error: the registry has no repository typo; for a folder or file, check the path ./typo; fix: "
+    )

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mirror.app.host_applying import HostPlanner
+from mirror.app.hosts.host_applying import HostPlanner
 from mirror.cli.command_line import run
 from mirror.hosts.desired_plugin import DesiredPlugin
 from mirror.hosts.engine_client import EngineClient
@@ -190,8 +190,8 @@ def test_an_interrupted_pull_is_rolled_back(
 def test_a_mistake_in_the_file_changes_nothing(engine: FakeEngine, capsys: pytest.CaptureFixture[str]):
     wanted("name: 'm:5000/p:plain'", "name: 'm:5000/p:1', alias: a, settings: {B: 1}")
     assert run(FILE) == 2
-    said = "error: plugins.yaml:3: settings.B: the plugin has no such setting; its settings are: A, data\n"
-    assert capsys.readouterr().err == said
+    said = "error: plugins.yaml:3: settings.B: the plugin has no such setting; its settings are: A, data; fix: "
+    assert capsys.readouterr().err.startswith(said)
     assert run([*FILE, "--grant", "sha256:1"]) == 2
     assert engine.calls == []
 

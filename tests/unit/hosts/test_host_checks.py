@@ -21,9 +21,9 @@ from mirror.hosts.checks.host_check import (
 )
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts, HostFiles, PathKind, RegistryAnswer
-from mirror.hosts.checks.registry_check import may_use_http
 from mirror.hosts.checks.wanted_plugin import WantedPlugin, with_settings
 from mirror.hosts.engine_answers import read_info, read_plugins, read_version
+from mirror.hosts.insecure_registries import may_use_http
 from mirror.oci import Digest
 from mirror.plugin.findings.config_findings import ENTRYPOINT_EMPTY, NETWORK_TYPE, TYPE_UNKNOWN, TYPES_MISSING
 from mirror.plugin.findings.finding import Finding, Severity

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from mirror.oci.errors import CatalogFault, ConfigurationFault, StorageFault
 from mirror.registry.memory import MemoryRegistry
+from mirror.runtime.system_errors import LocalFault
 from mirror.server.http.in_flight import RequestsInFlight
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import build
@@ -101,7 +102,7 @@ async def test_a_connection_that_says_nothing_is_ended() -> None:
 async def test_an_address_in_use() -> None:
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(ConfigurationFault, match=f"cannot listen on 127.0.0.1 port {port}: .*server.listen"):
+        with pytest.raises(LocalFault, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use; fix: "):
             listen("127.0.0.1", port)
 
 

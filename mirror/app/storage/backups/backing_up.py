@@ -21,6 +21,7 @@ from mirror.store.backup.backup_request import BackupReport, BackupRequest
 from mirror.store.backup.folder_backup import FolderBackup
 from mirror.store.backup.tar_backup import TarBackup
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.folder_access import require_reading
 from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
@@ -78,6 +79,7 @@ async def back_up(
 async def _held(settings: Settings, root: Path, target: str) -> AsyncIterator[tuple[DataLayout, Store | None]]:
     """Yield a data folder of which nothing is removed meanwhile, and its store; None for one that cannot be written."""
     require_data_folder(root)
+    require_reading(DataLayout(root))
     if not DataLayout(root).catalog.exists():
         # The disk of the data folder may not be mounted. To open the store would create an empty one.
         raise ConfigurationFault(f"{root} holds no store; fix: set --data, or mount the disk of the data folder")

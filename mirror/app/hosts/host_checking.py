@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 
 from mirror.app.plugin_inspection import advertised_host, inspect_reference
 from mirror.authoring.inspect import Inspection
+from mirror.hosts.checks.engine_words import HTTP_REFUSED
 from mirror.hosts.checks.facts_gathering import ask_engine, with_files
 from mirror.hosts.checks.file_checks import needed_paths
 from mirror.hosts.checks.host_check import HostPrediction
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
-from mirror.hosts.checks.registry_check import HTTP_REFUSED, may_use_http
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.hosts.desired_plugin import name_on_host
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_client import EngineClient
+from mirror.hosts.insecure_registries import may_use_http
 from mirror.oci import Reference
 from mirror.oci.errors import ManifestInvalid, NotFound, UpstreamFault
 from mirror.settings import Settings

@@ -13,11 +13,11 @@ from typing import Final
 
 from mirror.authoring.plugin_content import require_plugin
 from mirror.hosts.checks.facts_gathering import registry_addresses
-from mirror.hosts.checks.registry_check import may_use_http
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease, engine_reference
 from mirror.hosts.engine_api import EngineInfo, EngineReader, InstalledPlugin, RegistryLogin
 from mirror.hosts.engine_errors import EngineFault, EngineRefused
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin, plan_plugin, plan_removal
+from mirror.hosts.insecure_registries import may_use_http
 from mirror.hosts.plugin_steps import PluginTarget
 from mirror.hosts.plugin_values import same_content
 from mirror.oci import Reference, Repository

@@ -1,0 +1,1 @@
+"""Commands about Docker hosts: their engines, their registries, and the way between."""

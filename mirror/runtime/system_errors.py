@@ -1,0 +1,91 @@
+"""Words and advice for errors of the operating system, the same for every part of the program."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import re
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from mirror.oci.errors import MirrorError
+
+_TLS_REASON: Final = re.compile(r"\[SSL: (\w{1,80})\]")
+_RESOLVER_WORDS: Final = {
+    socket.EAI_NONAME: "no such name",
+    socket.EAI_AGAIN: "no name server answers",
+    socket.EAI_FAIL: "the name server failed",
+}
+
+
+class LocalFault(MirrorError):
+    """Something on this machine failed, apart from the store: a port is in use, or an output cannot be written."""
+
+
+def how_to_fix(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
+    """Return what a user can do about an error. Blocks.
+
+    Args:
+        error: the error.
+        path: the file or folder that was used; None for the one in the error.
+    """
+    named = path if path is not None else error.filename
+    place = Path(os.fsdecode(named)) if isinstance(named, (str, bytes, os.PathLike)) else None
+    shown = "it" if place is None else str(place)
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            fix = f"free some space on the disk of {_parent(place)}, and repeat"
+        case errno.EROFS:
+            fix = f"mount the disk of {_parent(place)} for writing, or choose another place"
+        case errno.EACCES | errno.EPERM:
+            fix = f"{_who(place)}, or give this user access"
+        case errno.ENOENT if place is not None and not _exists(place.parent):
+            fix = f"create the folder {place.parent}, or correct the path"
+        case errno.EISDIR:
+            fix = f"name a file, because {shown} is a folder"
+        case errno.EEXIST | errno.ENOTEMPTY:
+            fix = "choose another name"
+        case errno.EMFILE | errno.ENFILE:
+            fix = "raise the limit of open files (ulimit -n)"
+        case errno.EIO:
+            fix = f"check the disk of {_parent(place)}: its log is in dmesg"
+        case errno.EFBIG:
+            fix = "write smaller files, which the file system of the drive can hold"
+        case _:
+            fix = "correct the path"
+    return fix
+
+
+def connection_words(error: OSError) -> str:
+    """Return the reason of an error of a connection, without the words of a library."""
+    # An error of TLS keeps its name in its text, also when a library has wrapped it.
+    tls = _TLS_REASON.search(str(error))
+    if tls is not None:
+        return f"TLS failed ({tls[1].replace('_', ' ').lower()})"
+    if isinstance(error, socket.gaierror):
+        return _RESOLVER_WORDS.get(error.errno or 0, "the name cannot be resolved")
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    # asyncio puts the address into its own text, so the system's words for the number are clearer.
+    return os.strerror(error.errno) if error.errno else "the connection was closed without an answer"
+
+
+def _who(place: Path | None) -> str:
+    """Return whose access is needed."""
+    for folder in () if place is None else (place, *place.absolute().parents):
+        with suppress(OSError, KeyError):
+            return f"run as its owner: sudo -u {pwd.getpwuid(folder.stat().st_uid).pw_name} …"
+    return "run as its owner"
+
+
+def _parent(place: Path | None) -> str:
+    return "the output" if place is None else str(place if place.is_dir() else place.parent)
+
+
+def _exists(folder: Path) -> bool:
+    with suppress(OSError):
+        return folder.exists()
+    return True
