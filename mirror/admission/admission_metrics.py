@@ -7,7 +7,7 @@ from typing import Final
 
 from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import AdmissionState
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
 
 DECISIONS: Final = MetricFamily(
     "plugin_mirror_admission_decisions_total",

@@ -20,7 +20,7 @@ from mirror.app.issuer_keys import issuer_keys
 from mirror.filters.authorize import AnonymousRights
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
-from mirror.runtime.shared_metrics import WorkerSlot
+from mirror.runtime.metrics.shared_metrics import WorkerSlot
 from mirror.server.api.approval_token import ApprovalToken
 from mirror.server.api.operators import Operators
 from mirror.server.authentication import Authentication

@@ -27,7 +27,7 @@ from mirror.lifecycle.scrub_report import scrub_metrics
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.concurrency.threads import in_thread
-from mirror.runtime.metrics_exposition import metric
+from mirror.runtime.metrics.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.platform_tag_report import PlatformTagReport
 from mirror.server.api.reports import Report, guarded

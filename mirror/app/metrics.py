@@ -14,9 +14,9 @@ from mirror import __version__
 from mirror.oci.errors import MirrorError
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.logs import LogLines
-from mirror.runtime.metric_updates import MetricUpdates, UpdateGroup
-from mirror.runtime.metrics_exposition import expose, metric, process_metrics, summed_metrics
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, SharedMetrics, WorkerSlot
+from mirror.runtime.metrics.metric_updates import MetricUpdates, UpdateGroup
+from mirror.runtime.metrics.metrics_exposition import expose, metric, process_metrics, summed_metrics
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind, SharedMetrics, WorkerSlot
 from mirror.server.api.request_metrics import FAMILIES as REQUEST_FAMILIES
 from mirror.server.http.activity import Activity
 from mirror.store.content.volume import DiskSpace

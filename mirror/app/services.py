@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import structlog
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
-from mirror.settings.storage.repository_settings import RepositorySettings, immutable_tags
+from mirror.settings.storage.repository_settings import immutable_tags
 from mirror.store.private_state import can_write, opened_private_state
 from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mirror.filters.admission.admission_controller import AdmissionController
     from mirror.filters.plugin_checks import PluginChecker
     from mirror.filters.shared_layers import SharedLayerReader
-    from mirror.oci import Repository, Tag
     from mirror.plugin.policy.admission_policy import Policy
     from mirror.plugin.policy.policy_action import PolicyAction
     from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
@@ -42,34 +41,6 @@ _CLOCK = SystemClock()
 
 def _uncounted(_action: PolicyAction) -> None:
     """Ignore a decision: commands have no metrics."""
-
-
-class LiveImmutableTags:
-    """The immutable tags of a running server, which a reload changes.
-
-    Args:
-        sections: the section ``repositories``.
-    """
-
-    def __init__(self, sections: Sequence[RepositorySettings]) -> None:
-        self.follow(sections)
-
-    def __call__(self, repository: Repository, tag: Tag) -> bool:
-        return self._is_immutable(repository, tag)
-
-    def follow(self, sections: Sequence[RepositorySettings]) -> None:
-        """Follow another section from now on."""
-        self._is_immutable = immutable_tags(sections)
-
-
-def adapt_store(store: Store, settings: Settings, immutable: LiveImmutableTags) -> None:
-    """Let an open store follow other settings, as :func:`open_store` would have opened it."""
-    immutable.follow(settings.repositories)
-    store.adapt(
-        session_limits=settings.server.limits.of_sessions(),
-        kept_free=settings.storage.kept_free,
-        keeps_changes=settings.keeps_changes,
-    )
 
 
 @asynccontextmanager

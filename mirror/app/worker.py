@@ -55,10 +55,10 @@ from mirror.registry.port import Registry
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.clock_jumps import ClockJumps
-from mirror.runtime.metric_updates import UpdateGroup
-from mirror.runtime.metrics_exposition import metric
+from mirror.runtime.metrics.metric_updates import UpdateGroup
+from mirror.runtime.metrics.metrics_exposition import metric
+from mirror.runtime.metrics.shared_metrics import SharedMetrics, WorkerSlot
 from mirror.runtime.periodic_flush import flush_periodically
-from mirror.runtime.shared_metrics import SharedMetrics, WorkerSlot
 from mirror.runtime.worker_processes import ParentProcess
 from mirror.server.api.admission_actions import admission_actions
 from mirror.server.api.health import Check

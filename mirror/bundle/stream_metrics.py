@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mirror.bundle.stream_status import StreamStatus
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind
 
 
 def _gauge(name: str, explanation: str) -> MetricFamily:

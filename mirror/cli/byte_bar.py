@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mirror.cli.progress_bars import byte_bars
 
 if TYPE_CHECKING:
-    from mirror.cli.output import Output
+    from mirror.cli.terminal.output import Output
 
 
 class ByteBar:

@@ -9,9 +9,9 @@ from typing import Final, NoReturn
 
 from typer.completion import get_completion_inspect_parameters
 
-from mirror.cli.late_rich import rich_is_absent
-from mirror.cli.output import flush_output
 from mirror.cli.start.root_group import COMPLETE_VARIABLE, PROGRAM, root_group
+from mirror.cli.terminal.late_rich import rich_is_absent
+from mirror.cli.terminal.output import flush_output
 from mirror.cli.verbosity import forget_choices, is_debug
 
 #: Exit code with which typer ends a command after Ctrl-C.
@@ -29,6 +29,8 @@ def run(arguments: list[str]) -> int:
     forget_choices()
     if COMPLETE_VARIABLE in os.environ:
         get_completion_inspect_parameters()  # registers the shells
+        with rich_is_absent():
+            root_group().main(arguments, PROGRAM)  # ends with SystemExit
     try:
         with rich_is_absent():
             # Outside of its standalone mode, typer leaves all errors to the caller.

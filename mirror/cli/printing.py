@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, Final
 
-from mirror.cli.output import Output
+from mirror.cli.terminal.output import Output
 from mirror.oci.byte_sizes import shown_size
 
 #: Standard output is for results, so that a pipe carries results only.

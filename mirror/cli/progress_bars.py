@@ -12,7 +12,7 @@ from mirror.records.sync_runs import TagOutcome
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from mirror.cli.output import Output
+    from mirror.cli.terminal.output import Output
 
 #: Columns of a terminal for bytes, rate, time left and a short bar.
 _FIGURES_WIDTH = 48

@@ -1,4 +1,4 @@
-"""How much a command tells besides its results. The options that every command has choose it."""
+"""The choice of how much a command tells besides its results, by the options that every command has."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from mirror.records.changes.deliveries import EndpointCounts
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind
 
 _OLDEST_CHANGE: Final = MetricFamily(
     "plugin_mirror_audit_oldest_seconds",

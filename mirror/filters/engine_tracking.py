@@ -13,7 +13,7 @@ import structlog
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, KnownEngines
 from mirror.records.hosts import Host
 from mirror.runtime.clock import Clock
-from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 from mirror.wire.client_address import LONGEST_ADDRESS
 from mirror.wire.user_agent import Engine
 

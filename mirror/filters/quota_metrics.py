@@ -9,7 +9,7 @@ import structlog
 
 from mirror.oci.errors import QuotaExceeded
 from mirror.records.lifecycle.quotas import Account, Push, QuotaKind
-from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 
 _LOG = structlog.get_logger(__name__)
 _REFUSED: Final = "plugin_mirror_quota_refusals_total"

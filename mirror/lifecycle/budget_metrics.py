@@ -7,7 +7,7 @@ from typing import Final
 
 from mirror.lifecycle.eviction import KeepLimits
 from mirror.records.lifecycle.pulled_content import BudgetRecord
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind
 
 
 def _gauge(name: str, explanation: str) -> MetricFamily:

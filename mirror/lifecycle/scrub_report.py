@@ -9,7 +9,7 @@ from typing import Final
 
 from mirror.oci.timestamps import machine_time
 from mirror.records.lifecycle.damage import DamageCounts, ScrubState
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind
 
 
 @dataclass(frozen=True, slots=True)

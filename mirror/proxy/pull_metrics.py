@@ -10,7 +10,7 @@ import structlog
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError, reasons
-from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 
 _LOG = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from mirror.access.client import ClientViews
 from mirror.oci.errors import Unsupported
 from mirror.registry.port import Registry
 from mirror.runtime.current_client import CLIENT
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.server.api.admin_actions import AdminAction, action_handler
 from mirror.server.api.health import Check, Health
 from mirror.server.api.host_setup_pages import HostSetupPages

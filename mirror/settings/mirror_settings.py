@@ -22,8 +22,8 @@ from mirror.settings.section_values import (
     TagPatternText,
     checked_by,
 )
-from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
+from mirror.sync.upstream_delete import OnUpstreamDelete
 from mirror.transfer.graph.content_choice import MOST_REFERRERS, ContentChoice, ForeignLayers
 
 if TYPE_CHECKING:  # imported where a rule is built, because many commands have none

@@ -8,7 +8,7 @@ from mirror.oci.errors import MirrorError, NotFound, Protected
 from mirror.records.sync_runs import MirroredTag, TagChange, TagOutcome, TagRecord
 from mirror.sync.planning import RepositoryPlan
 from mirror.sync.repository_run import RepositoryRun
-from mirror.sync.rules.upstream_delete import OnUpstreamDelete
+from mirror.sync.upstream_delete import OnUpstreamDelete
 
 
 async def remove_tags(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord]:

@@ -11,8 +11,8 @@ from mirror.oci.name_mapping import NameMapping
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.sync_runs import RuleRecord
 from mirror.sync.retention import Retention
-from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.schedule import Schedule
+from mirror.sync.upstream_delete import OnUpstreamDelete
 from mirror.transfer.graph.content_choice import EVERYTHING, MOST_REFERRERS, ContentChoice
 from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag

@@ -8,7 +8,7 @@ from typing import Final
 
 from mirror.oci.errors import MirrorError, reasons
 from mirror.records.sync_runs import TagChange, TagOutcome
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
 from mirror.sync.rule_status import RuleStatus
 from mirror.sync.run_result import RuleResult
 

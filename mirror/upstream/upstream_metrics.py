@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from mirror.oci.errors import UpstreamFault, reasons
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
 from mirror.upstream.http.upstream_stats import UpstreamStats
 from mirror.upstream.limits.circuit_breaker import BreakerState
 from mirror.upstream.registry import UpstreamRegistry

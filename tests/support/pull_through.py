@@ -20,8 +20,8 @@ from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Page
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.store.registry import Store
 from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.wire.pagination import PageRequest

@@ -9,7 +9,7 @@ from mirror.filters.quota_metrics import QuotaCounter, quota_families
 from mirror.filters.within_quotas import WithinQuotas
 from mirror.oci.name_pattern import NamePattern
 from mirror.records.lifecycle.quotas import AccountUsage, Quota, QuotaKind, QuotaRules
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.store.registry import Store
 
 MIB = 1024 * 1024

@@ -20,8 +20,8 @@ from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PL
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
-from mirror.runtime.metrics_exposition import expose, summed_metrics
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.metrics_exposition import expose, summed_metrics
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.server.api.health import Check
 from mirror.server.api.request_metrics import FAMILIES, RequestMetrics
 from mirror.server.forwarded import ForwardedHeaders

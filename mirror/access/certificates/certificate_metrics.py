@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from mirror.access.certificates.certificate_facts import TlsPaths, dated_files, earliest_expiry
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind
 
 EXPIRES: Final = MetricFamily(
     "plugin_mirror_tls_expires_timestamp_seconds",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 
 
 class KeyFetchOutcome(StrEnum):

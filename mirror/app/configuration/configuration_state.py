@@ -9,7 +9,7 @@ from typing import Final
 
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import Clock, SystemClock
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind
 from mirror.settings import Settings
 
 #: Longest reason of a refusal that is kept, in characters.

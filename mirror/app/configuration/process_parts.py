@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirror.app.configuration.live_store import LiveImmutableTags, adapt_store
 from mirror.app.configuration.serving_plan import limits_of
 from mirror.app.metrics import process_updates
-from mirror.app.services import LiveImmutableTags, adapt_store, open_store
+from mirror.app.services import open_store
 from mirror.runtime.logs import LogLines
-from mirror.runtime.metric_updates import MetricUpdates
-from mirror.runtime.shared_metrics import WorkerSlot
+from mirror.runtime.metrics.metric_updates import MetricUpdates
+from mirror.runtime.metrics.shared_metrics import WorkerSlot
 from mirror.server.http.activity import Activity
 from mirror.settings import Settings
 from mirror.store.registry import Store

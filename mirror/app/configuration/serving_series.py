@@ -10,7 +10,7 @@ from mirror.app.configuration.serving_plan import opened_upstreams
 from mirror.app.storage.quota_wiring import metrics_of_quotas
 from mirror.filters.engine_tracking import PULLS
 from mirror.proxy.pull_metrics import families as pull_families
-from mirror.runtime.shared_metrics import MetricFamily, SharedMetrics
+from mirror.runtime.metrics.shared_metrics import MetricFamily, SharedMetrics
 from mirror.settings import Settings
 from mirror.sync.sync_metrics import families as rule_families
 from mirror.upstream.upstream_metrics import UpstreamMetrics

@@ -12,8 +12,8 @@ from prometheus_client.metrics_core import Metric
 from mirror.app.storage.retiring import retired_tags
 from mirror.lifecycle.catalog_checks import COMPARISON, FORGOTTEN
 from mirror.records.lifecycle.reviews import FreedBytes, Grace, ReviewCause, WaitingContent
-from mirror.runtime.metrics_exposition import metric
-from mirror.runtime.shared_metrics import MetricFamily, MetricKind
+from mirror.runtime.metrics.metrics_exposition import metric
+from mirror.runtime.metrics.shared_metrics import MetricFamily, MetricKind
 from mirror.store.records.sql_records import SqlRecords
 
 #: Counting reads whole indexes of the catalog, and anybody may request the page.

@@ -12,8 +12,8 @@ from mirror.filters.quota_metrics import QuotaCounter, quota_families
 from mirror.filters.within_quotas import WithinQuotas
 from mirror.records.lifecycle.quotas import AccountUsage, QuotaBook, QuotaKind, QuotaRules
 from mirror.registry.port import Registry
-from mirror.runtime.metrics_exposition import metric
-from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.metrics_exposition import metric
+from mirror.runtime.metrics.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 from mirror.settings import Settings
 from mirror.store.registry import Store
 

@@ -11,7 +11,7 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, counted, print_json, print_list
-from mirror.cli.tables import print_table
+from mirror.cli.terminal.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import SystemClock
@@ -73,7 +73,9 @@ def resend(
             known = [*(each.shown_name for each in settings.events)]
             if endpoint is not None and endpoint not in known:
                 raise ConfigurationFault(
-                    f"no endpoint is called {endpoint!r} (endpoints: {', '.join(known) or 'none'})"
+                    f"no endpoint is called {endpoint!r}; fix: write one of: {', '.join(known)}"
+                    if known
+                    else "the configuration has no endpoints; fix: add one under events:"
                 )
             wanted, now = known if endpoint is None else [endpoint], SystemClock().now()
             return sum([await store.records.deliveries.resend(name, change, now) for name in wanted])

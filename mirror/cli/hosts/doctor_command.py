@@ -14,8 +14,8 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.hosts.check_output import forecasts_of, print_checks
 from mirror.cli.hosts.host_options import SocketOption, address_of
 from mirror.cli.options import ConfigOption, JsonOption, settings_of
-from mirror.cli.output import Output
 from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
+from mirror.cli.terminal.output import Output
 from mirror.oci import Reference
 from mirror.oci.printable_text import printable
 

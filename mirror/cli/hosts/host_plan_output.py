@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mirror.cli.output import Output
 from mirror.cli.printing import wrapped
+from mirror.cli.terminal.output import Output
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginStep, StepKind

@@ -11,7 +11,7 @@ from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, print_list, size, wrapped
-from mirror.cli.tables import print_table
+from mirror.cli.terminal.tables import print_table
 from mirror.oci import Digest, Repository, Tag
 from mirror.records.absent_content import AbsenceReason, AbsentContent, AbsentContents, by_manifest
 from mirror.registry.listing import all_repositories, all_tags

@@ -39,9 +39,10 @@ def check(
 ) -> None:
     """Check the configuration, or the rights that it gives a caller.
 
-    Warnings about mirror rules that may want the same tags, and about files of
-    server.tls and upstreams, keys of admission rules, keys of the token issuer and
-    secrets of events that this machine cannot use, are printed.
+    Prints warnings about mirror rules that may want the same tags, and about
+    files that this machine cannot use: those of server.tls, upstreams, admission
+    rules, the token issuer and events.
+
     Exit code 0: it is valid. Exit code 2: it is invalid, and each mistake is
     printed on one line. With --as and --can, the rule that decides is printed.
     Exit code 0: the caller may. Exit code 1: the caller may not.

@@ -11,7 +11,7 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size, wrapped
-from mirror.cli.tables import print_table
+from mirror.cli.terminal.tables import print_table
 from mirror.oci.timestamps import rounded_span, time_ago
 from mirror.records.sync_runs import TagChange, TagEvent
 

@@ -11,7 +11,7 @@ import typer
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_done, print_json, print_list
 from mirror.cli.service.user_records import with_users
-from mirror.cli.tables import print_table
+from mirror.cli.terminal.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, rounded_span, time_ago
 from mirror.records.users import UserToken

@@ -15,7 +15,7 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, counted, print_done, print_list
 from mirror.cli.questions import asking
 from mirror.cli.service.user_records import with_users
-from mirror.cli.tables import print_table
+from mirror.cli.terminal.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
 from mirror.records.users import User, UserToken, parse_user_name

@@ -10,8 +10,8 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
-from mirror.cli.output import OutputClosed, discard_output
 from mirror.cli.printing import ALERTS
+from mirror.cli.terminal.output import OutputClosed, discard_output
 from mirror.hosts import engine_errors
 from mirror.oci import errors
 from mirror.oci.errors import MirrorError

@@ -41,7 +41,7 @@ TOP_LEVEL_COMMANDS: Final = (
     LazyCommand(
         "doctor",
         "hosts.doctor_command:run",
-        "Find out why a Docker host cannot install from a registry.",
+        "Find out why a Docker host cannot install from a registry. Run it on that host.",
         "plugin-mirror doctor mirror:5000/contiv/v2plugin:1.0",
     ),
     LazyCommand(

@@ -9,7 +9,7 @@ from mirror.cli.printing import size
 from mirror.records.lifecycle.reviews import DecidedReviews, FreedBytes
 
 if TYPE_CHECKING:
-    from mirror.cli.output import Output
+    from mirror.cli.terminal.output import Output
 
 
 class CollectionBar:

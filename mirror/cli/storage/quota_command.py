@@ -7,7 +7,7 @@ from typing import Any
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, print_list
-from mirror.cli.tables import print_table
+from mirror.cli.terminal.tables import print_table
 from mirror.records.lifecycle.quotas import QuotaKind
 
 

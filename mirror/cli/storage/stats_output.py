@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mirror.cli.printing import RESULTS, counted, size
 from mirror.cli.storage.quota_command import print_quotas
-from mirror.cli.tables import print_table
+from mirror.cli.terminal.tables import print_table
 from mirror.oci.timestamps import rounded_span, time_ago
 
 #: Rows of a list that are shown. ``--json`` has more.

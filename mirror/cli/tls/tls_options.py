@@ -1,4 +1,4 @@
-"""What the commands of the group ``tls`` share."""
+"""Options and output that the commands of the group ``tls`` share."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from mirror.oci import Repository
-from mirror.runtime.shared_metrics import Counter, Histogram, MetricFamily, MetricKind, WorkerSlot
+from mirror.runtime.metrics.shared_metrics import Counter, Histogram, MetricFamily, MetricKind, WorkerSlot
 from mirror.server.tls.tls_handshake import HandshakeOutcome
 from mirror.wire import routes
 from mirror.wire.routes import Route

@@ -23,7 +23,7 @@ from mirror.oci.errors import Busy, MirrorError, NameInvalid, TooManyRequests, U
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.users import User, UserToken
 from mirror.registry.memory import MemoryRegistry
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.scopes import parse_scopes
 from tests.support.clocks import ShiftedClock

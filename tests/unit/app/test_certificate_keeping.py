@@ -77,7 +77,7 @@ async def test_a_failure_is_told_once_a_day(files: ServerFiles, lines: list[Line
         await keeper.look()
         clock.advance(hours=1)
     assert [line["event"] for line in lines] == ["server certificate not renewed"] * 3
-    assert "; fix: make " in lines[0]["error"]
+    assert "; fix: name a file, because " in lines[0]["error"]
     assert leaf(files) == first
     part.rmdir()
     await keeper.look()

@@ -25,7 +25,7 @@ from mirror.app.tls.tls_listening import listeners_of
 from mirror.app.worker import Worker
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.logs import LogLines
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.server.http_server import listen, serving
 from mirror.settings import Settings, load
 from tests.support.served import MANIFEST, REPOSITORY, TAG, digest, put_plugin

@@ -31,8 +31,8 @@ from mirror.lifecycle.scrub_report import METRICS as SCRUB_METRICS
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.pull_metrics import families as pull_families
 from mirror.runtime.logs import LogLines
-from mirror.runtime.metric_updates import MetricUpdates
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.metric_updates import MetricUpdates
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.server.http.activity import Activity
 from mirror.server.http.server_limits import ServerLimits
 from mirror.store.content.volume import DiskSpace
@@ -188,7 +188,7 @@ async def test_a_scrape_survives_a_store_that_does_not(
 
 
 async def test_other_processes_are_told_without_being_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirror.runtime.metric_updates._PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr("mirror.runtime.metrics.metric_updates._PERIOD_SECONDS", 0.01)
     shared_metrics, lines, load = (
         SharedMetrics(FAMILIES, processes=2),
         LogLines(io.StringIO()),

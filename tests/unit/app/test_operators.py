@@ -21,7 +21,7 @@ from mirror.app.services import Services
 from mirror.oci import Digest, Repository
 from mirror.records.users import User
 from mirror.registry.memory import MemoryRegistry
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.server.api.admission_actions import admission_actions
 from mirror.server.http_application import build
 from mirror.settings import load

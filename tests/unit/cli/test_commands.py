@@ -303,7 +303,9 @@ def test_quiet_prints_errors_and_results_only(capsys):
     assert run(["ls", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
     assert run(["ls", "a/b", "-q"]) == 1
-    assert capsys.readouterr().err == "error: the registry has no repository a/b\n"
+    assert capsys.readouterr().err == (
+        "error: the registry has no repository a/b; fix: 'plugin-mirror ls' lists what the store holds\n"
+    )
     assert run(["ls"]) == 0
     assert "the store is empty" in capsys.readouterr().err
 
@@ -320,7 +322,7 @@ def test_the_default_place_of_the_configuration_is_read_if_there_is_a_file(capsy
     assert capsys.readouterr().out.startswith("the defaults: valid")
     (tmp_path / "config.yaml").write_text("server: {workers: none}")
     assert run(["ls"]) == 2
-    assert f"{tmp_path}/config.yaml: server.workers" in capsys.readouterr().err
+    assert f"{tmp_path}/config.yaml:1: server.workers" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("empty_store")

@@ -67,11 +67,10 @@ def test_an_endpoint_that_fails_shows_the_reason_also_before_an_event_is_dead(
 ) -> None:
     deliver(tmp_path, event("hooks.example", 1, REASON), event("hooks.example", 2))
     assert run(["events", "ls", config]) == 0
-    _, row, *further = capsys.readouterr().out.splitlines()
-    assert row.split()[:4] == ["hooks.example", "2", "2026-11-30T07:34:17Z", "0"]
-    told = " ".join([*row.split()[4:], *" ".join(further).partition("tickets")[0].split()])
-    assert told == REASON
-    assert max(map(len, (row, *further))) <= 80
+    _, row, other = capsys.readouterr().out.splitlines()
+    endpoint, waiting, since, dead, told = row.split(maxsplit=4)
+    assert (endpoint, waiting, since, dead, told) == ("hooks.example", "2", "2026-11-30T07:34:17Z", "0", REASON)
+    assert other.split() == ["tickets", "0", "-", "0", "-"]
 
 
 def test_dead_letters_are_exit_code_1_and_go_again(tmp_path: Path, config: str, capsys: Captured) -> None:
@@ -104,6 +103,6 @@ def test_events_of_a_former_endpoint_say_so(tmp_path: Path, config: str, capsys:
     assert " ".join(told.split()) == "1 2026-11-30T07:34:17Z 1 not in the configuration"
     assert run(["events", "resend", "former", config]) == 2
     told = capsys.readouterr().err
-    assert told == "error: no endpoint is called 'former' (endpoints: hooks.example, tickets)\n"
+    assert told == "error: no endpoint is called 'former'; fix: write one of: hooks.example, tickets\n"
     assert run(["events", "resend", config]) == 0
     assert capsys.readouterr().out == "0 events will be sent again\n"

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from mirror.cli.failure_report import flush_output, lines_of, reported
 
 from mirror.bundle import bundle_errors
 from mirror.cli.async_command import Interrupted
-from mirror.cli.printing import OutputClosed
+from mirror.cli.start.failure_report import lines_of, reported
+from mirror.cli.terminal.output import OutputClosed, flush_output
 from mirror.hosts import engine_errors
 from mirror.oci.errors import ConfigurationFault, MirrorError, NotFound, StorageFault
 from mirror.runtime.system_errors import LocalFault
@@ -85,7 +85,7 @@ def test_a_fault_of_the_program_keeps_its_trace() -> None:
     assert reported(ZeroDivisionError(), trace=False) is None
 
 
-@pytest.mark.parametrize(("number", "expected"), [(errno.EPIPE, OutputClosed), (errno.ENOSPC, LocalFault)])
+@pytest.mark.parametrize(("number", "expected"), [(errno.EPIPE, OutputClosed), (errno.ENOSPC, OSError)])
 def test_the_output_is_written_before_the_end(
     number: int, expected: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from mirror.cli import printing
 from mirror.cli.command_line import run
-from mirror.cli.hosts import host_check_command
-from mirror.cli.output import Output
+from mirror.cli.hosts import check_output, host_check_command
+from mirror.cli.terminal.output import Output
 from mirror.hosts.checks.host_check import HostPrediction, Step, ok, problem
 from mirror.hosts.checks.host_facts import HostFacts, RegistryAnswer
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
@@ -55,7 +55,7 @@ def test_lines_fit_a_terminal_and_are_whole_in_a_pipe(terminal: bool, monkeypatc
     console = Console(
         file=output, force_terminal=terminal, color_system=None, width=80, highlight=False, soft_wrap=True
     )
-    for module in (host_check_command, printing):
+    for module in (host_check_command, check_output, printing):
         monkeypatch.setattr(module, "RESULTS", Output(console=console))
     host_check_command._print(FACTS, WANTED, PREDICTION)
     lines = [line.rstrip() for line in output.getvalue().splitlines()]

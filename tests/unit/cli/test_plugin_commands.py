@@ -191,7 +191,6 @@ def test_inspect_tells_everything(capsys: pytest.CaptureFixture[str], monkeypatc
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("command", ["inspect", "lint"])
-@pytest.mark.usefixtures("store")
 def test_a_name_without_the_tag_latest_is_told_with_its_tags(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, str(NAME)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -206,6 +205,7 @@ def test_another_tag_that_is_absent_is_told_without_a_list(capsys: pytest.Captur
     assert "name one of" not in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("store")
 def test_a_quick_look_leaves_the_layers_alone(capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "inspect", "acme/driver:1.0", "--quick")
     assert (found["platform"], found["findings"]) == (None, [])

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from mirror.cli import plugin_output
-from mirror.cli.output import Output
 from mirror.cli.plugins import upgrade_output
 from mirror.cli.printing import counted, wrapped
+from mirror.cli.terminal.output import Output
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.policy.upgrade_plan import NotApplied, UpgradePlan
 from tests.support.rootfs import config

@@ -3,9 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from mirror.cli.output import Output
 from mirror.cli.printing import size
 from mirror.cli.progress_bars import TagBars
+from mirror.cli.terminal.output import Output
 from mirror.records.sync_runs import TagOutcome
 
 

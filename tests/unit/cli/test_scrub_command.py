@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirror.cli.command_line import run
-from mirror.cli.output import Output
+from mirror.cli.terminal.output import Output
 from mirror.oci import Manifest
 from mirror.store.registry import Store
 from tests.support.builders import REPOSITORY, push_image

@@ -48,8 +48,8 @@ def test_people_see_sizes_and_ages(data: Path, capsys: pytest.CaptureFixture[str
     assert run(["stats", "--data", str(data)]) == 0
     shown = capsys.readouterr().out
     assert "CONTENT\n3 tags and 2 manifests in 1 repository\n5 files with " in shown
-    assert "hub       **    3      3.0 KiB  1.0 KiB  2.0 KiB\n" in shown
-    assert "contiv/v2plugin:1.0  12     3 h ago" in shown
+    assert "\nhub       **        3  3.0 KiB  1.0 KiB  2.0 KiB\n" in shown
+    assert "\ncontiv/v2plugin:1.0     12    3 h ago\n" in shown
     assert "COLLECTION\n0 files with 0 B removed so far\n" in shown
     assert max(map(len, shown.splitlines())) <= 80
 

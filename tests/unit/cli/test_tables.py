@@ -16,8 +16,8 @@ from rich.console import Console
 
 from mirror.access.user_accounts import create_token
 from mirror.cli.command_line import run
-from mirror.cli.output import Output
-from mirror.cli.tables import print_table
+from mirror.cli.terminal.output import Output
+from mirror.cli.terminal.tables import print_table
 from mirror.oci import Repository, Tag
 from mirror.records.lifecycle.pins import Pin
 from mirror.records.users import User

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from mirror.runtime.metric_updates import MetricUpdates
-from mirror.runtime.metrics_exposition import expose, process_metrics, summed_metrics
-from mirror.runtime.shared_metrics import MetricFamily, MetricKind, SharedMetrics
+from mirror.runtime.metrics.metric_updates import MetricUpdates
+from mirror.runtime.metrics.metrics_exposition import expose, process_metrics, summed_metrics
+from mirror.runtime.metrics.shared_metrics import MetricFamily, MetricKind, SharedMetrics
 
 DONE = MetricFamily("done_total", "Things done.", MetricKind.COUNTER, ("how",), [("well",), ("badly",)])
 UNDER_WAY = MetricFamily("under_way", "Things under way.", MetricKind.GAUGE)

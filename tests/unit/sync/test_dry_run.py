@@ -27,9 +27,9 @@ from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule
-from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.run import run_rules
 from mirror.sync.run_result import RunSummary
+from mirror.sync.upstream_delete import OnUpstreamDelete
 from mirror.transfer.graph.content_choice import ContentChoice
 from mirror.transfer.tags.tag_selection import TagSelection
 from tests.support.builders import described, hold, index, plugin

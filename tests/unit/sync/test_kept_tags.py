@@ -13,9 +13,9 @@ from mirror.records.sync_runs import TagOutcome
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
-from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
+from mirror.sync.upstream_delete import OnUpstreamDelete
 from tests.support.builders import hold, plugin
 from tests.support.clocks import HandClock
 from tests.unit.sync.conftest import Upstream

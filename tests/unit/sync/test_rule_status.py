@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import UpstreamBusy
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule

@@ -32,9 +32,9 @@ from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule
-from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
+from mirror.sync.upstream_delete import OnUpstreamDelete
 from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
 from tests.support.builders import hold, plugin

@@ -26,9 +26,9 @@ from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule
-from mirror.sync.rules.upstream_delete import OnUpstreamDelete
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
+from mirror.sync.upstream_delete import OnUpstreamDelete
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.progress_reporting import SilentReporter
 from mirror.transfer.tags.tag_selection import TagSelection

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mirror.oci.errors import CircuitOpen, UpstreamBusy
-from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.runtime.metrics.shared_metrics import SharedMetrics
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.upstream_metrics import UpstreamMetrics
 from tests.support.scripted_server import Reply, ScriptedServer

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
 from typing import Final
 
-from mirror.cli.output import Output
+from mirror.cli.terminal.output import Output
 from mirror.oci.printable_text import printable
 
 #: Columns of a terminal between two columns of a table.

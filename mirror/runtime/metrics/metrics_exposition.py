@@ -15,7 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, SharedMetrics
+from mirror.runtime.metrics.shared_metrics import Labels, MetricFamily, MetricKind, SharedMetrics
 
 # Computed once, before any fork. A later change of the system clock would otherwise move the start times of the
 # processes, as if they had been restarted.

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 #: A worker that is killed loses at most the counts of this period.
 _PERIOD_SECONDS: Final = 1.0
 
-#: Functions of one source of numbers, from :meth:`mirror.runtime.shared_metrics.WorkerSlot.follow`.
+#: Functions of one source of numbers, from :meth:`mirror.runtime.metrics.shared_metrics.WorkerSlot.follow`.
 UpdateGroup: TypeAlias = Sequence[Callable[[], None]]
 
 

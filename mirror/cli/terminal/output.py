@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
-from mirror.cli.late_rich import let_rich_in
+from mirror.cli.terminal.late_rich import let_rich_in
 from mirror.cli.verbosity import is_quiet
 
 if TYPE_CHECKING:

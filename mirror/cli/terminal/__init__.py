@@ -1,0 +1,1 @@
+"""The standard streams of a command, and tables on them."""

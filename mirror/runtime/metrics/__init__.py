@@ -1,0 +1,1 @@
+"""Metrics that processes count in shared memory, and their exposition."""
