@@ -82,7 +82,7 @@ _CLOCK = SystemClock()
 # Listing no repositories is the cheapest request that needs the right to list them.
 _NO_NAMES: Final = PageRequest(limit=0)
 #: Checks of ``/readyz`` without which content can be read all the same, as on a full disk.
-_WRITE_CHECKS: Final = ("store", "space")
+_WRITE_CHECKS: Final = ("store", "space", "changes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +258,7 @@ def _readiness(store: Store, bundle: ServedBundle | None, *, is_read_only: bool)
         "store": monitoring.probe_volume,
         "space": monitoring.require_room,
         "catalog": monitoring.probe_catalog,
+        "changes": monitoring.probe_changes,
         "files": monitoring.probe_files,
     }
 

@@ -96,8 +96,11 @@ class Monitoring:
         await self._volume.require_access(self._blobs.refused)
 
     async def probe_catalog(self) -> None:
-        """Read one row of the catalog, and begin a change without making it. Raises StorageFault."""
+        """Read one row of the catalog. Raises StorageFault."""
         await self._catalog.read(lambda connection: connection.execute(select(tags.c.name).limit(1)).all())
+
+    async def probe_changes(self) -> None:
+        """Begin a change of the catalog without making it. Raises StorageFault."""
         await self._catalog.probe()
 
 

@@ -92,10 +92,11 @@ def _lacks_inodes(file: Path) -> bool:
 
 
 def _of_database(error: SQLAlchemyError | sqlite3.Error, doing: str, catalog: Path | None) -> StorageFault:
-    # SQLAlchemy adds the address of a page to its own errors.
-    cause = (
-        error.orig if isinstance(error, DBAPIError) else str(error).partition("(Background on this error")[0].strip()
-    )
+    cause: object = error
+    if isinstance(error, DBAPIError):
+        cause = error.orig
+    elif isinstance(error, SQLAlchemyError):  # its own errors end with the address of a page
+        cause = str(error).partition("(Background on this error")[0].strip()
     code = getattr(cause, "sqlite_errorcode", None)
     if code in _SQLITE_NO_SPACE:
         place = "" if catalog is None else f" of {catalog.parent}"

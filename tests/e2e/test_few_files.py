@@ -125,6 +125,8 @@ def test_a_catalog_that_is_locked_is_named() -> None:
         with closing(sqlite3.connect(catalog, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             named = f"another process keeps {catalog} locked"
-            wait_until(lambda: named in readiness(mirror)[1]["catalog"], "the lock to be told")
+            wait_until(lambda: named in readiness(mirror)[1]["changes"], "the lock to be told")
+            assert readiness(mirror)[0] == 200
+            assert readiness(mirror, "/readyz?for=writes")[0] == 503
             other.execute("ROLLBACK")
-        wait_until(lambda: readiness(mirror)[0] == 200, "the lock to be seen as gone")
+        wait_until(lambda: readiness(mirror, "/readyz?for=writes")[0] == 200, "the lock to be seen as gone")

@@ -114,7 +114,7 @@ def test_the_server_goes_on_with_everything_that_root_leaves_behind(
         assert mirror.readiness() == (
             200,
             '{"status": "ok", "writes": "ok", '
-            '"checks": {"store": "ok", "space": "ok", "catalog": "ok", "files": "ok"}}',
+            '"checks": {"store": "ok", "space": "ok", "catalog": "ok", "changes": "ok", "files": "ok"}}',
         )
 
         server = as_user(USER, GROUP)

@@ -144,12 +144,13 @@ async def test_the_probe_of_a_catalog_that_another_process_keeps_locked(
     with closing(sqlite3.connect(folder / "catalog.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CatalogFault, match=rf"another process keeps {folder}/catalog.sqlite locked .*; fix: "):
-            await store.monitoring.probe_catalog()
+            await store.monitoring.probe_changes()
+        await store.monitoring.probe_catalog()  # reads go on
         other.execute("ROLLBACK")
-    await store.monitoring.probe_catalog()
+    await store.monitoring.probe_changes()
 
 
 async def test_the_probe_of_a_catalog_that_is_gone(store: Store, folder: Path) -> None:
     folder.rename(folder.with_name("moved"))
     with pytest.raises(StorageFault, match=rf"No such file or directory: {folder}/catalog.sqlite"):
-        await store.monitoring.probe_catalog()
+        await store.monitoring.probe_changes()
