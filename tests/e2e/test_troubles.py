@@ -57,7 +57,7 @@ class Command:
 
     @property
     def argv(self) -> list[str]:
-        return self.line.replace("@", "--config config.yaml").split()
+        return f"{self.line} ".replace(" @ ", " --config config.yaml ").split()
 
 
 COMMANDS = {

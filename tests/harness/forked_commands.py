@@ -23,7 +23,17 @@ from typing import Any
 #: Exit code of a command that ended with a traceback.
 CRASHED = 70
 #: Modules that Python imports only when they are used. Users without access to the Python of root cannot import them.
-_LATE = ("encodings.idna", "ctypes", "importlib.readers", "aiohttp_socks", "rich.progress", "alembic.command")
+_LATE = (
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "encodings.utf_16",
+    "encodings.latin_1",
+    "ctypes",
+    "importlib.readers",
+    "aiohttp_socks",
+    "rich.progress",
+    "alembic.command",
+)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ def renew(files: ServerFiles, names: CertificateNames | None, now: datetime) -> 
             the names or is not valid now.
         StorageFault: the certificate cannot be written. The former one stays.
     """
+    if not files.certificate.exists():
+        raise ConfigurationFault(f"there is no {files.certificate}; fix: make one with 'plugin-mirror tls init'")
     with locked_folder(files.certificate.parent):
         return _renew(files, files.authority(), read_certificates(files.certificate), names, now)
 

@@ -15,12 +15,14 @@ from mirror.cli import exit_codes
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, settings_with
 from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, print_json
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.system_errors import connection_words
 from mirror.settings import Settings
 from mirror.settings.server.listen_address import HostPort
 
 #: Addresses that mean all addresses of a machine, and the one to which a program on it connects.
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 _MOST_BYTES: Final = 64 * 1024
+_FIX: Final = "fix: start the server, look into its log, or name its address with --listen"
 
 
 def run(
@@ -54,10 +56,10 @@ def run(
     try:
         status, body = _ask(address, path, timeout, has_tls=has_tls)
     except (OSError, http.client.HTTPException) as error:
-        reason = str(error) or type(error).__name__
+        reason = connection_words(error) if isinstance(error, OSError) else "the answer is not HTTP"
         if json:
             print_json({"url": url, "http_status": None, "error": reason})
-        ALERTS.out(f"error: {url}: no answer: {reason}", highlight=False)
+        ALERTS.out(f"error: {url}: no answer: {reason}; {_FIX}", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO) from error
     if json:
         print_json({"url": url, "http_status": status, **body})
@@ -69,7 +71,7 @@ def run(
             ALERTS.out(f"error: {name}: {outcome}", highlight=False)
     if status != 200:
         if not failed:
-            ALERTS.out(f"error: {url}: status {status}", highlight=False)
+            ALERTS.out(f"error: {url}: status {status}; {_FIX}", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
     if not json:
         RESULTS.out("ok" if not failed else "ok for reads, not for writes", highlight=False)

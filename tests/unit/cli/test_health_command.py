@@ -102,7 +102,10 @@ def test_the_exit_code_is_the_answer(
 def test_another_program_at_the_address(body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     with answering({"/healthz": (404, body)}) as port:
         assert asked(port) == 1
-    assert capsys.readouterr().err == f"error: http://127.0.0.1:{port}/healthz: status 404\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: http://127.0.0.1:{port}/healthz: status 404; fix: start the server, look into its log, or name its address with --listen\n"
+    )
 
 
 def test_nobody_at_the_address(capsys: pytest.CaptureFixture[str]) -> None:

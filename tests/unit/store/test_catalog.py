@@ -83,7 +83,7 @@ def test_a_store_that_is_up_to_date_is_opened_without_alembic(folder: Path) -> N
         done = subprocess.run(
             [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True, timeout=30
         )
-        return done.stdout.strip()
+        return done.stdout.splitlines()[-1]
 
     assert run() == "True"
     assert run() == "False"

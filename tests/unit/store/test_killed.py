@@ -38,7 +38,9 @@ def run_and_kill(folder: Path, first: int, seconds: float) -> list[tuple[int, Di
     """Kill a pushing process some seconds after its first acknowledgement. Returns all acknowledged images."""
     command = [sys.executable, "-m", "tests.unit.store.test_killed", str(folder), str(first)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as child:
-        lines = [child.stdout.readline()]
+        while "data folder created" in (line := child.stdout.readline()):
+            pass  # the log
+        lines = [line]
         try:
             child.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -59,8 +59,9 @@ LEFT_ALONE = "upstream circuit breaker opened"
 
 
 def told(lines: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the log events about an upstream above the level "debug"."""
-    return [line["event"] for line in lines if line["log_level"] != "debug" and line["event"].startswith("upstream")]
+    """Return the log events about an upstream above the level "debug", without those about further attempts."""
+    events = [line["event"] for line in lines if line["log_level"] != "debug"]
+    return [event for event in events if event.startswith("upstream") and not event.endswith("trying again")]
 
 
 def manifest(**changes: object) -> bytes:

@@ -179,7 +179,7 @@ async def test_an_upstream_that_comes_back_is_found_by_one_probe() -> None:
                 await hub.get_manifest(REPOSITORY, TAG)
         assert hub.stats().hosts[0].breaker is BreakerState.CLOSED
     events = [line["event"] for line in lines if line["event"].startswith("upstream")]
-    assert [event for event in events if event != "upstream answered"] == [
+    assert [event for event in events if "circuit" in event] == [
         "upstream circuit breaker opened",
         "upstream circuit breaker closed",
     ]
@@ -364,7 +364,7 @@ async def test_secrets_are_never_logged(
     told = captured.err + captured.out
     assert "upstream answered" in told
     assert "upstream request failed, trying again" in told
-    assert "stamina" not in told
+    assert "stamina.retry" not in told
     for secret in ("passw0rd", 't0ken"', "bearer-t0ken", "refresh-t0ken", "signature", "amltbXk6cGFzc3cwcmQ"):
         assert secret not in told
 
