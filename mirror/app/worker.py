@@ -37,6 +37,7 @@ from mirror.app.services import Services
 from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.collection_metrics import CollectionMetrics
 from mirror.app.storage.quota_wiring import quota_wrapper
+from mirror.app.storage.readiness import WRITE_CHECKS, readiness_checks
 from mirror.app.storage.upkeep_chores import Chore, upkeep_chores
 from mirror.app.tls.certificate_keeping import certificate_chores
 from mirror.app.tls.host_setup_wiring import host_setup_pages
@@ -61,7 +62,6 @@ from mirror.runtime.metrics.shared_metrics import SharedMetrics, WorkerSlot
 from mirror.runtime.periodic_flush import flush_periodically
 from mirror.runtime.worker_processes import ParentProcess
 from mirror.server.api.admission_actions import admission_actions
-from mirror.server.api.health import Check
 from mirror.server.api.host_report import HostReport
 from mirror.server.api.request_metrics import RequestMetrics
 from mirror.server.http_application import Application, build
@@ -81,8 +81,6 @@ _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 # Listing no repositories is the cheapest request that needs the right to list them.
 _NO_NAMES: Final = PageRequest(limit=0)
-#: Checks of ``/readyz`` without which content can be read all the same, as on a full disk.
-_WRITE_CHECKS: Final = ("store", "space", "changes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +196,8 @@ async def build_service(
             registry,
             limits=limits,
             activity=activity,
-            readiness=_readiness(store, bundle, is_read_only=is_read_only),
-            write_checks=() if bundle is not None or is_read_only else _WRITE_CHECKS,
+            readiness=readiness_checks(store, bundle, is_read_only=is_read_only),
+            write_checks=() if bundle is not None or is_read_only else WRITE_CHECKS,
             is_read_only=is_read_only,
             requests=RequestMetrics(slot, traffic.served),
             authentication=authentication,
@@ -245,22 +243,6 @@ def _admission_chores(services: Services, worker: Worker, content: Registry) -> 
     if policy is None or policy.cooldown is None or worker.place:
         return []
     return [partial(services.matured(content).run, policy.cooldown)]
-
-
-def _readiness(store: Store, bundle: ServedBundle | None, *, is_read_only: bool) -> dict[str, Check]:
-    """Return the checks of ``/readyz``."""
-    monitoring = store.monitoring
-    if bundle is not None:
-        return {"bundle": bundle.probe, "catalog": monitoring.probe_catalog}
-    if is_read_only:
-        return {"store": monitoring.probe_reading, "catalog": monitoring.probe_catalog}
-    return {
-        "store": monitoring.probe_volume,
-        "space": monitoring.require_room,
-        "catalog": monitoring.probe_catalog,
-        "changes": monitoring.probe_changes,
-        "files": monitoring.probe_files,
-    }
 
 
 def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], slot: WorkerSlot) -> RuleScheduler:

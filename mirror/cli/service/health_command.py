@@ -59,7 +59,7 @@ def run(
         reason = connection_words(error) if isinstance(error, OSError) else "the answer is not HTTP"
         if json:
             print_json({"url": url, "http_status": None, "error": reason})
-        ALERTS.out(f"error: {url}: no answer: {reason}; {_FIX}", highlight=False)
+        ALERTS.out(f"error: {url}: {reason}; {_FIX}", highlight=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO) from error
     if json:
         print_json({"url": url, "http_status": status, **body})

@@ -102,10 +102,8 @@ def test_the_exit_code_is_the_answer(
 def test_another_program_at_the_address(body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     with answering({"/healthz": (404, body)}) as port:
         assert asked(port) == 1
-    assert (
-        capsys.readouterr().err
-        == f"error: http://127.0.0.1:{port}/healthz: status 404; fix: start the server, look into its log, or name its address with --listen\n"
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: http://127.0.0.1:{port}/healthz: status 404; fix: start the server")
 
 
 def test_nobody_at_the_address(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,14 +111,14 @@ def test_nobody_at_the_address(capsys: pytest.CaptureFixture[str]) -> None:
         port = unused.getsockname()[1]
     assert asked(port, "--json") == 1
     told = capsys.readouterr()
-    assert told.err.startswith(f"error: http://127.0.0.1:{port}/healthz: no answer: ")
+    assert told.err.startswith(f"error: http://127.0.0.1:{port}/healthz: Connection refused; fix: ")
     assert json.loads(told.out)["http_status"] is None
 
 
 def test_a_server_that_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert asked(silent.getsockname()[1], "--timeout", "0.2") == 1
-    assert "no answer: timed out" in capsys.readouterr().err
+    assert ": no answer in time; fix: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("host", "kind"), [("0.0.0.0", QuietHTTPServer), ("[::]", SixServer), ("[::1]", SixServer)])
