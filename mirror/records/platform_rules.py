@@ -43,10 +43,8 @@ class PlatformRule:
         if not _is_glob(self.tag):
             _check("tag", self.tag)
         if self.platforms is not None and self.default is not None and self.default not in self.platforms:
-            raise ConfigurationFault(
-                f"default: {self.default!r} is none of the platforms; fix: write one of "
-                f"{', '.join(self.platforms) or 'them, and add them'}"
-            )
+            fix = f"write one of {', '.join(self.platforms)}" if self.platforms else "add it under platforms"
+            raise ConfigurationFault(f"default: {self.default!r} is none of the platforms; fix: {fix}")
         # Patterns are compiled once, because every pull by tag matches them.
         object.__setattr__(self, "_tags", re.compile(fnmatch.translate(self.tag)))
         # Any tag may have replaced the placeholder.

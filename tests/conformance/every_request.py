@@ -131,7 +131,7 @@ BESIDE: dict[str, tuple[tuple[str, ...], Sequence[str | dict[str, Any]]]] = {
         f"/api/v1/{name}": (("GET", "HEAD"), [""])
         for name in ("mirrors", "bundles", "upstreams", "pins", "admission", "platform-tags")
     },
-    **{f"/api/v1/{name}": (("GET", "HEAD"), [""]) for name in ("hosts", "storage", "quotas")},
+    **{f"/api/v1/{name}": (("GET", "HEAD"), [""]) for name in ("hosts", "storage", "quotas", "config")},
     **{
         f"/api/v1/admission/{verb}": (
             ("POST",),

@@ -319,7 +319,7 @@ def rules(worlds: list[World]) -> Mapping[str, Rules]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(logs, "configured", lambda *_, **__: nullcontext())  # commands would change the logging
         return {
-            name: {needs: answer(settings, name, needs[0].value, needs[1].name) for needs in asked}
+            name: {needs: answer(settings, name, needs[0].value, needs[1].name)[0] for needs in asked}
             for name in {*CALLERS.values(), *LESSER.values()}
         }
 

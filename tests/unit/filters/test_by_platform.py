@@ -185,7 +185,7 @@ def test_the_first_rule_that_covers_a_tag_decides() -> None:
         ({"amd64": "a b"}, None, "'a b' is not a tag"),
         ({"amd64": "-{tag}"}, None, "is not a tag"),
         ({"amd64": "{tag}"}, "arm64", "'arm64' is none of the platforms"),
-        ({}, "arm64", "there are none"),
+        ({}, "arm64", "fix: add it under platforms"),
     ],
 )
 def test_a_rule_that_makes_no_sense(platforms: dict[str, str], default: str | None, problem: str) -> None:

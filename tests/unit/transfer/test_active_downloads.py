@@ -289,7 +289,7 @@ class TestFullDisk:
 
         async def make_room(size_bytes: int) -> bool:
             wants.append(size_bytes)
-            monkeypatch.setattr(store.downloads._parts.room, "_kept", KeptFree())
+            monkeypatch.setattr(store.downloads._parts.room, "kept", KeptFree())
             return True
 
         async with self.downloads(store, make_room) as downloads:
