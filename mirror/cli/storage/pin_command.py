@@ -11,9 +11,9 @@ import typer
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.terminal.tables import print_table
 from mirror.oci import Digest, Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import time_ago
 from mirror.records.lifecycle.pins import Pin
 from mirror.runtime.clock import SystemClock
@@ -91,12 +91,9 @@ def list_(
     if json:
         print_json([one.to_json() for one in found])
     elif found:
-        for one in found:
-            note = f": {printable(one.note)}" if one.note else ""
-            RESULTS.out(one.name, style="bold", highlight=False)
-            RESULTS.out(
-                f"  pinned {time_ago(one.at, SystemClock().now())} by {printable(one.by)}{note}", highlight=False
-            )
+        now = SystemClock().now()
+        rows = [(one.name, time_ago(one.at, now), one.by, one.note) for one in found]
+        print_table(RESULTS, ("NAME", "PINNED", "BY", "NOTE"), rows, wrap=["NOTE"])
     else:
         MESSAGES.out("nothing is pinned")
 

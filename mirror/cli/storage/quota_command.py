@@ -40,12 +40,10 @@ def print_quotas(found: list[dict[str, Any]]) -> None:
     """Print quotas with what is used of them."""
     rows = []
     for usage in found:
-        name = usage["account"]
         for kind in QuotaKind:
             limit, used = usage["limits"][kind.value], usage["used"][kind.value]
             if limit is None:
                 continue
             state = "full" if used >= limit else "nearly full" if used >= usage["soft"] * limit else ""
-            rows.append((name, kind.shown(limit), kind.shown(used), state))
-            name = ""
+            rows.append((usage["account"], kind.shown(limit), kind.shown(used), state))
     print_table(RESULTS, ("QUOTA", "LIMIT", "USED", ""), rows, right=["LIMIT", "USED"])

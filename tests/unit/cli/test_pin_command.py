@@ -56,8 +56,8 @@ def test_a_pin_is_listed_with_who_and_why(capsys, monkeypatch):
     assert run(["pins", "ls"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "acme/app:1.0 is pinned",
-        "acme/app:1.0",
-        "  pinned 3 h ago by anna: engine?[2J 1.13",
+        "NAME          PINNED   BY    NOTE",
+        "acme/app:1.0  3 h ago  anna  engine?[2J 1.13",
     ]
 
 
