@@ -18,7 +18,8 @@ from mirror.plugin.policy import fingerprint
 from mirror.store.catalog import child_rows, rows
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.access_tables import decisions
-from mirror.store.catalog.tables.content_tables import MANIFESTS_INDEXED, ChildKind, blobs, finished_work
+from mirror.store.catalog.tables.catalog_format import MANIFESTS_INDEXED
+from mirror.store.catalog.tables.content_tables import ChildKind, blobs, finished_work
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.records.admission.sql_decisions import cover
 from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
