@@ -12,7 +12,7 @@ from mirror.cli.printing import MESSAGES
 from mirror.oci.errors import ConfigurationFault
 
 if TYPE_CHECKING:
-    from mirror.app.bundles.bundle_opening import SignatureCheck
+    from mirror.app.bundles.signature_check import SignatureCheck
     from mirror.oci.name_mapping import NameMapping
 
 PublicKeysOption = Annotated[
@@ -34,7 +34,7 @@ def signature_check(public_keys: list[Path] | None, *sources: object) -> Signatu
     Raises:
         ConfigurationFault: keys are given, and no source is in a layout file.
     """
-    from mirror.app.bundles.bundle_opening import SignatureCheck  # late, for a quick --help
+    from mirror.app.bundles.signature_check import SignatureCheck  # late, for a quick --help
     from mirror.authoring.files.layout_reader import LayoutReference
 
     if public_keys and not any(isinstance(source, LayoutReference) for source in sources):

@@ -29,7 +29,7 @@ from mirror.runtime.clock import SystemClock
 from mirror.transfer.progress_reporting import SilentProgress
 
 if TYPE_CHECKING:
-    from mirror.app.bundles.bundle_opening import SignatureCheck
+    from mirror.app.bundles.signature_check import SignatureCheck
     from mirror.authoring.files.layout_reader import LayoutReference
     from mirror.authoring.inspect import Inspection
     from mirror.records.derivations import Derivation
