@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.signing.private_keys import PrivateKey
-from mirror.signing.public_keys import MOST_KEY_BYTES, PublicKey
+
+if TYPE_CHECKING:  # imported where a key is read, because many processes have none
+    from mirror.signing.private_keys import PrivateKey
+    from mirror.signing.public_keys import PublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ def read_public_key(file: Path) -> PublicKey:
     Raises:
         ConfigurationFault: the file cannot be read, or has no public key of a supported algorithm.
     """
+    from mirror.signing.public_keys import PublicKey
+
     return PublicKey.parse_pem(_read(file), str(file))
 
 
@@ -50,10 +55,14 @@ def read_private_key(file: Path, password: str | None = None) -> PrivateKey:
     Raises:
         ConfigurationFault: the file cannot be read, or has no private key with this password.
     """
+    from mirror.signing.private_keys import PrivateKey
+
     return PrivateKey.parse_pem(_read(file), str(file), None if password is None else password.encode())
 
 
 def _read(file: Path) -> bytes:
+    from mirror.signing.public_keys import MOST_KEY_BYTES
+
     try:
         with file.open("rb") as opened:
             content = opened.read(MOST_KEY_BYTES + 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from mirror.app.bundles.bundle_opening import SignatureCheck, open_layout
+from mirror.app.bundles.signature_check import SignatureCheck
 from mirror.app.services import open_services, open_store
 from mirror.authoring.derive import Renamed, derive
 from mirror.authoring.files.layout_file import LayoutFile
@@ -71,6 +71,8 @@ async def unpack_plugin(
 ) -> Unpacked:
     """Unpack a plugin into a folder from which it can be created again, see :func:`mirror.authoring.unpack.unpack`."""
     if isinstance(reference, LayoutReference):
+        from mirror.app.bundles.bundle_opening import open_layout
+
         async with open_layout(settings, reference.file, check) as layout:
             named = reference.reference
             return await unpack(layout, named.repository, named.target, folder, progress)

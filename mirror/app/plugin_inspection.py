@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mirror.admission.content_signing import verify_content
-from mirror.app.bundles.bundle_opening import SignatureCheck, open_layout
+from mirror.app.bundles.signature_check import SignatureCheck
 from mirror.app.services import Services, open_services
 from mirror.authoring.files.layout_reader import LayoutReference
-from mirror.authoring.files.plugin_folder import read_plugin_folder
 from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
@@ -25,10 +24,12 @@ from mirror.registry.listing import all_tags
 from mirror.registry.port import ReadLister
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
-from mirror.signing.signature_verification import VerifiedContent
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import Progress
 from mirror.transfer.tags.tag_selection import newest_first
+
+if TYPE_CHECKING:
+    from mirror.signing.signature_verification import VerifiedContent
 
 #: Maximum number of events shown from the history of a tag.
 _MOST_EVENTS = 20
@@ -88,6 +89,8 @@ async def _verified(services: Services, repository: Repository, digest: Digest) 
     keys = tuple(dict.fromkeys(services.key_files.keys.values()))
     if not keys:
         return None
+    from mirror.admission.content_signing import verify_content
+
     store, patterns = services.store, services.settings.admission.signed_names
     names = await store.records.arrivals.names(repository, digest)
     now = SystemClock().now()
@@ -146,6 +149,8 @@ async def read_plugin(
         MirrorError: the registry or the folder cannot be read.
     """
     if isinstance(source, Path):
+        from mirror.authoring.files.plugin_folder import read_plugin_folder
+
         return await read_plugin_folder(source)
     limits = settings.server.limits.of_layers()
     async with _opened(settings, source, check, plain_http=plain_http) as (reader, named, services):
@@ -168,6 +173,8 @@ async def _opened(
         The reader, the reference within the reader, and the services of the local store (None for other places).
     """
     if isinstance(reference, LayoutReference):
+        from mirror.app.bundles.bundle_opening import open_layout
+
         async with (
             open_layout(settings, reference.file, check) as layout,
             _tags_in_fault(layout, reference.reference),

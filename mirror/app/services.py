@@ -14,7 +14,8 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.storage.repository_settings import immutable_tags
-from mirror.store.private_state import can_write, opened_private_state
+from mirror.store.content.folder_access import can_write
+from mirror.store.private_state import opened_private_state
 from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
 from mirror.store.work_locks import RuleLocks

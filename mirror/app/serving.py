@@ -39,6 +39,7 @@ from mirror.server.http_server import listen, serving
 from mirror.settings import Settings, unknown_variables
 from mirror.settings.server.listen_address import HostPort
 from mirror.store.private_state import private_state
+from mirror.store.records.sql_records import import_records
 
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
@@ -46,6 +47,8 @@ _CLOCK = SystemClock()
 #: call. With the default of 5 ms, four clients that pushed large manifests delayed other clients by 4 s. With this
 #: value the delay is 0.2 s.
 _SWITCH_SECONDS: Final = 0.0005
+#: Numbers of objects after which garbage is looked for. They are those of Python, which commands raise.
+_COLLECTED_AFTER: Final = (700, 10, 10)
 
 
 def serve(read: Callable[[], Settings], file: Path | None = None, wanted: BundleToServe | None = None) -> int:
@@ -144,8 +147,10 @@ def _allow_connections() -> None:
 
 def _spare_the_collector() -> None:
     """Exclude all imported objects from garbage collection. They are never freed, and a full collection takes 80 ms."""
+    import_records()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
 
 
 def _serve_here(worker: Worker, configuration: ConfigurationHolder, source: SettingsSource | None) -> None:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from mirror.settings import Settings
 from mirror.settings.server.listen_address import HostPort
 from mirror.settings.upstream_settings import CredentialSettings, UpstreamSettings
-from mirror.store.private_state import can_write
+from mirror.store.content.folder_access import can_write
 from mirror.upstream.auth.login_files import FileLogin, LoginSource
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.plugin_content import read_config, read_content
@@ -25,8 +25,10 @@ from mirror.records.readings import Readings
 from mirror.records.run_journal import RunRecorder
 from mirror.records.sync_runs import TagEvent
 from mirror.registry.port import ReadLister
-from mirror.signing.signature_verification import VerifiedContent
 from mirror.transfer.progress_reporting import Progress
+
+if TYPE_CHECKING:  # the command verifies signatures only with the keys of admission rules
+    from mirror.signing.signature_verification import VerifiedContent
 
 _NO_PLATFORMS = HeldPlatforms()
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import pwd
-import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from mirror.cli.command_log import STANDARD_ERROR, CommandLog
 from mirror.cli.verbosity import is_quiet, is_verbose
-from mirror.records.changes.actor import ActorKind, act_as
-from mirror.runtime import logs
 
 Result = TypeVar("Result")
 
@@ -29,6 +23,13 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
     Raises:
         Interrupted: SIGINT or SIGTERM stopped the command.
     """
+    # Imported late: all commands import this module, and --help needs no event loop and no log.
+    import asyncio
+    import signal
+
+    from mirror.cli.command_log import STANDARD_ERROR, CommandLog
+    from mirror.records.changes.actor import ActorKind, act_as
+    from mirror.runtime import logs
 
     async def run() -> Result:
         task = asyncio.current_task()
@@ -50,6 +51,8 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
 
 def _user() -> str:
     """Return the user of the operating system who runs the command, and the user who became root to do so."""
+    import pwd
+
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run as a user that it does not know

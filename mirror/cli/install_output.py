@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from mirror.authoring.inspect import Inspection
 from mirror.authoring.installing.install_lines import CRASHES_ON_DIGEST, InstallLine, install_lines
 from mirror.authoring.installing.install_plan import plan_install
 from mirror.authoring.installing.install_script import install_script
@@ -16,6 +15,9 @@ from mirror.cli.plugin_output import heading
 from mirror.cli.printing import RESULTS
 from mirror.oci.errors import Unsupported
 from mirror.oci.printable_text import printable
+
+if TYPE_CHECKING:
+    from mirror.authoring.inspect import Inspection
 
 _HEADINGS = {"alias": "Or under a short name", "digest": "Or pinned to this content"}
 

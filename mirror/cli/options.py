@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,7 +13,10 @@ from mirror.cli.printing import MESSAGES
 from mirror.cli.verbosity import is_verbose
 from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings import Settings, load, unknown_variables
+
+# The settings are imported where they are read: help shows the options without them.
+if TYPE_CHECKING:
+    from mirror.settings import Settings
 
 #: The configuration file of commands that are given none, if it exists.
 DEFAULT_CONFIG: Final = Path("/etc/plugin-mirror/config.yaml")
@@ -82,6 +85,8 @@ def settings_with(config: Path | None, given: Mapping[str, Any], defaults: Mappi
     Raises:
         ConfigurationFault: the configuration cannot be read, or a value is invalid.
     """
+    from mirror.settings import load, unknown_variables
+
     file = configuration_file(config)
     settings = load(file, given, defaults)
     for sentence in unknown_variables():

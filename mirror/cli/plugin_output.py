@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.cli.printing import RESULTS, labelled, print_judged, wrapped
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.secret_values import without_secrets
 from mirror.plugin.config.settable import list_settings
 from mirror.plugin.findings.finding import Finding, Severity
-from mirror.plugin.lint.plugin_view import PluginView
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
+
+if TYPE_CHECKING:
+    from mirror.plugin.lint.plugin_view import PluginView
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.HINT: "dim"}
 #: Column where the text of a fact begins.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mirror.authoring.files.layout_reader import LayoutReference
-from mirror.authoring.files.plugin_folder import is_plugin_folder
 from mirror.oci import Reference
-from mirror.plugin.config.own_name import local_name
+
+if TYPE_CHECKING:
+    from mirror.authoring.files.layout_reader import LayoutReference
 
 PlainHttpOption = Annotated[
     bool, typer.Option("--plain-http", help="Use HTTP instead of HTTPS for HOST. Loopback hosts need no flag.")
@@ -32,6 +32,9 @@ def parse_source(text: str) -> Reference | LayoutReference | Path:
     Raises:
         NameInvalid, DigestInvalid: the text is neither a path nor a valid reference.
     """
+    from mirror.authoring.files.layout_reader import LayoutReference
+    from mirror.authoring.files.plugin_folder import is_plugin_folder
+
     inside = LayoutReference.parse(text)
     if inside is not None:
         return inside
@@ -45,13 +48,15 @@ def parse_source(text: str) -> Reference | LayoutReference | Path:
 
 def tag_of(source: Reference | LayoutReference | Path) -> str | None:
     """Return the tag of a source, or None if the source has no tag."""
-    source = source.reference if isinstance(source, LayoutReference) else source
+    source = source if isinstance(source, Reference | Path) else source.reference
     return source.tag.name if isinstance(source, Reference) and source.tag is not None else None
 
 
 def name_of(source: Reference | LayoutReference | Path) -> str | None:
     """Return the name that a plugin has on a host if it is installed as ``NAME:TAG``, or None without a tag."""
-    source = source.reference if isinstance(source, LayoutReference) else source
+    from mirror.plugin.config.own_name import local_name
+
+    source = source if isinstance(source, Reference | Path) else source.reference
     if not isinstance(source, Reference) or source.tag is None:
         return None
     return local_name(source.repository.name, source.tag.name)

@@ -20,9 +20,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from mirror.oci import Digest, Tag
-from mirror.records.origins import Origin
+
+if TYPE_CHECKING:  # the settings import this module, and need no records
+    from mirror.records.origins import Origin
 
 #: Minimum of ``fresh_for``. An engine requests a tag twice during one install, and the tag must not move in between.
 LEAST_FRESH_FOR = timedelta(minutes=2)

@@ -196,7 +196,8 @@ class AdmissionSettings(Section):
         "plugins at /api/v1/admission; users need the right to approve instead",
     )
     engines: AdmissionEngineSettings = Field(
-        AdmissionEngineSettings(), description="engines with a known vulnerability in how they install plugins"
+        AdmissionEngineSettings.model_construct(),
+        description="engines with a known vulnerability in how they install plugins",
     )
 
     @model_validator(mode="after")

@@ -18,10 +18,10 @@ from mirror.plugin.policy import fingerprint
 from mirror.store.catalog import child_rows, rows
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.access_tables import decisions
-from mirror.store.catalog.tables.content_tables import MANIFESTS_INDEXED, ChildKind, blobs, finished_work
+from mirror.store.catalog.tables.catalog_format import MANIFESTS_INDEXED
+from mirror.store.catalog.tables.content_tables import ChildKind, blobs, finished_work
 from mirror.store.content.manifest_bytes import load_manifest
-from mirror.store.records.admission.sql_decisions import cover
-from mirror.store.records.admission.sql_held_plugins import SqlHeldPlugins
+from mirror.store.records.sql_records import SqlRecords
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 
@@ -59,11 +59,11 @@ class _Indexed:
 class Backfill:
     """The part of an update that migrations cannot do, because they see only rows."""
 
-    def __init__(self, services: StoreServices, plugins: SqlHeldPlugins) -> None:
+    def __init__(self, services: StoreServices, records: SqlRecords) -> None:
         self._catalog = services.catalog
         self._blobs = services.blobs
         self._clock = services.clock
-        self._plugins = plugins
+        self._records = records
 
     async def run(self) -> None:
         """Index the manifests of an earlier data folder, and find the fingerprints that its rejections cover.
@@ -113,11 +113,13 @@ class Backfill:
 
     async def _cover_rejected(self) -> int:
         """Make earlier rejections cover the content of their plugins, in every repository. Return their number."""
+        from mirror.store.records.admission.sql_decisions import cover  # late: nearly all folders are up to date
+
         rejected = await self._catalog.read(lambda connection: connection.execute(_REJECTED).all())
         for row in rejected:
             repository, digest = Repository(row.repository), Digest.parse(row.digest)
             try:
-                found = await self._plugins.plugin_anywhere(digest)
+                found = await self._records.plugins.plugin_anywhere(digest)
             except StorageFault:
                 continue  # the step above has logged the damaged manifest
             if found is not None:

@@ -6,7 +6,6 @@ as on any catalog: an older one is migrated, and records are written to it and a
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -23,16 +22,6 @@ from mirror.store.storage_errors import storage_faults
 from mirror.store.storage_threads import in_thread
 
 _BUSY_SECONDS: Final = 20.0
-
-
-def can_write(root: Path) -> bool:
-    """Return True if this user may change the data folder. Blocks.
-
-    False on a read-only mount, for root too, and in a folder of another user.
-    """
-    layout = DataLayout(root)
-    needed = (root, layout.uploads, root / "blobs", layout.catalog, layout.generation)
-    return all(os.access(path, os.W_OK) or not os.access(path, os.F_OK) for path in needed)
 
 
 @contextmanager

@@ -145,7 +145,7 @@ class Store:
             cache = CatalogCache(generation, cache_bytes)
             services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock, immutable)
             store = cls(services, uploads, volume)
-            await Backfill(services, store.records.plugins).run()
+            await Backfill(services, store.records).run()
             yield store
 
 

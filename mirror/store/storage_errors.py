@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import tempfile
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
-
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from typing import Any, Final
 
 from mirror.oci.errors import CatalogFault, ClientFault, StorageFault, StorageFull, TooManyOpenFiles
 from mirror.runtime.system_errors import how_to_fix
@@ -45,7 +43,9 @@ def storage_faults(doing: str, catalog: Path | None = None, *, otherwise: str = 
     """
     try:
         yield
-    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, *_database_errors())):
+            raise
         fault = fault_of(error, doing, catalog)
         if otherwise and isinstance(error, OSError) and error.errno in _NO_PERMISSION:
             fault = StorageFault(f"{fault}, or {otherwise}")
@@ -57,7 +57,7 @@ def fault_of(error: BaseException, doing: str, catalog: Path | None = None) -> B
     match error:
         case OSError():
             fault = _of_disk(error, doing)
-        case SQLAlchemyError() | sqlite3.Error():
+        case _ if isinstance(error, _database_errors()):
             fault = _of_database(error, doing, catalog)
         case UnicodeEncodeError():  # of an argument of a command, or of an escape in JSON
             return ClientFault("the text holds bytes that are not UTF-8; fix: write it with other characters")
@@ -65,6 +65,12 @@ def fault_of(error: BaseException, doing: str, catalog: Path | None = None) -> B
             return error
     fault.__cause__ = error
     return fault
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    # SQLAlchemy takes long to import, and only a process that has imported it can meet its errors.
+    imported: Any = sys.modules.get("sqlalchemy.exc")
+    return (sqlite3.Error,) if imported is None else (sqlite3.Error, imported.SQLAlchemyError)
 
 
 def _of_disk(error: OSError, doing: str) -> StorageFault:
@@ -91,12 +97,14 @@ def _lacks_inodes(file: Path) -> bool:
     return False
 
 
-def _of_database(error: SQLAlchemyError | sqlite3.Error, doing: str, catalog: Path | None) -> StorageFault:
+def _of_database(error: BaseException, doing: str, catalog: Path | None) -> StorageFault:
     cause: object = error
-    if isinstance(error, DBAPIError):
-        cause = error.orig
-    elif isinstance(error, SQLAlchemyError):  # its own errors end with the address of a page
-        cause = str(error).partition("(Background on this error")[0].strip()
+    if not isinstance(error, sqlite3.Error):
+        from sqlalchemy.exc import DBAPIError
+
+        # SQLAlchemy's own errors end with the address of a page.
+        own = str(error).partition("(Background on this error")[0].strip()
+        cause = error.orig if isinstance(error, DBAPIError) else own
     code = getattr(cause, "sqlite_errorcode", None)
     if code in _SQLITE_NO_SPACE:
         place = "" if catalog is None else f" of {catalog.parent}"
@@ -121,6 +129,8 @@ def _of_database(error: SQLAlchemyError | sqlite3.Error, doing: str, catalog: Pa
 
 def _why_unusable(catalog: Path) -> OSError | None:
     """Use the file, and its folder, as SQLite does. Return the error of the system; None if there is none (now)."""
+    import tempfile
+
     try:
         os.close(os.open(catalog, os.O_RDWR | os.O_CLOEXEC))
         # SQLite creates its -wal and -shm beside the file.

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_mapping import NameMapping
-from mirror.plugin.build.derivation import DerivationChanges
-from mirror.records.sync_runs import RuleRecord
-from mirror.sync.retention import Retention
-from mirror.sync.schedule import Schedule
 from mirror.sync.upstream_delete import OnUpstreamDelete
 from mirror.transfer.graph.content_choice import EVERYTHING, MOST_REFERRERS, ContentChoice
 from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag
+
+if TYPE_CHECKING:  # a check of the configuration makes rules, and most of them have none of these
+    from mirror.plugin.build.derivation import DerivationChanges
+    from mirror.records.sync_runs import RuleRecord
+    from mirror.sync.retention import Retention
+    from mirror.sync.schedule import Schedule
 
 _EVERY_TAG = TagSelection()
 

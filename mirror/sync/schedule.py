@@ -6,14 +6,16 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
 from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, UpstreamPaused
-from mirror.records.sync_runs import RuleRecord, RunOutcome
+
+if TYPE_CHECKING:  # the settings import this module, and need no records
+    from mirror.records.sync_runs import RuleRecord
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
@@ -199,6 +201,8 @@ def next_run(
     Returns:
         A time in UTC, possibly in the past.
     """
+    from mirror.records.sync_runs import RunOutcome
+
     # Not random: every worker computes the time for itself, and all must come to the same answer (ADR 9).
     part, last = _part(rule), known.last_run
     earliest = opened_at + min(schedule.most_spread, _MOST_START_SPREAD) * part

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.cli.printing import MESSAGES
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.name_mapping import NameMapping
 
 if TYPE_CHECKING:
-    from mirror.app.bundles.bundle_opening import SignatureCheck
+    from mirror.app.bundles.signature_check import SignatureCheck
+    from mirror.oci.name_mapping import NameMapping
 
 PublicKeysOption = Annotated[
     list[Path] | None,
@@ -35,7 +34,8 @@ def signature_check(public_keys: list[Path] | None, *sources: object) -> Signatu
     Raises:
         ConfigurationFault: keys are given, and no source is in a layout file.
     """
-    from mirror.app.bundles.bundle_opening import SignatureCheck  # late, for a quick --help
+    from mirror.app.bundles.signature_check import SignatureCheck  # late, for a quick --help
+    from mirror.authoring.files.layout_reader import LayoutReference
 
     if public_keys and not any(isinstance(source, LayoutReference) for source in sources):
         raise ConfigurationFault("--key is for plugins in a bundle; fix: write FILE.tar:NAME:TAG, or leave out --key")
@@ -65,6 +65,8 @@ def size_in_bytes(option: str, text: str) -> int:
 
 def name_mappings(texts: Iterable[str]) -> tuple[NameMapping, ...]:
     """Return the values of ``--map FROM=TO``. Raises ConfigurationFault if a text is no mapping."""
+    from mirror.oci.name_mapping import NameMapping
+
     mappings = []
     for text in texts:
         source, _, target = text.partition("=")

@@ -17,12 +17,12 @@ from mirror.cli.questions import confirmed
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
 from mirror.runtime.clock import SystemClock
-from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.bundle.trust.key_set import KeySet
     from mirror.bundle.trust.trust_step import RecordedChain, TrustStep
     from mirror.records.bundle_trust import StreamState
+    from mirror.settings import Settings
 
 #: Digits of a fingerprint that suffice to remove a chain.
 _LEAST_DIGITS = 8

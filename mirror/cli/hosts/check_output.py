@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mirror.cli.printing import RESULTS, print_judged, wrapped
-from mirror.hosts.checks.host_check import HostCheck, HostPrediction
 from mirror.oci.printable_text import printable
+
+if TYPE_CHECKING:
+    from mirror.hosts.checks.host_check import HostCheck, HostPrediction
 
 #: Column at which the text of a check begins.
 _TEXT_AT = 23

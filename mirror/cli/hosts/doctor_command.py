@@ -15,12 +15,12 @@ from mirror.cli.hosts.check_output import forecasts_of, print_checks
 from mirror.cli.hosts.host_options import SocketOption, address_of
 from mirror.cli.options import ConfigOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
-from mirror.cli.terminal.output import Output
 from mirror.oci import Reference
 from mirror.oci.printable_text import printable
 
 if TYPE_CHECKING:
     from mirror.app.hosts.doctoring import Diagnosis, DoctorQuestion
+    from mirror.cli.terminal.output import Output
 
 
 def run(

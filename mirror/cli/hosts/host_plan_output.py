@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.cli.printing import wrapped
-from mirror.cli.terminal.output import Output
-from mirror.hosts.host_plan import HostPlan, PlannedPlugin
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginStep, StepKind
 from mirror.oci.printable_text import printable
-from mirror.plugin.config.privileges import Privilege
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, never_compared
+
+if TYPE_CHECKING:
+    from mirror.cli.terminal.output import Output
+    from mirror.hosts.host_plan import HostPlan, PlannedPlugin
+    from mirror.plugin.config.privileges import Privilege
 
 _STYLES: Mapping[PluginOutcome, str] = {
     PluginOutcome.UNCHANGED: "dim",

@@ -15,11 +15,11 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOptio
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.plugins.pack_command import target
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
-from mirror.oci import Reference
 from mirror.oci.printable_text import printable
 
 if TYPE_CHECKING:
     from mirror.authoring.capture import Captured
+    from mirror.oci import Reference
 
 
 def run(

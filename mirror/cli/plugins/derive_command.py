@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mirror.authoring.derive import Renamed
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, new_name, pairs, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
@@ -16,6 +15,9 @@ from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.build.derivation import DerivationChanges
+
+if TYPE_CHECKING:
+    from mirror.authoring.derive import Renamed
 
 
 def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,10 +19,12 @@ from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.own_name import own_names
-from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, PluginDifference, compare_plugins
-from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.plugin.policy.upgrade_plan import plan_upgrade
+
+if TYPE_CHECKING:
+    from mirror.plugin.config.plugin_config import PluginConfig
+    from mirror.plugin.lint.plugin_view import PluginContent
 
 #: Lines for people. ``--json`` has no limit.
 _FILES_SHOWN = 200

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from mirror.authoring.files.layout_reader import LayoutReference
-from mirror.authoring.inspect import Inspection
 from mirror.authoring.installing.install_lines import InstallLine, install_lines
 from mirror.authoring.signatures import SignatureSummary
 from mirror.cli.async_command import run_to_the_end
@@ -27,14 +25,16 @@ from mirror.oci.timestamps import machine_time, time_ago
 from mirror.plugin.build.derivation import masked_difference
 from mirror.plugin.config.secret_values import masked_values
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
-from mirror.records.derivations import Derivation
 from mirror.runtime.clock import SystemClock
-from mirror.settings import Settings
-from mirror.signing.signature_verification import VerifiedContent
 from mirror.transfer.progress_reporting import SilentProgress
 
 if TYPE_CHECKING:
-    from mirror.app.bundles.bundle_opening import SignatureCheck
+    from mirror.app.bundles.signature_check import SignatureCheck
+    from mirror.authoring.files.layout_reader import LayoutReference
+    from mirror.authoring.inspect import Inspection
+    from mirror.records.derivations import Derivation
+    from mirror.settings import Settings
+    from mirror.signing.signature_verification import VerifiedContent
 
 #: Most signatures and other referrers shown one by one. More are summarised.
 _MOST_SIGNATURES: Final = 8

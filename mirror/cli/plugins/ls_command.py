@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -12,10 +12,12 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, print_list, size, wrapped
 from mirror.cli.terminal.tables import print_table
-from mirror.oci import Digest, Repository, Tag
-from mirror.records.absent_content import AbsenceReason, AbsentContent, AbsentContents, by_manifest
-from mirror.registry.listing import all_repositories, all_tags
-from mirror.registry.port import Registry
+from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.records.absent_content import AbsenceReason, AbsentContent, by_manifest
+
+if TYPE_CHECKING:
+    from mirror.settings import Settings
+    from mirror.store.store_listing import StoreListing
 
 #: Tags of a repository that a terminal shows in the list of all. 'ls NAME' and a pipe have all of them.
 _MOST_TAGS: Final = 8
@@ -31,36 +33,50 @@ def run(
 ) -> None:
     """List repositories, or the tags of one with kind, digest and size."""
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.services import open_store
+    from mirror.store.store_listing import NotListed, StoreListing
 
     settings = settings_of(config, data)
     repository = None if name is None else Repository.parse(name)
-
-    async def read() -> list[dict[str, Any]]:
-        async with open_store(settings, only_reads=True) as store:
-            rows = _repositories(store) if repository is None else _tags(store, repository, store.records.absent)
-            return [row async for row in rows]
-
+    try:
+        with StoreListing.open(settings.storage.path) as listing:
+            rows = _listed(listing, repository)
+    except NotListed:
+        rows = run_to_the_end(_read(settings, repository))
     nothing = "the store is empty; fix: push a plugin to it, or run 'plugin-mirror sync'"
-    print_list(run_to_the_end(read()), _print, nothing, as_json=json)
+    print_list(rows, _print, nothing, as_json=json)
 
 
-async def _repositories(registry: Registry) -> AsyncIterator[dict[str, Any]]:
-    async for repository in all_repositories(registry):
-        tags = [str(tag) async for tag in all_tags(registry, repository)]
-        yield {"name": str(repository), "tags": tags}
+def _listed(listing: StoreListing, repository: Repository | None) -> list[dict[str, Any]]:
+    if repository is None:
+        return [_repository(name, tags) for name, tags in listing.repositories().items()]
+    absent = by_manifest(listing.absent_content(repository))
+    return [_tag(repository, tag, manifest, absent) for tag, manifest in listing.tags(repository)]
 
 
-async def _tags(registry: Registry, repository: Repository, records: AbsentContents) -> AsyncIterator[dict[str, Any]]:
-    absent = by_manifest(await records.absent_content(repository))
-    async for tag in all_tags(registry, repository):
-        yield await _tag(registry, repository, tag, absent)
+async def _read(settings: Settings, repository: Repository | None) -> list[dict[str, Any]]:
+    from mirror.app.services import open_store
+    from mirror.registry.listing import all_repositories, all_tags
+
+    async with open_store(settings, only_reads=True) as store:
+        if repository is None:
+            return [
+                _repository(name, [tag async for tag in all_tags(store, name)])
+                async for name in all_repositories(store)
+            ]
+        absent = by_manifest(await store.records.absent.absent_content(repository))
+        return [
+            _tag(repository, tag, await store.get_manifest(repository, tag), absent)
+            async for tag in all_tags(store, repository)
+        ]
 
 
-async def _tag(
-    registry: Registry, repository: Repository, tag: Tag, absent: Mapping[Digest, tuple[AbsentContent, ...]]
+def _repository(name: Repository, tags: Sequence[Tag]) -> dict[str, Any]:
+    return {"name": str(name), "tags": [str(tag) for tag in tags]}
+
+
+def _tag(
+    repository: Repository, tag: Tag, manifest: Manifest, absent: Mapping[Digest, tuple[AbsentContent, ...]]
 ) -> dict[str, Any]:
-    manifest = await registry.get_manifest(repository, tag)
     platforms = HeldPlatforms.of(manifest, absent.get(manifest.digest, ()))
     return {
         "name": str(repository),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.app.plugin_inspection import advertised_host
 from mirror.authoring.files.layout_reader import LayoutReference
@@ -15,8 +15,10 @@ from mirror.hosts.desired_plugin import name_on_host
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
-from mirror.plugin.policy.upgrade_plan import NotApplied, UpgradePlan
-from mirror.settings import Settings
+
+if TYPE_CHECKING:
+    from mirror.plugin.policy.upgrade_plan import NotApplied, UpgradePlan
+    from mirror.settings import Settings
 
 Source = Reference | LayoutReference | Path
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mirror.access.certificates.client_identity import PREFIX, ClientIdentity, IdentityPattern
 from mirror.access.issuer.issued_tokens import ISSUED_ACTIONS
 from mirror.access.rights import AccessAction, Rights, phrase
@@ -12,8 +14,10 @@ from mirror.cli.service.user_records import with_users
 from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.records.users import parse_user_name
-from mirror.settings import Settings
-from mirror.settings.access_settings import AccessSettings
+
+if TYPE_CHECKING:
+    from mirror.settings import Settings
+    from mirror.settings.access_settings import AccessSettings
 
 #: Stands for a caller without a login and without a certificate.
 ANONYMOUS = "anonymous"

@@ -20,10 +20,10 @@ from mirror.oci.timestamps import time_ago
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 from mirror.records.admission.admissions import Admission, AdmissionState
 from mirror.runtime.clock import SystemClock
-from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.admission.approvals import ApprovalProposal
+    from mirror.settings import Settings
 
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST. The digest need not be stored yet.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from mirror.cli.exit_codes import ANSWER_IS_NO, DONE
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, configuration_file, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings import Settings, schema
+
+if TYPE_CHECKING:
+    from mirror.settings import Settings
 
 
 def check(
@@ -132,4 +134,6 @@ def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption 
 
 def print_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
+    from mirror.settings import schema
+
     print_json(schema())

@@ -7,7 +7,7 @@ import json as jsons
 import ssl
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,8 +16,10 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, sett
 from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, print_json
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.system_errors import connection_words
-from mirror.settings import Settings
-from mirror.settings.server.listen_address import HostPort
+
+if TYPE_CHECKING:
+    from mirror.settings import Settings
+    from mirror.settings.server.listen_address import HostPort
 
 #: Addresses that mean all addresses of a machine, and the one to which a program on it connects.
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
@@ -83,6 +85,8 @@ def _address(settings: Settings) -> tuple[HostPort, bool]:
     Raises:
         ConfigurationFault: the port is 0, and no server runs on the data folder.
     """
+    from mirror.settings.server.listen_address import HostPort
+
     address, has_tls = settings.server.listen, settings.server.tls is not None
     if not address.port:
         address, has_tls = _recorded_address(settings.storage.path)
@@ -91,6 +95,7 @@ def _address(settings: Settings) -> tuple[HostPort, bool]:
 
 def _recorded_address(root: Path) -> tuple[HostPort, bool]:
     from mirror.app.configuration.server_record import running_servers
+    from mirror.settings.server.listen_address import HostPort
 
     for server in running_servers(root).values():
         return HostPort.parse(server.addresses[0]), server.has_tls

@@ -13,7 +13,6 @@ from mirror.cli.options import ConfigOption, DataOption, configuration_file, fla
 from mirror.cli.printing import MESSAGES
 from mirror.cli.verbosity import is_quiet, is_verbose
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings import load
 
 
 def run(
@@ -66,6 +65,7 @@ def run(
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.bundles.bundle_serving import BundleToServe
     from mirror.app.serving import serve
+    from mirror.settings import load
 
     of_bundle = {"--key": key, "--unsigned": unsigned, "--parts": parts, "--allow-rollback": allow_rollback}
     if bundle is None and (alone := next((option for option, value in of_bundle.items() if value), None)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +14,11 @@ from mirror.cli.service.user_records import with_users
 from mirror.cli.terminal.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, rounded_span, time_ago
-from mirror.records.users import UserToken
 from mirror.runtime.clock import SystemClock
 from mirror.sync.schedule import parse_duration
+
+if TYPE_CHECKING:
+    from mirror.records.users import UserToken
 
 #: A hundred years.
 _LONGEST = timedelta(days=36500)

@@ -20,9 +20,9 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, time_ago
 from mirror.records.users import User, UserToken, parse_user_name
 from mirror.runtime.clock import SystemClock
-from mirror.settings import Settings
 
 if TYPE_CHECKING:
+    from mirror.settings import Settings
     from mirror.store.records.sql_users import SqlUsers
 
 #: Bounds memory if standard input is a file or device without line ends.

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from mirror.cli.async_command import run_to_the_end
-from mirror.settings import Settings
 
 if TYPE_CHECKING:
+    from mirror.settings import Settings
     from mirror.store.records.sql_users import SqlUsers
 
 Result = TypeVar("Result")

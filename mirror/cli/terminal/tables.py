@@ -10,10 +10,12 @@ import textwrap
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from mirror.cli.terminal.output import Output
 from mirror.oci.printable_text import printable
+
+if TYPE_CHECKING:
+    from mirror.cli.terminal.output import Output
 
 #: Columns of a terminal between two columns of a table.
 _GAP: Final = "  "

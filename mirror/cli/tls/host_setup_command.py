@@ -13,11 +13,11 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.tls.tls_options import OutOption, folder_of
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.access.certificates.certificate_names import CertificateNames
     from mirror.access.certificates.host_setup import MirrorAddress
+    from mirror.settings import Settings
 
 
 def run(

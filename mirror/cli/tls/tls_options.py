@@ -11,10 +11,10 @@ import yaml
 
 from mirror.cli.printing import RESULTS
 from mirror.oci.errors import StorageFault
-from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.access.certificates.certificate_folder import CertificateFolder
+    from mirror.settings import Settings
 
 OutOption = Annotated[
     Path | None,

@@ -11,10 +11,10 @@ from mirror.cli.tls.tls_options import NamesOption, OutOption, folder_of
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import SystemClock
-from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.access.certificates.certificate_folder import ServerFiles
+    from mirror.settings import Settings
 
 
 def run(

@@ -15,11 +15,11 @@ from mirror.cli.tls.tls_options import OutOption, folder_of
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, rounded_span
 from mirror.runtime.clock import SystemClock
-from mirror.settings import Settings
-from mirror.settings.server.server_tls_settings import ServerTlsSettings
 
 if TYPE_CHECKING:
     from mirror.access.certificates.certificate_facts import CertificateFacts, FileFacts
+    from mirror.settings import Settings
+    from mirror.settings.server.server_tls_settings import ServerTlsSettings
 
 
 def run(out: OutOption = None, config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
@@ -46,6 +46,8 @@ def run(out: OutOption = None, config: ConfigOption = None, data: DataOption = N
 def _paths(settings: Settings, out: Path | None) -> ServerTlsSettings:
     if out is None and settings.server.tls is not None:
         return settings.server.tls
+    from mirror.settings.server.server_tls_settings import ServerTlsSettings
+
     folder = folder_of(settings, out)
     files = folder.server
     if not files.certificate.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mirror.filters.admission.plugin_facts import PluginFacts
 from mirror.oci import Digest, Manifest, Repository, Tag
@@ -13,10 +13,12 @@ from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyVerdi
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admission.arrivals import Arrivals
 from mirror.registry.port import Registry
-from mirror.registry.signature_reading import checked_signatures
 from mirror.signing.signature_formats import is_signature_artifact
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
+
+if TYPE_CHECKING:
+    from mirror.signing.signature_verification import CheckedSignature
 
 _FIRST_REFERRERS: Final = PageRequest(limit=1000)
 #: A plugin whose signatures an upstream did not give is judged again after this time.
@@ -52,7 +54,11 @@ async def evaluate(
     if policy is None:
         return unreadable(facts.config) if isinstance(facts.config, str) else None
     digest, keys = manifest.digest, policy.keys
-    signatures = await checked_signatures(registry, repository, digest, keys, now) if keys else ()
+    signatures: tuple[CheckedSignature, ...] = ()
+    if keys:
+        from mirror.registry.signature_reading import checked_signatures  # late: many policies have no keys
+
+        signatures = await checked_signatures(registry, repository, digest, keys, now)
     names = await arrivals.names(repository, digest) if signatures else frozenset[Repository]()
     verdict = policy.decide(
         Candidate(

@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from mirror.plugin.config.privileges import Privilege
+if TYPE_CHECKING:  # the settings import this module, and read no configs of plugins
+    from mirror.plugin.config.privileges import Privilege
 
 Number: TypeAlias = tuple[int, int, int]
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings.loading.mistakes import mistakes_in, shown_place
 from mirror.settings.loading.value_origins import ValueOrigins, leaves
 from mirror.settings.loading.variables import over, read_variables
-from mirror.settings.loading.yaml_reading import YamlDocument, read_file
 from mirror.settings.sections import Settings
+
+# The reader of YAML is imported if there is a file, and the words about mistakes if there are any.
+if TYPE_CHECKING:
+    from mirror.settings.loading.yaml_reading import Place
 
 #: Beginning of top-level keys that hold nothing but anchors (&) for other keys.
 _ANCHORS: Final = "x-"
@@ -35,13 +37,15 @@ def load(
         ConfigurationFault: the file cannot be read, or values are invalid. The message has one line for each mistake,
             ``FILE:LINE: KEY: what is wrong (value), fix: …``, without secrets.
     """
-    document = YamlDocument({}, {}) if path is None else _sections(path)
+    sections, lines_of = _sections(path)
     variables = read_variables(os.environ)
-    value = over(over(over(defaults or {}, document.value), variables.values), flags or {})
+    value = over(over(over(defaults or {}, sections), variables.values), flags or {})
     try:
         return Settings.model_validate(value)
     except ValidationError as error:
-        where = ValueOrigins(path, document.lines, variables.names | dict.fromkeys(leaves(flags), "command line"))
+        from mirror.settings.loading.mistakes import mistakes_in, shown_place
+
+        where = ValueOrigins(path, lines_of, variables.names | dict.fromkeys(leaves(flags), "command line"))
         lines = [
             f"{where.of(place)}: {shown_place(place, value)}: {told}"
             for place, told in mistakes_in(error, Settings, value)
@@ -52,7 +56,7 @@ def load(
 
 def value_origins(path: Path | None) -> ValueOrigins:
     """Return where the values of a file and of variables were written. Raises ConfigurationFault as :func:`load`."""
-    return ValueOrigins(path, {} if path is None else _sections(path).lines, read_variables(os.environ).names)
+    return ValueOrigins(path, _sections(path)[1], read_variables(os.environ).names)
 
 
 def unknown_variables() -> list[str]:
@@ -65,11 +69,15 @@ def schema() -> dict[str, Any]:
     return {**Settings.model_json_schema(by_alias=True), "patternProperties": {f"^{_ANCHORS}": {}}}
 
 
-def _sections(path: Path) -> YamlDocument:
+def _sections(path: Path | None) -> tuple[dict[str, Any], Mapping[Place, int]]:
+    """Return the sections of a file, and the line of each key and item."""
+    if path is None:
+        return {}, {}
+    from mirror.settings.loading.yaml_reading import read_file
+
     document = read_file(path)
     if document.value is None:
-        return YamlDocument({}, {})
+        return {}, {}
     if not isinstance(document.value, dict):
         raise ConfigurationFault(f"{path}:1: the file has no sections, fix: begin with a section such as 'server:'")
-    sections = {key: value for key, value in document.value.items() if not key.startswith(_ANCHORS)}
-    return YamlDocument(sections, document.lines)
+    return {key: value for key, value in document.value.items() if not key.startswith(_ANCHORS)}, document.lines

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from mirror.settings.loading.configuration import value_origins
-from mirror.settings.loading.mistakes import shown_place
-from mirror.settings.loading.yaml_reading import Place
 from mirror.settings.sections import Settings
+
+if TYPE_CHECKING:
+    from mirror.settings.loading.yaml_reading import Place
 
 
 def unusable_files(settings: Settings, path: Path | None) -> list[str]:
@@ -22,11 +24,14 @@ def unusable_files(settings: Settings, path: Path | None) -> list[str]:
         path: the file that they were read from, or None.
     """
     found = [(place, file, told) for place, file in _files(settings) if (told := _trouble(file))]
-    where = value_origins(path) if found else None
+    if not found:
+        return []
+    from mirror.settings.loading.mistakes import shown_place
+
+    where = value_origins(path)
     return [
         f"{where.of(place)}: {shown_place(place, {})}: {told} ({file}), fix: create the file, or correct the path"
         for place, file, told in found
-        if where is not None
     ]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mirror.settings.loading.yaml_reading import Place
+if TYPE_CHECKING:
+    from mirror.settings.loading.yaml_reading import Place
 
 
 @dataclass(frozen=True)

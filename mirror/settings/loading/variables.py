@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.settings.loading.model_keys import is_list, is_structured, keys_at, kinds_at
 from mirror.settings.loading.value_origins import leaves
-from mirror.settings.loading.yaml_reading import Place, read_yaml
 from mirror.settings.sections import Settings
+
+if TYPE_CHECKING:
+    from mirror.settings.loading.yaml_reading import Place
 
 _PREFIX: Final = "PLUGIN_MIRROR_"
 #: Variables that are not settings. The command line reads them.
@@ -80,7 +81,11 @@ def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(name: str, text: str, *, structured: bool) -> Any:
     # An address such as [::1]:5000 begins like a list, and is none.
-    return read_yaml(text, name).value if structured and text.lstrip().startswith(("[", "{")) else text
+    if not structured or not text.lstrip().startswith(("[", "{")):
+        return text
+    from mirror.settings.loading.yaml_reading import read_yaml  # late: most variables are plain texts
+
+    return read_yaml(text, name).value
 
 
 def _refuse_items(name: str, place: Sequence[str]) -> None:
@@ -94,6 +99,8 @@ def _refuse_items(name: str, place: Sequence[str]) -> None:
 
 
 def _unknown(name: str, place: Sequence[str]) -> str:
+    import difflib  # late: most environments have no such variable
+
     known = next(length for length in range(len(place), -1, -1) if kinds_at(Settings, place[:length]))
     # All keys of sections, for a name with one underscore in place of two, and those beside the first unknown part.
     near: list[tuple[str, ...]] = [

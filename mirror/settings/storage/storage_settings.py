@@ -43,7 +43,7 @@ class StorageSettings(Section):
 
     collection: CollectionSettings = CollectionSettings.model_construct()
     untagged: Annotated[tuple[UntaggedSettings, ...], BeforeValidator(as_rules)] = Field(
-        (UntaggedSettings(),),
+        (UntaggedSettings.model_construct(),),
         description="how long manifests stay that no tag and no other manifest needs; the first rule whose pattern "
         "matches the repository applies, and without one they stay for ever",
     )

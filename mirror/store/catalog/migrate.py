@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from mirror.oci.errors import CatalogFault
 from mirror.store.catalog.catalog_copy import copy_catalog
 from mirror.store.catalog.catalog_loss import require_no_content
-from mirror.store.catalog.tables.schema import HEAD
+from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.content.data_layout import DataLayout
 
 MIGRATIONS = Path(__file__).parent / "migrations"

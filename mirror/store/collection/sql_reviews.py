@@ -22,6 +22,7 @@ from mirror.records.lifecycle.reviews import (
 )
 from mirror.store.catalog import rows
 from mirror.store.catalog.review_rows import RENEWED_AFTER
+from mirror.store.catalog.tables.catalog_format import MANIFESTS_INDEXED
 from mirror.store.catalog.tables.collection_tables import (
     content_holders,
     doomed_files,
@@ -29,7 +30,7 @@ from mirror.store.catalog.tables.collection_tables import (
     held_content,
     reviews,
 )
-from mirror.store.catalog.tables.content_tables import MANIFESTS_INDEXED, blobs, finished_work
+from mirror.store.catalog.tables.content_tables import blobs, finished_work
 from mirror.store.collection import comparison
 from mirror.store.collection.decisions import Deciding
 from mirror.store.collection.unneeded_content import remove_unneeded

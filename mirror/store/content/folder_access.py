@@ -60,6 +60,16 @@ def require_readable(layout: DataLayout, more: Iterable[Path] = ()) -> None:
             raise _refusal(file, layout)
 
 
+def can_write(root: Path) -> bool:
+    """Return True if this user may change the data folder. Blocks.
+
+    False on a read-only mount, for root too, and in a folder of another user.
+    """
+    layout = DataLayout(root)
+    needed = (root, layout.uploads, root / "blobs", layout.catalog, layout.generation)
+    return all(os.access(path, os.W_OK) or not os.access(path, os.F_OK) for path in needed)
+
+
 def require_reading(layout: DataLayout) -> None:
     """Check that this process may read the folders of the data folder and its catalog.
 

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Table, create_engine
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import CatalogFault, DigestInvalid, NameInvalid
 from mirror.store.catalog.migrate import knows_revision, upgrade
-from mirror.store.catalog.tables.schema import HEAD
+from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.filesystem import Filesystem

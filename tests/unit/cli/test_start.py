@@ -16,7 +16,10 @@ SERVING = {"aiohttp.web", "prometheus_client", "mirror.server.http_application"}
 NOT_ALWAYS = {"alembic", "aiohttp_socks", "rich", "sqlalchemy.orm"}
 UPSTREAM = {"aiohttp", "stamina"}
 STORE = {"sqlalchemy", "asyncio", "structlog", "cryptography", "bcrypt"} | SERVING | NOT_ALWAYS | UPSTREAM
-SETTINGS = {"pydantic", "yaml", "mirror.oci", "mirror.settings"} | STORE
+SETTINGS = {"pydantic", "yaml", "mirror.settings"} | STORE
+PROGRAM = {"mirror.oci"} | SETTINGS
+#: What a valid configuration does not need: the words about mistakes, and without a file the reader of YAML.
+MISTAKES = {"mirror.settings.loading.mistakes", "mirror.plugin.config.secret_values"}
 
 SCRIPT = """
 import sys
@@ -42,14 +45,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("command", "most", "left_out"),
     [
-        ("--help", 180, SETTINGS),
-        ("bundle --help", 180, SETTINGS),
-        ("version", 180, SETTINGS),
-        ("completion bash", 180, SETTINGS),
-        ("config check", 430, STORE),
-        ("ls", 760, SERVING | NOT_ALWAYS | UPSTREAM),
-        (f"ls {NAME}", 760, SERVING | NOT_ALWAYS | UPSTREAM),
-        (f"inspect {NAME}:{TAG}", 960, SERVING | NOT_ALWAYS | UPSTREAM),
+        ("--help", 170, PROGRAM),
+        ("bundle --help", 170, PROGRAM),
+        ("version", 175, PROGRAM),
+        ("completion bash", 170, PROGRAM),
+        ("serve --help", 200, SETTINGS),
+        ("ls --help", 200, SETTINGS),
+        ("sync --help", 205, SETTINGS),
+        ("bundle export --help", 200, SETTINGS),
+        ("config check", 385, {"yaml"} | MISTAKES | STORE),
+        ("ls", 400, {"yaml", "mirror.app"} | MISTAKES | STORE),
+        (f"ls {NAME}", 400, {"yaml", "mirror.app"} | MISTAKES | STORE),
+        (
+            f"inspect {NAME}:{TAG}",
+            800,
+            {"yaml", "cryptography", "bcrypt", "mirror.bundle"} | SERVING | NOT_ALWAYS | UPSTREAM,
+        ),
     ],
 )
 def test_a_command_imports_what_it_needs(command: str, most: int, left_out: set[str], data: Path) -> None:

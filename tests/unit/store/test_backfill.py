@@ -14,6 +14,7 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.policy import fingerprint
 from mirror.records.admission.admissions import AdmissionState
 from mirror.store import backfill
+from mirror.store.records.admission import sql_decisions
 from mirror.store.registry import Store
 
 DRIVER, IMAGE, PULLED = Repository("acme/driver"), Repository("acme/image"), Repository("pulled/driver")
@@ -93,7 +94,7 @@ async def test_what_is_interrupted_is_done_again(old_folder: Path, monkeypatch: 
         raise RuntimeError("power is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(backfill, "cover", fail)
+        patched.setattr(sql_decisions, "cover", fail)
         with pytest.raises(RuntimeError, match="power is gone"):
             async with Store.open(old_folder):
                 pass

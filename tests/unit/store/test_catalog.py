@@ -23,8 +23,9 @@ from mirror.registry.port import Page
 from mirror.runtime.current_client import CLIENT
 from mirror.store.catalog import rows
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
+from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.catalog.tables.content_tables import blobs
-from mirror.store.catalog.tables.schema import HEAD, metadata
+from mirror.store.catalog.tables.schema import metadata
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from mirror.oci.errors import CatalogFault, StorageFull
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
-from mirror.store.catalog.tables.schema import HEAD
+from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 

@@ -9,7 +9,8 @@ import pytest
 
 from mirror.oci import Digest, Tag
 from mirror.oci.errors import CatalogFault, StorageFull
-from mirror.store.private_state import can_write, opened_private_state
+from mirror.store.content.folder_access import can_write
+from mirror.store.private_state import opened_private_state
 from mirror.store.registry import Store
 from mirror.store.work_locks import RuleLocks
 from tests.support.builders import read_blob

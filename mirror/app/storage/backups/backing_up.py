@@ -21,8 +21,8 @@ from mirror.store.backup.backup_request import BackupReport, BackupRequest
 from mirror.store.backup.folder_backup import FolderBackup
 from mirror.store.backup.tar_backup import TarBackup
 from mirror.store.content.data_layout import DataLayout
-from mirror.store.content.folder_access import require_reading
-from mirror.store.private_state import can_write, opened_private_state
+from mirror.store.content.folder_access import can_write, require_reading
+from mirror.store.private_state import opened_private_state
 from mirror.store.registry import Store
 from mirror.store.storage_errors import storage_faults
 from mirror.transfer.progress_reporting import Progress

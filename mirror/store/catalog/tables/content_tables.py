@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
 from sqlalchemy import (
     JSON,
@@ -186,9 +185,6 @@ origins = keyed_table(
     Column("asked_at", UtcDateTime, nullable=False),
     Index(None, "repository", "digest"),
 )
-
-#: Name of the work that writes the rows of :data:`manifest_children`. Until it is finished, nothing may be collected.
-MANIFESTS_INDEXED: Final = "manifests indexed"
 
 #: Work that a version of the program does once in each data folder, see :mod:`mirror.store.backfill`.
 finished_work = keyed_table(

@@ -1,19 +1,15 @@
 """Metadata and types that the tables of the catalog share.
 
-A change of a table needs a migration and a new :data:`HEAD`. Names are compared byte by byte (SQLite's BINARY
-collation), which is the ASCII order of lists.
+A change of a table needs a migration and a new :data:`mirror.store.catalog.tables.catalog_format.HEAD`. Names are
+compared byte by byte (SQLite's BINARY collation), which is the ASCII order of lists.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
 from sqlalchemy import DateTime, Dialect, MetaData, Table, TypeDecorator
 from sqlalchemy.schema import SchemaItem
-
-#: The revision of the migration that makes these tables.
-HEAD: Final = "0017"
 
 metadata = MetaData(
     naming_convention={
