@@ -21,6 +21,6 @@ VOLUME /data
 EXPOSE 5000
 # Life, not readiness: a mirror with a full disk still serves, and must not be restarted for it.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=10s \
-  CMD ["plugin-mirror", "health", "--config", "/etc/plugin-mirror/config.yaml"]
+  CMD ["plugin-mirror", "health", "--config", "/etc/plugin-mirror/config.yaml", "--data", "/data"]
 ENTRYPOINT ["plugin-mirror"]
 CMD ["serve", "--config", "/etc/plugin-mirror/config.yaml"]

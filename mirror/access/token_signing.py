@@ -103,7 +103,8 @@ def read(key: bytes, token: str, clock: Clock) -> Grant:
             },
         )
     except jwt.InvalidTokenError as error:
-        raise Unauthorized(f"this server did not issue the token: {error}", error="invalid_token") from error
+        # The library's words are about its own checks, and a client can only ask for another token.
+        raise Unauthorized("this server did not issue the token, or it is damaged", error="invalid_token") from error
     _require_valid_time(claims, key, clock)
     access = claims["access"]
     actions = {entry["name"]: frozenset(entry["actions"]) for entry in access if entry["type"] == "repository"}

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
@@ -16,6 +17,7 @@ from mirror.app.configuration.server_record import ServerRecord
 from mirror.app.configuration.serving_series import series_of
 from mirror.app.configuration.settings_source import SettingsSource
 from mirror.app.configuration.supervision import NO_ROOM, Decision, Proposal, has_terminal
+from mirror.app.storage.upkeep_chores import Chore
 from mirror.app.tls.tls_listening import LiveContexts, server_contexts
 from mirror.app.worker import Service, Worker, build_service
 from mirror.oci.errors import ConfigurationFault, MirrorError
@@ -29,6 +31,8 @@ from mirror.server.live_application import LiveApplication
 from mirror.settings import Settings
 
 _LOG = structlog.get_logger(__name__)
+#: Time until background work that failed unexpectedly begins again.
+_PAUSE_SECONDS: Final = 60.0
 
 
 @dataclass(eq=False)
@@ -92,10 +96,22 @@ class PreparedService:
             async with BackgroundTasks() as chores:
                 self.following = chores.create_task(service.follow())
                 for chore in service.chores:
-                    chores.create_task(chore())
+                    chores.create_task(_keep_up(chore))
                 await self.replaced.wait()
             await service.application.activity.in_flight.ended()
         shared.updates.remove(service.updates)
+
+
+async def _keep_up(chore: Chore) -> None:
+    """Run background work. If it fails unexpectedly, log that and begin again: the server goes on."""
+    while True:
+        try:
+            await chore()
+        except Exception as error:  # noqa: BLE001 - whatever fails in the background, content can be served
+            _LOG.error("background work failed, begins again", in_seconds=_PAUSE_SECONDS, exc_info=error)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 class LiveService:

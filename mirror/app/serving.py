@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +32,7 @@ from mirror.oci.errors import StorageFault
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
-from mirror.runtime.worker_processes import ParentProcess, WorkerProcesses, tell
+from mirror.runtime.worker_processes import ParentProcess, WorkerProcesses
 from mirror.server.http.open_files import handle_loop_error
 from mirror.server.http_server import listen, serving
 from mirror.settings import Settings, unknown_variables
@@ -67,8 +66,7 @@ def serve(read: Callable[[], Settings], file: Path | None = None, wanted: Bundle
         ConfigurationFault: the configuration is invalid, or the server cannot listen on the address.
         StorageFault: the store cannot be opened.
     """
-    # A SIGHUP before the server can reload must not end it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    shutdown_signals.keep_hangups()
     settings = configured = read()
     with ExitStack() as stack:
         state = bundle = None
@@ -83,7 +81,9 @@ def serve(read: Callable[[], Settings], file: Path | None = None, wanted: Bundle
             # No upstream is asked and no rule runs: there is no place to keep what they bring.
             settings = settings.model_copy(update={"offline": True})
         source = SettingsSource(read, "" if file is None else str(file.absolute()), configured, settings, _CLOCK)
-        return _serve_with(settings, source, state, bundle)
+        # The parent of workers forks them, so it must have no thread for its log.
+        with logs.configured(settings.log.level, settings.log.format, has_thread=False):
+            return _serve_with(settings, source, state, bundle)
 
 
 def _serve_with(settings: Settings, source: SettingsSource, state: Path | None, bundle: ServedBundle | None) -> int:
@@ -111,7 +111,7 @@ def _serve_with(settings: Settings, source: SettingsSource, state: Path | None, 
         for each in sockets:
             each.close()
 
-    with _recorded(settings, sockets, lambda error: tell(f"the server is not recorded: {error}")) as record:
+    with _recorded(settings, sockets, _tell_unrecorded) as record:
         supervision = Supervision(source, record, lambda wanted: shared_metrics.extend(series_of(wanted)))
         return WorkerProcesses(workers, serve_here, stop_listening, supervision.hung_up).run()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from typing import Final, NoReturn
 
@@ -23,6 +24,8 @@ _CTRL_C: Final = 130
 
 def main() -> NoReturn:
     """Run the command line of this process, and exit with the exit code of the command."""
+    if "serve" in sys.argv:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it must not end a server that is starting
     gc.freeze()  # what was imported is not looked through again
     gc.set_threshold(_NEW_OBJECTS)
     sys.exit(run(sys.argv[1:]))

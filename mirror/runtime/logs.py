@@ -53,6 +53,7 @@ def configured(
     *,
     without: Collection[str] = (),
     renderer: Processor | None = None,
+    has_thread: bool = True,
 ) -> Iterator[EventLog]:
     """Configure logging, and write all waiting lines on exit. Enter once in each process, after any fork.
 
@@ -62,6 +63,7 @@ def configured(
         stream: the destination of log lines; None: standard error.
         without: events that are not written.
         renderer: makes the line of an event, in place of ``form``. Lines of libraries are dropped then.
+        has_thread: False for a process that forks: each line is written at once, and forks may configure again.
 
     Yields:
         The log, with the queue of waiting lines, which counts the dropped lines.
@@ -72,7 +74,7 @@ def configured(
     stream = stream or sys.stderr
     threshold = _threshold(level)
     for_people = form == "console" or (form == "auto" and stream.isatty())
-    lines = LogLines(stream)
+    lines = LogLines(stream, has_thread=has_thread)
     render: Processor = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if for_people else _render_json
     render = render if renderer is None else renderer
     log = EventLog(lines, render, without, threshold)
@@ -81,7 +83,7 @@ def configured(
         # Loggers are bound once, so that their class cannot follow a change of the level. The log drops the events.
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=lambda *_arguments: _LineLogger(lines),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=has_thread,
     )
     handler = logging.StreamHandler(lines)
     handler.setFormatter(
@@ -205,21 +207,22 @@ class _LineLogger:
 
 
 class LogLines:
-    """A text stream whose lines a thread writes to another stream.
+    """A text stream whose lines a thread writes to another stream, or without one the caller.
 
     Attributes:
         dropped: number of lines lost because the reader of the log was too slow.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, has_thread: bool = True) -> None:
         self._stream = stream
         self._waiting: deque[str] = deque()
         self.dropped = 0
         self._dropped_told = 0
         self._wake = threading.Event()
-        self._closed = False
+        self._closed = not has_thread
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
-        self._thread.start()
+        if has_thread:
+            self._thread.start()
 
     def write(self, text: str) -> None:
         if len(self._waiting) < _MAX_WAITING:
@@ -240,7 +243,8 @@ class LogLines:
         """Write the waiting lines and end the thread."""
         self._closed = True
         self._wake.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._closed:

@@ -8,6 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: SIGHUPs that came before the server could reload.
+_EARLY: list[int] = []
+
+
+def keep_hangups() -> None:
+    """Keep each SIGHUP from now on, until the server can reload. It would end the process."""
+    signal.signal(signal.SIGHUP, lambda number, _frame: _EARLY.append(number))
+
+
+def hung_up_early() -> bool:
+    """Return True, once, if a SIGHUP was kept."""
+    found = bool(_EARLY)
+    _EARLY.clear()
+    return found
 
 
 @contextmanager
@@ -41,6 +55,8 @@ def hangups() -> Iterator[asyncio.Event]:
     loop = asyncio.get_running_loop()
     hung_up = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+    if hung_up_early():
+        hung_up.set()
     try:
         yield hung_up
     finally:

@@ -37,9 +37,9 @@ def how_to_fix(error: OSError, path: str | os.PathLike[str] | None = None) -> st
     shown = "it" if place is None else str(place)
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            fix = f"free some space on the disk of {_parent(place)}, and repeat"
+            fix = f"free some space on {_disk(place)}, and repeat"
         case errno.EROFS:
-            fix = f"mount the disk of {_parent(place)} for writing, or choose another place"
+            fix = f"mount {_disk(place)} for writing, or choose another place"
         case errno.EACCES | errno.EPERM:
             fix = f"{_who(place)}, or give this user access"
         case errno.ENOENT if place is not None and not _exists(place.parent):
@@ -51,7 +51,7 @@ def how_to_fix(error: OSError, path: str | os.PathLike[str] | None = None) -> st
         case errno.EMFILE | errno.ENFILE:
             fix = "raise the limit of open files (ulimit -n)"
         case errno.EIO:
-            fix = f"check the disk of {_parent(place)}: its log is in dmesg"
+            fix = f"check {_disk(place)}: its log is in dmesg"
         case errno.EFBIG:
             fix = "write smaller files, which the file system of the drive can hold"
         case _:
@@ -81,8 +81,8 @@ def _who(place: Path | None) -> str:
     return "run as its owner"
 
 
-def _parent(place: Path | None) -> str:
-    return "the output" if place is None else str(place if place.is_dir() else place.parent)
+def _disk(place: Path | None) -> str:
+    return "the disk" if place is None else f"the disk of {place if place.is_dir() else place.parent}"
 
 
 def _exists(folder: Path) -> bool:

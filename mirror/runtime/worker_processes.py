@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,11 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import FrameType
 from typing import Any, Final
 
+import structlog
+
+from mirror.runtime.shutdown_signals import hung_up_early
+
+_LOG = structlog.get_logger(__name__)
 # A worker that dies at its start must not make the parent fork in a tight loop.
 _RESTART_PAUSE_SECONDS: Final = 1.0
 _MOST_WOKEN_BYTES: Final = 4096
@@ -104,6 +108,8 @@ class WorkerProcesses:
         try:
             for place in range(self._count):
                 self._start(place)
+            if hung_up_early():
+                os.kill(os.getpid(), signal.SIGHUP)
             while self._places:
                 wait([woken])
                 with suppress(BlockingIOError):
@@ -143,11 +149,12 @@ class WorkerProcesses:
                 try:
                     answered, refusal = channel.recv()
                 except (EOFError, OSError):
-                    answered, refusal = number, f"worker {waiting[channel]} has ended"
+                    answered, refusal = number, f"worker {waiting[channel]} has ended; fix: reload again"
                 if answered == number:  # not a late answer to an earlier proposal
                     del waiting[channel]
                     refusals += [refusal] if refusal else []
-        return refusals + [f"worker {pid} did not answer within {within_seconds:g} s" for pid in waiting.values()]
+        late = f"did not answer within {within_seconds:g} s; fix: reload again"
+        return refusals + [f"worker {pid} {late}" for pid in waiting.values()]
 
     def _start(self, place: int) -> None:
         ours, theirs = Pipe()
@@ -177,9 +184,9 @@ class WorkerProcesses:
                 # A worker that has not installed its handlers yet is ended by the signal itself.
                 if code not in {0, -signal.SIGTERM}:
                     self._failed = True
-                    tell(f"worker {pid} ended with exit code {code} while stopping")
+                    _LOG.error("worker failed while stopping", pid=pid, exit_code=code)
                 continue
-            tell(f"worker {pid} ended with exit code {code}; starting another")
+            _LOG.error("worker ended, starting another", pid=pid, exit_code=code)
             time.sleep(_RESTART_PAUSE_SECONDS)
             if not self._stopping:
                 self._start(place)
@@ -211,15 +218,9 @@ def _run_and_exit(work: Callable[[], None]) -> None:
         work()
         code = 0
     except BaseException:  # noqa: BLE001 - the last frame of the process: report everything, raise nothing
-        traceback.print_exc()
+        _LOG.critical("worker failed", exc_info=True)
     finally:
         # ``os._exit`` skips the parent's exit handlers and, with them, the flush of the standard streams.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def tell(text: str) -> None:
-    """Write a line to standard error. A logger with a thread must not exist in a process that forks."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()

@@ -14,6 +14,7 @@ from mirror.access.issuer.jwk_set import MOST_BYTES, JwkSet
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.system_errors import how_to_fix
 
 _LOG = structlog.get_logger(__name__)
 
@@ -64,7 +65,10 @@ class KeyFile:
             with self._path.open("rb") as stream:
                 content = stream.read(MOST_BYTES + 1)
         except OSError as error:
-            raise ConfigurationFault(f"server.token_issuer.jwks: {self._path} cannot be read: {error}") from error
+            raise ConfigurationFault(
+                f"server.token_issuer.jwks: {self._path} cannot be read: {error.strerror}; "
+                f"fix: {how_to_fix(error, self._path)}"
+            ) from error
         if len(content) > MOST_BYTES:
             raise ConfigurationFault(f"server.token_issuer.jwks: {self._path} is larger than {MOST_BYTES} bytes")
         return JwkSet.parse(content, f"server.token_issuer.jwks: {self._path}")

@@ -23,11 +23,13 @@ class ReloadOutcome:
         server: the server.
         refusal: reason why the server keeps its last settings, or why nobody knows; empty after success.
         waiting: keys whose change waits for a restart.
+        has_answered: False if nobody knows whether the server has reloaded.
     """
 
     server: RunningServer
     refusal: str = ""
     waiting: tuple[str, ...] = ()
+    has_answered: bool = True
 
     def to_json(self) -> dict[str, object]:
         """Return the outcome as plain values."""
@@ -54,9 +56,13 @@ def reload_servers(root: Path, within_seconds: float) -> list[ReloadOutcome]:
         return [_reload(file, server, within_seconds) for file, server in running_servers(root).items()]
 
 
+def _unknown(server: RunningServer, why: str) -> ReloadOutcome:
+    return ReloadOutcome(server, why, has_answered=False)
+
+
 def _reload(file: Path, server: RunningServer, within_seconds: float) -> ReloadOutcome:
     if server.pid_namespace != pid_namespace():
-        return ReloadOutcome(
+        return _unknown(
             server,
             "the server runs in another container; fix: run this command there, or send SIGHUP to its first process, "
             "such as by 'docker kill --signal HUP NAME'",
@@ -64,9 +70,9 @@ def _reload(file: Path, server: RunningServer, within_seconds: float) -> ReloadO
     try:
         os.kill(server.pid, signal.SIGHUP)
     except ProcessLookupError:
-        return ReloadOutcome(server, "the server has just ended; fix: see its log")
+        return _unknown(server, "the server has just ended; fix: see its log")
     except PermissionError:
-        return ReloadOutcome(
+        return _unknown(
             server, f"process {server.pid} belongs to another user; fix: run this command as that user, or as root"
         )
     # A reload that is under way may have read the files before they were changed. The one after it is awaited.
@@ -77,8 +83,10 @@ def _reload(file: Path, server: RunningServer, within_seconds: float) -> ReloadO
         except FileNotFoundError:
             now = None
         if now is None:
-            return ReloadOutcome(server, "the server has ended meanwhile; fix: see its log")
+            return _unknown(server, "the server has ended meanwhile; fix: see its log")
         if now.ended >= number:
             return ReloadOutcome(now, now.refusal, now.waiting)
         time.sleep(_PAUSE_SECONDS)
-    return ReloadOutcome(server, f"the server did not answer within {within_seconds:g} s; fix: see its log")
+    return _unknown(
+        server, f"the server did not answer within {within_seconds:g} s, and may still reload; fix: see its log"
+    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mirror.app.configuration.configuration_state import ConfigurationState
 from mirror.app.configuration.restart_needs import usable_now
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.runtime.clock import Clock
 from mirror.settings import Settings
+from mirror.settings.loading.unusable_files import unusable_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,28 @@ class SettingsSource:
     def look(self) -> Reading:
         """Read the configuration. Blocks."""
         try:
-            settings, waiting = usable_now(self._read(), self._configured, self._running)
+            self._require_content()
+            read = self._read()
+            self._require_files(read)
+            settings, waiting = usable_now(read, self._configured, self._running)
         except MirrorError as error:
             return Reading(None, fault=str(error))
         except Exception as error:  # noqa: BLE001 - whatever is in the file, it must not end the server
             return Reading(None, fault=f"unexpected {type(error).__name__}: {error}")
         return Reading(settings, waiting)
+
+    def _require_content(self) -> None:
+        """Raise ConfigurationFault if the file is empty, as one that is being written may be."""
+        file = Path(self.state.file)
+        if self.state.file and file.is_file() and not file.stat().st_size:
+            raise ConfigurationFault(f"{file}: is empty, fix: write the settings; a comment is enough for the defaults")
+
+    def _require_files(self, settings: Settings) -> None:
+        """Raise ConfigurationFault if the settings name files that cannot be used, unless those in use do so too."""
+        file = Path(self.state.file) if self.state.file else None
+        known = unusable_files(self.state.settings, file)
+        if new := [sentence for sentence in unusable_files(settings, file) if sentence not in known]:
+            raise ConfigurationFault("\n".join(new))
 
     def end(self, reading: Reading, refusal: str) -> ConfigurationState:
         """End a reload, and return the new state.

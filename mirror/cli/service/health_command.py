@@ -6,6 +6,7 @@ import http.client
 import json as jsons
 import ssl
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,11 +15,10 @@ import typer
 from mirror.cli import exit_codes
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, settings_with
 from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, print_json
-from mirror.oci.errors import ConfigurationFault
+from mirror.oci.errors import ConfigurationFault, StorageFault
 from mirror.runtime.system_errors import connection_words
 
 if TYPE_CHECKING:
-    from mirror.settings import Settings
     from mirror.settings.server.listen_address import HostPort
 
 #: Addresses that mean all addresses of a machine, and the one to which a program on it connects.
@@ -37,13 +37,15 @@ def run(
     *,
     ready: Annotated[bool, typer.Option("--ready", help="Ask whether content can be read.")] = False,
     writes: Annotated[bool, typer.Option("--writes", help="With --ready: ask whether it can be written too.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Longest time to wait, in seconds.")] = 4.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Longest time to wait, in seconds.")] = 8.0,
     json: JsonOption = False,
 ) -> None:
     """Ask the server on this machine whether it is alive, or ready.
 
-    The address is server.listen of the configuration, with TLS if server.tls is
-    set. Without --ready, the server only has to answer: use this where a failure
+    The server is found by its data folder: --data, or storage.path of --config.
+    If none runs there, the address is server.listen of the configuration, with
+    TLS if server.tls is set. With --data, a configuration that is wrong by now
+    does not matter to a server that runs. Without --ready, the server only has to answer: use this where a failure
     restarts it. With --ready, it must be able to serve content. A full disk does
     not prevent that, so it fails only with --writes.
 
@@ -51,8 +53,7 @@ def run(
     """
     if writes and not ready:
         raise ConfigurationFault("--writes is about readiness; fix: write --ready --writes")
-    settings = settings_with(config, flags(server__listen=listen, storage__path=data))
-    address, has_tls = _address(settings)
+    address, has_tls = _address(config, data, listen)
     path = "/healthz" if not ready else "/readyz?for=writes" if writes else "/readyz"
     url = f"{'https' if has_tls else 'http'}://{address}{path}"
     try:
@@ -79,29 +80,39 @@ def run(
         RESULTS.out("ok" if not failed else "ok for reads, not for writes", highlight=False)
 
 
-def _address(settings: Settings) -> tuple[HostPort, bool]:
+def _address(config: Path | None, data: Path | None, listen: str | None) -> tuple[HostPort, bool]:
     """Return the address to ask, and True if it speaks TLS.
 
     Raises:
-        ConfigurationFault: the port is 0, and no server runs on the data folder.
+        ConfigurationFault: no server runs on the data folder, and the configuration is invalid or has port 0.
     """
+    found = None if data is None or listen is not None else _recorded_address(data)
+    if found is None:
+        settings = settings_with(config, flags(server__listen=listen, storage__path=data))
+        if listen is None:
+            found = _recorded_address(settings.storage.path)
+        if found is None:
+            found = settings.server.listen, settings.server.tls is not None
+        if not found[0].port:
+            raise ConfigurationFault(
+                f"server.listen has port 0, and no server runs on the data folder {settings.storage.path}; "
+                "fix: name the address with --listen"
+            )
+    address, has_tls = found
+    return replace(address, host=_EVERYWHERE.get(address.host, address.host)), has_tls
+
+
+def _recorded_address(root: Path) -> tuple[HostPort, bool] | None:
+    """Return the address of a server that runs on a data folder, and True if it speaks TLS; None if none is known."""
+    from mirror.app.configuration.server_record import pid_namespace, running_servers
     from mirror.settings.server.listen_address import HostPort
 
-    address, has_tls = settings.server.listen, settings.server.tls is not None
-    if not address.port:
-        address, has_tls = _recorded_address(settings.storage.path)
-    return HostPort(_EVERYWHERE.get(address.host, address.host), address.port), has_tls
-
-
-def _recorded_address(root: Path) -> tuple[HostPort, bool]:
-    from mirror.app.configuration.server_record import running_servers
-    from mirror.settings.server.listen_address import HostPort
-
-    for server in running_servers(root).values():
-        return HostPort.parse(server.addresses[0]), server.has_tls
-    raise ConfigurationFault(
-        f"server.listen has port 0, and no server runs on the data folder {root}; fix: name the address with --listen"
-    )
+    try:
+        # Addresses of servers in other containers have a meaning there only.
+        servers = [each for each in running_servers(root).values() if each.pid_namespace == pid_namespace()]
+    except StorageFault:  # the folder of another user; the configuration has the address too
+        return None
+    return (HostPort.parse(servers[0].addresses[0]), servers[0].has_tls) if servers else None
 
 
 def _ask(address: HostPort, path: str, timeout_seconds: float, *, has_tls: bool) -> tuple[int, dict[str, Any]]:

@@ -45,8 +45,9 @@ def run(
     for outcome in outcomes:
         address = outcome.server.addresses[0]
         if outcome.refusal:
+            subject = f"{address} keeps its last settings" if outcome.has_answered else address
             for line in outcome.refusal.splitlines():
-                ALERTS.out(f"error: {address} keeps its last settings: {line}", highlight=False)
+                ALERTS.out(f"error: {subject}: {line}", highlight=False)
         elif not json:
             RESULTS.out(f"{address}: configuration reloaded", highlight=False)
         if outcome.waiting and not outcome.refusal:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault, Denied
+from mirror.runtime.system_errors import how_to_fix
 
 #: Least length of the token, in characters.
 LEAST_TOKEN_LENGTH: Final = 16
@@ -47,8 +48,14 @@ def _read(file: Path) -> str:
     try:
         with file.open("rb") as opened:
             word = opened.read(_MOST_TOKEN_BYTES).decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationFault(f"admission.token_file: {file} cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigurationFault(
+            f"admission.token_file: {file} cannot be read: {error.strerror}; fix: {how_to_fix(error, file)}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationFault(
+            f"admission.token_file: {file} is not text; fix: create a token with 'openssl rand -hex 32'"
+        ) from error
     if len(word) < LEAST_TOKEN_LENGTH:
         raise ConfigurationFault(
             f"admission.token_file: {file} holds fewer than {LEAST_TOKEN_LENGTH} characters; "

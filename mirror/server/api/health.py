@@ -22,6 +22,9 @@ Check = Callable[[], Awaitable[object]]
 _CHECK_SECONDS = 5.0
 # Outcomes are reused for this time, so that frequent requests do not repeat the checks.
 _FRESH_SECONDS = 1.0
+# A question about reads waits no longer than this for the outcome of writes.
+_WRITES_SECONDS = 0.5
+_UNKNOWN = "not known yet"
 
 
 class Health:
@@ -36,13 +39,10 @@ class Health:
     def __init__(
         self, checks: Mapping[str, Check], of_writes: Collection[str] = (), *, is_read_only: bool = False
     ) -> None:
-        self._of_writes = frozenset(of_writes)
+        self._names = tuple(checks)
         self._mode = {"mode": "read-only"} if is_read_only else {}
-        self._checks = dict(checks)
-        self._outcomes: dict[str, str] = {}
-        self._checked_at_seconds = -_FRESH_SECONDS
-        self._checking = asyncio.Lock()
-        self._hanging: dict[str, asyncio.Future[object]] = {}
+        self._reads = _Round({name: check for name, check in checks.items() if name not in of_writes})
+        self._writes = _Round({name: check for name, check in checks.items() if name in of_writes})
 
     async def alive(self, _request: web.BaseRequest) -> web.Response:
         """Answer 200."""
@@ -51,26 +51,51 @@ class Health:
     async def ready(self, request: web.BaseRequest) -> web.Response:
         """Answer 200 if content can be read, else 503. The body has the outcome of each check, at most 1 s old.
 
-        With the query ``for=writes``, answer 503 also if content cannot be written.
+        With the query ``for=writes``, answer 503 also if content cannot be written. Without it, checks of writes that
+        take long, such as those of a locked catalog, are not waited for.
         """
-        async with self._checking:  # concurrent requests wait for one run of the checks
-            if time.monotonic() - self._checked_at_seconds >= _FRESH_SECONDS:
-                outcomes = await asyncio.gather(*(self._outcome(name) for name in self._checks))
-                self._outcomes = dict(zip(self._checks, outcomes, strict=True))
-                self._checked_at_seconds = time.monotonic()
-        failed = {name for name, outcome in self._outcomes.items() if outcome != "ok"}
-        reads, writes = ("ok" if not names else "failed" for names in (failed - self._of_writes, failed))
+        for_writes = request.rel_url.query.get("for") == "writes"
+        writing = asyncio.ensure_future(self._writes.outcomes())
+        read = await self._reads.outcomes()
+        await asyncio.wait([writing], timeout=None if for_writes else _WRITES_SECONDS)
+        found = read | (writing.result() if writing.done() else self._writes.latest)
+        outcomes = {name: found[name] for name in self._names}
+        failed = [name for name, outcome in outcomes.items() if outcome != "ok"]
+        reads, writes = ("failed" if names else "ok" for names in ([name for name in failed if name in read], failed))
         body = {
             "status": reads,
-            **({"writes": writes} if self._of_writes else {}),
-            "checks": self._outcomes,
+            **({"writes": writes} if len(read) < len(self._names) else {}),
+            "checks": outcomes,
             **self._mode,
         }
-        needed = writes if request.rel_url.query.get("for") == "writes" else reads
-        if needed == "ok":
+        if (writes if for_writes else reads) == "ok":
             return _answer(200, body)
-        reason = "; ".join(f"{name}: {self._outcomes[name]}" for name in self._outcomes if name in failed)
+        reason = "; ".join(f"{name}: {outcomes[name]}" for name in failed)
         return RefusalResponse(503, json.dumps(body).encode(), "NOT_READY", reason)
+
+
+class _Round:
+    """Checks that are run together, at most once a second. Concurrent callers share one run.
+
+    Attributes:
+        latest: the latest outcomes.
+    """
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self.latest = dict.fromkeys(checks, _UNKNOWN)
+        self._checks = dict(checks)
+        self._checked_at_seconds = -_FRESH_SECONDS
+        self._checking = asyncio.Lock()
+        self._hanging: dict[str, asyncio.Future[object]] = {}
+
+    async def outcomes(self) -> dict[str, str]:
+        """Return the outcome of each check: ``ok``, or what is wrong."""
+        async with self._checking:
+            if time.monotonic() - self._checked_at_seconds >= _FRESH_SECONDS:
+                outcomes = await asyncio.gather(*(self._outcome(name) for name in self._checks))
+                self.latest = dict(zip(self._checks, outcomes, strict=True))
+                self._checked_at_seconds = time.monotonic()
+            return self.latest
 
     async def _outcome(self, name: str) -> str:
         late = f"no answer within {_CHECK_SECONDS:g} s"

@@ -26,6 +26,16 @@ TLS_TO_PLAIN: Final = (
 )
 #: Words of aiohttp for the beginning of a TLS handshake.
 _SPOKE_TLS: Final = "HTTPS traffic"
+#: Beginnings of aiohttp's reasons, and the same in words of HTTP.
+_WORDS: Final = {
+    "Pause on": "it is HTTP/2; fix: use HTTP/1.1",
+    "Bad status line": "its first line is not a request line",
+    "Invalid method": "its method is unknown",
+    "Missing 'Host'": "it has no Host header",
+    "Invalid header": "a header is malformed",
+    "Invalid HTTP version": "its version of HTTP is unknown",
+    "Content-Length can't": "it has both Content-Length and Transfer-Encoding",
+}
 # Linger for 0 s: the kernel drops unsent data and resets the connection.
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -115,7 +125,12 @@ class ClientConnection(GuardedHandler):
         reason = (message or "it is not HTTP").partition("\n")[0]
         if _SPOKE_TLS in reason:
             return error_responses.unreadable(status, TLS_TO_PLAIN)
-        return error_responses.unreadable(status, f"the request cannot be read: {reason}")
+        return error_responses.unreadable(status, f"the request cannot be read: {_in_our_words(reason)}")
+
+
+def _in_our_words(reason: str) -> str:
+    """Return a reason of aiohttp, which speaks of its parser, in words of HTTP."""
+    return next((ours for theirs, ours in _WORDS.items() if reason.startswith(theirs)), "it is not valid HTTP/1.1")
 
 
 class ConnectionFactory(asyncio.Protocol):

@@ -11,6 +11,7 @@ from typing import Any
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
+from mirror.runtime.system_errors import how_to_fix
 from mirror.wire.registry_url import DOCKER_HUB_HOSTS
 
 _HUB = "https://index.docker.io/v1/"
@@ -145,5 +146,7 @@ def _read(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(_MAX_FILE_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationFault(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigurationFault(f"{path} cannot be read: {error.strerror}; fix: {how_to_fix(error, path)}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationFault(f"{path} is not UTF-8 text; fix: write the secret alone into the file") from error

@@ -77,9 +77,10 @@ def forged(key: bytes | None = KEY, algorithm: str = "HS256", without: str = "",
     ],
 )
 def test_what_is_no_token_of_ours(token: Any, said: str) -> None:
-    with pytest.raises(Unauthorized, match=said) as refused:
+    with pytest.raises(Unauthorized) as refused:
         token_signing.read(KEY, token(), CLOCK)
     assert refused.value.detail["error"] == "invalid_token"
+    assert said in f"{refused.value}: {refused.value.__cause__}"
 
 
 @given(st.text())

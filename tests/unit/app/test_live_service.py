@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import trustme
 from structlog.testing import capture_logs
 
+from mirror.app import live_service
 from mirror.app.configuration.configuration_state import ConfigurationHolder
 from mirror.app.configuration.process_parts import SharedParts, shared_parts
 from mirror.app.configuration.serving_series import allocate_shared_metrics
@@ -194,6 +196,21 @@ async def test_wrong_settings_change_nothing_and_are_told(tmp_path: Path) -> Non
         assert (told["reloads"], told["settings"]["log"]["level"], told["waits_for_restart"]) == (1, "info", [])
         assert (await process.metrics())["plugin_mirror_config_reload_success"] == 0
         assert await process.status("GET", "/v2/") == 200
+
+
+async def test_background_work_that_fails_begins_again_and_ends_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_service, "_PAUSE_SECONDS", 0)
+    tries = []
+
+    async def chore() -> None:
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise OverflowError("date value out of range")
+
+    with capture_logs() as lines:
+        await live_service._keep_up(chore)
+    assert tries == [0, 1, 2]
+    assert [line["event"] for line in lines] == ["background work failed, begins again"] * 2
 
 
 async def test_what_is_in_use_and_what_waits_is_told(tmp_path: Path) -> None:

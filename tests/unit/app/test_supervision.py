@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mirror.app.configuration import supervision
 from mirror.app.configuration.server_record import RunningServer, ServerRecord
-from mirror.app.configuration.settings_source import SettingsSource
+from mirror.app.configuration.settings_source import Reading, SettingsSource
 from mirror.app.configuration.supervision import NO_ROOM, Decision, Proposal, Supervision
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings, load
@@ -123,3 +125,20 @@ def test_a_terminal_that_is_gone_ends_the_server(monkeypatch: pytest.MonkeyPatch
     assert (source.state.reloads, killed) == (1, [])
     supervised.hung_up(Workers([]))  # type: ignore[arg-type]
     assert (source.state.reloads, [number for _, number in killed]) == (1, [15])
+
+
+def test_an_empty_file_and_new_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("# the defaults\n")
+    before = load(file)
+    source = SettingsSource(partial(load, file), str(file), before, before, FixedClock())
+    assert source.look().settings == before
+    file.write_text("")
+    assert source.look().fault == f"{file}: is empty, fix: write the settings; a comment is enough for the defaults"
+    file.write_text(f"upstreams: {{hub: {{url: 'https://hub.example', tls: {{ca_file: {tmp_path}/no.pem}}}}}}\n")
+    assert source.look().fault == (
+        f"{file}:1: upstreams.hub.tls.ca_file: does not exist ({tmp_path}/no.pem), "
+        "fix: create the file, or correct the path"
+    )
+    source.end(Reading(load(file)), "")
+    assert source.look().fault == ""

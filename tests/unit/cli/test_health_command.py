@@ -149,6 +149,35 @@ def test_port_0_is_asked_of_the_running_server(capsys: pytest.CaptureFixture[str
             assert asked(0) == 0
 
 
+@pytest.fixture
+def running() -> Iterator[int]:
+    """The port of a server on the folder `data`, which is not that of the configuration."""
+    Path("data").mkdir()
+    with answering(WELL) as port:
+        server = RunningServer(os.getpid(), pid_namespace(), (f"127.0.0.1:{port}",), has_tls=False)
+        with recorded(Path("data"), server, print):
+            yield port
+
+
+@pytest.mark.usefixtures("running")
+def test_the_running_server_is_asked_wherever_the_configuration_is_by_now() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    assert asked(port) == 0
+
+
+@pytest.mark.usefixtures("running")
+def test_a_configuration_that_is_wrong_by_now_does_not_matter_to_a_running_server() -> None:
+    Path("c.yaml").write_text("servr: {}")
+    assert run(["health", "--config", "c.yaml", "--data", "data"]) == 0
+    assert run(["health", "--config", "c.yaml"]) == 2
+
+
+def test_a_server_in_another_container_is_not_asked(running: int) -> None:
+    with recorded(Path("data"), RunningServer(1, "pid:[1]", (f"127.0.0.1:{running}",), has_tls=True), print):
+        assert run(["health", "--data", "data"]) == 0
+
+
 def test_writes_belongs_to_ready(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["health", "--writes"]) == 2
     assert "fix: write --ready --writes" in capsys.readouterr().err

@@ -197,3 +197,23 @@ def test_a_reader_that_takes_nothing_costs_bounded_memory(monkeypatch: pytest.Mo
     lines.close()
     dropped = "15 log lines were dropped because the reader of the log was too slow"
     assert stream.getvalue().splitlines() == [*map(str, range(10)), dropped]
+
+
+def test_a_process_that_forks_has_no_thread_and_its_forks_configure_again() -> None:
+    lines = logged(
+        "import os, threading",
+        "log.info('parent', threads=threading.active_count())",
+        "if os.fork() == 0:",
+        "    with logs.configured('warning', 'json'):",
+        "        log.info('not told')",
+        "        log.warning('child', threads=threading.active_count())",
+        "    os._exit(0)",
+        "os.wait()",
+        "log.info('parent again')",
+        arguments="form='json', has_thread=False",
+    )
+    assert [(each["event"], each.get("threads")) for each in lines] == [
+        ("parent", 1),
+        ("child", 2),
+        ("parent again", None),
+    ]

@@ -9,7 +9,7 @@ from mirror.runtime import shutdown_signals
 
 @pytest.fixture(autouse=True)
 def signals_as_they_were():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -43,3 +43,12 @@ async def test_the_end_of_the_parent_asks_to_stop():
         os.close(theirs)
         await asyncio.wait_for(stop.wait(), 30)
     os.close(ours)
+
+
+async def test_a_hangup_before_the_server_can_reload_is_kept_once():
+    shutdown_signals.keep_hangups()
+    os.kill(os.getpid(), signal.SIGHUP)
+    with shutdown_signals.hangups() as hung_up:
+        assert hung_up.is_set()
+    with shutdown_signals.hangups() as hung_up:
+        assert not hung_up.is_set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,11 @@ import textwrap
 
 HEAD = """
 import asyncio, os, signal, sys
+from mirror.runtime import logs
 from mirror.runtime.worker_processes import WorkerProcesses
+
+log = logs.configured("info", "json", has_thread=False)
+log.__enter__()
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -91,11 +96,12 @@ WorkerProcesses(1, lambda place, parent: asyncio.run(answer(place, parent)), lam
     program = begun(script)
     assert line(program) == "ready"
     os.kill(program.pid, signal.SIGHUP)
-    assert line(program).endswith("has ended")
+    assert line(program).endswith("has ended; fix: reload again")
     assert line(program) == "ready"  # the replacement
     program.terminate()
     code, told = ended(program)
-    assert (code, "ended with exit code 7; starting another" in told) == (0, True)
+    (event,) = [json.loads(line) for line in told.splitlines()]
+    assert (code, event["event"], event["exit_code"]) == (0, "worker ended, starting another", 7)
 
 
 def test_a_worker_that_does_not_answer_is_a_refusal() -> None:
@@ -112,6 +118,6 @@ WorkerProcesses(1, sleep, lambda: None, hung_up).run()
     program = begun(script)
     assert line(program) == "ready"
     os.kill(program.pid, signal.SIGHUP)
-    assert line(program).endswith("did not answer within 0.01 s")
+    assert line(program).endswith("did not answer within 0.01 s; fix: reload again")
     program.send_signal(signal.SIGINT)
     assert ended(program) == (0, "")

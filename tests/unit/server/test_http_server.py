@@ -177,6 +177,25 @@ async def test_readiness(
     assert (alive.status, alive.json) == (200, {"status": "ok"})
 
 
+async def test_reads_do_not_wait_for_checks_of_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirror.server.api.health._WRITES_SECONDS", 0.0)
+    released = asyncio.Event()
+
+    async def locked() -> None:
+        await released.wait()
+        raise StorageFault("another process keeps the catalog locked")
+
+    checks = {"catalog": works, "changes": locked}
+    async with served(readiness=checks, write_checks=("changes",)) as server:
+        early = await server.ask("GET", "/readyz")
+        waiting = asyncio.ensure_future(server.ask("GET", "/readyz?for=writes"))
+        assert (early.status, early.json["writes"], early.json["checks"]["changes"]) == (200, "failed", "not known yet")
+        released.set()
+        late = await waiting
+        assert (late.status, late.json["status"]) == (503, "ok")
+        assert late.json["checks"]["changes"] == "another process keeps the catalog locked"
+
+
 async def test_readiness_is_looked_at_once_a_second_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = 0
 
