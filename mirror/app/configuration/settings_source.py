@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirror.app.configuration.configuration_state import ConfigurationState
 from mirror.app.configuration.restart_needs import usable_now
+from mirror.app.tls.tls_listening import server_contexts
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.runtime.clock import Clock
 from mirror.settings import Settings
@@ -64,6 +65,8 @@ class SettingsSource:
             read = self._read()
             self._require_files(read)
             settings, waiting = usable_now(read, self._configured, self._running)
+            if waiting:  # the restart must not fail over files that nobody has looked at
+                server_contexts(read)
         except MirrorError as error:
             return Reading(None, fault=str(error))
         except Exception as error:  # noqa: BLE001 - whatever is in the file, it must not end the server
