@@ -207,7 +207,7 @@ def _name_result(name: PlannedName, plan: ImportPlan, done: _Done, *, was_kept: 
         return ImportedName(local, TagOutcome.SKIPPED, name.before, reason, notes=notes)
     if decision is not None and decision.action is TagAction.FAIL:
         conflict = TagConflict(f"{local}: {decision.reason}", name=local.repository, reference=local.named.target)
-        return ImportedName(local, TagOutcome.FAILED, name.before, advised(conflict), conflict)
+        return ImportedName(local, TagOutcome.FAILED, name.before, decision.reason, conflict)
     if decision is not None and decision.action is TagAction.SKIP:
         return ImportedName(local, TagOutcome.SKIPPED, name.before, decision.reason)
     outcome = TagOutcome.COPIED if name.copies else TagOutcome.UNCHANGED
