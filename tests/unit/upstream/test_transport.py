@@ -416,7 +416,7 @@ async def test_a_private_authority(tmp_path: Path) -> None:
         assert await get(port, Tls(ca_file)) == MANIFEST
         with (
             capture_logs() as lines,
-            pytest.raises(UpstreamProtocolError, match="certificate is not trusted: .*; fix: let this machine trust"),
+            pytest.raises(UpstreamProtocolError, match=r"certificate is not trusted: .*; fix: let this machine trust"),
         ):
             await get(port, Tls())
         assert not [line for line in lines if line["event"] == "upstream broke the protocol"]
