@@ -205,19 +205,16 @@ async def _opened(
 
 @asynccontextmanager
 async def _tags_in_fault(registry: ReadLister, reference: Reference) -> AsyncIterator[None]:
-    """Add the tags of the repository to the error inside the block if there is no tag ``latest``.
-
-    ``latest`` is the tag of a name without one, and many repositories of plugins have no such tag.
-    """
+    """Add the tags of the repository to the error inside the block if it lacks the tag that is asked for."""
     try:
         yield
     except ManifestUnknown as unknown:
-        tags = await _newest_tags(registry, reference.repository) if reference.target == _LATEST else ()
+        tags = await _newest_tags(registry, reference.repository) if isinstance(reference.target, Tag) else ()
         if not tags:
             raise
         more = f", and {len(tags) - _MOST_TAGS} more" if len(tags) > _MOST_TAGS else ""
         raise ManifestUnknown(
-            f"{replace(reference, tag=None)} has no tag latest; fix: name one of its tags: "
+            f"{replace(reference, tag=None)} has no tag {reference.target}; fix: name one of its tags: "
             f"{', '.join(map(str, tags[:_MOST_TAGS]))}{more}",
             **unknown.detail,
         ) from unknown

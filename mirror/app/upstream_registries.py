@@ -42,7 +42,12 @@ async def open_upstream(settings: Settings, name: str) -> AsyncIterator[Upstream
 
 @asynccontextmanager
 async def open_remote(
-    settings: Settings, host: str, *, plain_http: bool = False, login: LoginSource | None = None
+    settings: Settings,
+    host: str,
+    *,
+    plain_http: bool = False,
+    login: LoginSource | None = None,
+    login_advice: str = "",
 ) -> AsyncIterator[UpstreamRegistry]:
     """Open another registry for reading and writing.
 
@@ -53,17 +58,22 @@ async def open_remote(
         host: ``HOST[:PORT]``.
         plain_http: see :func:`open_anonymously`.
         login: login at a host that is no upstream; None for no login.
+        login_advice: how to give such a login, for errors; empty if it must become an upstream for that.
     """
     # The host of a configured upstream gets the credentials, limits and TLS settings of its section.
     names = [name for name, section in settings.upstreams.items() if RegistryUrl.parse(section.url).is_at(host)]
-    opened = open_upstream(settings, names[0]) if names else open_anonymously(host, plain_http=plain_http, login=login)
+    opened = (
+        open_upstream(settings, names[0])
+        if names
+        else open_anonymously(host, plain_http=plain_http, login=login, login_advice=login_advice)
+    )
     async with opened as registry:
         yield registry
 
 
 @asynccontextmanager
 async def open_anonymously(
-    host: str, *, plain_http: bool = False, login: LoginSource | None = None
+    host: str, *, plain_http: bool = False, login: LoginSource | None = None, login_advice: str = ""
 ) -> AsyncIterator[UpstreamRegistry]:
     """Open the registry at a host, without a login unless one is given.
 
@@ -71,12 +81,18 @@ async def open_anonymously(
         host: ``HOST[:PORT]``.
         plain_http: True to use ``http://``. Loopback hosts always use ``http://``, as with engines.
         login: the login.
+        login_advice: see :func:`open_remote`.
     """
     # HostPort needs a port. An IPv6 address holds colons itself, so only text after its bracket is looked at.
     plain = plain_http or HostPort.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
     url = f"{'http' if plain else 'https'}://{host}"
     async with registry_class(url).open(
-        name=host, url=url, plain_http=plain, login=login, proxies=Proxies(environment=os.environ)
+        name=host,
+        url=url,
+        plain_http=plain,
+        login=login,
+        login_advice=login_advice or f"configure an upstream with the url {url} and credentials",
+        proxies=Proxies(environment=os.environ),
     ) as registry:
         yield registry
 

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Final, NoReturn
 
 from typer.completion import get_completion_inspect_parameters
@@ -24,11 +25,21 @@ _CTRL_C: Final = 130
 
 def main() -> NoReturn:
     """Run the command line of this process, and exit with the exit code of the command."""
+    _open_streams()
     if "serve" in sys.argv:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it must not end a server that is starting
     gc.freeze()  # what was imported is not looked through again
     gc.set_threshold(_NEW_OBJECTS)
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Let each standard stream that the caller closed lead nowhere, so that no code meets a stream that is None."""
+    # In this order: a new file takes the lowest free number, which is that of the missing stream. Otherwise the catalog
+    # could get the number of standard error, and be written to.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open until the process ends
 
 
 def run(arguments: list[str]) -> int:

@@ -31,5 +31,7 @@ _BY_FAMILY: dict[type[MirrorError], int] = {
 
 def of(error: MirrorError) -> int:
     """Return the exit code for an error that ends a command."""
+    if isinstance(error, errors.ConfigurationFault) and isinstance(error.__cause__, PermissionError):
+        return LOCAL_TROUBLE
     # The most specific class decides. MirrorError itself is in the table, so there always is an entry.
     return next(_BY_FAMILY[family] for family in type(error).__mro__ if family in _BY_FAMILY)

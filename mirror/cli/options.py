@@ -33,10 +33,7 @@ ConfigOption = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    # Whether the folder can be read is checked where it is opened, with a message that names its owner.
-    typer.Option(
-        "--data", "-d", metavar="DIR", readable=False, help="Data folder. Overrides storage.path of the configuration."
-    ),
+    typer.Option("--data", "-d", metavar="DIR", help="Data folder. Overrides storage.path of the configuration."),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI image layout to this tar file.")
@@ -88,7 +85,14 @@ def settings_with(config: Path | None, given: Mapping[str, Any], defaults: Mappi
     from mirror.settings import load, unknown_variables
 
     file = configuration_file(config)
-    settings = load(file, given, defaults)
+    try:
+        settings = load(file, given, defaults)
+    except ConfigurationFault as error:
+        cause = error.__cause__
+        if isinstance(cause, PermissionError) and file is not None and Path(str(cause.filename)) == file:
+            # How to fix it is told with the owner of the file.
+            raise ConfigurationFault(f"{file} cannot be read: Permission denied") from cause
+        raise
     for sentence in unknown_variables():
         MESSAGES.out(f"warning: {sentence}", highlight=False)
     if is_verbose():

@@ -127,12 +127,18 @@ def byte_bars(console: Output) -> Progress:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{size(int(speed))}/s", style="progress.data.speed")
 
+    class _Bytes(progress.DownloadColumn):
+        """The bytes, once it is known how many there are."""
+
+        def render(self, task: progress.Task) -> Text:
+            return Text("") if task.total is None else super().render(task)
+
     # A long label must not push bytes, rate and time left out of the line.
     label = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - _FIGURES_WIDTH, 10))
     return progress.Progress(
         progress.TextColumn("{task.description}", markup=False, table_column=label),
         progress.BarColumn(),
-        progress.DownloadColumn(binary_units=True),
+        _Bytes(binary_units=True),
         _Rate(),
         progress.TimeRemainingColumn(),
         console=drawn_on,

@@ -18,6 +18,7 @@ from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Reader, Registry
 from mirror.runtime.concurrency.cpu_offload import CpuOffload
+from mirror.runtime.error_advice import without_fix
 
 _LOG = structlog.get_logger(__name__)
 
@@ -78,7 +79,7 @@ class PluginChecker:
             layers = await self._layers.facts_of(registry, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(
-                f"{error}, which the manifest names; fix: push it first", **error.detail
+                f"{without_fix(error)}, which the manifest names; fix: push it first", **error.detail
             ) from error
         size_bytes, content = config.size_bytes, config.content
         read_bytes = manifest.size_bytes + len(content or b"")

@@ -12,7 +12,7 @@ from mirror.oci.printable_text import printable
 #: The file with the settings of an engine of root.
 DAEMON_FILE: Final = Path("/etc/docker/daemon.json")
 #: Networks that are in the list of each engine by default.
-_LOOPBACK: Final = frozenset({"127.0.0.0/8", "::1/128"})
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
 class InsecureRegistries(Protocol):
@@ -53,7 +53,7 @@ def how_to_allow_http(settings: InsecureRegistries, host: str, daemon_file: Path
         daemon_file: file with the settings of the engine.
     """
     # The key replaces the list that the engine has, so the whole list is named.
-    networks = (network for network in settings.insecure_networks if network not in _LOOPBACK)
+    networks = (network for network in settings.insecure_networks if network not in LOOPBACK)
     lines = json.dumps({"insecure-registries": [*settings.insecure_hosts, *networks, host]})
     return (
         f"write {printable(lines)} into {daemon_file}, beside its other keys, then reload the engine: "

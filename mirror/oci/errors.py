@@ -38,7 +38,7 @@
     │   ├── UpstreamRefused          401, 403
     │   ├── UpstreamBusy             429, 5xx; temporary
     │   │   └── UpstreamPaused       not asked again in this run after a 429 or 503
-    │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar
+    │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar; TlsFault: no TLS, or no trust
     ├── StorageFault                 the local disk or catalog failed
     │   ├── StorageFull
     │   │   └── DoesNotFit

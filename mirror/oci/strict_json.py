@@ -39,6 +39,13 @@ class Document:
     folded: str | None
 
 
+def json_words(error: ValueError | RecursionError) -> str:
+    """Return why a text is not JSON, with the place in the text if it is known."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"look at line {error.lineno}, column {error.colno}"
+    return str(error)
+
+
 def read_object(content: bytes, what: str) -> Document:
     """Return the JSON object in UTF-8 bytes.
 
@@ -64,7 +71,7 @@ def read_object(content: bytes, what: str) -> Document:
     try:
         value = json.loads(content.decode(), object_pairs_hook=gather, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise ManifestInvalid(f"{what} is not JSON: {error}") from error
+        raise ManifestInvalid(f"{what} is not JSON: {json_words(error)}") from error
     if not isinstance(value, dict):
         raise ManifestInvalid(f"{what} is not a JSON object")
     return Document(value, twice[0] if twice else None, folded[0] if folded else None)

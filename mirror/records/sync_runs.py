@@ -137,9 +137,9 @@ class TagRecord:
         """``REPOSITORY:TAG``, or the repository alone."""
         return f"{self.repository}:{self.tag}" if self.tag else str(self.repository)
 
-    def failed(self, error: MirrorError) -> TagRecord:
-        """Return the record of a tag for which work ended with an error."""
-        return replace(self, outcome=TagOutcome.FAILED, error=error, reason=str(error))
+    def failed(self, error: MirrorError, reason: str) -> TagRecord:
+        """Return the record of a tag for which work ended with an error, with what people read about it."""
+        return replace(self, outcome=TagOutcome.FAILED, error=error, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

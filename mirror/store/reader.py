@@ -186,7 +186,7 @@ def _damage(connection: Connection, repository: Repository, digest: Digest, held
 def _no_manifest(connection: Connection, repository: Repository, target: Tag | Digest) -> NotFound:
     if rows.find_repository(connection, repository) is None:
         return RepositoryUnknown(f"the registry has no repository {repository}", name=repository)
-    message = f"{repository} has no manifest {target}"
+    message = f"{repository} has no {'tag' if isinstance(target, Tag) else 'manifest'} {target}"
     if isinstance(target, Digest):
         why = connection.execute(_WHY_ABSENT, {"repository": repository.name, "target": str(target)}).first()
         if why is not None:

@@ -13,6 +13,7 @@ from mirror.plugin.lint.name_checks import naming_note
 from mirror.records.absent_content import warnings_about
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.runtime.error_advice import advised
 from mirror.sync.copies.followed_referrers import follow_referrers
 from mirror.sync.copies.privilege_changes import privilege_changes, read_config_of
 from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
@@ -170,7 +171,7 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     except (TagPushed, Protected):
         raise
     except MirrorError as error:  # keep the record of the copy: its bytes have moved all the same
-        return replace(record, after=None).failed(error)
+        return replace(record, after=None).failed(error, advised(error))
     told = str(changes) if made is None else "; ".join(made.changed) or "nothing had to be changed"
     digest = None if made is None else made.digest
     reason = f"derived from {wanted}: {told}"

@@ -18,6 +18,7 @@ from mirror.records.sync_runs import MirroredTag, Run, RunStep, TagChange, TagEv
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
 from mirror.runtime.clock_jumps import ClockJumps
+from mirror.runtime.error_advice import advised
 from mirror.sync.rule import MirrorRule
 from mirror.sync.source.pausing_source import PausingSource
 from mirror.transfer.blob_locks import BlobLocks
@@ -178,7 +179,7 @@ class RepositoryRun:
         record = self.tag_record(tag, TagOutcome.FAILED, before=before)
         if is_digest_tag(tag) and concerns_one_content(error):
             return replace(record, outcome=TagOutcome.SKIPPED, after=before, warnings=(f"not copied: {error}",))
-        return record.failed(error)
+        return record.failed(error, advised(error))
 
     async def fail(self, tag: Tag, error: MirrorError) -> TagRecord:
         """Report and record a failed tag."""

@@ -18,6 +18,7 @@ from mirror.registry.listing import all_repositories
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.runtime.current_rule import working_for
+from mirror.runtime.error_advice import advised
 from mirror.sync.apply import apply_plan
 from mirror.sync.planning import plan_repository
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun, RunContext
@@ -180,7 +181,9 @@ async def _run_repository(run: RepositoryRun) -> list[TagRecord]:
         await run.note(record)
         return [record]
     except MirrorError as error:
-        record = TagRecord(name, None, TagOutcome.FAILED, source=mapping.upstream_repository).failed(error)
+        record = TagRecord(name, None, TagOutcome.FAILED, source=mapping.upstream_repository).failed(
+            error, advised(error)
+        )
         context.reporter.begin(str(name)).done(record.outcome, record.reason)
         await run.note(record)
         return [record]

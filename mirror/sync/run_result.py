@@ -9,6 +9,7 @@ from datetime import datetime
 from mirror.oci.errors import MirrorError
 from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
+from mirror.runtime.error_advice import advised, without_fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ class RuleResult:
     @property
     def reason(self) -> str:
         """Error of the run as a whole, else the first failed tag with its reason, else empty."""
-        if self.goes_on_at is not None:
-            return f"paused: {self.error}; may go on at {machine_time(self.goes_on_at)}"
+        if self.goes_on_at is not None and self.error is not None:
+            return f"paused: {without_fix(self.error)}; may go on at {machine_time(self.goes_on_at)}"
         if self.error is not None:
-            return str(self.error)
+            return advised(self.error)
         return next((f"{tag.name}: {tag.reason}" for tag in self.failed), "")
 
 

@@ -9,6 +9,7 @@ import structlog
 
 from mirror.oci import Repository, errors
 from mirror.registry.port import ReadWriter
+from mirror.runtime.error_advice import without_fix
 from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.blob_request import BlobRequest, DownloadObserver, MakeRoom, Stored
 from mirror.transfer.download_progress import DownloadProgress
@@ -239,7 +240,7 @@ class SharedDownload:
         """Make the error for a wrong digest. Nobody knows the source of bytes left by an earlier download."""
         if resumed:
             return errors.Busy(
-                f"{error}; a part is from an earlier download, so all bytes were dropped; fix: try again"
+                f"{without_fix(error)}; a part is from an earlier download, so all bytes were dropped; fix: try again"
             )
         upstream = self._fetcher.upstream
         mismatch = errors.UpstreamProtocolError(f"upstream {upstream or '(none was asked)'}: {error}", **error.detail)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, NotFound, Unsupported
+from mirror.runtime.error_advice import without_fix
 from mirror.upstream.http.exchange import Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.wire.auth.scopes import repository_scope
@@ -27,7 +28,8 @@ class UpstreamDeleter:
             await self._delete(ManifestRoute(repository, tag), ManifestUnknown)
         except DigestInvalid as error:  # docker-registry before 3.0 deletes by digest only and answers DIGEST_INVALID
             raise Unsupported(
-                f"{error}: the upstream cannot delete tags; fix: delete the manifest by digest", **error.detail
+                f"{without_fix(error)}: the upstream cannot delete tags; fix: delete the manifest by digest",
+                **error.detail,
             ) from error
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:

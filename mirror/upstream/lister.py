@@ -19,6 +19,7 @@ from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import ClientFault, ManifestUnknown, NotFound, RepositoryUnknown, Unsupported, UpstreamRefused
 from mirror.registry.port import Page
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.runtime.error_advice import without_fix
 from mirror.upstream.head_requests import HeadRequests
 from mirror.upstream.http.exchange import Request
 from mirror.upstream.http.upstream_session import UpstreamSession
@@ -74,7 +75,7 @@ class UpstreamLister:
         try:
             names = await self._names(request, "repositories", Repository.is_valid, NotFound)
         except (UpstreamRefused, ClientFault) as error:
-            refusal = str(error).removesuffix(".")
+            refusal = without_fix(error).removesuffix(".")
             raise type(error)(
                 f"{refusal}; the upstream does not list its repositories, which a pattern in 'from:' needs; "
                 f"fix: name each repository, such as from: {self._session.name}/NAME",

@@ -56,6 +56,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
         url: str,
         plain_http: bool = False,
         login: LoginSource | None = None,
+        login_advice: str = "",
         tls: Tls = _SYSTEM_TRUST,
         proxies: Proxies = _NO_PROXIES,
         policy: UpstreamPolicy = _USUAL_TERMS,
@@ -68,6 +69,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
             url: ``https://HOST[:PORT][/PATH]``. The path does not contain ``/v2``.
             plain_http: True to allow an ``http://`` URL.
             login: source of the credentials; None: anonymous.
+            login_advice: how to give a login, for errors; empty for the settings of the upstream.
             tls: certificates in addition to those of the system.
             proxies: proxies for the requests.
             policy: timeouts, retries, limits and the circuit breaker.
@@ -89,7 +91,13 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
                 name=name, addresses=addresses, transport=transport, login=login, clock=clock, plain_http=plain_http
             )
             session = UpstreamSession(
-                name=name, addresses=addresses, transport=transport, sender=sender, clock=clock, retry=policy.retry
+                name=name,
+                addresses=addresses,
+                transport=transport,
+                sender=sender,
+                clock=clock,
+                retry=policy.retry,
+                login_advice=login_advice,
             )
             yield cls(session, tasks, policy.lists)
 

@@ -207,7 +207,7 @@ def test_without_a_terminal_there_is_one_line_a_tag(upstream: DockerRegistry, tm
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "told"),
     [
-        (["nosuch"], 2, "no mirror rule is named 'nosuch' (rules: contiv)"),
+        (["nosuch"], 2, "no mirror rule is named 'nosuch'; fix: name one of contiv"),
         (["contiv"], 3, "hub"),
     ],
 )

@@ -13,8 +13,8 @@ from mirror.access.issuer.issuer_metrics import KeyFetchOutcome
 from mirror.access.issuer.jwk_set import MOST_BYTES, JwkSet
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
+from mirror.runtime.error_advice import file_words
 from mirror.runtime.reloading_file import ReloadingFile
-from mirror.runtime.system_errors import how_to_fix
 
 _LOG = structlog.get_logger(__name__)
 
@@ -66,8 +66,7 @@ class KeyFile:
                 content = stream.read(MOST_BYTES + 1)
         except OSError as error:
             raise ConfigurationFault(
-                f"server.token_issuer.jwks: {self._path} cannot be read: {error.strerror}; "
-                f"fix: {how_to_fix(error, self._path)}"
+                f"server.token_issuer.jwks: {self._path} cannot be read: {file_words(error)}"
             ) from error
         if len(content) > MOST_BYTES:
             raise ConfigurationFault(f"server.token_issuer.jwks: {self._path} is larger than {MOST_BYTES} bytes")

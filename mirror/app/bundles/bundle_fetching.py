@@ -102,7 +102,9 @@ async def _prepared(settings: Settings, request: FetchRequest, clock: Clock = _C
         for reference in request.references:
             if (host := registry_host(reference)) not in registries:
                 login = await find_docker_login(os.environ, host)
-                opened = open_remote(settings, host, plain_http=request.plain_http, login=login)
+                opened = open_remote(
+                    settings, host, plain_http=request.plain_http, login=login, login_advice=f"docker login {host}"
+                )
                 registries[host] = await stack.enter_async_context(opened)
         yield ExportRequest(
             output=request.output,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from mirror.authoring.plugin_content import read_config, read_content
 from mirror.hosts.checks.facts_gathering import ask_engine, with_files
 from mirror.hosts.checks.file_checks import needed_paths
-from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, problem, unknown
+from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, problem, unknown, warning
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
@@ -19,7 +19,7 @@ from mirror.hosts.desired_plugin import name_on_host
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_api import EngineReader, RegistryLogin
 from mirror.hosts.engine_client import EngineClient
-from mirror.hosts.engine_errors import EngineFault
+from mirror.hosts.engine_errors import EngineFault, EngineUnreachable
 from mirror.hosts.route.route_checks import route_checks
 from mirror.hosts.route.route_client import RouteClient
 from mirror.hosts.route.route_facts import EngineView, RegistryPlace, RouteFacts
@@ -31,9 +31,10 @@ from mirror.plugin.config.own_name import local_name
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.runtime.error_advice import split_fix
 from mirror.transfer.progress_reporting import Progress
 from mirror.upstream.auth.login_files import find_docker_login
-from mirror.wire.registry_url import registry_host
+from mirror.wire.registry_url import DOCKER_HUB_HOSTS, registry_host
 
 #: Most seconds that the engine may take to ask the registry itself.
 _QUESTION_SECONDS: Final = 60.0
@@ -59,6 +60,7 @@ class DoctorQuestion:
         address: address of the engine of the host.
         names_engine: True if the user named the engine, so that its absence is a problem.
         reads_layers: False to look at the config of the plugin only.
+        is_of_hub: True for a name of Docker Hub, which engines ask registry mirrors for.
     """
 
     place: RegistryPlace
@@ -66,6 +68,7 @@ class DoctorQuestion:
     address: EngineAddress
     names_engine: bool = False
     reads_layers: bool = True
+    is_of_hub: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,21 @@ async def diagnose(
         login = await _login(environment, asked.place.authority)
         route = walked(asked.place, view, asked.reference, login, patient.tell)
         facts, client = await stack.enter_async_context(route)
-        checks = list(route_checks(facts))
+        checks = [*_mirrors(asked, view), *route_checks(facts)]
         if asked.reference is not None:
             doctor = _PluginDoctor(asked, engine, limits, patient)
             is_known = any(check.outcome is Outcome.PROBLEM for check in checks)
             checks += await doctor.checks(asked.reference, facts, client, is_known=is_known)
         return Diagnosis(view, HostPrediction(tuple(checks)))
+
+
+def _mirrors(asked: DoctorQuestion, view: EngineView) -> Iterator[HostCheck]:
+    """Yield a check that tells that engines go another way first."""
+    mirrors = () if view.daemon is None else view.daemon.mirrors
+    if asked.reference is not None and asked.is_of_hub and mirrors and asked.place.authority not in mirrors:
+        name = replace(asked.reference, host=None)
+        text = f"engines ask {', '.join(mirrors)} first for {name}, because of registry-mirrors in daemon.json"
+        yield warning("mirrors", None, printable(text), printable(f"plugin-mirror doctor --host {mirrors[0]} {name}"))
 
 
 async def _engine(
@@ -120,11 +132,18 @@ async def _engine(
             engine = await stack.enter_async_context(EngineClient.open(asked.address))
             return engine, await ask_view(engine, asked.address, asked.place, environment)
     except TimeoutError:
-        why = f"the engine at {asked.address} does not answer; fix: look into the log of the engine"
+        why, stopped = f"the engine at {asked.address} does not answer; fix: look into the log of the engine", True
     except (EngineFault, ConfigurationFault) as error:
-        why = str(error)
-    view = await in_thread(without_engine, asked.address, asked.place, why, is_expected=asked.names_engine)
-    return None, view
+        why, stopped = str(error), isinstance(error, EngineUnreachable)
+    # A socket without an engine behind it is what a stopped engine leaves.
+    expected = asked.names_engine or (stopped and await in_thread(_has_socket, asked.address))
+    return None, await in_thread(without_engine, asked.address, asked.place, why, is_expected=expected)
+
+
+def _has_socket(address: EngineAddress) -> bool:
+    with suppress(OSError):
+        return address.socket is not None and address.socket.is_socket()
+    return False
 
 
 async def _login(environment: Mapping[str, str], host: str) -> RegistryLogin | None:
@@ -156,7 +175,7 @@ class _PluginDoctor:
         """
         if self.engine is None:
             fix = f"run doctor on the Docker host, or: plugin-mirror lint {reference}"
-            return [unknown("engine", None, "without an engine, nobody tells if the plugin fits it", fix)]
+            return [unknown("engine", Step.INSTALL, "without an engine, nobody tells if the plugin fits it", fix)]
         self.patient.tell(f"letting the engine ask for {reference}")
         try:
             async with asyncio.timeout(_QUESTION_SECONDS):
@@ -169,7 +188,11 @@ class _PluginDoctor:
         try:
             content = await self._read(reference, manifest, client)
         except MirrorError as error:
-            return [unknown("content", Step.ENABLE, printable(str(error), 300)), *_engine_says(host_facts)]
+            told, fix = split_fix(str(error))
+            return [
+                unknown("content", Step.ENABLE, printable(told, 300), printable(fix, 300)),
+                *_engine_says(host_facts),
+            ]
         wanted = _wanted(reference, manifest, content)
         if self.asked.address.is_socket:
             host_facts = await with_files(host_facts, () if wanted.config is None else needed_paths(wanted.config))
@@ -236,6 +259,8 @@ def question_of(
                 f"{reference} is at {reference.host}, and --host names {host}; fix: leave out one of them"
             )
         # On the way to Docker Hub, engines ask its registry, which has another name.
-        return DoctorQuestion(RegistryPlace.parse(registry_host(reference)), reference, address)
+        asked = RegistryPlace.parse(registry_host(reference))
+        return DoctorQuestion(asked, reference, address, is_of_hub=asked.authority in DOCKER_HUB_HOSTS)
     place = RegistryPlace.parse(host or default_host)
-    return DoctorQuestion(place, None if reference is None else replace(reference, host=place.authority), address)
+    named = None if reference is None else replace(reference, host=place.authority)
+    return DoctorQuestion(place, named, address, is_of_hub=host is None)

@@ -146,6 +146,7 @@ class HostPlanner:
             url=f"{'http' if plain_http else 'https'}://{host}",
             plain_http=plain_http,
             login=await self._find_login(host),
+            login_advice=f"docker login {host}",
             proxies=Proxies(environment=self._environment),
         ) as registry:
             yield registry

@@ -29,6 +29,7 @@ from mirror.oci import Digest
 from mirror.oci.errors import Busy, StorageDamaged
 from mirror.records.bundle_exports import BundleExports, ExportRecord
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.runtime.error_advice import without_fix
 from mirror.transfer.progress_reporting import Progress
 
 #: Blobs written at a time. Each has a thread that reads, hashes and writes.
@@ -123,7 +124,7 @@ async def _verify(output: BundleOutput, statement: Digest, progress: Progress) -
     try:
         await verify_bytes(await read_head(source), source, progress)
     except BundleInvalid as error:
-        raise StorageDamaged(f"{error}; fix: use another medium, for this one loses bytes") from error
+        raise StorageDamaged(f"{without_fix(error)}; fix: use another medium, for this one loses bytes") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ async def _document(source: ByteSource, start_bytes: int, path: str, most_bytes:
     """Return the offsets at which the content of a document begins and ends. Only the header says its size."""
     content_at = start_bytes + BLOCK_BYTES
     if content_at > source.size_bytes:
-        raise BundleInvalid(f"{source.name} is not a bundle: it ends before {path}")
+        raise BundleInvalid(f"{source.name} is not a bundle, or the beginning of one: it ends before {path}")
     header = await read_range(source, start_bytes, BLOCK_BYTES)
     digits = header[_SIZE]
     size_bytes = int(digits, 8) if not set(digits) - set(b"01234567") else -1

@@ -24,6 +24,7 @@ from mirror.records.bundle_trust import StreamState
 from mirror.records.sync_runs import MirroredTag, TagOutcome
 from mirror.registry.port import ReadWriter
 from mirror.runtime.current_rule import working_for
+from mirror.runtime.error_advice import advised
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.graph.places import CopyDestination, CopySource
@@ -200,7 +201,7 @@ def _name_result(name: PlannedName, plan: ImportPlan, done: _Done, *, was_kept: 
     local, decision = name.local, name.decision
     error, notes = done.failed.get(str(local)), done.notes.get(str(local), ())
     if error is not None:
-        return ImportedName(local, TagOutcome.FAILED, name.before, str(error), error, notes)
+        return ImportedName(local, TagOutcome.FAILED, name.before, advised(error), error, notes)
     if was_kept:
         reason = "somebody else moved the tag here during the import; fix: import again to see what may be done"
         return ImportedName(local, TagOutcome.SKIPPED, name.before, reason, notes=notes)

@@ -44,7 +44,7 @@ async def open_source(path: Path, folders: Sequence[Path] = ()) -> ByteSource:
         if await aiofiles.os.path.exists(table_file):
             return await PartsSource.open(table_file, await read_table(table_file), places)
     if bundle_of_part(path.name) is None and not await _has_parts(places, bundle):
-        raise ConfigurationFault(f"{path} cannot be read: No such file or directory")
+        raise ConfigurationFault(f"{path} cannot be read: No such file or directory; fix: correct the path")
     raise BundleIncomplete(
         f"the table of the parts of {bundle} is missing: there is no {' and no '.join(map(str, tables))}; "
         f"fix: copy {table_name(bundle)} beside the parts, from where the bundle was split"

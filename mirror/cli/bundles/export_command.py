@@ -169,8 +169,8 @@ def require_signing(keys: list[Path] | None, *, unsigned: bool) -> None:
     """Check that a user said whether to sign. Raises ConfigurationFault."""
     if bool(keys) == unsigned:
         raise ConfigurationFault(
-            "a bundle is signed with --key F (make F with 'plugin-mirror bundle keygen F'), "
-            "or written with --unsigned, and not both"
+            "a bundle is either signed or unsigned; fix: give --key F (make F with 'plugin-mirror bundle keygen F'), "
+            "or --unsigned, and not both"
         )
 
 

@@ -21,9 +21,10 @@ from mirror.runtime.clock import SystemClock
 from mirror.signing.public_keys import PublicKey
 from mirror.sync.schedule import parse_duration
 
-#: Hexadecimal digits of a digest that people see.
+#: Hexadecimal digits of a digest on a terminal, and the longest value and line there. A pipe gets all.
 _SHOWN = 12
 _MOST_VALUE = 200
+_MOST_LINE = 2000
 
 
 def show(
@@ -207,9 +208,12 @@ def _told(entry: Mapping[str, Any]) -> str:
         f"by {who}{where}" if who else "",
         "; ".join(facts),
     ]
-    return printable("  ".join(part for part in parts if part), 2000)
+    line = "  ".join(part for part in parts if part)
+    return printable(line, _MOST_LINE) if RESULTS.is_terminal else printable(line)
 
 
 def _short(value: str) -> str:
+    if not RESULTS.is_terminal:
+        return value
     algorithm, colon, hexadecimal = value.partition(":")
     return f"{algorithm}:{hexadecimal[:_SHOWN]}" if colon else value[:_MOST_VALUE]

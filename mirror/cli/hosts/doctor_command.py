@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def run(
     reference: Annotated[
-        str | None, typer.Argument(metavar="[REF]", help="The plugin, as the host installs it: HOST[:PORT]/NAME[:TAG].")
+        str | None, typer.Argument(metavar="REF", help="The plugin, as the host installs it: HOST[:PORT]/NAME[:TAG].")
     ] = None,
     *,
     host: Annotated[

@@ -67,7 +67,7 @@ def _print(summary: RunSummary, *, dry_run: bool) -> None:
         if result.goes_on_at is not None:
             MESSAGES.out(f"rule {result.rule} {result.reason}", highlight=False)
         elif result.error is not None:
-            ALERTS.out(f"error: {result.error}", highlight=False)
+            ALERTS.out(f"error: {result.reason}", highlight=False)
     copied, moved_bytes = summary.count(TagOutcome.COPIED), summary.moved_bytes
     told = [
         f"{summary.count(outcome)} {outcome}"

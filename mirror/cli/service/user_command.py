@@ -79,9 +79,7 @@ def password(
 
 
 def import_htpasswd(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="File made by 'htpasswd -B'.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File made by 'htpasswd -B'.")],
     replace: Annotated[
         bool, typer.Option("--replace", help="Change the passwords of users who exist. Their access tokens stay valid.")
     ] = False,
@@ -106,6 +104,8 @@ def import_htpasswd(
 
 
 def _read(file: Path) -> str:
+    from mirror.runtime.error_advice import file_words
+
     try:
         with file.open("rb") as stream:
             content = stream.read(_MOST_FILE_BYTES + 1)
@@ -113,7 +113,7 @@ def _read(file: Path) -> str:
             raise ConfigurationFault(f"{file}: the file is larger than {_MOST_FILE_BYTES} bytes; fix: split it")
         return content.decode("utf-8-sig")  # editors of Windows begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationFault(f"{file}: cannot be read: {error}") from error
+        raise ConfigurationFault(f"{file} cannot be read: {file_words(error)}") from error
 
 
 def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:

@@ -43,6 +43,9 @@ class LazyCommand(TyperCommand):
         )
         register(getattr(import_module(f"mirror.cli.{module}"), function))
         command = cast(LoadedCommand, get_command(single))
+        for parameter in cast(list[Any], command.params):
+            # Whether a file can be read is checked where it is opened, with a message that names its owner.
+            parameter.type_descriptor.parameter_info.readable = False
         command.params += common_options()
         return command
 

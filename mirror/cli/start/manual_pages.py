@@ -42,6 +42,7 @@ def _page(command: Any, context: typer.Context, below: list[Any]) -> str:
     name, summary, *paragraphs = _name(context), *re.split(r"\n\s*\n", command.help)
     lines = [
         f'.TH {_text(name.upper())} 1 "" "{PROGRAM} {__version__}" "Docker plugin mirror"',
+        ".nh",  # names, options and paths are not hyphenated
         ".SH NAME",
         rf"{_text(name)} \- {_text(summary).rstrip('.')}",
         ".SH SYNOPSIS",

@@ -80,7 +80,7 @@ def unpin(
 
 
 def list_(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only the pins of this repository.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only the pins of this repository.")] = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,

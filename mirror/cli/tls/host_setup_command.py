@@ -24,7 +24,7 @@ def run(
     address: Annotated[
         str | None,
         typer.Argument(
-            metavar="[HOST:PORT]",
+            metavar="HOST:PORT",
             help="Address of this server in the names of plugins. Default: server.url, else the first name of the "
             "certificate with the port of server.listen.",
         ),

@@ -25,6 +25,7 @@ from mirror.records.admission.verdicts import PluginBlobs
 from mirror.registry.delegate import DelegatingRegistry, DelegatingUpload
 from mirror.registry.port import Blob, Registry
 from mirror.registry.upload import Upload, UploadBody
+from mirror.runtime.error_advice import without_fix
 from mirror.signing.signature_formats import signed_subjects
 from mirror.wire.ranges import RangeRequest
 
@@ -64,7 +65,7 @@ class Admit(DelegatingRegistry):
             judged = await self._judge.judge(self.inner, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(
-                f"{error}, which the manifest names; fix: push it first", **error.detail
+                f"{without_fix(error)}, which the manifest names; fix: push it first", **error.detail
             ) from error
         if judged.is_refused:
             raise await self._judge.refuse(judged)

@@ -36,11 +36,12 @@ def token_check(facts: RouteFacts) -> Iterator[HostCheck]:
     elif answer.status == 200:
         yield ok("token", f"{realm} gives a token to {who}")
     elif answer.status in {401, 403}:
+        reason, fix = answer.reason
         yield problem(
             "token",
             Step.INSTALL,
-            _says(f"{realm} gives no token to {who}{_reason(token)}", engine_words.no_token(facts.engine.version)),
-            _log_in(facts),
+            _says(f"{realm} gives no token to {who}{reason}", engine_words.no_token(facts.engine.version)),
+            fix or _log_in(facts),
         )
     else:
         yield problem(
@@ -106,8 +107,8 @@ def _manifest(facts: RouteFacts, content: ContentAnswers) -> HostCheck:
     if answer.status in {401, 403}:
         return _problem(facts, *_refused(facts, content))
     why = answer.problem or engine_words.status(answer.status)
-    said = f": {printable(answer.errors[0].message, 200)}" if answer.errors else ""
-    fix = "try again; look into the log of the server"
+    said, fix = answer.reason
+    fix = fix or "try again; look into the log of the server"
     return _problem(facts, f"{reference} cannot be read now{said}", why, fix)
 
 
@@ -122,9 +123,9 @@ def _missing(facts: RouteFacts, content: ContentAnswers) -> tuple[str, str, str]
 
 def _refused(facts: RouteFacts, content: ContentAnswers) -> tuple[str, str, str]:
     answer, token, version = content.manifest, facts.token, facts.engine.version
-    said = f": {printable(answer.errors[0].message, 300)}" if answer.errors else ""
+    said, their_fix = answer.reason  # the server knows if an access rule or an admission rule refuses
     if answer.status == 403:
-        fix = "ask the operator of the mirror, or follow the reason; at the mirror: plugin-mirror admission ls --all"
+        fix = their_fix or "ask the operator of the mirror; there: plugin-mirror admission ls --all"
         return f"the mirror refuses {content.reference}{said}", engine_words.denied(version), fix
     words = engine_words.no_right(version) if token is not None and token.realm else engine_words.no_login(version)
     if token is not None and token.username:
@@ -136,15 +137,14 @@ def _refused(facts: RouteFacts, content: ContentAnswers) -> tuple[str, str, str]
 
 def _problem(facts: RouteFacts, text: str, words: str, fix: str) -> HostCheck:
     said = _says(text, words)
-    if facts.speaks_plain_http and engine_words.hides_errors_of_http(facts.engine.version):
+    if (
+        facts.speaks_plain_http
+        and facts.engine.version is not None
+        and engine_words.hides_errors_of_http(facts.engine.version)
+    ):
         # Engines since 20.10 try HTTPS first, and show the error of that attempt.
         said += f', which this engine hides behind "{engine_words.HTTP_REFUSED}"'
     return problem("manifest", Step.INSTALL, said, fix)
-
-
-def _reason(token: TokenAnswer) -> str:
-    errors = token.answer.errors
-    return f": {printable(errors[0].message, 200)}" if errors else ""
 
 
 def _log_in(facts: RouteFacts) -> str:

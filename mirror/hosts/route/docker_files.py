@@ -24,12 +24,14 @@ class DaemonFile:
     Attributes:
         path: the file, which need not exist.
         insecure: entries of ``insecure-registries``.
+        mirrors: hosts of ``registry-mirrors``, as ``HOST[:PORT]``.
         problem: reason why the engine cannot use the file; empty if it can, or if there is no file.
         is_hidden: True if this user may not read the file.
     """
 
     path: Path
     insecure: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
     problem: str = ""
     is_hidden: bool = False
 
@@ -99,11 +101,15 @@ def read_daemon_file(folder: Path) -> DaemonFile:
 def _parsed(path: Path, value: Any) -> DaemonFile:
     if not isinstance(value, dict):
         return DaemonFile(path, problem="is not a JSON object")
-    listed = value.get("insecure-registries", [])
-    if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
-        return DaemonFile(path, problem="has insecure-registries that are not a list of texts")
-    # Engines drop the scheme of an entry, with a warning in their log.
-    return DaemonFile(path, tuple(entry.removeprefix("http://").removeprefix("https://") for entry in listed))
+    found = {}
+    for key in ("insecure-registries", "registry-mirrors"):
+        listed = value.get(key, [])
+        if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
+            return DaemonFile(path, problem=f"has {key} that are not a list of texts")
+        # Engines drop the scheme of an insecure registry, with a warning in their log.
+        found[key] = [entry.removeprefix("http://").removeprefix("https://") for entry in listed]
+    mirrors = (entry.partition("/")[0] for entry in found["registry-mirrors"])
+    return DaemonFile(path, tuple(found["insecure-registries"]), tuple(mirrors))
 
 
 def read_trust_folder(folder: Path, host: str) -> TrustFolder:

@@ -12,6 +12,7 @@ from mirror.hosts.route.content_checks import content_checks, token_check
 from mirror.hosts.route.route_facts import RouteFacts, TlsAnswer, TlsOutcome
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
+from mirror.runtime.error_advice import split_fix
 
 _REFUSED: Final = "Connection refused"
 
@@ -38,7 +39,7 @@ def route_checks(facts: RouteFacts) -> Iterator[HostCheck]:
     if facts.api is None:
         return
     yield from _api(facts)
-    if facts.api.status not in {200, 401}:
+    if facts.api.status not in {200, 401} or (facts.api.status == 200 and facts.api.is_page):
         return
     yield from token_check(facts)
     yield from content_checks(facts)
@@ -49,9 +50,9 @@ def _docker(facts: RouteFacts) -> Iterator[HostCheck]:
     if engine.version is not None:
         yield ok("docker", f"Docker Engine {printable(engine.version.version, 40)} at {engine.address}")
     elif engine.is_expected:
-        yield problem("docker", Step.INSTALL, *_split(engine.problem))
+        yield problem("docker", Step.INSTALL, *split_fix(engine.problem))
     else:
-        told, fix = _split(engine.problem)
+        told, fix = split_fix(engine.problem)
         instead = "" if engine.daemon is None else "; its files are read instead"
         yield unknown("docker", None, f"{told}{instead}", fix)
 
@@ -211,40 +212,31 @@ def _api(facts: RouteFacts) -> Iterator[HostCheck]:
         said = engine_words.NO_CLIENT_CERTIFICATE if is_certificate else "EOF"
         why = "it wants a client certificate" if is_certificate else api.problem
         yield problem("api", Step.INSTALL, _said(f"{host} does not answer /v2/: {why}", said), fix)
-    elif api.status == 200:
+    elif api.status == 200 and not api.is_page:
         yield ok("api", f"{host} answers as a registry")
     elif api.status == 401:
         yield ok("api", f"{host} answers as a registry, and asks who you are")
     elif api.status in {429, 500, 502, 503, 504}:
+        reason, fix = api.reason
         yield problem(
             "api",
             Step.INSTALL,
-            _said(f"{host} cannot serve now{_reason(facts)}", engine_words.status(api.status)),
-            "try again; look into the log of the server, and at /readyz there",
+            _said(f"{host} cannot serve now{reason}", engine_words.status(api.status)),
+            fix or "try again; look into the log of the server, and at /readyz there",
         )
     else:
-        what = "a web page" if api.is_page else f"{engine_words.status(api.status)}{_reason(facts)}"
+        reason, fix = api.reason
+        what = "a web page" if api.is_page else f"{engine_words.status(api.status)}{reason}"
         yield problem(
             "api",
             Step.INSTALL,
             f"no registry answers at {host}: /v2/ is {what}",
-            "check the port in the reference; a reverse proxy must pass /v2/ on to the mirror",
+            fix or "check the port in the reference; a reverse proxy must pass /v2/ on to the mirror",
         )
-
-
-def _reason(facts: RouteFacts) -> str:
-    errors = [] if facts.api is None else facts.api.errors
-    return f": {printable(errors[0].message, 200)}" if errors else ""
 
 
 def _said(text: str, words: str) -> str:
     return f'{text}; engines say: "{words}"'
-
-
-def _split(message: str) -> tuple[str, str]:
-    """Return what an error says, and its fix."""
-    told, _, fix = message.partition("; fix: ")
-    return told, fix
 
 
 def _joined(address: str, port: int) -> str:

@@ -10,11 +10,12 @@ from enum import Enum
 from typing import Final
 
 from mirror.hosts.engine_api import EngineInfo, EngineVersion
-from mirror.hosts.insecure_registries import InsecureRegistries, may_use_http
+from mirror.hosts.insecure_registries import LOOPBACK, InsecureRegistries, may_use_http
 from mirror.hosts.route.docker_files import DaemonFile, TrustFolder
 from mirror.oci import Manifest, Reference
 from mirror.oci.errors import NameInvalid
-from mirror.oci.printable_text import quoted
+from mirror.oci.printable_text import printable, quoted
+from mirror.runtime.error_advice import split_fix
 from mirror.wire import error_body
 from mirror.wire.error_body import ReceivedError
 
@@ -65,7 +66,7 @@ class EngineView:
         version: its version; None if the engine could not be asked.
         info: its properties; None as for ``version``.
         problem: reason why the engine could not be asked; empty otherwise.
-        is_expected: True if the user named the engine, so that its absence is a problem.
+        is_expected: True if the user named the engine or it was here before, so that its absence is a problem.
         daemon: the file ``daemon.json``; None if the files of the engine's host cannot be seen from here.
         trust: certificates for the registry; None as for ``daemon``.
     """
@@ -82,7 +83,7 @@ class EngineView:
     def insecure_networks(self) -> tuple[str, ...]:
         """Networks whose registries may use HTTP. The engine's own word counts more than its file."""
         settings: InsecureRegistries | None = self.info or self.daemon
-        return () if settings is None else settings.insecure_networks
+        return LOOPBACK if settings is None else settings.insecure_networks
 
     @property
     def insecure_hosts(self) -> tuple[str, ...]:
@@ -176,6 +177,12 @@ class RouteAnswer:
     def errors(self) -> list[ReceivedError]:
         """Errors that a registry wrote into the body."""
         return error_body.parse(self.body)
+
+    @property
+    def reason(self) -> tuple[str, str]:
+        """Words of the first error of the server, behind a colon, and the fix that it names; empty without them."""
+        told, fix = split_fix(self.errors[0].message) if self.errors else ("", "")
+        return f": {printable(told, 300)}" if told else "", printable(fix, 300)
 
     @property
     def is_page(self) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
 from mirror.oci.errors import ContentTooLarge, ManifestInvalid
-from mirror.oci.strict_json import fold
+from mirror.oci.strict_json import fold, json_words
 
 #: Largest plugin configuration that is read, in bytes. Engines have no limit; real configurations have 1 to 10 KiB.
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -135,7 +135,7 @@ class PluginConfig:
             text = content.decode("utf-8", "replace")
             value = json.loads(text, object_pairs_hook=_fold, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise ManifestInvalid(f"plugin config is not JSON: {error}") from error
+            raise ManifestInvalid(f"plugin config is not JSON: {json_words(error)}") from error
         root = _Object(value, "")
         linux, interface = root.object("Linux"), root.object("Interface")
         user = root.object("User")

@@ -47,7 +47,7 @@ def require_no_content(layout: DataLayout) -> None:
 
 def damaged(layout: DataLayout, error: CatalogFault) -> CatalogFault:
     """Return the error for a catalog that the database cannot read, with a fix."""
-    return CatalogFault(f"{layout.catalog} is damaged ({error}); fix: {_advice(layout)}", **error.detail)
+    return CatalogFault(f"{layout.catalog} is damaged ({error.detail['code']}); fix: {_advice(layout)}", **error.detail)
 
 
 def _lost(layout: DataLayout) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mirror.oci.errors import CatalogFault
+from mirror.runtime.error_advice import without_fix
 from mirror.store.backup.catalog_snapshot import open_catalog, require_whole
 from mirror.store.catalog.catalog_loss import require_catalog
 from mirror.store.content.data_layout import DataLayout
@@ -20,14 +21,14 @@ def catalog_problem(layout: DataLayout) -> str:
     try:
         require_catalog(layout)
     except CatalogFault as error:
-        return str(error).partition("; fix:")[0]
+        return without_fix(error)
     if not layout.catalog.exists():
         return f"{layout.catalog} is missing"
     try:
         with closing(open_catalog(layout.catalog, "rw")) as database:
             require_whole(database)
     except (CatalogFault, sqlite3.Error) as error:
-        return f"{layout.catalog} is damaged ({error})"
+        return f"{layout.catalog} is damaged ({without_fix(error)})"
     return ""
 
 

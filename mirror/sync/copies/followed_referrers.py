@@ -9,6 +9,7 @@ from dataclasses import replace
 from mirror.oci import Digest, Tag
 from mirror.oci.errors import MirrorError, NotFound, UpstreamPaused
 from mirror.records.sync_runs import TagOutcome, TagRecord
+from mirror.runtime.error_advice import advised
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.transfer.graph.places import CopyDestination
 from mirror.transfer.progress_reporting import TagProgress
@@ -43,7 +44,7 @@ async def follow_referrers(
     if count:
         reason = ", ".join([*([record.reason] if record.reason else []), f"with {count} referrer(s)"])
         record = replace(record, outcome=TagOutcome.COPIED, reason=reason, moved_bytes=record.moved_bytes + moved_bytes)
-    return record if error is None else record.failed(error)
+    return record if error is None else record.failed(error, advised(error))
 
 
 async def _copy_referrers(

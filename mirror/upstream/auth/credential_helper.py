@@ -16,7 +16,7 @@ from contextlib import suppress
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
 from mirror.oci.printable_text import printable
-from mirror.runtime.system_errors import how_to_fix
+from mirror.runtime.error_advice import file_words
 from mirror.upstream.auth.credentials import Credentials, HelperQuestion
 
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -65,7 +65,7 @@ async def ask(question: HelperQuestion, *, timeout_seconds: float = _TIMEOUT_SEC
             start_new_session=True,
         )
     except OSError as error:
-        raise ConfigurationFault(f"{path} cannot be run: {error.strerror}; fix: {how_to_fix(error, path)}") from error
+        raise ConfigurationFault(f"{path} cannot be run: {file_words(error)}") from error
     process = Process(transport, protocol, loop)
     try:
         async with asyncio.timeout(timeout_seconds):

@@ -11,7 +11,7 @@ from typing import Any
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
-from mirror.runtime.system_errors import how_to_fix
+from mirror.runtime.error_advice import file_words, without_fix
 from mirror.wire.registry_url import DOCKER_HUB_HOSTS
 
 _HUB = "https://index.docker.io/v1/"
@@ -78,7 +78,7 @@ class Credentials:
         try:
             config = parse_json_object(_read(path).encode(), str(path))
         except ManifestInvalid as error:
-            raise ConfigurationFault(f"{error}; fix: name docker's config.json") from error
+            raise ConfigurationFault(f"{without_fix(error)}; fix: name docker's config.json") from error
         host = registry.partition("/")[0]
         if (helper := _helper(config, host)) is not None:
             # The name becomes part of a program's name, so a path in it could run any program.
@@ -146,7 +146,5 @@ def _read(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(_MAX_FILE_BYTES)
-    except OSError as error:
-        raise ConfigurationFault(f"{path} cannot be read: {error.strerror}; fix: {how_to_fix(error, path)}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationFault(f"{path} is not UTF-8 text; fix: write the secret alone into the file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationFault(f"{path} cannot be read: {file_words(error)}") from error

@@ -19,7 +19,7 @@ from mirror.runtime.clock import Clock
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.request_body import RequestBody
 from mirror.upstream.http.upstream_connections import UpstreamConnections
-from mirror.upstream.http.upstream_errors import connection_fault, redacted
+from mirror.upstream.http.upstream_errors import TlsFault, connection_fault, redacted
 from mirror.upstream.http.upstream_stats import HostState, UpstreamStats
 from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.upstream.limits.bandwidth import rate_at
@@ -150,9 +150,9 @@ class Transport:
         )
 
     def count_failure(self, error: errors.UpstreamFault) -> errors.UpstreamFault:
-        """Count an error and return it. Log a violation of the protocol."""
+        """Count an error and return it. Log a violation of the protocol, which a lack of TLS or trust is not."""
         self._failures[error.reason] += 1
-        if isinstance(error, errors.UpstreamProtocolError):
+        if isinstance(error, errors.UpstreamProtocolError) and not isinstance(error, TlsFault):
             _LOG.warning("upstream broke the protocol", upstream=self._name, error=str(error))
         return error
 
@@ -244,7 +244,7 @@ class Transport:
             if isinstance(error, OSError) and error.errno in errors.TooManyOpenFiles.ERRNOS:
                 breaker.record_abandoned(permit)  # the fault is on this side
                 raise errors.TooManyOpenFiles.while_doing(f"connect to {url.host}") from error
-            kind, what = connection_fault(error)
+            kind, what = connection_fault(error, plain=url.scheme == "http")
             failure = self.error_for_request(asked, kind, what)
             if kind is errors.UpstreamUnreachable:
                 self._record_failure(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Sequence
 from datetime import datetime
 
 import aiohttp
@@ -9,6 +11,7 @@ from yarl import URL
 
 from mirror.oci import errors
 from mirror.oci.printable_text import printable
+from mirror.runtime.error_advice import split_fix
 from mirror.runtime.system_errors import connection_words
 from mirror.upstream.http.forbidden_destinations import ForbiddenAddressError
 from mirror.upstream.http.response_guard import FloodError
@@ -17,6 +20,19 @@ from mirror.wire import error_body, retry_after
 _MOST_SHOWN_CHARACTERS = 300
 # The only 5xx that never passes.
 _NOT_IMPLEMENTED = 501
+_TRUST = "let this machine trust its authority, or name the file of the authority in tls.ca_file of the upstream"
+#: What helps if a certificate is not trusted, by the number that OpenSSL has for the reason.
+_CERTIFICATE_FIXES = {
+    9: "set the clock of this machine",
+    10: "renew the certificate there; if it is valid, set the clock of this machine",
+    62: "use a name that the certificate has",
+    64: "use an address that the certificate has",
+}
+_PLAIN = "; the server may expect TLS; fix: check the address and the port, and use https"
+
+
+class TlsFault(errors.UpstreamProtocolError):
+    """A server speaks no TLS, or shows a certificate that is not trusted. A matter of set-up, not a lie."""
 
 
 class DripError(OSError):
@@ -33,8 +49,13 @@ def may_pass_soon(error: errors.MirrorError) -> bool:
     return error.temporary and not isinstance(error, errors.CircuitOpen)
 
 
-def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]:
-    """Map an exception of aiohttp or a socket to an error class and a message."""
+def connection_fault(error: Exception, *, plain: bool = False) -> tuple[type[errors.UpstreamFault], str]:
+    """Map an exception of aiohttp or a socket to an error class and a message.
+
+    Args:
+        error: the exception.
+        plain: True if a request over plain HTTP got no answer, which is what some servers with TLS do.
+    """
     kind: type[errors.UpstreamFault] = errors.UpstreamUnreachable
     match error:
         case aiohttp.ClientConnectorError():
@@ -47,8 +68,6 @@ def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]
             what = f"almost no data within the read timeout: {error}"
         case TimeoutError():
             what = "no data within the read timeout"
-        case aiohttp.ServerDisconnectedError():
-            what = "the connection was closed without an answer"
         case aiohttp.ClientHttpProxyError():
             what = f"the proxy answered {error.status} {error.message}"
         case aiohttp.ClientResponseError():
@@ -56,19 +75,35 @@ def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             kind, what = errors.UpstreamProtocolError, f"not a valid URL: {error}"
         case aiohttp.ClientError() | OSError():
-            what = str(error) or type(error).__name__
+            what = _broken(error, plain=plain)
         case _:
             kind, what = errors.UpstreamProtocolError, f"the answer is invalid: {error}"
     return kind, _one_line(what)
+
+
+def _broken(error: aiohttp.ClientError | OSError, *, plain: bool) -> str:
+    """Return what happened to a connection, without the words of a library."""
+    match error:
+        case aiohttp.ServerDisconnectedError():
+            return "the connection was closed without an answer" + _PLAIN * plain
+        case ConnectionResetError() | OSError(errno=errno.ECONNRESET):
+            return "the connection was reset" + _PLAIN * plain
+        case aiohttp.ClientPayloadError():
+            return "the answer is not complete"
+        case OSError(errno=int()):
+            return connection_words(error)
+        case _:
+            return str(error) or type(error).__name__
 
 
 def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[errors.UpstreamFault], str]:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
-            return errors.UpstreamProtocolError, f"its certificate is not trusted: {why}"
+            fix = _CERTIFICATE_FIXES.get(getattr(error.certificate_error, "verify_code", 0), _TRUST)
+            return TlsFault, f"its certificate is not trusted: {why}; fix: {fix}"
         case aiohttp.ClientConnectorSSLError():
-            return errors.UpstreamProtocolError, f"{_words(error)}; the server may expect plain http"
+            return TlsFault, f"{_words(error)}; the server may expect plain http; fix: check the address and the port"
         case aiohttp.ClientConnectorDNSError():
             return errors.UpstreamUnreachable, f"cannot resolve the host name: {_words(error)}"
         case aiohttp.ClientProxyConnectionError():
@@ -93,10 +128,11 @@ def answer_fault(
     *,
     missing: type[errors.NotFound],
     retry: str | None,
-    hint: str,
+    login: str,
+    wanted: Sequence[str],
     now: datetime,
 ) -> errors.MirrorError:
-    """Return the error for an answer with an unexpected status.
+    """Return the error for an answer with an unexpected status. Its message has at most one fix.
 
     Args:
         upstream: name of the upstream.
@@ -105,35 +141,48 @@ def answer_fault(
         body: the body, or its beginning.
         missing: error class for a 404.
         retry: value of ``Retry-After``.
-        hint: advice for refused credentials.
+        login: words about the login, with the fix for one that is refused or missing.
+        wanted: schemes of authentication that the answer asks for.
         now: current time of day.
     """
     received = error_body.parse(body)
     code = received[0].code if received else ""
-    said = "; ".join(f"{error.code}: {error.message}" for error in received) or _plain_text(body)
-    sentence = f"upstream {upstream}: {asked} answered {status}" + (f": {_one_line(said)}" if said else "")
+    is_page = not received and body.lstrip().startswith(b"<")
+    # The upstream may be a mirror too, whose errors have a fix.
+    parts = [split_fix(f"{one.code}: {one.message}") for one in received]
+    parts = parts or [("a web page", "") if is_page else split_fix(body.decode("utf-8", "replace").strip())]
+    said, fix = "; ".join(told for told, _ in parts), next((fix for _, fix in parts if fix), "")
     detail: dict[str, object] = {"upstream": upstream, "status": status, **({"code": code} if code else {})}
     kind: type[errors.MirrorError] = errors.UpstreamProtocolError
+    more = ""
     if status in {401, 403}:
-        kind, sentence = errors.UpstreamRefused, f"{sentence} ({hint})"
+        kind = errors.UpstreamRefused
+        if status == 401 or not fix:
+            more, fix = _about_login(login, wanted if status == 401 else ())
     elif status == 429 or (status >= 500 and status != _NOT_IMPLEMENTED):
-        kind, sentence = errors.UpstreamBusy, f"{sentence}; fix: try again later"
+        kind, fix = errors.UpstreamBusy, fix or "try again later"
         seconds = retry_after.parse(retry, now)
         detail |= {} if seconds is None else {"retry_after_seconds": seconds}
-    elif status == 404:
-        kind = errors.RepositoryUnknown if missing is errors.ManifestUnknown and code == "NAME_UNKNOWN" else missing
-    elif status >= 400:
-        kind = error_body.error_class(code, status)
     else:
-        sentence += ", which is not a valid answer to this request"
-    return kind(sentence, **detail)
+        if status == 404:
+            kind = errors.RepositoryUnknown if missing is errors.ManifestUnknown and code == "NAME_UNKNOWN" else missing
+        elif status >= 400:
+            kind = error_body.error_class(code, status)
+        else:
+            more = ", which is not a valid answer to this request"
+        if is_page:
+            said, fix = "a web page, not a registry's answer", "check that the URL is that of a registry"
+    sentence = f"upstream {upstream}: {asked} answered {status}" + (f": {_one_line(said)}" if said else "") + more
+    return kind(f"{sentence}; fix: {_one_line(fix)}" if fix else sentence, **detail)
 
 
-def _plain_text(body: bytes) -> str:
-    text = body.decode("utf-8", "replace").strip()
-    if text.startswith("<"):
-        return "a web page, not a registry's answer; fix: check that the URL is that of a registry"
-    return text
+def _about_login(login: str, wanted: Sequence[str]) -> tuple[str, str]:
+    """Return what a message says about a refused request, and its fix."""
+    if wanted and not {"basic", "bearer"} & set(wanted):
+        schemes = _one_line(", ".join(sorted(set(wanted))))
+        return f" (it wants a login by {schemes}, which is not supported)", "let it accept a password or a token there"
+    told, fix = split_fix(login)
+    return f" ({told})", fix
 
 
 def _one_line(text: str) -> str:

@@ -20,6 +20,7 @@ from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.transport import Transport, jittered
 from mirror.upstream.http.upstream_errors import answer_fault, may_pass_soon
 from mirror.upstream.http.upstream_urls import UpstreamUrls
+from mirror.wire.auth import challenges
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
 
 Given = TypeVar("Given")
@@ -39,6 +40,7 @@ class UpstreamSession:
         sender: sends requests with credentials, and follows redirects.
         clock: current time.
         retry: retries after temporary failures.
+        login_advice: how to give a login; empty for the settings of the upstream.
 
     Attributes:
         changes: increases at the start and at the end of every request that changes the upstream.
@@ -53,6 +55,7 @@ class UpstreamSession:
         sender: AuthorizedSender,
         clock: Clock,
         retry: RetryPolicy,
+        login_advice: str = "",
     ) -> None:
         self.name = name
         self.addresses = addresses
@@ -60,6 +63,7 @@ class UpstreamSession:
         self.retry = retry
         self.changes = 0
         self._sender = sender
+        self._login_advice = login_advice or f"set upstreams.{name}.credentials"
         self.clock = clock
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=retry.attempts,
@@ -193,16 +197,17 @@ class UpstreamSession:
             body,
             missing=missing,
             retry=answer.headers.get("Retry-After"),
-            hint=self._hint(),
+            login=self._about_login(),
+            wanted=[one.scheme for header in answer.all_of("WWW-Authenticate")[:8] for one in challenges.parse(header)],
             now=self.clock.now(),
         )
         return self.transport.count_failure(fault) if isinstance(fault, errors.UpstreamFault) else fault
 
-    def _hint(self) -> str:
-        where = f"upstreams.{self.name}.credentials"
-        if self._sender.login_label is None:
-            return f"no login is configured; fix: set {where}, or correct the name"
-        return f"fix: check that {self._sender.login_label} of {where} has the right to do this"
+    def _about_login(self) -> str:
+        label = self._sender.login_label
+        if label is None:
+            return f"no login is configured; fix: {self._login_advice}, or correct the name"
+        return f"with {label}; fix: check that it is valid, and has the right to do this"
 
     def protocol_error(self, what: str, **detail: object) -> errors.UpstreamFault:
         """Return an error that the upstream caused with invalid data. Count and log the error."""

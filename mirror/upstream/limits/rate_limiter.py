@@ -17,7 +17,7 @@ from typing import Protocol
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime import private_files
 from mirror.runtime.clock import Clock, boot_id
-from mirror.runtime.system_errors import how_to_fix
+from mirror.runtime.error_advice import file_words
 
 # The monotonic clock restarts at boot, so a moment stored before the last boot is meaningless (ADR 7).
 _RECORD = struct.Struct("<36sd")
@@ -75,8 +75,7 @@ class SharedRateAccount:
             self._boot = boot_id()
         except OSError as error:
             raise ConfigurationFault(
-                f"cannot open {path}, which stores the shared limits of an upstream: {error.strerror}; "
-                f"fix: {how_to_fix(error, path)}"
+                f"cannot open {path}, which stores the shared limits of an upstream: {file_words(error)}"
             ) from error
 
     def charge(self, now: float, cost_seconds: float, burst_seconds: float) -> float:

@@ -367,6 +367,61 @@ async def test_without_an_engine_its_files_decide(host: Host) -> None:
         assert [check.name for check in expected.problems] == ["docker"]
 
 
+async def test_without_an_engine_nothing_is_promised(host: Host) -> None:
+    async with with_plugin() as registry:
+        found = await host.asks_without_engine(registry, f"{NAME}:{TAG}")
+    assert found.problems == ()
+    assert {forecast.value for forecast in found.prediction.forecasts.values()} == {"not sure"}
+
+
+async def test_an_unknown_engine_allows_http_on_this_machine(host: Host) -> None:
+    asked = EngineAddress(None, "127.0.0.1", 1)
+    async with with_plugin() as registry:
+        question = DoctorQuestion(RegistryPlace.parse(registry), Reference.parse(f"{registry}/{NAME}:9.9"), asked)
+        found = await diagnose(question, DEFAULT_LIMITS, {"DOCKER_CONFIG": str(host.folder)}, Quiet())
+    assert outcomes(found)["http"] == "ok"
+    assert "which this engine hides" not in next(check.text for check in found.problems if check.name == "manifest")
+
+
+async def test_names_of_docker_hub_go_to_the_registry_mirror_first(host: Host) -> None:
+    (host.docker / "daemon.json").write_text('{"registry-mirrors": ["https://mirror.example:5000/"]}')
+    async with with_plugin() as registry:
+        told = [
+            check
+            for is_of_hub in (True, False)
+            for check in (await host.asks_without_engine(registry, NAME, is_of_hub=is_of_hub)).prediction.checks
+            if check.name == "mirrors"
+        ]
+    assert [(check.outcome.value, check.fix) for check in told] == [
+        ("warning", f"plugin-mirror doctor --host mirror.example:5000 {NAME}:latest")
+    ]
+
+
+async def test_a_web_page_is_no_registry(host: Host) -> None:
+    async with scripted({PING: Reply(body=b"<html>It works"), MANIFEST: Reply(body=b"<html>It works")}) as registry:
+        found = await host.asks_without_engine(registry, f"{NAME}:{TAG}")
+    assert [(check.name, check.text.endswith("/v2/ is a web page")) for check in found.problems] == [("api", True)]
+
+
+async def test_the_fix_of_the_server_is_the_fix(host: Host) -> None:
+    refuses = Reply(403, said("DENIED", "user anna may not pull acme/driver; fix: add her to access:"))
+    async with scripted({PING: Reply(), MANIFEST: refuses}) as registry:
+        found = await host.asks(registry)
+    refused = next(check for check in found.problems if check.name == "manifest")
+    assert refused.fix == "add her to access:"
+    assert "user anna may not pull acme/driver" in refused.text
+    assert "fix:" not in refused.text
+
+
+async def test_a_stopped_engine_is_a_problem(host: Host) -> None:
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(host.folder / "engine.sock"))  # the file stays when the engine has ended
+    async with with_plugin() as registry:
+        found = await host.asks_without_engine(registry, f"{NAME}:{TAG}")
+    assert [check.name for check in found.problems] == ["docker"]
+    assert {forecast.value for forecast in found.prediction.forecasts.values()} == {"no"}
+
+
 async def test_a_login_of_docker_is_used(host: Host) -> None:
     (host.folder / "config.json").write_text("{}")
     asks = Reply(401, b"", {"WWW-Authenticate": 'Basic realm="mirror"'})

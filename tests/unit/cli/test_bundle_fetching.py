@@ -141,7 +141,7 @@ def test_a_serial_begins_at_one(tmp_path: Path):
 def test_a_bundle_is_signed_or_unsigned_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]):
     code = run(["fetch", "-o", f"{tmp_path}/site.tar", "127.0.0.1:1/a/b", *options])
     assert code == exit_codes.WRONG_USAGE
-    assert "a bundle is signed with --key F" in capsys.readouterr().err
+    assert "a bundle is either signed or unsigned; fix: give --key F" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

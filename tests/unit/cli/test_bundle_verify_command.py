@@ -136,7 +136,7 @@ def test_an_unsigned_bundle_is_noted(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_an_unknown_name_lists_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["lint", "site.tar:acme/driver:2.0"]) == 1
-    assert "it has acme/driver:1.0" in capsys.readouterr().err
+    assert "acme/driver has no tag 2.0; fix: name one of its tags: 1.0" in capsys.readouterr().err
 
 
 def test_a_damaged_layer_is_not_unpacked(capsys: pytest.CaptureFixture[str]) -> None:

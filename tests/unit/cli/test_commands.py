@@ -122,7 +122,8 @@ def test_each_command_has_a_manual_page():
     assert {f"plugin-mirror-{'-'.join(path)}.1" for path in COMMANDS} < pages.keys()
     for page in pages.values():
         assert page.startswith(".TH PLUGIN")
-        assert not re.search(r"(?m)^'|^\.(?!TH |SH |TP$|PP$|nf$|fi$)", page)
+        assert "\n.nh\n.SH NAME\n" in page
+        assert not re.search(r"(?m)^'|^\.(?!TH |SH |TP$|PP$|nf$|fi$|nh$)", page)
     page = pages["plugin-mirror-ls.1"]
     assert "\\fB\\-d, \\-\\-data DIR\\fR\nData folder." in page
     assert ".SH EXAMPLE\n.nf\nplugin\\-mirror ls contiv/v2plugin\n.fi" in page

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mirror.bundle import bundle_errors
 from mirror.cli.async_command import Interrupted
+from mirror.cli.command_line import run
 from mirror.cli.start.failure_report import lines_of, reported
 from mirror.cli.terminal.output import OutputClosed, flush_output
 from mirror.hosts import engine_errors
@@ -79,6 +83,46 @@ def test_a_failure_is_a_line_and_a_code(
     assert shown.out == ""
     assert shown.err.startswith(told)
     assert len(shown.err.splitlines()) == (1 if told else 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["lsx"], "no such command 'lsx' (did you mean 'ls', 'tls'?); fix: see 'plugin-mirror --help'"),
+        (
+            ["inspect", "x", "--as", "foo"],
+            "invalid value for '--as': 'foo' is not one of 'docker', 'swarm', 'script'; fix",
+        ),
+    ],
+)
+def test_wrong_usage_is_told_in_words_of_this_program(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {told}")
+
+
+@pytest.mark.parametrize("arguments", [["ls", "--config", "f"], ["user", "import", "f"]])
+def test_a_closed_file_is_told_with_its_owner(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("f").touch()
+    opened = Path.open
+
+    def refuse(path: Path, *more: Any, **options: Any) -> Any:
+        if path == Path("f"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "f")
+        return opened(path, *more, **options)
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(Path, "open", refuse)
+    assert run(arguments) == 5
+    owner = pwd.getpwuid(Path("f").stat().st_uid).pw_name
+    assert capsys.readouterr().err == (
+        f"error: f cannot be read: Permission denied; "
+        f"fix: run as its owner: sudo -u {owner} …, or give this user access\n"
+    )
 
 
 def test_a_fault_of_the_program_keeps_its_trace() -> None:

@@ -89,8 +89,8 @@ def test_without_pins_there_is_a_sentence(capsys):
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
-        ("pin acme/app:absent", 1, "acme/app has no manifest absent"),
-        ("pin other/app:1.0", 1, "other/app has no manifest 1.0"),
+        ("pin acme/app:absent", 1, "acme/app has no tag absent"),
+        ("pin other/app:1.0", 1, "other/app has no tag 1.0"),
         ("unpin acme/app:1.0", 1, "acme/app has no pin of 1.0"),
         ("pin registry.example/acme/app:1.0", 2, "is in another registry"),
         ("pin acme/app:1.0 --data absent", 2, "no data folder"),

@@ -40,7 +40,7 @@ def sync(
     records = [COPIED, SIGNATURE, UNCHANGED, MOVED]
     failed = TagRecord(NAME, Tag("2"), TagOutcome.FAILED, source=SOURCE)
     if error is not None:
-        records.append(failed.failed(error))
+        records.append(failed.failed(error, str(error)))
 
     async def ran(*_: Any) -> RunSummary:
         return RunSummary(results or (RuleResult("contiv", tuple(records)),))

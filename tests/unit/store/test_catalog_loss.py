@@ -69,13 +69,17 @@ async def test_what_is_no_database(filled: Path) -> None:
 async def test_a_catalog_that_is_cut_off(filled: Path, left_bytes: int) -> None:
     content = (filled / "catalog.sqlite").read_bytes()
     (filled / "catalog.sqlite").write_bytes(content[:left_bytes])
-    assert "catalog.sqlite is damaged (" in await refused(filled)
+    told = await refused(filled)
+    assert "catalog.sqlite is damaged (" in told
+    assert told.count("fix:") == 1
 
 
 async def test_a_catalog_of_which_a_part_is_something_else(filled: Path) -> None:
     content = (filled / "catalog.sqlite").read_bytes()
     (filled / "catalog.sqlite").write_bytes(content[:100] + b"\xa5" * (len(content) - 100))
-    assert "catalog.sqlite is damaged (" in await refused(filled)
+    told = await refused(filled)
+    assert "catalog.sqlite is damaged (" in told
+    assert told.count("fix:") == 1
 
 
 async def test_a_catalog_that_is_no_file(filled: Path) -> None:

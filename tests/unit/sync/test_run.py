@@ -144,7 +144,8 @@ async def test_a_tag_that_fails_does_not_stop_the_others(
     assert [each.outcome for each in result.tags] == [TagOutcome.FAILED, TagOutcome.COPIED, TagOutcome.COPIED]
     assert not result.succeeded
     assert isinstance(result.failed[0].error, UpstreamRefused)
-    assert told.lines[0] == "contiv/v2plugin:1.0.0-beta.4 failed: not for you"
+    fix = "fix: configure a login for the upstream, or correct the name"
+    assert told.lines[0] == f"contiv/v2plugin:1.0.0-beta.4 failed: not for you; {fix}"
     upstream.broken.clear()
     result = await run_rule(RULE, upstream, here, context)
     assert (len(result.with_outcome(TagOutcome.COPIED)), len(result.with_outcome(TagOutcome.UNCHANGED))) == (1, 2)
@@ -154,12 +155,13 @@ async def test_a_repository_that_is_not_there(upstream: Upstream, here: Store, c
     result = await run_rule(MirrorRule.parse("typo", "hub/store/contiv/plugin", "x"), upstream, here, context)
     assert isinstance(result.failed[0].error, RepositoryUnknown)
     assert result.failed[0].tag is None
-    assert told.lines == ["x failed: the registry has no repository store/contiv/plugin"]
+    reason = "the registry has no repository store/contiv/plugin; fix: 'plugin-mirror ls' lists what the store holds"
+    assert told.lines == [f"x failed: {reason}"]
     (run,) = await here.records.sync_runs.runs("typo", 5)
     assert (run.outcome, run.failed, run.reason) == (
         RunOutcome.FAILED,
         1,
-        "x: the registry has no repository store/contiv/plugin",
+        f"x: {reason}",
     )
 
 

@@ -414,8 +414,12 @@ async def test_a_private_authority(tmp_path: Path) -> None:
     ca_file = written(tmp_path, "ca.pem", ours.cert_pem)
     async with https(ours, ["127.0.0.1"]) as port, https(theirs, ["127.0.0.1"]) as other_port:
         assert await get(port, Tls(ca_file)) == MANIFEST
-        with pytest.raises(UpstreamProtocolError, match="certificate is not trusted"):
+        with (
+            capture_logs() as lines,
+            pytest.raises(UpstreamProtocolError, match=r"certificate is not trusted: .*; fix: let this machine trust"),
+        ):
             await get(port, Tls())
+        assert not [line for line in lines if line["event"] == "upstream broke the protocol"]
         with pytest.raises(UpstreamProtocolError, match="certificate is not trusted"):
             await get(other_port, Tls(ca_file))
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from mirror.app.upstream_registries import open_anonymously
 from mirror.oci import Digest, errors
 from mirror.oci.errors import MirrorError
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
+from mirror.runtime.error_advice import advised
+from mirror.runtime.retry_policy import RetryPolicy
+from mirror.upstream.limits.upstream_policy import UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from tests.support.scripted_server import Reply, ScriptedServer
@@ -200,6 +207,67 @@ async def test_what_an_upstream_does_wrong_has_a_name(
     assert text in str(raised.value)
     assert "upstream hub" in str(raised.value)
     assert len(str(raised.value)) < 800
+    assert str(raised.value).count("fix:") <= 1
+
+
+REGISTRY_FIX = (
+    b'{"errors":[{"code":"DENIED","message":"it is held; fix: approve it"},{"code":"X","message":"x; fix: y"}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "fix"),
+    [
+        (Reply(401, PAGE), "set upstreams.hub.credentials, or correct the name"),
+        (Reply(401, headers={"WWW-Authenticate": "Negotiate"}), "let it accept a password or a token there"),
+        (
+            Reply(401, headers={"WWW-Authenticate": "Negotiate, Basic"}),
+            "set upstreams.hub.credentials, or correct the name",
+        ),
+        (Reply(403, REGISTRY_FIX), "approve it"),
+        (Reply(429, PAGE), "try again later"),
+        (Reply(503, PAGE), "try again later"),
+        (Reply(206, PAGE), "check that the URL is that of a registry"),
+        (Reply(404, PAGE), "check that the URL is that of a registry"),
+        (Reply(418, REGISTRY_FIX), "approve it"),
+        (Reply(200, PAGE, TYPED), "check that the address is that of a registry"),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, Reply) else "",
+)
+async def test_a_message_has_one_fix(
+    server: ScriptedServer, upstream: UpstreamRegistry, reply: Reply, fix: str
+) -> None:
+    server.on(GET, reply)
+    with pytest.raises(MirrorError) as raised:
+        await get(upstream)
+    line = advised(raised.value)
+    assert line.count("fix:") == 1
+    assert line.partition("; fix: ")[2] == fix
+
+
+async def test_a_host_of_the_command_line_has_no_settings(server: ScriptedServer) -> None:
+    server.on(GET, Reply(401))
+    async with open_anonymously(server.url.removeprefix("http://")) as upstream:
+        with pytest.raises(
+            errors.UpstreamRefused, match=f"; fix: configure an upstream with the url {server.url} and "
+        ):
+            await get(upstream)
+
+
+async def test_a_reset_may_come_from_a_server_with_tls() -> None:
+    async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with await asyncio.start_server(reset, "127.0.0.1") as listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        policy = UpstreamPolicy(retry=RetryPolicy(attempts=1))
+        async with UpstreamRegistry.open(name="hub", url=url, plain_http=True, policy=policy) as upstream:
+            with pytest.raises(errors.UpstreamUnreachable) as raised:
+                await get(upstream)
+    told = str(raised.value)
+    assert "the server may expect TLS; fix: check the address and the port" in told
+    assert "Errno" not in told
 
 
 @pytest.mark.parametrize(

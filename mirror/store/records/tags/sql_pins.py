@@ -50,9 +50,9 @@ class SqlPins:
 
         def work(connection: Connection) -> Pin | None:
             if connection.execute(_HELD, wanted).first() is None:
-                raise ManifestUnknown(
-                    f"{pin.repository} has no manifest {pin.target}", name=pin.repository, reference=pin.target
-                )
+                kind = "tag" if isinstance(pin.target, Tag) else "manifest"
+                message = f"{pin.repository} has no {kind} {pin.target}"
+                raise ManifestUnknown(message, name=pin.repository, reference=pin.target)
             before = connection.execute(_ONE, wanted).one_or_none()
             row = {"pinned_by": pin.by, "pinned_at": pin.at, "note": pin.note}
             rows.put(connection, pins, {"repository": pin.repository.name, "target": str(pin.target), **row})
