@@ -73,7 +73,9 @@ def expanded(path: Path) -> Path:
 def _of_environment(match: re.Match[str]) -> str:
     value = os.environ.get(match[1])
     if not value:
-        raise ValueError(f"the variable {match[1][:60]} is not set; fix: set it, or write the whole path")
+        # Without a slash in the path, the name is perhaps a secret.
+        name = f" {match[1][:60]}" if "/" in match.string else ""
+        raise ValueError(f"the variable{name} is not set; fix: set it, or write the whole path")
     return value
 
 

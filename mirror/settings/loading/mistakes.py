@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ from pydantic_core import ErrorDetails
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.secret_values import HIDDEN, masked_text
 from mirror.settings.loading.model_keys import is_structured, keys_at, kinds_at
-from mirror.settings.loading.secret_parts import Secrets, hidden_secrets, secret_key
+from mirror.settings.loading.secret_parts import Secrets
+from mirror.settings.loading.shown_keys import shown_key
 from mirror.settings.loading.yaml_reading import Place
 from mirror.settings.section import Mistakes
 
@@ -56,7 +58,7 @@ _STRUCTURES: Final = {
 }
 _NO_KEYS: Final = "is empty; fix: indent its keys or items below it, or remove it"
 _NO_VALUE: Final = "is empty; fix: write a value, or remove the key"
-_MOST_SHOWN: Final = 80
+_MOST_VALUE: Final = 80
 #: A shorter value may be a part of other words.
 _SHORT: Final = 4
 #: Most keys of a section that are listed.
@@ -78,7 +80,7 @@ def mistakes_in(error: ValidationError, model: type[BaseModel], value: Any) -> l
     for problem in error.errors(include_url=False):
         for place, words, given in _told(problem, model, _place(problem, value), value):
             fits = (problem["type"] in _STRUCTURES) == isinstance(given, Mapping | list | tuple)
-            told = secrets.kept_out(_sentence(words, secret_key(model, place), given))
+            told = secrets.kept_out(_sentence(words, given, partial(secrets.shown, place)))
             found.setdefault(place, []).append((fits, told))
     # Each member of a union has its own problem with a value. The member that is most like the value speaks.
     deepest = [place for place in found if not any(place == other[: len(place)] for other in found if place != other)]
@@ -93,14 +95,17 @@ def shown_place(place: Sequence[str | int], value: Any) -> str:
         value: the plain values that the place is in.
     """
     shown = ""
+    above: str | int | None = None
     for part in place:
         value = _below(value, part)
         if isinstance(part, int):
             name = value.get("name") if isinstance(value, Mapping) else None
             shown += f"[{name if isinstance(name, str) and _ITEM_NAME.fullmatch(name) else part + 1}]"
         else:
-            quoted = f"'{printable(masked_text(part), 60)}'"
-            shown += f".{part}" if _KEY.fullmatch(part) else f"[{quoted}]" if shown else quoted
+            # The keys of pin are tags with a colon, and those of other sections have none.
+            told = printable(masked_text(part), 60) if above == "pin" else shown_key(part)
+            shown += f".{told}" if _KEY.fullmatch(told) else f"['{told}']" if shown else f"'{told}'"
+        above = part
     return shown.removeprefix(".")
 
 
@@ -167,8 +172,8 @@ def _unknown_key(model: type[BaseModel], place: Place) -> str:
 def _fixes_of_key(key: str, known: Sequence[str], below: Callable[[str], Sequence[str]]) -> Iterator[str]:
     """Yield what the author may have meant, the likeliest first."""
     section, dot, rest = key.partition(".")
-    if dot and section in known:
-        yield f"write {rest.partition('.')[0]}: below {section}:"
+    if dot and (inner := rest.partition(".")[0]) in below(section):
+        yield f"write {inner}: below {section}:"
     if close := difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1):
         yield f"write {close[0]}"
     if ":" in key:
@@ -179,14 +184,14 @@ def _fixes_of_key(key: str, known: Sequence[str], below: Callable[[str], Sequenc
     yield f"remove it, or write {'a key of its section' if many else 'one of ' + ', '.join(known)}"
 
 
-def _sentence(words: str, key: str, given: Any) -> str:
-    """Return what is wrong, the value in parentheses if it is short, and the fix."""
+def _sentence(words: str, given: Any, without_secrets: Callable[[str], str]) -> str:
+    """Return what is wrong, the value in parentheses, and the fix."""
     what, _, fix = words.partition("; fix: ")
     if isinstance(given, str | int | float | Path):
         text = str(given).lower() if isinstance(given, bool) else str(given)
         for quoted in (f"{text!r} ", f"{text!r}: "):
             what = what.removeprefix(quoted)
         if repr(text) not in what and (len(text) < _SHORT or text not in what):
-            shown = printable(hidden_secrets(key, text.strip()), _MOST_SHOWN)
+            shown = printable(without_secrets(text.strip()), _MOST_VALUE)
             what = f"{what} {shown if shown == HIDDEN else f'({shown or repr(shown)})'}"
     return f"{printable(what)}, fix: {printable(fix or _SCHEMA)}"

@@ -17,7 +17,6 @@ import yaml
 from yaml.reader import Reader
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.printable_text import printable
 
 #: Largest file that is read, in bytes.
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
@@ -195,7 +194,9 @@ class _NodeReading:
                 continue
             name = self._text(key)
             if name in found:
-                raise self.fault(line, f"the key {printable(name, 60)} is given twice", "keep one of the two")
+                from mirror.settings.loading.shown_keys import shown_key  # late: most files have no such key
+
+                raise self.fault(line, f"the key {shown_key(name)} is given twice", "keep one of the two")
             self.lines.setdefault((*place, name), line)
             found[name] = self.value(item, (*place, name))
         for section in merged:

@@ -198,7 +198,13 @@ PLAIN = [
     {"x": "y"},
     [[]],
 ]
-SECRETS = [f"https://anna:{SECRET}@x/", f"anna:{SECRET}@x", f"https://x/?token={SECRET}", {"password": SECRET}]
+SECRETS = [
+    f"https://anna:{SECRET}@x/",
+    f"https://x/?token={SECRET}",
+    f"https://x/services/{SECRET}:",
+    {"password": SECRET},
+    {f"password={SECRET}": "x"},
+]
 SIGNS = ["", " ", "\t", ":", ": ", "- ", "#", "'", '"', "{", "]", "&a ", "*a", "!x ", "%", "\n"]
 JUNK: Any = st.sampled_from([*PLAIN, *SECRETS])
 
@@ -249,6 +255,35 @@ def test_another_text_leads_to_no_traceback_no_foreign_word_and_no_secret(data: 
     )
     lines[number] = lines[number][:start] + signs + lines[number][start + data.draw(st.integers(0, 3)) :]
     check("".join(lines))
+
+
+#: Secrets in places where people write them: a name with its password, a login without its host, a secret for its file.
+MISPLACED = {
+    ("groups", "ops"): ["{}:{}", "group:{}:{}"],
+    ("access", 0, "users", 0): ["{}:{}", "group:{}:{}"],
+    ("quotas", 0, "user"): ["{}:{}"],
+    ("upstreams", "hub", "url"): ["https://{}:{}", "{}:{}", "https://{}:{}@"],
+    ("upstreams", "hub", "proxy"): ["http://{}:{}", "{}:{}", "http://{}:{}@"],
+    ("events", 0, "url"): ["https://x/{}/{}:", "https://{}:{}", "ftp://x/{}?{}", "http://x/{}/{}"],
+    ("server", "listen"): ["{}:{}", "{}:{}@0.0.0.0:5000", "http://{}:{}"],
+    ("server", "tls", "key"): ["~{}{}", "${{{}{}}}", '{{"{}": "{}"}}'],
+    ("events", 0, "secret_file"): ["~{}{}", "${{{}{}}}", "{}{}\n"],
+    ("upstreams", "hub", "credentials"): ["{}:{}"],
+}
+
+
+@given(st.data(), st.from_regex(r"\A[a-z]{1,8}\Z"), st.from_regex(r"\A[g-zG-Z]{4}[A-Za-z0-9$.=+-]{4,12}\Z"))
+def test_a_secret_in_the_wrong_place_is_in_no_message(data: st.DataObject, name: str, secret: str) -> None:
+    *above, last = data.draw(st.sampled_from(sorted(MISPLACED, key=str)))
+    value = section = yaml.load(VALID, yaml.BaseLoader)
+    for part in above:
+        section = section[part]
+    section[last] = data.draw(st.sampled_from(MISPLACED[*above, last])).format(name, secret)
+    Path("config.yaml").write_text(yaml.safe_dump(value))
+    try:
+        load(Path("config.yaml"))
+    except ConfigurationFault as fault:
+        assert secret not in str(fault)
 
 
 def test_the_configuration_of_these_tests_is_valid() -> None:

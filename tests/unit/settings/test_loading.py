@@ -15,7 +15,7 @@ from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings import AccessAction, Settings, load, schema
 from mirror.settings.loading.model_keys import is_section, keys_at, kinds_at
-from mirror.settings.loading.unusable_files import unusable_files
+from mirror.settings.loading.unusable_files import unusable_files, without_secret_paths
 from mirror.sync.retention import Retention
 
 HUB = "upstreams: {hub: {url: 'https://registry-1.docker.io'}}\n"
@@ -383,15 +383,26 @@ def test_files_that_this_machine_cannot_read_are_named_with_their_lines(written,
     monkeypatch.setenv("PLUGIN_MIRROR_ADMISSION__TOKEN_FILE", str(tmp_path))
     text = (
         "upstreams:\n  hub:\n    url: https://r.example\n    credentials:\n      username: anna\n"
-        "      password_file: gone\n"
+        "      password_file: ./gone/password\n"
         f"    tls: {{ca_file: {tmp_path}/config.yaml}}\n"
     )
     file = written(text)
     fix = "fix: create the file, or correct the path"
     assert unusable_files(load(file), file) == [
         f"PLUGIN_MIRROR_ADMISSION__TOKEN_FILE: admission.token_file: is a folder or device ({tmp_path}), {fix}",
-        f"{file}:6: upstreams.hub.credentials.password_file: does not exist (gone), {fix}",
+        f"{file}:6: upstreams.hub.credentials.password_file: does not exist (gone/password), {fix}",
     ]
+
+
+@pytest.mark.parametrize("value", ["hunter2hunter2", '{"auth": "a/hunter2"}', "glpat-0123456789hunter2hunter2"])
+def test_a_secret_in_place_of_its_file_is_in_no_warning(written, value):
+    credentials = {"username": "anna", "password_file": value}
+    file = written(yaml.safe_dump({"upstreams": {"hub": {"url": "https://r.example", "credentials": credentials}}}))
+    (warning,) = unusable_files(load(file), file)
+    assert (
+        warning.partition("password_file: ")[2] == "does not exist (hidden), fix: create the file, or correct the path"
+    )
+    assert without_secret_paths(load(file), f"x: {value} is gone") == "x: (hidden) is gone"
 
 
 def test_an_error_has_no_cause_that_would_show_values(written):
