@@ -13,10 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mirror.oci.printable_text import printable
-from mirror.plugin.config.secret_values import HIDDEN, masked_text
+from mirror.plugin.config.secret_values import HIDDEN, is_secret_name, masked_text
+from mirror.settings.loading.empty_values import EMPTY
 from mirror.settings.loading.model_keys import is_structured, keys_at, kinds_at
 from mirror.settings.loading.secret_parts import Secrets
 from mirror.settings.loading.shown_keys import shown_key
+from mirror.settings.loading.value_origins import ValueOrigins
 from mirror.settings.loading.yaml_reading import Place
 from mirror.settings.section import Mistakes
 
@@ -49,6 +51,7 @@ _WORDS: Final = {
 _NO_WORDS: Final = "is wrong"
 _SCHEMA: Final = "'plugin-mirror config schema' describes the key"
 _NOT_A_SECTION: Final = "is not a section; fix: write KEY: VALUE lines below the key, and indent them"
+_NO_SPACE: Final = "a colon without a space does not end a key; fix: write a space after the colon"
 _NOT_A_LIST: Final = "is not a list; fix: write [a, b], or items that begin with '- '"
 _STRUCTURES: Final = {
     "model_type": _NOT_A_SECTION,
@@ -57,7 +60,15 @@ _STRUCTURES: Final = {
     "list_type": _NOT_A_LIST,
 }
 _NO_KEYS: Final = "is empty; fix: indent its keys or items below it, or remove it"
-_NO_VALUE: Final = "is empty; fix: write a value, or remove the key"
+_NO_VALUE: Final = "is empty; fix: write a value, or remove it"
+#: The same about values of variables.
+_OF_VARIABLES: Final = {
+    _NOT_A_SECTION: 'is not a section; fix: write JSON such as {"KEY": "VALUE"}, or set {name}__KEY',
+    _NOT_A_LIST: 'is not a list; fix: write JSON such as ["a", "b"]',
+    _NO_KEYS: "is empty; fix: unset it, or write a value",
+    _NO_VALUE: "is empty; fix: unset it, or write a value",
+    _WORDS["missing"]: "is missing; fix: set {name}",
+}
 _MOST_VALUE: Final = 80
 #: A shorter value may be a part of other words.
 _SHORT: Final = 4
@@ -67,18 +78,23 @@ _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ITEM_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def mistakes_in(error: ValidationError, model: type[BaseModel], value: Any) -> list[tuple[Place, str]]:
+def mistakes_in(
+    error: ValidationError, model: type[BaseModel], value: Any, where: ValueOrigins
+) -> list[tuple[Place, str]]:
     """Return each mistake with its place: what is wrong, the value if that is short and no secret, and the fix.
 
     Args:
         error: pydantic's errors. Their words are not used.
         model: the section that was read.
         value: the plain values that it was read from.
+        where: the origins of the values. A fix for a variable is not one for a file.
     """
     secrets = Secrets(model, value)
     found: dict[Place, list[tuple[bool, str]]] = {}
     for problem in error.errors(include_url=False):
-        for place, words, given in _told(problem, model, _place(problem, value), value):
+        for place, wrong, given in _told(problem, model, _place(problem, value), value):
+            name = where.variable(place)
+            words = _OF_VARIABLES.get(wrong, wrong).replace("{name}", name) if name else wrong
             fits = (problem["type"] in _STRUCTURES) == isinstance(given, Mapping | list | tuple)
             told = secrets.kept_out(_sentence(words, given, partial(secrets.shown, place)))
             found.setdefault(place, []).append((fits, told))
@@ -140,19 +156,29 @@ def _told(problem: ErrorDetails, model: type[BaseModel], place: Place, root: Any
         yield place, _unknown_key(model, place), None
     elif kind == "missing":
         yield place, _WORDS[kind], None
+    elif given is EMPTY or (given is None and kind != "value_error"):
+        is_structure = any(map(is_structured, kinds_at(model, place)))
+        yield place, _NO_KEYS if is_structure else _NO_VALUE, None
     elif kind == "value_error":
         error = problem["ctx"]["error"]
         if isinstance(error, Mistakes):
             yield from (((*place, *below), words, _at(root, (*place, *below))) for below, words in error.found)
         else:
             yield place, str(error), given
-    elif given is None:
-        is_structure = any(map(is_structured, kinds_at(model, place)))
-        yield place, _NO_KEYS if is_structure else _NO_VALUE, None
     else:
-        details = {name: str(detail).replace("'", "") for name, detail in problem.get("ctx", {}).items()}
-        words = _STRUCTURES.get(kind) or _WORDS.get(kind, _NO_WORDS)
+        details = {
+            name: str(detail).replace("'", "").removesuffix(".0") for name, detail in problem.get("ctx", {}).items()
+        }
+        words = (
+            _NO_SPACE if _is_glued(kind, given, model, place) else _STRUCTURES.get(kind) or _WORDS.get(kind, _NO_WORDS)
+        )
         yield place, words.format_map(details), given
+
+
+def _is_glued(kind: str, given: Any, model: type[BaseModel], place: Place) -> bool:
+    """Return True if the text in place of a section is one of its keys, without a space after the colon."""
+    key, colon, _ = given.partition(":") if isinstance(given, str) else ("", "", "")
+    return kind in _STRUCTURES and bool(colon) and key in keys_at(model, place)
 
 
 def _at(value: Any, place: Place) -> Any:
@@ -164,7 +190,7 @@ def _at(value: Any, place: Place) -> Any:
 def _unknown_key(model: type[BaseModel], place: Place) -> str:
     *above, last = place
     key, known = str(last), keys_at(model, above)
-    if f"{key}_file" in known:
+    if f"{key}_file" in known and is_secret_name(key):
         return f"a secret is not written here; fix: write it into a file, and name the file in {key}_file"
     return f"unknown key; fix: {next(_fixes_of_key(key, known, lambda home: keys_at(model, (*above, home))))}"
 
@@ -174,6 +200,8 @@ def _fixes_of_key(key: str, known: Sequence[str], below: Callable[[str], Sequenc
     section, dot, rest = key.partition(".")
     if dot and (inner := rest.partition(".")[0]) in below(section):
         yield f"write {inner}: below {section}:"
+    if f"{key}_file" in known:
+        yield f"write {key}_file"
     if close := difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1):
         yield f"write {close[0]}"
     if ":" in key:

@@ -34,6 +34,7 @@ _AFTER_NAME: Final = re.compile(r"^((?:group:)?(?!group:|cert:)[^:]*:).+", re.DO
 _SECRET_FILE: Final = re.compile(r"(?:.*_)?(?:key|(?:password|token|secret|key)s?_file|docker_config)")
 #: What has a slash and is no JSON, and names such as server.key.
 _PATH: Final = re.compile(r"(?:[^\"'{}]|\$\{\w*\})*/(?:[^\"'{}]|\$\{\w*\})*|[\w-]+\.(?:key|pem|json)")
+_LONGEST_PATH: Final = 4096
 _UNSAID: Final = "is wrong, and a secret is part of the message, fix: 'plugin-mirror config schema' describes the key"
 
 
@@ -44,7 +45,8 @@ def shown_path(key: str, text: str) -> str:
         key: key of the path.
         text: the path.
     """
-    return HIDDEN if _SECRET_FILE.fullmatch(key) and not _PATH.fullmatch(text) else text
+    is_path = len(text) <= _LONGEST_PATH and _PATH.fullmatch(text)
+    return text if is_path or not _SECRET_FILE.fullmatch(key) else HIDDEN
 
 
 class Secrets:

@@ -1,3 +1,4 @@
+import json
 import traceback
 from dataclasses import fields
 from datetime import time, timedelta
@@ -185,7 +186,7 @@ def test_secrets_of_changes_are_not_shown(written):
         ("server: {workers: 0}", "server.workers: "),
         ("server: {listen: nowhere}", "server.listen: is not HOST:PORT (nowhere)"),
         ("server: {anonymous: [fly]}", "server.anonymous[1]: "),
-        ("server: [", ":1: a value is missing"),
+        ("server: [", ":1: a bracket or brace is not closed"),
         ("server: {workers: 1, workers: 2}", "the key workers is given twice"),
         ("- a", "the file has no sections"),
         ("upstreams: {hub: {url: 'http://r.example'}}", "plain_http: true"),
@@ -254,6 +255,10 @@ def test_the_schema_names_the_keys_of_the_file():
     definitions = schema()["$defs"]
     assert "from" in definitions["MirrorSettings"]["properties"]
     assert definitions["ServerSettings"]["properties"]["listen"]["type"] == "string"
+
+
+def test_the_schema_allows_no_key_without_a_value():
+    assert "null" not in json.dumps(schema())
 
 
 # The file for `host apply` is no configuration. Its own test reads it.
