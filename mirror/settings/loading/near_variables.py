@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, get_origin
 
 from mirror.settings.loading.model_keys import is_section, keys_at, kinds_at
@@ -17,13 +17,14 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     "config_file": "config",
     "data": "storage__path",
     "data_dir": "storage__path",
+    "path": "storage__path",
     "port": "server__listen",
     "address": "server__listen",
     "host": "server__listen",
     "server_port": "server__listen",
 }
 #: Least similarity of names, from 0 to 1.
-_SIMILAR: Final = 0.8
+_SIMILAR: Final = 0.75
 #: Longest name that is compared, in characters. No setting has a name half as long.
 _LONGEST: Final = 120
 
@@ -42,15 +43,21 @@ def near_variable(place: Sequence[str]) -> str | None:
     names |= {other: meant for other, meant in _OTHER_NAMES.items() if not above and other not in names}
     if meant := names.get(rest) or _OTHER_NAMES.get("_".join(place)) or _with_another_part(place, known):
         return meant
-    # A key at the end of a section that was forgotten, the one of the fewest sections first.
-    ends = sorted((meant.count("__"), meant) for meant in names.values() if _is_end(meant, rest))
-    close = difflib.get_close_matches(rest, names, n=1, cutoff=_SIMILAR)
-    return ends[0][1] if ends else names[close[0]] if close else None
+    # A key whose section was forgotten. One in the fewest sections is meant, if there is one only.
+    ends = sorted((meant.count("__"), meant) for meant in set(names.values()) if _is_end(meant, rest))
+    if ends and [depth for depth, _ in ends].count(ends[0][0]) == 1:
+        return ends[0][1]
+    return next((names[name] for name in _like(rest, names)), None)
+
+
+def _like(text: str, names: Iterable[str]) -> list[str]:
+    """Return the names like a text, the most similar first. Few people misspell the first letter."""
+    return difflib.get_close_matches(text, (name for name in names if name[:1] == text[:1]), cutoff=_SIMILAR)
 
 
 def _with_another_part(place: Sequence[str], number: int) -> str | None:
     """Return the setting if one part is misspelled, and all others are right."""
-    for key in difflib.get_close_matches(place[number], keys_at(Settings, place[:number]), cutoff=_SIMILAR):
+    for key in _like(place[number], keys_at(Settings, place[:number])):
         if kinds_at(Settings, meant := (*place[:number], key, *place[number + 1 :])):
             return "__".join(meant)
     return None

@@ -108,6 +108,8 @@ def test_variables_of_kubernetes_and_docker_are_ignored(name: str) -> None:
             "write PLUGIN_MIRROR_UPSTREAMS__HUB__CREDENTIALS__PASSWORD_FILE, or unset it",
         ),
         ("PASSWORD", "x", "unset it"),
+        ("NO_PROXY", "x", "unset it"),
+        ("PATH", "/srv", "write PLUGIN_MIRROR_STORAGE__PATH, or unset it"),
         ("NAME", "mirror", "unset it"),
         ("BUNDLE__MAX_AGE", "90d", "write PLUGIN_MIRROR_BUNDLES__MAX_AGE, or unset it"),
         ("VERSION", "1", "unset it"),
