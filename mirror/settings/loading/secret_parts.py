@@ -73,24 +73,30 @@ class Secrets:
         if place and place[-1] == text:
             return shown_key(text)
         without = self._without_secrets(place, text)
-        # The path of a registry is a part of its name. That of a webhook is mostly its secret.
-        return without if place[:1] == ("upstreams",) else _URL_PATH.sub(rf"\1{HIDDEN}", without)
+        if Path in kinds_at(self._model, place):
+            return shown_path(_key(place), without)
+        # The path of a webhook is mostly its secret.
+        return _URL_PATH.sub(rf"\1{HIDDEN}", without)
 
     def kept_out(self, sentence: str) -> str:
         """Return a sentence, or another one in its place if it has a secret."""
         return _UNSAID if any(begin in sentence for begin in self._begins) else sentence
 
     def _without_secrets(self, place: Place, text: str) -> str:
-        key = next((part for part in reversed(place) if isinstance(part, str)), "")
+        key = _key(place)
         shown = _LOGIN.sub(rf"\1{HIDDEN}@", text) if "@" in text else text
         shown = _QUERY.sub(rf"\1{HIDDEN}", shown)
         if Path in kinds_at(self._model, place):
-            return shown_path(key, masked_text(shown))
+            return masked_text(shown)
         if key in _OF_ADDRESSES or "://" in text:
             shown = _NO_PORT.sub(rf"\1\2{HIDDEN}", shown)
         if key in _OF_NAMES or place[:1] == ("groups",):
             shown = _AFTER_NAME.sub(rf"\1{HIDDEN}", shown)
         return masked(key, shown)
+
+
+def _key(place: Place) -> str:
+    return next((part for part in reversed(place) if isinstance(part, str)), "")
 
 
 def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
