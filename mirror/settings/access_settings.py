@@ -67,8 +67,8 @@ def check_user(name: str) -> str:
 def _check_group_name(name: str) -> str:
     if not _GROUP_NAME.fullmatch(name):
         raise ValueError(
-            f"{name[:100]!r} is not a group's name; fix: use at most 64 lower-case letters, digits and . _ -, and "
-            "begin with a letter or digit"
+            "is not a group's name; fix: use at most 64 lower-case letters, digits and . _ -, and begin with a letter "
+            "or digit"
         )
     return name
 

@@ -14,7 +14,15 @@ from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
 from mirror.plugin.policy.policy_action import COOLDOWN, DEFAULT, UNREADABLE, PolicyAction
 from mirror.settings.section import Mistakes, Section
-from mirror.settings.section_values import Duration, FilePath, RepositoryPattern, RuleName, TextForm, checked_by
+from mirror.settings.section_values import (
+    MOST_BYTES,
+    Duration,
+    FilePath,
+    RepositoryPattern,
+    RuleName,
+    TextForm,
+    checked_by,
+)
 from mirror.sync.schedule import parse_duration
 
 if TYPE_CHECKING:  # imported where rules are built, because many commands have none
@@ -52,7 +60,7 @@ class SignedBySettings(Section):
         max_length=16,
         description="files with public keys in PEM, such as cosign.pub: ECDSA, Ed25519 or RSA; read at the start",
     )
-    threshold: int = Field(1, ge=1, description="number of these keys that must have signed")
+    threshold: int = Field(1, ge=1, le=16, description="number of these keys that must have signed")
     names: tuple[RepositoryPattern, ...] = Field(
         (),
         description="names under which the signers know the plugin, without a host, with * and **; besides its own "
@@ -98,7 +106,7 @@ class AdmissionRuleSettings(Section):
         (), description="platforms of the plugin, such as linux/amd64; or unknown"
     )
     larger_than_bytes: int | None = Field(
-        None, ge=0, description="config and layers together are larger than this, in bytes"
+        None, ge=0, le=MOST_BYTES, description="config and layers together are larger than this, in bytes"
     )
     signed: SignedBySettings | bool | None = Field(
         None,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pydantic import ByteSize, Field
 
 from mirror.settings.section import Section
-from mirror.settings.section_values import Duration, FilePath
+from mirror.settings.section_values import MOST_BYTES, Duration, FilePath
 from mirror.sync.schedule import parse_duration
 
 
@@ -17,7 +17,7 @@ class AuditSettings(Section):
     enabled: bool = Field(default=True, description="false: record nothing")
     path: FilePath | None = Field(None, description="folder of the files; omitted: the folder audit in the data folder")
     rotate: ByteSize = Field(
-        ByteSize(64 * 1024 * 1024), ge=1024, description="size at which a new file begins, such as 64MiB"
+        ByteSize(64 * 1024 * 1024), ge=1024, le=MOST_BYTES, description="size at which a new file begins, such as 64MiB"
     )
     keep: Duration | None = Field(
         None, description="time for which full files are kept, such as 400d; omitted: for good"

@@ -151,7 +151,7 @@ def read_host_file(content: bytes, name: str) -> tuple[DesiredPlugin, ...]:
     try:
         read = HostFile.model_validate(document.value)
     except ValidationError as error:
-        mistakes = mistakes_in(error, HostFile, document.value)[:_MOST_PROBLEMS]
+        mistakes = mistakes_in(error, HostFile, document.value, where)[:_MOST_PROBLEMS]
         raise ConfigurationFault(
             "\n".join(f"{where.of(place)}: {shown_place(place, document.value)}: {told}" for place, told in mistakes)
         ) from None  # the error of pydantic has the values, and --debug would print them

@@ -14,6 +14,7 @@ from mirror.oci.name_pattern import NamePattern
 from mirror.oci.platform_selection import ImagePlatform, PlatformSelection
 from mirror.settings.section import Mistakes, Section, stated
 from mirror.settings.section_values import (
+    MOST_COUNT,
     OTHER_WILDCARDS,
     Duration,
     RepositoryPattern,
@@ -50,10 +51,9 @@ Targets = Annotated[
 
 # ``config show`` prints derived copies without secrets.
 def _without_secret_values(values: dict[str, str]) -> dict[str, str]:
-    from mirror.plugin.config.secret_values import masked_values
+    from mirror.plugin.config.secret_values import masked
 
-    masked: dict[str, str] = masked_values(values)
-    return masked
+    return {name: masked(name, value) for name, value in values.items()}
 
 
 def _without_secret_words(words: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -95,7 +95,9 @@ class TagSettings(Section):
     semver: Annotated[str, checked_by(_check_versions)] | None = Field(
         None, description="range for the version in the tag: '>=1.0 <2', '^1.2', '~1.2.3', '1.x || 3.x'"
     )
-    newest: int | None = Field(None, ge=1, description="number of tags to take, newest version in the tag first")
+    newest: int | None = Field(
+        None, ge=1, le=MOST_COUNT, description="number of tags to take, newest version in the tag first"
+    )
 
 
 class KeepSettings(Section):
@@ -105,7 +107,7 @@ class KeepSettings(Section):
     """
 
     newest: int | None = Field(
-        None, ge=1, description="number of tags to keep in a repository, newest version in the tag first"
+        None, ge=1, le=MOST_COUNT, description="number of tags to keep in a repository, newest version in the tag first"
     )
     pulled_within: Duration | None = Field(
         None, description="keep tags that were pulled or copied within this time, such as 90d"
@@ -249,7 +251,8 @@ class MirrorSettings(Section):
             try:
                 MirrorRule.parse(self.name, self.source, self.to, pins={tag: digest})
             except MirrorError as error:
-                raise Mistakes((("pin", tag), str(error).rpartition(f"pin {tag!r}: ")[2])) from error
+                told = str(error).removeprefix(f"mirror rule {self.name}: ").removeprefix(f"pin {tag!r}: ")
+                raise Mistakes((("pin", tag), told)) from error
 
     def rule(self) -> MirrorRule:
         """Return the mirror rule that this section describes.

@@ -13,6 +13,7 @@ from mirror.oci.platform_selection import ImagePlatform
 from mirror.proxy.freshness import LEAST_FRESH_FOR
 from mirror.settings.section import Mistakes, Section
 from mirror.settings.section_values import (
+    MOST_BYTES,
     OTHER_WILDCARDS,
     Duration,
     RepositoryPattern,
@@ -67,6 +68,7 @@ class PulledKeepSettings(Section):
         None,
         alias="bytes",
         gt=0,
+        le=MOST_BYTES,
         description="size of the content, such as 200GiB. Beyond it, what was pulled least recently is evicted",
     )
     unused_for: Duration | None = Field(

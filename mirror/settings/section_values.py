@@ -16,9 +16,23 @@ from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_pattern import NamePattern
 from mirror.transfer.tags.tag_selection import TagPattern
 
+#: Bounds of numbers and durations. Calendars end in the year 9999, and numbers of SQLite at 2⁶³.
+MOST_BYTES: Final = 10**18
+MOST_COUNT: Final = 10**9
+LONGEST_DAYS: Final = 36_500
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION: Final = re.compile("([0-9]{1,20})([smhd])")
+
 #: A class of characters in a glob. The first character may be a bracket.
 _CLASS: Final = re.compile(r"\[!?.[^]]*\]", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\$\{([^{}]*)\}")
+#: What shells and systemd would expand, and this program does not.
+_NO_PATHS: Final = (
+    (r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})[^}]*\}", "has more than a name in ${}; fix: write ${NAME}, such as ${HOME}"),
+    (r"\$\{[^}]*$", "has a ${ without its }; fix: write ${NAME}, such as ${HOME}"),
+    (r"(^|/)\$[A-Z_][A-Z0-9_]*(/|$)", "has a variable without braces; fix: write ${NAME}, such as ${HOME}"),
+    (r"(^|/)%[A-Za-z](/|$)", "has a % that only units of systemd know; fix: write ${NAME}, such as ${HOME}"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +78,11 @@ def checked_by(parse: Callable[[str], object]) -> AfterValidator:
 
 def expanded(path: Path) -> Path:
     """Return a path with ``~`` and ``${NAME}`` replaced. Raises ValueError if that cannot be done."""
+    text = str(path)
+    if told := next((told for pattern, told in _NO_PATHS if re.search(pattern, text)), None):
+        raise ValueError(told)
     try:
-        return Path(_VARIABLE.sub(_of_environment, str(path))).expanduser()
+        return Path(_VARIABLE.sub(_of_environment, text)).expanduser()
     except RuntimeError as error:
         raise ValueError("begins with ~, and there is no such user or home; fix: write the whole path") from error
 
@@ -73,7 +90,9 @@ def expanded(path: Path) -> Path:
 def _of_environment(match: re.Match[str]) -> str:
     value = os.environ.get(match[1])
     if not value:
-        raise ValueError(f"the variable {match[1][:60]} is not set; fix: set it, or write the whole path")
+        # Without a slash in the path, the name is perhaps a secret.
+        name = f" {match[1][:60]}" if "/" in match.string else ""
+        raise ValueError(f"the variable{name} is not set; fix: set it, or write the whole path")
     return value
 
 
@@ -143,8 +162,21 @@ RuleName = Annotated[
 RepositoryPattern = Annotated[str, checked_by(_check_repository_pattern)]
 #: A glob for tags, or a regular expression between slashes.
 TagPatternText = Annotated[str, checked_by(_check_tag_pattern)]
+
+
+def _check_length(text: str) -> str:
+    if (match := _DURATION.fullmatch(text)) and int(match[1]) * _SECONDS[match[2]] > LONGEST_DAYS * _SECONDS["d"]:
+        raise ValueError(f"is too long; fix: write {LONGEST_DAYS}d or less")
+    return text
+
+
+#: Refuses lengths of time that calendars cannot add to a date. Accepts other words, such as forever.
+NOT_TOO_LONG: Final = AfterValidator(_check_length)
 #: A length of time of at least a second, such as 6h.
 Duration = Annotated[
     str,
-    TextForm(r"^[1-9][0-9]{0,8}[smhd]$", "is not a duration; fix: write it without spaces, such as 90s, 30m, 6h or 7d"),
+    TextForm(
+        r"^[1-9][0-9]{0,19}[smhd]$", "is not a duration; fix: write it without spaces, such as 90s, 30m, 6h or 7d"
+    ),
+    NOT_TOO_LONG,
 ]

@@ -7,14 +7,16 @@ from datetime import time
 from typing import Annotated, Final, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, ByteSize, Field, PlainSerializer, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PlainSerializer, field_validator, model_validator
 
 from mirror.settings.section import Mistakes, Section
-from mirror.settings.section_values import FilePath, TextForm, checked_by
+from mirror.settings.section_values import MOST_BYTES, MOST_COUNT, FilePath, TextForm, checked_by
 from mirror.wire.registry_url import RegistryUrl
 
 _NO_ZONE: Final = "no time zone has this name; fix: write it like Europe/Zurich, or install tzdata on this machine"
 _TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
+_PORT: Final = re.compile(r":([0-9]+)/?$")
+_LARGEST_PORT: Final = 65_535
 _PROXY: Final = TextForm(
     r"^(direct|(https?|socks5h?|socks4a?)://[^/?#]+/?)$",
     "is not the URL of a proxy; fix: write http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT, or direct",
@@ -27,8 +29,15 @@ def _without_login(url: str) -> str:
     return f"{scheme}{separator}(hidden)@{rest.rpartition('@')[2]}" if "@" in rest else url
 
 
+def _check_proxy_port(url: str) -> str:
+    port = _PORT.search(url)
+    if port is not None and not 0 < int(port[1]) <= _LARGEST_PORT:
+        raise ValueError(f"has a wrong port; fix: write a port between 1 and {_LARGEST_PORT}")
+    return url
+
+
 ProxyUrl = Annotated[
-    str, _PROXY, PlainSerializer(_without_login, return_type=str)
+    str, _PROXY, AfterValidator(_check_proxy_port), PlainSerializer(_without_login, return_type=str)
 ]  # config show prints the URL without user and password
 
 
@@ -87,7 +96,7 @@ TimeOfDay = Annotated[time, BeforeValidator(_parse_time, json_schema_input_type=
 class WindowSettings(Section):
     """A bandwidth limit for the whole day or a part of it."""
 
-    bytes_per_second: ByteSize = Field(ge=1024, description="bytes per second, such as 2MiB")
+    bytes_per_second: ByteSize = Field(ge=1024, le=MOST_BYTES, description="bytes per second, such as 2MiB")
     start: TimeOfDay | None = Field(
         None, alias="from", description="start of the window, such as 08:00; omitted: all day"
     )
@@ -109,7 +118,9 @@ class LimitSettings(Section):
 
     # Two is the least: a quarter of the connections, and at least one, is kept for short requests.
     connections: int = Field(64, ge=2, le=10_000, description="most requests at the same time, in each process")
-    requests_per_second: float | None = Field(None, gt=0, description="most requests per second; omitted: no limit")
+    requests_per_second: float | None = Field(
+        None, gt=0, le=MOST_COUNT, description="most requests per second; omitted: no limit"
+    )
     bandwidth: tuple[WindowSettings, ...] = Field(
         (), description="limits of the bytes read per second; the first window that applies decides; none: no limit"
     )
@@ -135,9 +146,13 @@ class LimitSettings(Section):
 class BreakerSettings(Section):
     """Conditions under which a failing host is not asked for a while."""
 
-    failures: int = Field(5, ge=1, description="failures in a row that open the breaker; one connect timeout is enough")
-    rest_seconds: float = Field(10, gt=0, description="first pause in seconds; it doubles after each failed probe")
-    longest_rest_seconds: float = Field(120, gt=0, description="longest pause without a probe, in seconds")
+    failures: int = Field(
+        5, ge=1, le=MOST_COUNT, description="failures in a row that open the breaker; one connect timeout is enough"
+    )
+    rest_seconds: float = Field(
+        10, gt=0, le=86400, description="first pause in seconds; it doubles after each failed probe"
+    )
+    longest_rest_seconds: float = Field(120, gt=0, le=86400, description="longest pause without a probe, in seconds")
 
 
 class UpstreamSettings(Section):
@@ -155,9 +170,9 @@ class UpstreamSettings(Section):
         None,
         description="proxy as http://, https:// or socks5:// URL, or direct; omitted: HTTPS_PROXY and NO_PROXY decide",
     )
-    connect_timeout_seconds: float = Field(10, gt=0, description="longest wait for a connection, in seconds")
+    connect_timeout_seconds: float = Field(10, gt=0, le=86400, description="longest wait for a connection, in seconds")
     read_timeout_seconds: float = Field(
-        60, gt=0, description="longest wait between two pieces of a response, in seconds"
+        60, gt=0, le=86400, description="longest wait between two pieces of a response, in seconds"
     )
     short_names: bool | None = Field(
         None,

@@ -68,6 +68,10 @@ def check(
         "proxy rules": len(settings.proxy),
     }
     warnings = list(_warnings(settings, config))
+    if warnings:
+        from mirror.settings.loading.unusable_files import without_secret_paths
+
+        warnings = [without_secret_paths(settings, warning) for warning in warnings]
     if json:
         shown = {name.replace(" ", "_"): number for name, number in counts.items()}
         file = configuration_file(config)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.settings.loading.empty_values import with_empty
 from mirror.settings.loading.value_origins import ValueOrigins, leaves
 from mirror.settings.loading.variables import over, read_variables
 from mirror.settings.sections import Settings
@@ -39,7 +40,7 @@ def load(
     """
     sections, lines_of = _sections(path)
     variables = read_variables(os.environ)
-    value = over(over(over(defaults or {}, sections), variables.values), flags or {})
+    value = over(over(over(defaults or {}, with_empty(sections)), with_empty(variables.values)), flags or {})
     try:
         return Settings.model_validate(value)
     except ValidationError as error:
@@ -48,7 +49,7 @@ def load(
         where = ValueOrigins(path, lines_of, variables.names | dict.fromkeys(leaves(flags), "command line"))
         lines = [
             f"{where.of(place)}: {shown_place(place, value)}: {told}"
-            for place, told in mistakes_in(error, Settings, value)
+            for place, told in mistakes_in(error, Settings, value, where)
         ]
         # Without the error of pydantic, which has the values. --debug would print them.
         raise ConfigurationFault("\n".join(lines)) from None
@@ -66,7 +67,12 @@ def unknown_variables() -> list[str]:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the configuration file."""
-    return {**Settings.model_json_schema(by_alias=True), "patternProperties": {f"^{_ANCHORS}": {}}}
+    from mirror.settings.loading.file_schema import SchemaWithoutNull  # late: few commands print it
+
+    return {
+        **Settings.model_json_schema(by_alias=True, schema_generator=SchemaWithoutNull),
+        "patternProperties": {f"^{_ANCHORS}": {}},
+    }
 
 
 def _sections(path: Path | None) -> tuple[dict[str, Any], Mapping[Place, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mirror.oci.printable_text import printable
-from mirror.plugin.config.secret_values import HIDDEN, masked_text
+from mirror.plugin.config.secret_values import HIDDEN, is_secret_name, masked_text
+from mirror.settings.loading.empty_values import EMPTY
 from mirror.settings.loading.model_keys import is_structured, keys_at, kinds_at
-from mirror.settings.loading.secret_parts import Secrets, hidden_secrets, secret_key
+from mirror.settings.loading.secret_parts import Secrets
+from mirror.settings.loading.shown_keys import shown_key
+from mirror.settings.loading.value_origins import ValueOrigins
 from mirror.settings.loading.yaml_reading import Place
 from mirror.settings.section import Mistakes
 
@@ -47,6 +51,7 @@ _WORDS: Final = {
 _NO_WORDS: Final = "is wrong"
 _SCHEMA: Final = "'plugin-mirror config schema' describes the key"
 _NOT_A_SECTION: Final = "is not a section; fix: write KEY: VALUE lines below the key, and indent them"
+_NO_SPACE: Final = "a colon without a space does not end a key; fix: write a space after the colon"
 _NOT_A_LIST: Final = "is not a list; fix: write [a, b], or items that begin with '- '"
 _STRUCTURES: Final = {
     "model_type": _NOT_A_SECTION,
@@ -55,8 +60,16 @@ _STRUCTURES: Final = {
     "list_type": _NOT_A_LIST,
 }
 _NO_KEYS: Final = "is empty; fix: indent its keys or items below it, or remove it"
-_NO_VALUE: Final = "is empty; fix: write a value, or remove the key"
-_MOST_SHOWN: Final = 80
+_NO_VALUE: Final = "is empty; fix: write a value, or remove it"
+#: The same about values of variables.
+_OF_VARIABLES: Final = {
+    _NOT_A_SECTION: 'is not a section; fix: write JSON such as {"KEY": "VALUE"}, or set {name}__KEY',
+    _NOT_A_LIST: 'is not a list; fix: write JSON such as ["a", "b"]',
+    _NO_KEYS: "is empty; fix: unset it, or write a value",
+    _NO_VALUE: "is empty; fix: unset it, or write a value",
+    _WORDS["missing"]: "is missing; fix: set {name}",
+}
+_MOST_VALUE: Final = 80
 #: A shorter value may be a part of other words.
 _SHORT: Final = 4
 #: Most keys of a section that are listed.
@@ -65,20 +78,25 @@ _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ITEM_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def mistakes_in(error: ValidationError, model: type[BaseModel], value: Any) -> list[tuple[Place, str]]:
+def mistakes_in(
+    error: ValidationError, model: type[BaseModel], value: Any, where: ValueOrigins
+) -> list[tuple[Place, str]]:
     """Return each mistake with its place: what is wrong, the value if that is short and no secret, and the fix.
 
     Args:
         error: pydantic's errors. Their words are not used.
         model: the section that was read.
         value: the plain values that it was read from.
+        where: the origins of the values. A fix for a variable is not one for a file.
     """
     secrets = Secrets(model, value)
     found: dict[Place, list[tuple[bool, str]]] = {}
     for problem in error.errors(include_url=False):
-        for place, words, given in _told(problem, model, _place(problem, value), value):
+        for place, wrong, given in _told(problem, model, _place(problem, value), value):
+            name = where.variable(place)
+            words = _OF_VARIABLES.get(wrong, wrong).replace("{name}", name) if name else wrong
             fits = (problem["type"] in _STRUCTURES) == isinstance(given, Mapping | list | tuple)
-            told = secrets.kept_out(_sentence(words, secret_key(model, place), given))
+            told = secrets.kept_out(_sentence(words, given, partial(secrets.shown, place)))
             found.setdefault(place, []).append((fits, told))
     # Each member of a union has its own problem with a value. The member that is most like the value speaks.
     deepest = [place for place in found if not any(place == other[: len(place)] for other in found if place != other)]
@@ -93,14 +111,17 @@ def shown_place(place: Sequence[str | int], value: Any) -> str:
         value: the plain values that the place is in.
     """
     shown = ""
+    above: str | int | None = None
     for part in place:
         value = _below(value, part)
         if isinstance(part, int):
             name = value.get("name") if isinstance(value, Mapping) else None
             shown += f"[{name if isinstance(name, str) and _ITEM_NAME.fullmatch(name) else part + 1}]"
         else:
-            quoted = f"'{printable(masked_text(part), 60)}'"
-            shown += f".{part}" if _KEY.fullmatch(part) else f"[{quoted}]" if shown else quoted
+            # The keys of pin are tags with a colon, and those of other sections have none.
+            told = printable(masked_text(part), 60) if above == "pin" else shown_key(part)
+            shown += f".{told}" if _KEY.fullmatch(told) else f"['{told}']" if shown else f"'{told}'"
+        above = part
     return shown.removeprefix(".")
 
 
@@ -135,19 +156,29 @@ def _told(problem: ErrorDetails, model: type[BaseModel], place: Place, root: Any
         yield place, _unknown_key(model, place), None
     elif kind == "missing":
         yield place, _WORDS[kind], None
+    elif given is EMPTY or (given is None and kind != "value_error"):
+        is_structure = any(map(is_structured, kinds_at(model, place)))
+        yield place, _NO_KEYS if is_structure else _NO_VALUE, None
     elif kind == "value_error":
         error = problem["ctx"]["error"]
         if isinstance(error, Mistakes):
             yield from (((*place, *below), words, _at(root, (*place, *below))) for below, words in error.found)
         else:
             yield place, str(error), given
-    elif given is None:
-        is_structure = any(map(is_structured, kinds_at(model, place)))
-        yield place, _NO_KEYS if is_structure else _NO_VALUE, None
     else:
-        details = {name: str(detail).replace("'", "") for name, detail in problem.get("ctx", {}).items()}
-        words = _STRUCTURES.get(kind) or _WORDS.get(kind, _NO_WORDS)
+        details = {
+            name: str(detail).replace("'", "").removesuffix(".0") for name, detail in problem.get("ctx", {}).items()
+        }
+        words = (
+            _NO_SPACE if _is_glued(kind, given, model, place) else _STRUCTURES.get(kind) or _WORDS.get(kind, _NO_WORDS)
+        )
         yield place, words.format_map(details), given
+
+
+def _is_glued(kind: str, given: Any, model: type[BaseModel], place: Place) -> bool:
+    """Return True if the text in place of a section is one of its keys, without a space after the colon."""
+    key, colon, _ = given.partition(":") if isinstance(given, str) else ("", "", "")
+    return kind in _STRUCTURES and bool(colon) and key in keys_at(model, place)
 
 
 def _at(value: Any, place: Place) -> Any:
@@ -159,7 +190,7 @@ def _at(value: Any, place: Place) -> Any:
 def _unknown_key(model: type[BaseModel], place: Place) -> str:
     *above, last = place
     key, known = str(last), keys_at(model, above)
-    if f"{key}_file" in known:
+    if f"{key}_file" in known and is_secret_name(key):
         return f"a secret is not written here; fix: write it into a file, and name the file in {key}_file"
     return f"unknown key; fix: {next(_fixes_of_key(key, known, lambda home: keys_at(model, (*above, home))))}"
 
@@ -167,8 +198,10 @@ def _unknown_key(model: type[BaseModel], place: Place) -> str:
 def _fixes_of_key(key: str, known: Sequence[str], below: Callable[[str], Sequence[str]]) -> Iterator[str]:
     """Yield what the author may have meant, the likeliest first."""
     section, dot, rest = key.partition(".")
-    if dot and section in known:
-        yield f"write {rest.partition('.')[0]}: below {section}:"
+    if dot and (inner := rest.partition(".")[0]) in below(section):
+        yield f"write {inner}: below {section}:"
+    if f"{key}_file" in known:
+        yield f"write {key}_file"
     if close := difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1):
         yield f"write {close[0]}"
     if ":" in key:
@@ -179,14 +212,14 @@ def _fixes_of_key(key: str, known: Sequence[str], below: Callable[[str], Sequenc
     yield f"remove it, or write {'a key of its section' if many else 'one of ' + ', '.join(known)}"
 
 
-def _sentence(words: str, key: str, given: Any) -> str:
-    """Return what is wrong, the value in parentheses if it is short, and the fix."""
+def _sentence(words: str, given: Any, without_secrets: Callable[[str], str]) -> str:
+    """Return what is wrong, the value in parentheses, and the fix."""
     what, _, fix = words.partition("; fix: ")
     if isinstance(given, str | int | float | Path):
         text = str(given).lower() if isinstance(given, bool) else str(given)
         for quoted in (f"{text!r} ", f"{text!r}: "):
             what = what.removeprefix(quoted)
         if repr(text) not in what and (len(text) < _SHORT or text not in what):
-            shown = printable(hidden_secrets(key, text.strip()), _MOST_SHOWN)
+            shown = printable(without_secrets(text.strip()), _MOST_VALUE)
             what = f"{what} {shown if shown == HIDDEN else f'({shown or repr(shown)})'}"
     return f"{printable(what)}, fix: {printable(fix or _SCHEMA)}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,39 @@ def unusable_files(settings: Settings, path: Path | None) -> list[str]:
     found = [(place, file, told) for place, file in _files(settings) if (told := _trouble(file))]
     if not found:
         return []
+    from mirror.plugin.config.secret_values import HIDDEN
     from mirror.settings.loading.mistakes import shown_place
+    from mirror.settings.loading.secret_parts import shown_path
 
     where = value_origins(path)
+    shown = [shown_path(str(place[-1]), str(file)) for place, file, _ in found]
     return [
-        f"{where.of(place)}: {shown_place(place, {})}: {told} ({file}), fix: create the file, or correct the path"
-        for place, file, told in found
+        f"{where.of(place)}: {shown_place(place, {})}: {told} {name if name == HIDDEN else f'({name})'}, "
+        "fix: create the file, or correct the path"
+        for (place, _, told), name in zip(found, shown, strict=True)
     ]
+
+
+def without_secret_paths(settings: Settings, sentence: str) -> str:
+    """Return a sentence without the paths of the configuration that are perhaps secrets and no paths."""
+    from mirror.settings.loading.secret_parts import shown_path
+
+    for key, file in _paths(settings, ""):
+        if (shown := shown_path(key, str(file))) != str(file):
+            sentence = re.sub(rf"(?<![\w./-]){re.escape(str(file))}(?![\w/-])", shown, sentence)
+    return sentence
+
+
+def _paths(value: object, key: str) -> Iterator[tuple[str, Path]]:
+    """Yield each path of a section, with its key."""
+    if isinstance(value, Path):
+        yield key, value
+    elif isinstance(value, BaseModel):
+        for below, one in value:
+            yield from _paths(one, below)
+    elif isinstance(value, Mapping | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _paths(one, key)
 
 
 def _files(settings: Settings) -> Iterator[tuple[Place, Path]]:

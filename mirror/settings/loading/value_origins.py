@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mirror.settings.loading.yaml_reading import Place
+
+#: The beginning of variables with settings.
+PREFIX: Final = "PLUGIN_MIRROR_"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class ValueOrigins:
             if beside := next((name for other, name in self.given.items() if other[:length] == place[:length]), None):
                 return beside
         return str(self.file or "configuration") if known < 0 else f"{self.file}:{self.lines[place[:known]]}"
+
+    def variable(self, place: Place) -> str:
+        """Return the variable for exactly this place, if its value is from there, or that of a missing key would be.
+
+        The text is empty if another variable, the file or the command line has the value.
+        """
+        own = PREFIX + "__".join(map(str, place)).upper()
+        origin = self.of(place).upper()
+        is_beside = not any(self.given.get(place[:length]) for length in range(len(place) + 1))
+        return own if origin == own or (is_beside and origin.startswith(PREFIX)) else ""
 
 
 def leaves(value: Any, place: Place = ()) -> Iterator[Place]:

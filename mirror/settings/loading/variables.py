@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
-from mirror.settings.loading.model_keys import is_list, is_structured, keys_at, kinds_at
-from mirror.settings.loading.value_origins import leaves
+from mirror.settings.loading.model_keys import is_list, is_structured, kinds_at
+from mirror.settings.loading.value_origins import PREFIX, leaves
 from mirror.settings.sections import Settings
 
 if TYPE_CHECKING:
     from mirror.settings.loading.yaml_reading import Place
 
-_PREFIX: Final = "PLUGIN_MIRROR_"
 #: Variables that are not settings. The command line reads them.
-_OF_COMMANDS: Final = frozenset({"CONFIG", "KEY_PASSWORD"})
+OF_COMMANDS: Final = frozenset({"CONFIG", "KEY_PASSWORD"})
 #: Variables that Kubernetes sets for each Service whose name begins with plugin-mirror, and Docker for each link to a
 #: container with such a name. The value tells PORT and NAME from misspelled settings.
 _FOREIGN: Final = re.compile(
@@ -51,18 +50,18 @@ def read_variables(environment: Mapping[str, str]) -> Variables:
         ConfigurationFault: a value is not YAML, or a variable names an item of a list.
     """
     found = Variables()
-    ours = {name: value for name, value in environment.items() if name.upper().startswith(_PREFIX)}
+    ours = {name: value for name, value in environment.items() if name.upper().startswith(PREFIX)}
     # A variable for a key has priority over one for its section.
     for name in sorted(ours, key=lambda name: (name.count("__"), name)):
-        rest = name[len(_PREFIX) :]
+        rest = name[len(PREFIX) :]
         place = tuple(rest.lower().split("__"))
         # An upstream may be called env, so settings come before the variables of others.
         _refuse_items(name, place)
         if not (kinds := kinds_at(Settings, place)):
-            if rest.upper() not in _OF_COMMANDS and not _FOREIGN.fullmatch(f"{name}={ours[name]}"):
+            if rest.upper() not in OF_COMMANDS and not _FOREIGN.fullmatch(f"{name}={ours[name]}"):
                 found.unknown.append(_unknown(name, place))
             continue
-        value: Any = _value(name, ours[name], structured=any(map(is_structured, kinds)))
+        value: Any = _value(name, ours[name], place, structured=any(map(is_structured, kinds)))
         found.names.update((below, name) for below in leaves(value, place))
         for part in reversed(place):
             value = {part: value}
@@ -79,35 +78,36 @@ def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _value(name: str, text: str, *, structured: bool) -> Any:
+def _value(name: str, text: str, place: Sequence[str], *, structured: bool) -> Any:
+    if not text.strip():
+        return None  # docker compose sets such variables: NAME=${NAME:-}
     # An address such as [::1]:5000 begins like a list, and is none.
     if not structured or not text.lstrip().startswith(("[", "{")):
         return text
     from mirror.settings.loading.yaml_reading import read_yaml  # late: most variables are plain texts
 
-    return read_yaml(text, name).value
+    try:
+        return read_yaml(text, name).value
+    except ConfigurationFault as fault:
+        told = str(fault).partition(": ")[2].rpartition(", fix: ")[0]
+        fix = 'write JSON such as ["a", "b"] or {"KEY": "VALUE"}'
+        raise ConfigurationFault(f"{name}: {'.'.join(place)}: {told}, fix: {fix}") from None
 
 
 def _refuse_items(name: str, place: Sequence[str]) -> None:
     for length in range(1, len(place)):
         kinds = kinds_at(Settings, place[:length])
         if kinds and all(is_list(kind) for kind in kinds):
-            whole = _PREFIX + "__".join(place[:length]).upper()
+            whole = PREFIX + "__".join(place[:length]).upper()
             raise ConfigurationFault(
-                f"{name}: a variable cannot change one item of a list, fix: write the whole list as JSON into {whole}"
+                f"{name}: {printable('.'.join(place), 80)}: a variable cannot change one item of a list, fix: write "
+                f"the whole list as JSON into {whole}"
             )
 
 
 def _unknown(name: str, place: Sequence[str]) -> str:
-    import difflib  # late: most environments have no such variable
+    from mirror.settings.loading.near_variables import near_variable  # late: most environments have no such variable
 
-    known = next(length for length in range(len(place), -1, -1) if kinds_at(Settings, place[:length]))
-    # All keys of sections, for a name with one underscore in place of two, and those beside the first unknown part.
-    near: list[tuple[str, ...]] = [
-        (section, key) for section in keys_at(Settings, ()) for key in keys_at(Settings, (section,))
-    ]
-    near += [(*place[:known], key, *place[known + 1 :]) for key in keys_at(Settings, place[:known])]
-    names = {"__".join(each): each for each in near if kinds_at(Settings, each)}
-    close = difflib.get_close_matches("__".join(place), names, n=1, cutoff=0.75)
-    fix = f"write {_PREFIX}{close[0].upper()}, or unset it" if close else "unset it"
+    near = near_variable(place)
+    fix = f"write {PREFIX}{near.upper()}, or unset it" if near else "unset it"
     return f"{printable(name, 80)} is no setting and has no effect, fix: {fix}"

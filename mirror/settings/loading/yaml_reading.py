@@ -7,7 +7,10 @@ address ``22:22`` as the number 1342. The setting decides what its text means.
 from __future__ import annotations
 
 import codecs
+import errno
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +20,16 @@ import yaml
 from yaml.reader import Reader
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.printable_text import printable
+from mirror.settings.loading.empty_values import GLUED
 
 #: Largest file that is read, in bytes.
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 #: Most values of a file. An alias repeats a value under another key, and its copies multiply.
 _MOST_VALUES: Final = 200_000
 _DEEPEST: Final = 32
+
+#: Names of pipes and devices that are read: standard input, ``<(…)`` of shells, and a file without content.
+_OPEN_ONES: Final = re.compile("/dev/(?:stdin|null|fd/[0-9]+)|/proc/(?:self|[0-9]+)/fd/[0-9]+")
 
 #: Keys and numbers of items from the root to a value.
 Place: TypeAlias = tuple[str | int, ...]
@@ -34,31 +40,6 @@ _NULL, _MERGE = f"{_TAG}null", f"{_TAG}merge"
 _PLAIN_TAGS: Final = frozenset(
     _TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "yaml", "merge", "seq", "map")
 )
-#: What PyYAML says, and what to say instead. The first that matches counts.
-_SAID: Final = (
-    (r"character '\\t'", "a tab cannot indent", "use spaces"),
-    (r"character '[@`%]'", "a value cannot begin with this character", "write the value in quotes"),
-    (
-        "mapping values",
-        "this line does not fit the one before",
-        "write a space after each colon, indent keys alike, and write values with ': ' in quotes",
-    ),
-    ("could not find expected ':'", "a line is no key and no item", "write KEY: VALUE, or '- ' before an item"),
-    (
-        "expected <block end>",
-        "the indentation fits no line above, or text follows a quote or brace",
-        "indent keys alike, or write the whole value in quotes",
-    ),
-    ("node content|chomping", "a value is missing or begins with a sign of YAML", "write the value in quotes"),
-    ("expected ',' or", "a bracket or brace is not closed", "close it, or write the value in quotes"),
-    ("end of stream|document separator", "a quote, bracket or brace is not closed", "close it"),
-    ("expected a single document|but found another", "a second document begins", "keep one, and remove the line '---'"),
-    ("alias|anchor|alphabetic", "a value begins with * or &, and is no alias or anchor", "write the value in quotes"),
-    ("escape", "a backslash has no meaning here", "write the value in single quotes"),
-    ("tag|handle|directive|version", "a tag (!) or directive (%) has no meaning here", "write the value in quotes"),
-    ("sequence entries|mapping keys", "an item or key begins in the middle of a line", "begin a new line"),
-)
-_NOT_YAML: Final = ("it cannot be read as YAML", "compare indentation, quotes and brackets with the lines above")
 
 
 @dataclass(frozen=True)
@@ -81,7 +62,7 @@ def read_file(path: Path) -> YamlDocument:
         ConfigurationFault: the file cannot be read, or is not YAML.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open) as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
@@ -91,6 +72,19 @@ def read_file(path: Path) -> YamlDocument:
     if len(content) > MAX_FILE_BYTES:
         raise ConfigurationFault(f"{path}: the file has more than {MAX_FILE_BYTES} bytes, fix: name a configuration")
     return read_yaml(content, str(path))
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file, and a pipe or device only if it has one of the names for open ones."""
+    if _OPEN_ONES.fullmatch(path):
+        return os.open(path, flags)
+    # The opening of a pipe would otherwise wait for a writer.
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is a pipe or device")
 
 
 def read_yaml(content: bytes | str, name: str, most_values: int = _MOST_VALUES) -> YamlDocument:
@@ -114,10 +108,10 @@ def read_yaml(content: bytes | str, name: str, most_values: int = _MOST_VALUES) 
         node = yaml.compose(text, yaml.SafeLoader)
         return YamlDocument(None if node is None else reading.value(node, ()), reading.lines)
     except yaml.YAMLError as error:
-        said, mark = str(getattr(error, "problem", "")), getattr(error, "problem_mark", None)
-        told = next((told for pattern, *told in _SAID if re.search(pattern, said)), _NOT_YAML)
+        from mirror.settings.loading.yaml_faults import what_is_wrong  # late: most files have no fault
+
         # Without the error of PyYAML, which has lines of the file. --debug would print them.
-        raise reading.fault(mark.line + 1 if mark else None, *told) from None
+        raise reading.fault(*what_is_wrong(error, text)) from None
     except (ValueError, OverflowError) as error:
         # PyYAML does not check the number in an escape sequence or in a directive.
         raise reading.fault(
@@ -128,6 +122,8 @@ def read_yaml(content: bytes | str, name: str, most_values: int = _MOST_VALUES) 
 
 
 def _decoded(content: bytes, name: str) -> str:
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or content[:4].count(0) > 2:
+        raise ConfigurationFault(f"{name}:1: the file is in UTF-32, fix: save it in UTF-8")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
         raise ConfigurationFault(f"{name}:1: the file is in UTF-16, fix: save it in UTF-8")
     try:
@@ -195,7 +191,11 @@ class _NodeReading:
                 continue
             name = self._text(key)
             if name in found:
-                raise self.fault(line, f"the key {printable(name, 60)} is given twice", "keep one of the two")
+                from mirror.settings.loading.shown_keys import shown_key
+
+                raise self.fault(line, f"the key {shown_key(name)} is given twice", "keep one of the two")
+            if isinstance(item, yaml.ScalarNode) and item.style is None and GLUED.match(item.value):
+                line = item.start_mark.line + 1  # below its key: it is perhaps a key, too
             self.lines.setdefault((*place, name), line)
             found[name] = self.value(item, (*place, name))
         for section in merged:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+#: Without the signs of a URL, of a login, and of texts in two lines.
+_HOST: Final = re.compile(r"[^/@\s]+")
 _PORT: Final = re.compile("[0-9]{1,5}")
 
 
@@ -26,7 +28,7 @@ class HostPort:
         """
         host, colon, port = text.rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        if not colon or not bare or not _PORT.fullmatch(port) or int(port) > 65535:
+        if not colon or not _HOST.fullmatch(bare) or not _PORT.fullmatch(port) or int(port) > 65535:
             raise ValueError(
                 f"{text!r} is not HOST:PORT; fix: write it like 127.0.0.1:5000, 0.0.0.0:5000 or [::1]:5000"
             )

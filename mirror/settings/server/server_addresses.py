@@ -15,6 +15,8 @@ _URL = re.compile(r"(https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1
 
 
 def _parse_listen(value: object) -> object:
+    if not isinstance(value, str | HostPort):
+        raise ValueError("is not HOST:PORT; fix: write one address, such as 127.0.0.1:5000")  # noqa: TRY004
     return HostPort.parse(value) if isinstance(value, str) else value
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings.section import Section
+from mirror.settings.section_values import MOST_BYTES, MOST_COUNT
 from mirror.store.uploads.session_limits import SessionLimits
 
 #: The classes that enforce the limits own the defaults, so that both cannot differ.
@@ -19,7 +20,9 @@ _LIMITS, _SESSIONS = ServerLimits(), SessionLimits()
 class ServerLimitSettings(Section):
     """Limits for clients, and for the layers of plugins. Manifests may always have 4 MiB."""
 
-    blob_bytes: int = Field(_LIMITS.blob_bytes, gt=0, description="largest blob that is accepted, in bytes")
+    blob_bytes: int = Field(
+        _LIMITS.blob_bytes, gt=0, le=MOST_BYTES, description="largest blob that is accepted, in bytes"
+    )
     header_bytes: int = Field(
         _LIMITS.header_bytes,
         ge=1024,
@@ -42,23 +45,27 @@ class ServerLimitSettings(Section):
     uploads_per_client: int = Field(
         _LIMITS.uploads_per_client,
         ge=1,
+        le=MOST_COUNT,
         description="most uploads that one address sends to one worker at the same time; further ones get 429. "
         "Behind a proxy or NAT all hosts share one address, and an engine sends up to 5 uploads",
     )
     upload_sessions_per_client: int = Field(
         _SESSIONS.per_client,
         ge=1,
+        le=MOST_COUNT,
         description="most open upload sessions of one client, over all workers; further ones get 429 until one ends or "
         "expires. Sessions outlive connections, so allow for those of clients that have died",
     )
     upload_sessions: int = Field(
         _SESSIONS.in_all,
         ge=1,
+        le=MOST_COUNT,
         description="most open upload sessions of all clients together; each takes a folder and two files",
     )
     connections_per_client: int = Field(
         _LIMITS.connections_per_client,
         ge=1,
+        le=MOST_COUNT,
         description="most connections of one address (IPv6: one /64) to one worker; further ones get 429. All hosts "
         "behind a NAT share one address. Behind a trusted proxy, requests in progress are counted instead, for each "
         "address in X-Forwarded-For",
@@ -66,16 +73,19 @@ class ServerLimitSettings(Section):
     connections: int = Field(
         _LIMITS.connections,
         ge=1,
+        le=MOST_COUNT,
         description="most connections to one worker; further ones get 503",
     )
     unpacked_layer_bytes: int = Field(
         DEFAULT_LIMITS.layer_bytes,
         gt=0,
+        le=MOST_BYTES,
         description="largest unpacked size of one layer of a plugin, pushed or mirrored, in bytes",
     )
     unpacked_plugin_bytes: int = Field(
         DEFAULT_LIMITS.plugin_bytes,
         gt=0,
+        le=MOST_BYTES,
         description="largest unpacked size of all layers of a plugin together, in bytes",
     )
     unpacked_ratio: int = Field(
@@ -88,6 +98,7 @@ class ServerLimitSettings(Section):
     least_body_bytes_per_second: float = Field(
         _LIMITS.least_body_bytes_per_second,
         ge=0,
+        le=MOST_BYTES,
         description="lowest rate of a request body over a minute. A slower one is ended with 408 while connections or "
         "uploads, in total or of its client, are close to their limit; otherwise it may continue. 0: no lowest rate",
     )

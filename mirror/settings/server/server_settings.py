@@ -47,7 +47,9 @@ class ServerSettings(Section):
         description="true: serve what the data folder holds and change nothing, for a snapshot or a read-only mount. "
         "Pushes and deletions get 405, no upstream is asked, and no mirror rule runs",
     )
-    shutdown_seconds: float = Field(30, ge=0, description="time that transfers have to finish at shutdown, in seconds")
+    shutdown_seconds: float = Field(
+        30, ge=0, le=86400, description="time that transfers have to finish at shutdown, in seconds"
+    )
     limits: ServerLimitSettings = Field(
         ServerLimitSettings.model_construct(), description="limits for clients and layers"
     )
@@ -135,6 +137,8 @@ class ServerSettings(Section):
                     "server.listen speaks plain HTTP, or add tls",
                 )
             )
+        if self.plain is not None and self.plain.listen == self.listen and self.listen.port:
+            raise Mistakes((("plain", "listen"), "is the address with TLS, too; fix: write another port, such as 5080"))
         return self
 
     @property

@@ -12,18 +12,21 @@ from pydantic import Field
 from mirror.oci.name_pattern import NamePattern
 from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause, UntaggedRule
 from mirror.settings.section import Section
-from mirror.settings.section_values import RepositoryPattern, TextForm
+from mirror.settings.section_values import NOT_TOO_LONG, RepositoryPattern, TextForm
 from mirror.sync.schedule import parse_duration
 
-_GRACE: Final = "(0+|[1-9][0-9]{0,8})[smhd]"
+_GRACE: Final = "(0+|[1-9][0-9]{0,19})[smhd]"
 #: A duration that may be zero.
 GraceDuration = Annotated[
     str,
     TextForm(rf"^{_GRACE}$", "is not a duration; fix: write it without spaces, such as 0s, 90s, 30m, 6h or 7d"),
+    NOT_TOO_LONG,
 ]
 #: A duration that may be without an end.
 _KeptFor = Annotated[
-    str, TextForm(rf"^(forever|{_GRACE})$", "is not a duration; fix: write 0s, 90s, 30m, 6h, 30d or forever")
+    str,
+    TextForm(rf"^(forever|{_GRACE})$", "is not a duration; fix: write 0s, 90s, 30m, 6h, 30d or forever"),
+    NOT_TOO_LONG,
 ]
 
 

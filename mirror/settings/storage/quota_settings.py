@@ -10,7 +10,7 @@ from mirror.access.certificates.client_identity import PREFIX
 from mirror.oci.name_pattern import NamePattern
 from mirror.settings.access_settings import check_user
 from mirror.settings.section import Section
-from mirror.settings.section_values import RepositoryPattern, TextForm
+from mirror.settings.section_values import MOST_BYTES, MOST_COUNT, RepositoryPattern, TextForm
 
 _PERCENT: Final = TextForm(r"^(100|[1-9]?[0-9])%$", "is no percentage; fix: write it like 80%")
 
@@ -38,10 +38,13 @@ class QuotaSettings(Section):
         "a certificate, by the first name in it. The first quota that names a user applies to the user",
     )
     bytes: ByteSize | None = Field(
-        None, ge=0, description="most bytes, such as 200GiB; content counts once in each repository that holds it"
+        None,
+        ge=0,
+        le=MOST_BYTES,
+        description="most bytes, such as 200GiB; content counts once in each repository that holds it",
     )
-    manifests: int | None = Field(None, ge=0, description="most manifests")
-    tags: int | None = Field(None, ge=0, description="most tags")
+    manifests: int | None = Field(None, ge=0, le=MOST_COUNT, description="most manifests")
+    tags: int | None = Field(None, ge=0, le=MOST_COUNT, description="most tags")
     soft: Annotated[str, _PERCENT] = Field("80%", description="part of each limit from which pushes get a warning")
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from mirror.oci import Repository, Tag
 from mirror.oci.name_pattern import NamePattern
 from mirror.settings.section import Section
-from mirror.settings.section_values import Duration, RepositoryPattern, TagPatternText
+from mirror.settings.section_values import MOST_COUNT, Duration, RepositoryPattern, TagPatternText
 from mirror.sync.schedule import parse_duration
 from mirror.transfer.tags.tag_selection import TagPattern
 
@@ -25,6 +25,7 @@ class PushedTagSettings(Section):
     newest: int | None = Field(
         None,
         ge=1,
+        le=MOST_COUNT,
         description="number of newest tags to keep: by version, and as many of the tags without a version by the time "
         "of their push",
     )

@@ -11,11 +11,11 @@ from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings.section import Section
-from mirror.settings.section_values import TextForm, checked_by
+from mirror.settings.section_values import MOST_BYTES, NOT_TOO_LONG, TextForm, checked_by
 from mirror.sync.schedule import parse_duration
 
 _PERIOD: Final = TextForm(
-    r"^(never|[1-9][0-9]{0,8}[smhd])$", "is not a duration; fix: write it without spaces, such as 30d, or never"
+    r"^(never|[1-9][0-9]{0,19}[smhd])$", "is not a duration; fix: write it without spaces, such as 30d, or never"
 )
 _RATE = re.compile(r"([0-9]{1,15} ?[A-Za-z]{0,3})(?:/s)?")
 
@@ -32,13 +32,15 @@ def parse_rate(text: str) -> int:
             rate = int(TypeAdapter(ByteSize).validate_python(match[1]))
     if rate <= 0:
         raise ConfigurationFault(f"{text[:40]!r} is not a rate; fix: write a rate such as 20MB/s")
+    if rate > MOST_BYTES:
+        raise ConfigurationFault(f"{text[:40]!r} is too fast; fix: write a rate such as 20MB/s")
     return rate
 
 
 class ScrubSettings(Section):
     """Scrub: the server reads every byte that it stores, and heals what is damaged."""
 
-    every: Annotated[str, _PERIOD] = Field(
+    every: Annotated[str, _PERIOD, NOT_TOO_LONG] = Field(
         "30d", description="time between the ends of two scrubs, such as 30d; never: only the command scrub reads"
     )
     rate: Annotated[str, checked_by(parse_rate)] = Field(

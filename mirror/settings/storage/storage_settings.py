@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from mirror.settings.section import Section
-from mirror.settings.section_values import FilePath
+from mirror.settings.section_values import LONGEST_DAYS, MOST_BYTES, MOST_COUNT, FilePath
 from mirror.settings.storage.collection_settings import CollectionSettings, UntaggedSettings, as_rules
 from mirror.settings.storage.scrub_settings import ScrubSettings
 from mirror.store.content.kept_free import KeptFree
@@ -18,25 +18,33 @@ class StorageSettings(Section):
     """Settings of the data folder."""
 
     path: FilePath = Field(Path("data"), description="data folder with blobs and catalog, created if it is missing")
-    upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload session expires, in hours")
+    upload_expiry_hours: float = Field(
+        24, gt=0, le=LONGEST_DAYS * 24, description="age at which an idle upload session expires, in hours"
+    )
     empty_upload_expiry_minutes: float = Field(
-        60, gt=0, description="age at which an upload session without any content expires, in minutes"
+        60,
+        gt=0,
+        le=LONGEST_DAYS * 24 * 60,
+        description="age at which an upload session without any content expires, in minutes",
     )
     least_free_bytes: int = Field(
         64 * 1024 * 1024,
         ge=0,
+        le=MOST_BYTES,
         description="space in bytes that new blobs leave free on the disk of the data folder. Blobs that would need it "
         "are refused, and /readyz says that writes fail while less is free",
     )
     least_free_inodes: int = Field(
         1000,
         ge=0,
+        le=MOST_COUNT,
         description="the same for inodes (files and folders); at most a tenth of all inodes of the disk",
     )
 
     names_snapshot_minutes: float = Field(
         5,
         gt=0,
+        le=LONGEST_DAYS * 24 * 60,
         description="least time between two snapshots of the names in the catalog, from which 'plugin-mirror recover' "
         "rebuilds a lost catalog, in minutes",
     )

@@ -198,11 +198,11 @@ def test_config_check_warns_about_keys_of_a_token_issuer_that_cannot_be_used_her
 
 
 def test_config_check_warns_about_missing_files_of_upstreams(capsys):
-    login = "{username: anna, password_file: gone}"
+    login = "{username: anna, password_file: /gone}"
     Path("c.yaml").write_text(f"upstreams: {{hub: {{url: 'https://r.example', credentials: {login}}}}}")
     assert run(["config", "check", "--config", "c.yaml"]) == 0
     assert capsys.readouterr().err == (
-        "warning: c.yaml:1: upstreams.hub.credentials.password_file: does not exist (gone), fix: create the file, or "
+        "warning: c.yaml:1: upstreams.hub.credentials.password_file: does not exist (/gone), fix: create the file, or "
         "correct the path\n"
     )
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
+from annotated_types import Le
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ByteSize
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings import load
+from mirror.settings import Settings, load
+from mirror.settings.loading.model_keys import is_section, kinds_at
+from mirror.sync.schedule import parse_duration
 
 TABLE = (Path(__file__).parent / "mistakes.txt").read_text()
 #: Name, content and lines of each mistake of the table: "### NAME", the file, and "> " before each line about it.
@@ -53,6 +59,8 @@ def test_the_whole_table_is_read() -> None:
             "config.yaml:2: the byte 0xfc is not UTF-8, as in a file in Latin-1, fix: save the file in UTF-8",
         ),
         ("server: {}".encode("utf-16"), "config.yaml:1: the file is in UTF-16, fix: save it in UTF-8"),
+        ("server: {}".encode("utf-32"), "config.yaml:1: the file is in UTF-32, fix: save it in UTF-8"),
+        ("server: {}".encode("utf-32-be"), "config.yaml:1: the file is in UTF-32, fix: save it in UTF-8"),
         ("server: {}".encode("utf-16-be"), "config.yaml:1: the file is in UTF-16, fix: save it in UTF-8"),
         (
             b"server:\n  workers: 1\0\n",
@@ -83,6 +91,27 @@ def test_a_file_that_is_not_there() -> None:
     assert str(caught.value) == line
 
 
+def test_a_pipe_that_nobody_writes_is_refused() -> None:
+    os.mkfifo("pipe")
+    for path in (Path("pipe"), Path("/dev/zero")):
+        with pytest.raises(ConfigurationFault) as caught:
+            load(path)
+        line = f"{path}: cannot be read: it is a pipe or device, fix: name a file that this user can read"
+        assert str(caught.value) == line
+
+
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_the_pipe_of_a_shell_is_read(folder: str) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"server: {workers: 3}")
+    os.close(writer)
+    try:
+        assert load(Path(f"{folder}/{reader}")).server.workers == 3
+    finally:
+        os.close(reader)
+    assert load(Path("/dev/null")) == load()
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "line"),
     [
@@ -90,9 +119,40 @@ def test_a_file_that_is_not_there() -> None:
         ("SERVER__LISTEN", "5000", "server.listen: is not HOST:PORT (5000), fix: write it like 127.0.0.1:5000, "),
         ("SERVER__TRUSTED_PROXIES", "10.0.0.0/8", "server.trusted_proxies: is not a list (10.0.0.0/8), fix: "),
         ("UPSTREAMS__HUB__URL", "https://anna:hunter2hunter2@x", "upstreams.hub.url: the URL contains a user (https:/"),
-        ("UPSTREAMS__HUB__OFFLINE", "true", "upstreams.hub.url: is missing, fix: add the key"),
+        (
+            "UPSTREAMS__HUB__OFFLINE",
+            "true",
+            "upstreams.hub.url: is missing, fix: set PLUGIN_MIRROR_UPSTREAMS__HUB__URL",
+        ),
         ("MIRRORS", '[{"name": "a", "cron": "x"}]', "mirrors[a].from: is missing, fix: add the key"),
-        ("STORAGE", "/srv/plugins", "storage: is not a section (/srv/plugins), fix: "),
+        (
+            "STORAGE",
+            "/srv/plugins",
+            'storage: is not a section (/srv/plugins), fix: write JSON such as {"KEY": "VALUE"}, or set '
+            "PLUGIN_MIRROR_STORAGE__KEY",
+        ),
+        (
+            "UPSTREAMS__HUB",
+            "x",
+            'upstreams.hub: is not a section (x), fix: write JSON such as {"KEY": "VALUE"}, or set '
+            "PLUGIN_MIRROR_UPSTREAMS__HUB__KEY",
+        ),
+        ("MIRRORS", "hunter", 'mirrors: is not a list (hunter), fix: write JSON such as ["a", "b"]'),
+        (
+            "SERVER__ANONYMOUS",
+            "[pull",
+            "server.anonymous: a bracket or brace is not closed, fix: write JSON such as "
+            '["a", "b"] or {"KEY": "VALUE"}',
+        ),
+        (
+            "SERVER__TLS__CERTIFICATE",
+            "server.crt",
+            "server.tls.key: is missing, fix: set PLUGIN_MIRROR_SERVER__TLS__KEY",
+        ),
+        ("SERVER__LISTEN", "", "server.listen: is empty, fix: unset it, or write a value"),
+        ("SERVER__ANONYMOUS", " ", "server.anonymous: is empty, fix: unset it, or write a value"),
+        ("SERVER__TLS", "", "server.tls: is empty, fix: unset it, or write a value"),
+        ("SERVER", '{"tls": null}', "server.tls: is empty, fix: indent its keys or items below it, or remove it"),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str) -> None:
@@ -109,10 +169,10 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: st
         (
             "MIRRORS__0__CRON",
             "x",
-            "PLUGIN_MIRROR_MIRRORS__0__CRON: a variable cannot change one item of a list, fix: write the whole list as "
-            "JSON into PLUGIN_MIRROR_MIRRORS",
+            "PLUGIN_MIRROR_MIRRORS__0__CRON: mirrors.0.cron: a variable cannot change one item of a list, fix: write "
+            "the whole list as JSON into PLUGIN_MIRROR_MIRRORS",
         ),
-        ("MIRRORS", "[{", "PLUGIN_MIRROR_MIRRORS: a value is missing or begins with a sign of YAML, fix: write "),
+        ("MIRRORS", "[{", "PLUGIN_MIRROR_MIRRORS: mirrors: a bracket or brace is not closed, fix: write JSON such as "),
     ],
 )
 def test_a_variable_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str) -> None:
@@ -198,7 +258,13 @@ PLAIN = [
     {"x": "y"},
     [[]],
 ]
-SECRETS = [f"https://anna:{SECRET}@x/", f"anna:{SECRET}@x", f"https://x/?token={SECRET}", {"password": SECRET}]
+SECRETS = [
+    f"https://anna:{SECRET}@x/",
+    f"https://x/?token={SECRET}",
+    f"https://x/services/{SECRET}:",
+    {"password": SECRET},
+    {f"password={SECRET}": "x"},
+]
 SIGNS = ["", " ", "\t", ":", ": ", "- ", "#", "'", '"', "{", "]", "&a ", "*a", "!x ", "%", "\n"]
 JUNK: Any = st.sampled_from([*PLAIN, *SECRETS])
 
@@ -249,6 +315,95 @@ def test_another_text_leads_to_no_traceback_no_foreign_word_and_no_secret(data: 
     )
     lines[number] = lines[number][:start] + signs + lines[number][start + data.draw(st.integers(0, 3)) :]
     check("".join(lines))
+
+
+def below_each_section(section: type[BaseModel], found: dict[str, Any]) -> dict[str, Any]:
+    """Return all fields of a section and of those below, by the names of section and field."""
+    for name, field in section.model_fields.items():
+        if found.setdefault(f"{section.__name__}.{name}", field) is field:
+            kinds = kinds_at(section, (field.alias or name,))
+            for kind in [one for each in kinds for one in (each, *get_args(each)) if is_section(one)]:
+                below_each_section(kind, found)
+    return found
+
+
+def test_every_number_has_a_largest_value() -> None:
+    fields = below_each_section(Settings, {})
+    numbers = [
+        name
+        for name, field in fields.items()
+        if {int, float, ByteSize} & {field.annotation, *get_args(field.annotation)}
+    ]
+    assert len(numbers) > 30
+    assert [name for name in numbers if not any(isinstance(bound, Le) for bound in fields[name].metadata)] == []
+
+
+DURATIONS = [
+    ("audit", "keep"),
+    ("bundles", "max_age"),
+    ("storage", "scrub", "every"),
+    ("storage", "collection", "grace"),
+    ("pull_through", "keep", "unused_for"),
+]
+
+
+@given(st.sampled_from(DURATIONS), st.integers(1, 10**20 - 1), st.sampled_from("smhd"))
+def test_a_duration_fits_into_the_calendar_or_is_too_long(place: tuple[str, ...], number: int, unit: str) -> None:
+    value: Any = f"{number}{unit}"
+    flags: Any = value
+    for key in reversed(place):
+        flags = {key: flags}
+    days = number * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit] / 86400
+    try:
+        load(flags=flags)
+    except ConfigurationFault as fault:
+        told = f"is too long ({value}), fix: write 36500d or less" if days > 36500 else "is too short"
+        assert told in str(fault)
+    else:
+        assert days <= 36500
+        assert datetime(2026, 1, 1, tzinfo=UTC) + parse_duration(value) > datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@given(st.data())
+def test_a_key_without_a_value_is_refused_wherever_it_is(data: st.DataObject) -> None:
+    value = section = yaml.load(VALID, yaml.BaseLoader)
+    del value["x-tags"]
+    *above, last = data.draw(st.sampled_from(places(value)))
+    for part in above:
+        section = section[part]
+    section[last] = None
+    Path("config.yaml").write_text(yaml.safe_dump(value))
+    with pytest.raises(ConfigurationFault, match=": is empty, fix: "):
+        load(Path("config.yaml"))
+
+
+#: Secrets in places where people write them: a name with its password, a login without its host, a secret for its file.
+MISPLACED = {
+    ("groups", "ops"): ["{}:{}", "group:{}:{}"],
+    ("access", 0, "users", 0): ["{}:{}", "group:{}:{}"],
+    ("quotas", 0, "user"): ["{}:{}"],
+    ("upstreams", "hub", "url"): ["https://{}:{}", "{}:{}", "https://{}:{}@"],
+    ("upstreams", "hub", "proxy"): ["http://{}:{}", "{}:{}", "http://{}:{}@"],
+    ("events", 0, "url"): ["https://x/{}/{}:", "https://{}:{}", "ftp://x/{}?{}", "http://x/{}/{}"],
+    ("server", "listen"): ["{}:{}", "{}:{}@0.0.0.0:5000", "http://{}:{}"],
+    ("server", "tls", "key"): ["~{}{}", "${{{}{}}}", '{{"{}": "{}"}}'],
+    ("events", 0, "secret_file"): ["~{}{}", "${{{}{}}}", "{}{}\n"],
+    ("upstreams", "hub", "credentials"): ["{}:{}"],
+}
+
+
+@given(st.data(), st.from_regex(r"\A[a-z]{1,8}\Z"), st.from_regex(r"\A[g-zG-Z]{4}[A-Za-z0-9$.=+-]{4,12}\Z"))
+def test_a_secret_in_the_wrong_place_is_in_no_message(data: st.DataObject, name: str, secret: str) -> None:
+    *above, last = data.draw(st.sampled_from(sorted(MISPLACED, key=str)))
+    value = section = yaml.load(VALID, yaml.BaseLoader)
+    for part in above:
+        section = section[part]
+    section[last] = data.draw(st.sampled_from(MISPLACED[*above, last])).format(name, secret)
+    Path("config.yaml").write_text(yaml.safe_dump(value))
+    try:
+        load(Path("config.yaml"))
+    except ConfigurationFault as fault:
+        assert secret not in str(fault)
 
 
 def test_the_configuration_of_these_tests_is_valid() -> None:

@@ -55,7 +55,7 @@ def test_a_certificate_in_two_groups_counts_once(written) -> None:
         ("groups: [anna]", "groups: is not a section"),
         (
             "access: [{users: ['group:'], repositories: ['**'], actions: [pull]}]",
-            "access[1].users[1]: '' is not a group's name",
+            "access[1].users[1]: is not a group's name (group:)",
         ),
         (
             f"groups: {{deployers: [anna, 'cert:CN=ci']}}\n{RULE}",

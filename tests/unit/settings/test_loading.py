@@ -1,3 +1,4 @@
+import json
 import traceback
 from dataclasses import fields
 from datetime import time, timedelta
@@ -15,7 +16,7 @@ from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings import AccessAction, Settings, load, schema
 from mirror.settings.loading.model_keys import is_section, keys_at, kinds_at
-from mirror.settings.loading.unusable_files import unusable_files
+from mirror.settings.loading.unusable_files import unusable_files, without_secret_paths
 from mirror.sync.retention import Retention
 
 HUB = "upstreams: {hub: {url: 'https://registry-1.docker.io'}}\n"
@@ -185,7 +186,7 @@ def test_secrets_of_changes_are_not_shown(written):
         ("server: {workers: 0}", "server.workers: "),
         ("server: {listen: nowhere}", "server.listen: is not HOST:PORT (nowhere)"),
         ("server: {anonymous: [fly]}", "server.anonymous[1]: "),
-        ("server: [", ":1: a value is missing"),
+        ("server: [", ":1: a bracket or brace is not closed"),
         ("server: {workers: 1, workers: 2}", "the key workers is given twice"),
         ("- a", "the file has no sections"),
         ("upstreams: {hub: {url: 'http://r.example'}}", "plain_http: true"),
@@ -254,6 +255,10 @@ def test_the_schema_names_the_keys_of_the_file():
     definitions = schema()["$defs"]
     assert "from" in definitions["MirrorSettings"]["properties"]
     assert definitions["ServerSettings"]["properties"]["listen"]["type"] == "string"
+
+
+def test_the_schema_allows_no_key_without_a_value():
+    assert "null" not in json.dumps(schema())
 
 
 # The file for `host apply` is no configuration. Its own test reads it.
@@ -383,15 +388,26 @@ def test_files_that_this_machine_cannot_read_are_named_with_their_lines(written,
     monkeypatch.setenv("PLUGIN_MIRROR_ADMISSION__TOKEN_FILE", str(tmp_path))
     text = (
         "upstreams:\n  hub:\n    url: https://r.example\n    credentials:\n      username: anna\n"
-        "      password_file: gone\n"
+        "      password_file: ./gone/password\n"
         f"    tls: {{ca_file: {tmp_path}/config.yaml}}\n"
     )
     file = written(text)
     fix = "fix: create the file, or correct the path"
     assert unusable_files(load(file), file) == [
         f"PLUGIN_MIRROR_ADMISSION__TOKEN_FILE: admission.token_file: is a folder or device ({tmp_path}), {fix}",
-        f"{file}:6: upstreams.hub.credentials.password_file: does not exist (gone), {fix}",
+        f"{file}:6: upstreams.hub.credentials.password_file: does not exist (gone/password), {fix}",
     ]
+
+
+@pytest.mark.parametrize("value", ["hunter2hunter2", '{"auth": "a/hunter2"}', "glpat-0123456789hunter2hunter2"])
+def test_a_secret_in_place_of_its_file_is_in_no_warning(written, value):
+    credentials = {"username": "anna", "password_file": value}
+    file = written(yaml.safe_dump({"upstreams": {"hub": {"url": "https://r.example", "credentials": credentials}}}))
+    (warning,) = unusable_files(load(file), file)
+    assert (
+        warning.partition("password_file: ")[2] == "does not exist (hidden), fix: create the file, or correct the path"
+    )
+    assert without_secret_paths(load(file), f"x: {value} is gone") == "x: (hidden) is gone"
 
 
 def test_an_error_has_no_cause_that_would_show_values(written):
