@@ -37,13 +37,17 @@ def hashed(password: str) -> str:
         NameInvalid: the password is too short or too long, or holds a character that some clients do not send.
     """
     if len(password) < LEAST_CHARACTERS:
-        raise NameInvalid(f"a password must have at least {LEAST_CHARACTERS} characters")
+        raise NameInvalid(f"a password must have at least {LEAST_CHARACTERS} characters; fix: choose a longer one")
     if not password.isprintable():
-        raise NameInvalid("the password holds an unprintable character, such as a tab, which some clients drop")
+        raise NameInvalid(
+            "the password holds an unprintable character, such as a tab, which some clients drop; fix: choose another"
+        )
     if password.startswith(SECRET_PREFIX):
-        raise NameInvalid(f"a password must not begin with {SECRET_PREFIX}, the prefix of access tokens")
+        raise NameInvalid(
+            f"a password must not begin with {SECRET_PREFIX}, the prefix of access tokens; fix: choose another"
+        )
     if len(password.encode()) > _MOST_BYTES:
-        raise NameInvalid(f"a password must have at most {_MOST_BYTES} bytes in UTF-8")
+        raise NameInvalid(f"a password must have at most {_MOST_BYTES} bytes in UTF-8; fix: choose a shorter one")
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
 
 

@@ -121,6 +121,9 @@ def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None,
 
     Running servers refuse both immediately.
     """
+    from mirror.records.users import parse_user_name
+
+    parse_user_name(name)
     with_users(settings_of(config, data), lambda users: users.remove_user(name))
     print_done(f"{name} is removed", {"name": name}, as_json=json)
 

@@ -58,6 +58,8 @@ def test_a_user_is_listed_and_removed(capsys: pytest.CaptureFixture[str], monkey
     assert run(["user", "rm", "anna"]) == 0
     assert run(["user", "rm", "anna"]) == 1
     assert "there is no user anna" in capsys.readouterr().err
+    assert run(["user", "rm", "\udcff"]) == 2
+    assert capsys.readouterr().err.startswith("error: '\\udcff' is not a user's name; fix: ")
     assert listed(capsys, "user") == []
 
 
