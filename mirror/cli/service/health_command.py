@@ -45,7 +45,9 @@ def run(
     The server is found by its data folder: --data, or storage.path of --config.
     If none runs there, the address is server.listen of the configuration, with
     TLS if server.tls is set. With --data, a configuration that is wrong by now
-    does not matter to a server that runs. Without --ready, the server only has to answer: use this where a failure
+    does not matter to a server that runs.
+
+    Without --ready, the server only has to answer: use this where a failure
     restarts it. With --ready, it must be able to serve content. A full disk does
     not prevent that, so it fails only with --writes.
 

@@ -296,7 +296,7 @@ async def test_the_store_and_the_limits_follow(tmp_path: Path) -> None:
                 "plugin_checks": "off",
                 "limits": {"connections": 9, "connections_per_client": 8},
             },
-            storage={"path": str(tmp_path / "data"), "least_free_bytes": 2**60},
+            storage={"path": str(tmp_path / "data"), "least_free_bytes": 10**18},
             repositories=[{"pattern": "**", "immutable": ["*"]}],
             audit={"enabled": False},
         )

@@ -115,7 +115,13 @@ def test_a_closed_file_is_told_with_its_owner(
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "f")
         return opened(path, *more, **options)
 
+    opened_low = os.open
+
+    def refuse_low(path: Any, *more: Any, **options: Any) -> int:
+        return opened_low(path, *more, **options) if str(path) != "f" else refuse(Path(path)).fileno()
+
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(os, "open", refuse_low)
     monkeypatch.setattr(Path, "open", refuse)
     assert run(arguments) == 5
     owner = pwd.getpwuid(Path("f").stat().st_uid).pw_name
