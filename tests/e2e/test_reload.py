@@ -52,10 +52,11 @@ def events(mirror: Mirror, event: str) -> int:
 
 
 def configure(mirror: Mirror, **sections: Any) -> None:
-    """Change sections of the configuration."""
+    """Change sections of the configuration. None removes a key."""
     found = json.loads(mirror.config.read_text())
     for name, values in sections.items():
-        found[name] = found.get(name, {}) | values
+        changed = found.get(name, {}) | values
+        found[name] = {key: value for key, value in changed.items() if value is not None}
     mirror.config.write_text(json.dumps(found))
 
 
