@@ -48,7 +48,7 @@ def test_a_value_for_nothing_is_refused() -> None:
 
 
 def test_a_mistake_is_told_by_its_line_in_the_file() -> None:
-    with pytest.raises(ManifestInvalid, match="line 3 "):
+    with pytest.raises(ManifestInvalid, match="line 3, column 6"):
         fill(b'{\n## a comment\n"a": x\n}', {})
 
 
