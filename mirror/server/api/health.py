@@ -55,8 +55,9 @@ class Health:
         take long, such as those of a locked catalog, are not waited for.
         """
         for_writes = request.rel_url.query.get("for") == "writes"
-        writing = asyncio.ensure_future(self._writes.outcomes())
-        read = await self._reads.outcomes()
+        writing = self._writes.run()
+        # A client that leaves must not end the run that others wait for.
+        read = await asyncio.shield(self._reads.run())
         await asyncio.wait([writing], timeout=None if for_writes else _WRITES_SECONDS)
         found = read | (writing.result() if writing.done() else self._writes.latest)
         outcomes = {name: found[name] for name in self._names}
@@ -85,17 +86,21 @@ class _Round:
         self.latest = dict.fromkeys(checks, _UNKNOWN)
         self._checks = dict(checks)
         self._checked_at_seconds = -_FRESH_SECONDS
-        self._checking = asyncio.Lock()
+        self._run: asyncio.Task[dict[str, str]] | None = None
         self._hanging: dict[str, asyncio.Future[object]] = {}
 
-    async def outcomes(self) -> dict[str, str]:
-        """Return the outcome of each check: ``ok``, or what is wrong."""
-        async with self._checking:
-            if time.monotonic() - self._checked_at_seconds >= _FRESH_SECONDS:
-                outcomes = await asyncio.gather(*(self._outcome(name) for name in self._checks))
-                self.latest = dict(zip(self._checks, outcomes, strict=True))
-                self._checked_at_seconds = time.monotonic()
-            return self.latest
+    def run(self) -> asyncio.Task[dict[str, str]]:
+        """Return the run under way, or begin one. Its result is the outcome of each check: ``ok``, or what is wrong."""
+        if self._run is None or self._run.done():
+            self._run = asyncio.create_task(self._look())
+        return self._run
+
+    async def _look(self) -> dict[str, str]:
+        if time.monotonic() - self._checked_at_seconds >= _FRESH_SECONDS:
+            outcomes = await asyncio.gather(*(self._outcome(name) for name in self._checks))
+            self.latest = dict(zip(self._checks, outcomes, strict=True))
+            self._checked_at_seconds = time.monotonic()
+        return self.latest
 
     async def _outcome(self, name: str) -> str:
         late = f"no answer within {_CHECK_SECONDS:g} s"
