@@ -30,7 +30,7 @@ _ABOUT_THE_PROGRAM: Final = (
             LazyCommand(
                 "zsh",
                 "service.completion_command:zsh",
-                "Print the script for zsh. Its folder must be in $fpath.",
+                "Print the script for zsh, to be sourced or kept in a folder of $fpath.",
                 "plugin-mirror completion zsh > /usr/local/share/zsh/site-functions/_plugin-mirror",
             ),
             LazyCommand(
