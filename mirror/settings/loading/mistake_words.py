@@ -71,6 +71,8 @@ _INSIDE_VARIABLES: Final[Mapping[str, str]] = {
 }
 #: Another key in a fix: ``'KEY: VALUE' under SECTION:``, or its name alone.
 _KEY_TO_WRITE: Final = re.compile(r"'(\w+): ([^']+)'(?: under \w+:)?|(?<=fix: add )(\w+)\Z")
+#: A section of the file in a fix.
+_SECTION: Final = re.compile(r"\bunder (\w+):")
 
 
 def fitted(words: str, model: type[BaseModel], place: Place, where: ValueOrigins) -> str:
@@ -83,10 +85,15 @@ def fitted(words: str, model: type[BaseModel], place: Place, where: ValueOrigins
         where: the origins of the values.
     """
     name = where.variable(place)
-    if not name:
-        return _INSIDE_VARIABLES.get(words, words) if where.of(place).startswith(PREFIX) else words
-    words = _OF_VARIABLES.get(words, words).replace("{name}", name)
-    return _KEY_TO_WRITE.sub(lambda match: _assignment(match, model, place), words)
+    if name:
+        words = _OF_VARIABLES.get(words, words).replace("{name}", name)
+        words = _KEY_TO_WRITE.sub(lambda match: _assignment(match, model, place), words)
+    elif where.of(place).startswith(PREFIX):
+        words = _INSIDE_VARIABLES.get(words, words)
+        words = _KEY_TO_WRITE.sub(lambda match: f'"{match[1]}": {match[2]}' if match[2] else match[0], words)
+    else:
+        return words
+    return _SECTION.sub(lambda match: f"in {PREFIX}{match[1].upper()}", words)
 
 
 def _assignment(match: re.Match[str], model: type[BaseModel], place: Place) -> str:

@@ -186,6 +186,27 @@ def test_the_pipe_of_a_shell_is_read(folder: str) -> None:
             'or PLUGIN_MIRROR_SERVER__ANONYMOUS=["pull", "push"] to let everybody push as well',
         ),
         (
+            "SERVER__ANONYMOUS",
+            "approve",
+            "server.anonymous: approve is never given to callers without a login, fix: give it to a user, by a rule in "
+            "PLUGIN_MIRROR_ACCESS",
+        ),
+        (
+            "MIRRORS",
+            '[{"name": "a", "from": "hub/a", "to": "b"}]',
+            "mirrors[a].from: no upstream is named 'hub' (hub/a), fix: add it in PLUGIN_MIRROR_UPSTREAMS",
+        ),
+        (
+            "SERVER__TLS",
+            '{"certificate": "a", "key": "b", "ca_key": "/srv/key"}',
+            "server.tls.ca_key: there is no certificate for this key (/srv/key), fix: add ca",
+        ),
+        (
+            "EVENTS",
+            '[{"url": "http://x", "secret_file": "f"}]',
+            'events[1].url: is not encrypted (http://x), fix: write https://, or add "plain_http": true if that is ',
+        ),
+        (
             "UPSTREAMS__HUB__URL",
             "http://hub.example",
             "upstreams.hub.url: is not encrypted (http://hub.example), fix: write https://, or add "
