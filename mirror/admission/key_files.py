@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.error_advice import advised, split_fix
 
 if TYPE_CHECKING:  # imported where a key is read, because many processes have none
     from mirror.signing.private_keys import PrivateKey
@@ -20,22 +21,23 @@ class KeyFiles:
 
     Attributes:
         keys: the keys by file.
-        faults: one sentence for each file that has no usable key. Signatures by its key never count.
+        faults: one sentence for each file that has no usable key, by file. Signatures by its key never count.
     """
 
     keys: Mapping[Path, PublicKey]
-    faults: tuple[str, ...] = ()
+    faults: Mapping[Path, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, files: Iterable[Path]) -> KeyFiles:
         """Read files with public keys. Blocks."""
-        keys, faults = {}, []
+        keys, faults = {}, {}
         for file in files:
             try:
                 keys[file] = read_public_key(file)
             except ConfigurationFault as error:
-                faults.append(f"{error.message}; signatures by this key never count")
-        return cls(keys, tuple(faults))
+                told, fix = split_fix(advised(error))
+                faults[file] = f"{told}, so signatures by this key never count; fix: {fix}"
+        return cls(keys, faults)
 
 
 def read_public_key(file: Path) -> PublicKey:

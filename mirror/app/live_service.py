@@ -29,6 +29,7 @@ from mirror.runtime.worker_processes import ParentProcess
 from mirror.server.http_server import Listener
 from mirror.server.live_application import LiveApplication
 from mirror.settings import Settings
+from mirror.settings.loading.configuration import with_keys
 
 _LOG = structlog.get_logger(__name__)
 #: Time until background work that failed unexpectedly begins again.
@@ -225,7 +226,7 @@ class LiveService:
         _LOG.info("configuration reloaded", file=state.file or None)
         if state.waiting:
             _LOG.warning("settings wait for a restart of the server", settings=list(state.waiting))
-        for sentence in state.settings.advice():
+        for sentence in with_keys(state.settings.advice(), state.settings):
             _LOG.warning("configuration should be changed", advice=sentence)
 
     def serve_through(self, live: LiveApplication, listeners: Sequence[Listener]) -> None:

@@ -133,7 +133,10 @@ def chosen(rules: Sequence[MirrorRule], names: Sequence[str]) -> list[MirrorRule
     """
     known = {rule.name: rule for rule in rules}
     if not known:
-        raise ConfigurationFault("the configuration has no mirror rules; fix: add one under mirrors:, see config/")
+        raise ConfigurationFault(
+            "the configuration has no mirror rules; fix: add one under mirrors:, with the keys that 'plugin-mirror "
+            "config schema' describes"
+        )
     if unknown := [name for name in names if name not in known]:
         raise ConfigurationFault(f"no mirror rule is named {unknown[0]!r}; fix: name one of {', '.join(sorted(known))}")
     return [rule for rule in rules if not names or rule.name in names]

@@ -189,7 +189,7 @@ class Services:
         from mirror.admission.key_files import KeyFiles
 
         found = KeyFiles.read(self.settings.admission.key_files)
-        for fault in found.faults:
+        for fault in found.faults.values():
             _LOG.error("key of an admission rule cannot be used", reason=fault)
         return found
 

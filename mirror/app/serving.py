@@ -36,6 +36,7 @@ from mirror.runtime.worker_processes import ParentProcess, WorkerProcesses
 from mirror.server.http.open_files import handle_loop_error
 from mirror.server.http_server import listen, serving
 from mirror.settings import Settings, unknown_variables
+from mirror.settings.loading.configuration import with_keys
 from mirror.settings.server.listen_address import HostPort
 from mirror.store.private_state import private_state
 from mirror.store.records.sql_records import import_records
@@ -206,7 +207,7 @@ def _tell_unrecorded(error: StorageFault) -> None:
 
 
 def _announce(settings: Settings, worker: Worker) -> None:
-    for sentence in (*unknown_variables(), *settings.advice()):
+    for sentence in (*unknown_variables(), *with_keys(settings.advice(), settings)):
         _LOG.warning("configuration should be changed", advice=sentence)
     bundle = worker.bundle
     for sentence in () if bundle is None else bundle.warnings:

@@ -215,9 +215,11 @@ def read_config(folder: Path, values: Mapping[str, str]) -> ConfigDocument:
     config, blank = folder / CONFIG, folder / TEMPLATE
     is_template = blank.is_file() and (bool(values) or not config.is_file())
     if not is_template and not config.is_file():
-        raise ConfigurationFault(f"{folder} has neither {CONFIG} nor {TEMPLATE}")
+        raise ConfigurationFault(f"{folder} has neither {CONFIG} nor {TEMPLATE}; fix: name a folder with one of them")
     if values and not is_template:
-        raise ConfigurationFault(f"{folder} has no {TEMPLATE} whose placeholders --set can fill")
+        raise ConfigurationFault(
+            f"{folder} has no {TEMPLATE} whose placeholders --set can fill; fix: leave out --set, or add the file"
+        )
     source = blank if is_template else config
     content = read_file(source, MAX_CONFIG_BYTES)
     try:

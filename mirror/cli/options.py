@@ -141,8 +141,8 @@ def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
     for text in given:
         key, equals, value = text.partition("=")  # a value may contain further equals signs
         if not key or not equals:
-            raise ConfigurationFault(f"{option} {text!r} is not KEY=VALUE")
+            raise ConfigurationFault(f"{option} {text!r} is not KEY=VALUE; fix: write {option} KEY=VALUE")
         if key in found:
-            raise ConfigurationFault(f"{option} {key!r} is given twice")
+            raise ConfigurationFault(f"{option} {key!r} is given twice; fix: keep one of the two")
         found[key] = value
     return found

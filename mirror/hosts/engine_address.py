@@ -11,6 +11,7 @@ from typing import Final
 from yarl import URL
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.system_errors import certificate_words, no_passphrase
 
 #: Socket of an engine that was installed as root.
 DEFAULT_SOCKET: Final = Path("/var/run/docker.sock")
@@ -94,12 +95,11 @@ class EngineAddress:
         folder = self.certificates
         try:
             context = ssl.create_default_context(cafile=folder / "ca.pem")
-            context.load_cert_chain(folder / "cert.pem", folder / "key.pem", password=_no_passphrase)
+            context.load_cert_chain(folder / "cert.pem", folder / "key.pem", password=no_passphrase)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise ConfigurationFault(
-                f"ca.pem, cert.pem and key.pem in {folder} cannot be used: {why}; fix: set DOCKER_CERT_PATH to the "
-                "folder with the certificates of the engine"
+                f"ca.pem, cert.pem and key.pem in {folder} cannot be used: {certificate_words(error)}; "
+                "fix: set DOCKER_CERT_PATH to the folder with the certificates of the engine"
             ) from error
         return context
 
@@ -110,8 +110,3 @@ class EngineAddress:
 def _joined(host: str, port: int | None) -> str:
     bracketed = f"[{host}]" if ":" in host else host
     return bracketed if port is None else f"{bracketed}:{port}"
-
-
-def _no_passphrase() -> str:
-    # Without a callback, OpenSSL would ask for the passphrase on the terminal.
-    raise ValueError("the key has a passphrase")

@@ -14,6 +14,7 @@ from mirror.hosts.engine_errors import EngineProtocolError
 from mirror.oci import Digest
 from mirror.oci.errors import DigestInvalid, MirrorError
 from mirror.oci.printable_text import printable
+from mirror.oci.strict_json import json_words
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege
 from mirror.plugin.config.secret_values import masked_text
@@ -32,7 +33,7 @@ def read_json(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise _invalid(f"is not JSON: {printable(str(error), 100)}") from error
+        raise _invalid(f"is not JSON: {json_words(error)}") from error
 
 
 def read_message(content: bytes) -> str:

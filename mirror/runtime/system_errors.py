@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import socket
+import ssl
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,8 @@ _RESOLVER_WORDS: Final = {
     socket.EAI_AGAIN: "no name server answers",
     socket.EAI_FAIL: "the name server failed",
 }
+#: Reasons of OpenSSL for a file without any certificate or key.
+_NO_PEM: Final = frozenset({"", "pem lib", "no start line", "no certificate or crl found", "asn1 lib", "bad end line"})
 
 
 class LocalFault(MirrorError):
@@ -71,6 +74,27 @@ def connection_words(error: OSError) -> str:
         return "no answer in time"
     # asyncio puts the address into its own text, so the system's words for the number are clearer.
     return os.strerror(error.errno) if error.errno else "the connection was closed without an answer"
+
+
+class PassphraseNeeded(ValueError):
+    """A file holds a private key that has a passphrase."""
+
+
+def no_passphrase() -> str:
+    """Raise PassphraseNeeded. Without this callback, OpenSSL would ask for the passphrase on the terminal."""
+    raise PassphraseNeeded("the key has a passphrase")
+
+
+def certificate_words(error: Exception) -> str:
+    """Return the reason for which OpenSSL cannot use files with certificates and keys, without its words."""
+    if isinstance(error, PassphraseNeeded):
+        return "the key has a passphrase"
+    if not isinstance(error, ssl.SSLError):
+        return (error.strerror or "the system failed") if isinstance(error, OSError) else "it is not PEM"
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key belongs to another certificate"
+    named = (error.reason or "").replace("_", " ").lower()
+    return "it is not PEM, or damaged" if named in _NO_PEM else f"OpenSSL refuses it ({named or 'no reason given'})"
 
 
 def _who(place: Path | None) -> str:

@@ -13,7 +13,7 @@ from mirror.oci.errors import MirrorError
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
 from mirror.plugin.policy.policy_action import COOLDOWN, DEFAULT, UNREADABLE, PolicyAction
-from mirror.settings.section import Mistakes, Section
+from mirror.settings.section import Mistakes, PlaceBelow, Section
 from mirror.settings.section_values import (
     MOST_BYTES,
     Duration,
@@ -265,11 +265,19 @@ class AdmissionSettings(Section):
         cooldown = None if self.cooldown is None else parse_duration(self.cooldown)
         return Policy([section.rule(keys) for section in self.rules], self.default, cooldown)
 
-    def advice(self) -> list[str]:
-        """Return sentences about rules that work, and should be changed all the same."""
+    def advice(self) -> list[tuple[PlaceBelow, str]]:
+        """Return places and sentences about rules that work, and should be changed all the same."""
+        told = (
+            "true counts any signature and verifies none; fix: name the keys of the signers with signed: {by: [FILE]}"
+        )
+        return [(("rules", number, "signed"), told) for number, rule in enumerate(self.rules) if rule.signed is True]
+
+    def places_of(self, file: Path) -> list[PlaceBelow]:
+        """Return the places of rules that name a file with a key."""
         return [
-            f"admission rule {rule.name}: signed: true counts any signature and verifies none; fix: name the keys of "
-            "the signers with signed: {by: [FILE]}"
-            for rule in self.rules
-            if rule.signed is True
+            ("rules", number, "signed", "by", position)
+            for number, rule in enumerate(self.rules)
+            if isinstance(rule.signed, SignedBySettings)
+            for position, named in enumerate(rule.signed.by)
+            if named == file
         ]

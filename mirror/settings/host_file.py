@@ -21,7 +21,8 @@ from pydantic import (
 from mirror.hosts.desired_plugin import DesiredPlugin, name_on_host
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, NameInvalid
-from mirror.settings.loading.mistakes import mistakes_in, shown_place
+from mirror.settings.loading.mistakes import mistakes_in, no_keys
+from mirror.settings.loading.shown_keys import shown_place
 from mirror.settings.loading.value_origins import ValueOrigins
 from mirror.settings.loading.yaml_reading import read_yaml
 from mirror.settings.section import Mistakes, Section
@@ -147,13 +148,16 @@ def read_host_file(content: bytes, name: str) -> tuple[DesiredPlugin, ...]:
     document = read_yaml(content, name, _MOST_VALUES)
     where = ValueOrigins(Path(name), document.lines, {})
     if not isinstance(document.value, dict):
-        raise ConfigurationFault(f"{name}:1: the file has no plugins, fix: begin with the key 'plugins:'")
+        told = no_keys(document.value, "the file has no plugins; fix: begin with the key 'plugins:'")
+        raise ConfigurationFault(f"{name}:1: {told}")
     try:
         read = HostFile.model_validate(document.value)
     except ValidationError as error:
         mistakes = mistakes_in(error, HostFile, document.value, where)[:_MOST_PROBLEMS]
         raise ConfigurationFault(
-            "\n".join(f"{where.of(place)}: {shown_place(place, document.value)}: {told}" for place, told in mistakes)
+            "\n".join(
+                f"{where.of(place)}: {shown_place(place, document.value, HostFile)}: {told}" for place, told in mistakes
+            )
         ) from None  # the error of pydantic has the values, and --debug would print them
     names: dict[str, int] = {}
     for number, plugin in enumerate(read.plugins):

@@ -173,9 +173,11 @@ class Settings(Section):
             if section.user is not None:
                 yield ("quotas", number, "user"), section.user
 
-    def advice(self) -> list[str]:
-        """Return sentences about settings that work, and should be changed all the same."""
-        return [*self.server.advice(), *self.admission.advice()]
+    def advice(self) -> list[tuple[PlaceBelow, str]]:
+        """Return places and sentences about settings that work, and should be changed all the same."""
+        found: list[tuple[str, tuple[PlaceBelow, str]]] = [("server", each) for each in self.server.advice()]
+        found += [("admission", each) for each in self.admission.advice()]
+        return [((section, *place), sentence) for section, (place, sentence) in found]
 
     def shown(self) -> dict[str, Any]:
         """Return the effective settings as plain values, with the keys of the configuration file."""

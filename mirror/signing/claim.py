@@ -158,5 +158,5 @@ def _expiry(optional: object) -> datetime | None:
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise SignatureUnreadable(f"its time of expiry is invalid: {error}") from error
+        raise SignatureUnreadable("its time of expiry is not a time of ISO 8601") from error
     raise SignatureUnreadable("its time of expiry has no time zone")

@@ -20,6 +20,7 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.signing.public_keys import PublicKey
 
 _COSIGN_MARK: Final = b"ENCRYPTED SIGSTORE PRIVATE KEY-----"
+_FIX: Final = "fix: make a key with openssl, as 'plugin-mirror sign --help' shows"
 _PUBLIC_MARK: Final = b"PUBLIC KEY-----"
 _PRIVATE_MARK: Final = b"PRIVATE KEY-----"
 
@@ -57,25 +58,27 @@ class PrivateKey:
         """
         if _COSIGN_MARK in content:
             raise ConfigurationFault(
-                f"{name} is a private key in the format of cosign, which only cosign reads; fix: make a key with "
-                "openssl, as 'plugin-mirror sign --help' shows"
+                f"{name} is a private key in the format of cosign, which only cosign reads; {_FIX}"
             )
         if _PUBLIC_MARK in content:
             raise ConfigurationFault(f"{name} is a public key, which cannot sign; fix: use the private key")
         if _PRIVATE_MARK not in content:
-            raise ConfigurationFault(f"{name} is not a private key in PEM")
+            raise ConfigurationFault(f"{name} is not a private key in PEM; {_FIX}")
         try:
             key = load_pem_private_key(content, password)
         except TypeError as error:
             told = "encrypted; fix: give its password" if password is None else "not encrypted, and needs no password"
             raise ConfigurationFault(f"{name} is {told}") from error
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise ConfigurationFault(f"{name} cannot be read as a private key: {error}") from error
+            why = "it is damaged" if password is None else "the password is wrong, or the key is damaged"
+            raise ConfigurationFault(
+                f"{name} cannot be read as a private key: {why}; {_FIX}, or give the right password"
+            ) from error
         if isinstance(key, Ed25519PrivateKey) or (
             isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
         ):
             return cls._of(key, name)
-        raise ConfigurationFault(f"{name} is a key of another kind than ECDSA on P-256 and Ed25519")
+        raise ConfigurationFault(f"{name} is a key of another kind than ECDSA on P-256 and Ed25519; {_FIX}")
 
     @classmethod
     def _of(cls, key: _Key, name: str) -> PrivateKey:

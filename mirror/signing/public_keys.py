@@ -60,7 +60,7 @@ class PublicKey:
         try:
             key = load_pem_public_key(content)
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise ConfigurationFault(f"{name} is not a public key in PEM, such as cosign.pub") from error
+            raise ConfigurationFault(f"{name} is not a public key in PEM; fix: name one, such as cosign.pub") from error
         match key:
             case ec.EllipticCurvePublicKey() if key.curve.name in _CURVES:
                 pass

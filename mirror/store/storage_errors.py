@@ -22,6 +22,20 @@ _SQLITE_UNUSABLE: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_REA
 #: Primary error codes of SQLite for a file whose bytes are wrong.
 _SQLITE_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PROBE_BYTES: Final = 4096
+#: Primary error codes of SQLite in our words.
+_SQLITE_WORDS: Final = {
+    sqlite3.SQLITE_CORRUPT: "its bytes are damaged",
+    sqlite3.SQLITE_NOTADB: "it is not a database",
+    sqlite3.SQLITE_BUSY: "it is locked by another process",
+    sqlite3.SQLITE_LOCKED: "it is locked by another process",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk failed",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_READONLY: "it cannot be written",
+    sqlite3.SQLITE_PERM: "it cannot be written",
+    sqlite3.SQLITE_NOMEM: "the memory is full",
+    sqlite3.SQLITE_ERROR: "it lacks tables or columns of this version",
+}
 
 
 @contextmanager
@@ -67,6 +81,15 @@ def fault_of(error: BaseException, doing: str, catalog: Path | None = None) -> B
     return fault
 
 
+def database_words(error: object) -> str:
+    """Return the reason of an error of SQLite or SQLAlchemy, without their words. The traceback has those."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
+        return _SQLITE_WORDS.get(code & 0xFF) or f"SQLite failed ({getattr(error, 'sqlite_errorname', code)})"
+    # The module of SQLite itself finds some errors, such as a closed connection, and gives them no code.
+    return f"the database library failed ({type(error).__name__})"
+
+
 def _database_errors() -> tuple[type[Exception], ...]:
     # SQLAlchemy takes long to import, and only a process that has imported it can meet its errors.
     imported: Any = sys.modules.get("sqlalchemy.exc")
@@ -102,29 +125,28 @@ def _of_database(error: BaseException, doing: str, catalog: Path | None) -> Stor
     if not isinstance(error, sqlite3.Error):
         from sqlalchemy.exc import DBAPIError
 
-        # SQLAlchemy's own errors end with the address of a page.
-        own = str(error).partition("(Background on this error")[0].strip()
-        cause = error.orig if isinstance(error, DBAPIError) else own
+        cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorcode", None)
     if code in _SQLITE_NO_SPACE:
         place = "" if catalog is None else f" of {catalog.parent}"
         return StorageFull(f"cannot {doing}: the disk is full; fix: free some space on the disk{place}, and repeat")
     name = getattr(cause, "sqlite_errorname", "unknown")
     if catalog is None:
-        return CatalogFault(f"cannot {doing}: {cause}", code=name)
+        return CatalogFault(f"cannot {doing}: {database_words(cause)}", code=name)
     # SQLite tells only that it cannot use the file. The system tells the reason.
     if code is not None and code & 0xFF in _SQLITE_UNUSABLE and (found := _why_unusable(catalog)) is not None:
         return _of_disk(found, doing)
     if code == sqlite3.SQLITE_BUSY:
         return CatalogFault(
-            f"cannot {doing}: another process keeps {catalog} locked ({cause}); fix: end that process",
+            f"cannot {doing}: another process keeps {catalog} locked; fix: end that process",
             code=name,
             path=str(catalog),
         )
     fix = f"look at the disk of {catalog.parent} (dmesg)"
     if code is not None and code & 0xFF in _SQLITE_DAMAGED:
         fix = "restore a backup, or stop the server and run 'plugin-mirror recover'"
-    return CatalogFault(f"cannot {doing}: {cause} ({catalog}); fix: {fix}", code=name, path=str(catalog))
+    told = f"cannot {doing}: {database_words(cause)} ({catalog}); fix: {fix}"
+    return CatalogFault(told, code=name, path=str(catalog))
 
 
 def _why_unusable(catalog: Path) -> OSError | None:

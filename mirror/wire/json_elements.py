@@ -176,7 +176,7 @@ class _Reading:
         try:
             return _DECODER.decode(text.decode())
         except (ValueError, RecursionError) as error:
-            raise self._wrong(f"is not JSON: before byte {self._position}: {error}") from error
+            raise self._wrong(f"is not JSON: before byte {self._position}") from error
 
     def _not_json(self) -> ManifestInvalid:
         return self._wrong(f"is not JSON, or has a string that is too long, after byte {self._position}")

@@ -149,8 +149,8 @@ def _facts(kind: str, path: Path | None, read: Callable[[Path], Sequence[Certifi
         return FileFacts(kind, path, tuple(read(path)))
     except ConfigurationFault as error:
         return FileFacts(kind, path, fault=str(error))
-    except UNREADABLE as error:
-        return FileFacts(kind, path, fault=f"{path} has a damaged certificate: {error}; fix: have it issued again")
+    except UNREADABLE:
+        return FileFacts(kind, path, fault=f"{path} has a damaged certificate; fix: have it issued again")
 
 
 def _key(kind: str, path: Path | None, certificate_file: Path | None) -> FileFacts | None:

@@ -130,7 +130,9 @@ class ClientAuthorities:
         try:
             good = self._judged(der, now)
         except UNREADABLE as error:
-            raise CertificateRefused(f"the client certificate cannot be read: {error}") from error
+            raise CertificateRefused(
+                "the client certificate cannot be read: it is damaged; fix: have it issued again"
+            ) from error
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[der] = good
@@ -195,7 +197,7 @@ def _read_certificates(path: Path) -> list[x509.Certificate]:
     try:
         others = [_shown(each.subject) for each in certificates if not _is_authority(each)]
     except UNREADABLE as error:
-        raise ConfigurationFault(f"{where} has a damaged certificate: {error}; fix: have it issued again") from error
+        raise ConfigurationFault(f"{where} has a damaged certificate; fix: have it issued again") from error
     if others:
         raise ConfigurationFault(f"{where} has a certificate that is not of a CA: {others[0]}; fix: remove it")
     return certificates
@@ -215,7 +217,7 @@ def _read_lists(path: Path) -> list[x509.CertificateRevocationList]:
         partial = [_shown(each.issuer) for each in lists if any(one.critical for one in each.extensions)]
     except UNREADABLE as error:
         raise ConfigurationFault(
-            f"{where} has a damaged list of revoked certificates: {error}; fix: have the CA write it again"
+            f"{where} has a damaged list of revoked certificates; fix: have the CA write it again"
         ) from error
     if partial:
         raise ConfigurationFault(

@@ -89,7 +89,7 @@ def read_revocation_lists(path: Path, key: str = "") -> list[x509.CertificateRev
         lists = [x509.load_pem_x509_crl(_LIST_BEGIN + part) for part in parts]
     except UNREADABLE as error:
         raise ConfigurationFault(
-            f"{where} has a damaged list of revoked certificates: {error}; fix: have the CA write it again"
+            f"{where} has a damaged list of revoked certificates; fix: have the CA write it again"
         ) from error
     if not lists:
         raise ConfigurationFault(

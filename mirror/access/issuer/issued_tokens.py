@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,10 +74,10 @@ class IssuedTokens:
         try:
             claims = _Claims.model_validate_json(await self._verified(token))
         except (jwt.PyJWTError, RecursionError) as error:
-            raise _refused(str(error)) from error
+            raise _refused("it is not a JSON Web Token") from error
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
-            raise _refused(f"{'.'.join(map(str, first['loc'])) or 'claims'}: {first['msg']}") from error
+            raise _refused(_words(first["loc"], first["type"])) from error
         self._require_for_here(claims)
         self._require_valid_time(claims)
         return _grant(claims)
@@ -114,6 +115,18 @@ class IssuedTokens:
             raise _refused("it has expired; fix: request a new token")
         if max(claims.nbf or 0, claims.iat or 0) > now_seconds + CLOCKS_DIFFER_SECONDS:
             raise _refused("it is not yet valid; fix: compare the clocks of the issuer and of this server")
+
+
+def _words(place: Sequence[str | int], kind: str) -> str:
+    """Return what is wrong with a claim, by pydantic's type of the error."""
+    if not place:
+        return "its payload is not a JSON object"
+    # Below aud, pydantic names the types that the claim may have.
+    claim = ".".join(map(str, place if place[0] == "access" else place[:1]))
+    wrong = (
+        "is missing" if kind == "missing" else "has a wrong value" if kind.endswith("mismatch") else "has a wrong type"
+    )
+    return f"its claim {claim} {wrong}"
 
 
 def _grant(claims: _Claims) -> Grant:

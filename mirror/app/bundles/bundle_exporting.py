@@ -101,7 +101,7 @@ def check_stream(stream: str) -> str:
 def check_serial(serial: int | None) -> int | None:
     """Return the serial that a user gave; None if none was given. Raises ConfigurationFault if it is out of range."""
     if serial is not None and not 0 < serial <= MOST_SERIAL:
-        raise ConfigurationFault(f"--serial {serial} is not between 1 and {MOST_SERIAL}")
+        raise ConfigurationFault(f"--serial {serial} is out of range; fix: write a number from 1 to {MOST_SERIAL}")
     return serial
 
 

@@ -86,5 +86,8 @@ async def _record(exports: BundleExports, order: PartOrder, table: PartsTable | 
         return last
     found = await exports.exports_between(last.stream, serial, serial)
     if not found:
-        raise ConfigurationFault(f"--serial {serial}: stream {last.stream} has no export with this serial")
+        raise ConfigurationFault(
+            f"--serial {serial}: stream {last.stream} has no export with this serial; fix: leave out --serial for the "
+            f"last one, {last.serial}"
+        )
     return found[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -22,7 +22,9 @@ from mirror.events.event_sender import Endpoint, EventSender, Post, PostFailed
 from mirror.events.webhook_signing import MOST_FILE_BYTES, WebhookSecret, parse_secrets
 from mirror.oci.errors import Busy, ConfigurationFault, MirrorError
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.error_advice import advised, split_fix
 from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.system_errors import certificate_words
 from mirror.settings import Settings
 from mirror.settings.event_settings import EventSettings
 from mirror.store.registry import Store
@@ -55,16 +57,18 @@ def event_chores(settings: Settings, store: Store) -> list[Chore]:
     ]
 
 
-def endpoint_faults(endpoints: Sequence[EventSettings]) -> list[str]:
-    """Return a sentence for each endpoint whose secrets or CA cannot be used. Blocks."""
-    faults = []
-    for each in endpoints:
-        try:
-            _read_secrets(each.secret_file)
-            _context(each.ca)
-        except ConfigurationFault as fault:
-            faults.append(f"events: {each.shown_name} gets no events: {fault}")
-    return faults
+def endpoint_faults(endpoints: Sequence[EventSettings]) -> Iterator[tuple[int, str, str]]:
+    """Yield number, from 0, key and a sentence for each secret or CA of an endpoint that cannot be used. Blocks."""
+    for number, each in enumerate(endpoints):
+        for key, read in (
+            ("secret_file", partial(_read_secrets, each.secret_file)),
+            ("ca", partial(_context, each.ca)),
+        ):
+            try:
+                read()
+            except ConfigurationFault as fault:
+                told, fix = split_fix(advised(fault))
+                yield number, key, f"{told}, so {each.shown_name} gets no events; fix: {fix}"
 
 
 async def _send_events(settings: Settings, endpoint: EventSettings, store: Store) -> None:
@@ -137,7 +141,7 @@ def _context(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca)
     except OSError as error:
-        raise ConfigurationFault(f"ca: {ca} cannot be used: {error.strerror or error}") from error
+        raise ConfigurationFault(f"{ca} cannot be used: {certificate_words(error)}") from error
 
 
 async def _forget_endpoints(settings: Settings, store: Store) -> None:

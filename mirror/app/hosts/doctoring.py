@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from mirror.app.hosts.mirror_walking import through_mirrors
 from mirror.authoring.plugin_content import read_config, read_content
+from mirror.hosts.checks.engine_checks import any_engine_checks
 from mirror.hosts.checks.facts_gathering import ask_engine, with_files
 from mirror.hosts.checks.file_checks import needed_paths
-from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, problem, unknown, warning
+from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, problem, unknown
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
@@ -103,24 +105,21 @@ async def diagnose(
     async with AsyncExitStack() as stack:
         patient.tell(f"asking the engine at {asked.address}")
         engine, view = await _engine(stack, asked, environment)
-        login = await _login(environment, asked.place.authority)
-        route = walked(asked.place, view, asked.reference, login, patient.tell)
-        facts, client = await stack.enter_async_context(route)
-        checks = [*_mirrors(asked, view), *route_checks(facts)]
+        checks: list[HostCheck] = []
+        way = None
+        if asked.reference is not None and asked.is_of_hub:
+            checks, way = await through_mirrors(stack, view, asked.reference, asked.place, patient.tell)
+        if way is None:
+            login = await _login(environment, asked.place.authority)
+            route = walked(asked.place, view, asked.reference, login, patient.tell)
+            way = await stack.enter_async_context(route)
+        facts, client = way
+        checks += route_checks(facts)
         if asked.reference is not None:
             doctor = _PluginDoctor(asked, engine, limits, patient)
             is_known = any(check.outcome is Outcome.PROBLEM for check in checks)
             checks += await doctor.checks(asked.reference, facts, client, is_known=is_known)
         return Diagnosis(view, HostPrediction(tuple(checks)))
-
-
-def _mirrors(asked: DoctorQuestion, view: EngineView) -> Iterator[HostCheck]:
-    """Yield a check that tells that engines go another way first."""
-    mirrors = () if view.daemon is None else view.daemon.mirrors
-    if asked.reference is not None and asked.is_of_hub and mirrors and asked.place.authority not in mirrors:
-        name = replace(asked.reference, host=None)
-        text = f"engines ask {', '.join(mirrors)} first for {name}, because of registry-mirrors in daemon.json"
-        yield warning("mirrors", None, printable(text), printable(f"plugin-mirror doctor --host {mirrors[0]} {name}"))
 
 
 async def _engine(
@@ -173,26 +172,21 @@ class _PluginDoctor:
             client: client of the registry; None if it does not answer.
             is_known: True if a problem on the way has been found already.
         """
+        manifest = None if facts.content is None else facts.content.read
         if self.engine is None:
-            fix = f"run doctor on the Docker host, or: plugin-mirror lint {reference}"
-            return [unknown("engine", Step.INSTALL, "without an engine, nobody tells if the plugin fits it", fix)]
+            return await self._without_engine(reference, manifest, client)
         self.patient.tell(f"letting the engine ask for {reference}")
         try:
             async with asyncio.timeout(_QUESTION_SECONDS):
                 host_facts = await ask_engine(self.engine, str(reference), self.asked.place.authority)
         except (TimeoutError, EngineFault):
             return [unknown("engine", Step.INSTALL, f"the engine does not answer when asked for {reference}")]
-        manifest = None if facts.content is None else facts.content.read
         if client is None or manifest is None or not manifest.is_plugin:
             return _engine_says(host_facts)
         try:
             content = await self._read(reference, manifest, client)
         except MirrorError as error:
-            told, fix = split_fix(str(error))
-            return [
-                unknown("content", Step.ENABLE, printable(told, 300), printable(fix, 300)),
-                *_engine_says(host_facts),
-            ]
+            return [_unread(error), *_engine_says(host_facts)]
         wanted = _wanted(reference, manifest, content)
         if self.asked.address.is_socket:
             host_facts = await with_files(host_facts, () if wanted.config is None else needed_paths(wanted.config))
@@ -201,6 +195,20 @@ class _PluginDoctor:
             return list(found)
         # The trouble has been told with its fix. The check of the registry would guess from the engine's words.
         return [*_engine_says(host_facts), *(check for check in found if check.name != "registry")]
+
+    async def _without_engine(
+        self, reference: Reference, manifest: Manifest | None, client: RouteClient | None
+    ) -> list[HostCheck]:
+        """Return what is known about all engines."""
+        fix = "run doctor on the Docker host"
+        unsure = unknown("engine", Step.INSTALL, "without an engine, nobody tells if the plugin fits it", fix)
+        if client is None or manifest is None or not manifest.is_plugin:
+            return [unsure]
+        try:
+            content = await self._read(reference, manifest, client)
+        except MirrorError as error:
+            return [_unread(error), unsure]
+        return [*any_engine_checks(_wanted(reference, manifest, content)), unsure]
 
     async def _read(self, reference: Reference, manifest: Manifest, client: RouteClient) -> PluginContent:
         """Read the plugin as far as it can be read in time."""
@@ -212,6 +220,11 @@ class _PluginDoctor:
             except TimeoutError:
                 self.patient.tell(f"reading the config of {reference}")
         return await read_config(client, reference.repository, manifest)
+
+
+def _unread(error: MirrorError) -> HostCheck:
+    told, fix = split_fix(str(error))
+    return unknown("content", Step.ENABLE, printable(told, 300), printable(fix, 300))
 
 
 def _wanted(reference: Reference, manifest: Manifest, content: PluginContent) -> WantedPlugin:

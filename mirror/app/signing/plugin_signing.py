@@ -87,7 +87,7 @@ async def verify_reference(
     else:
         read = await in_thread(KeyFiles.read, files)
         if read.faults:
-            raise ConfigurationFault("; ".join(read.faults))
+            raise ConfigurationFault("\n".join(read.faults.values()))
         keys = list(read.keys.values())
     repository, now, patterns = reference.repository, _CLOCK.now(), settings.admission.signed_names
     if reference.host is not None:

@@ -44,7 +44,7 @@ def open_rootfs(place: Path, platforms: Sequence[Platform], stack: ExitStack) ->
     if is_saved_image(files) and not top & _ROOT_FOLDERS:
         images = images_in(files)
         if not images:
-            raise ConfigurationFault(f"{files.place} holds 0 images")
+            raise ConfigurationFault(f"{files.place} holds 0 images; fix: save one with docker save")
         return [_choose(files, images, platform).layers() for platform in wanted]
     if top and all(map(_PLATFORM_FOLDER.fullmatch, top)):
         return [_platform_folder(files, top, platform) for platform in wanted]
@@ -64,7 +64,9 @@ def _choose(files: SavedFiles, images: Sequence[SavedImage], platform: Platform 
         return found[0]
     told = [image.platform for image in images if image.platform is not None]
     if not found:
-        raise ConfigurationFault(f"{files.place} holds no image for {platform}, only for {_listed(told)}")
+        raise ConfigurationFault(
+            f"{files.place} holds no image for {platform}, only for {_listed(told)}; fix: choose one of these"
+        )
     if len({image.platform for image in found}) == len(found) == len(told):
         raise ConfigurationFault(
             f"{files.place} holds images for {len(told)} platforms: {_listed(told)}; fix: choose with --platform, "
@@ -95,7 +97,7 @@ def _platform_folder(files: SavedFiles, top: Iterable[str], platform: Platform |
 def _require_root(files: SavedFiles, top: frozenset[str]) -> None:
     """Refuse files that are surely not those of a root filesystem."""
     if not top:
-        raise ConfigurationFault(f"{files.place} holds no files")
+        raise ConfigurationFault(f"{files.place} holds no files; fix: name the root filesystem of the plugin")
     if top & _ROOT_FOLDERS:
         return
     unpacked = "" if isinstance(files, SavedFolder) else "unpack it, and "

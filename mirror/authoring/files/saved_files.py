@@ -120,7 +120,7 @@ class SavedTar:
 
     def _walk(self) -> None:
         if self.whole.size_bytes == 0:
-            raise ConfigurationFault(f"{self.place} is empty, not a tar")
+            raise ConfigurationFault(f"{self.place} is empty, not a tar; fix: write it again")
         tar = TarReader(MOST_ENTRIES, EntryCallback(self._note))
         for chunk in self.whole.chunks():
             tar.feed(chunk)

@@ -94,5 +94,5 @@ def _unpacking(name: str) -> Iterator[None]:
         yield
     except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise ConfigurationFault(
-            f"{name} cannot be read, because it is damaged or truncated ({error}); fix: write it again"
+            f"{name} cannot be read, because it is damaged or truncated; fix: write it again"
         ) from error

@@ -119,7 +119,7 @@ def _decompressed(content: bytes) -> bytes:
             raise BundleInvalid(f"the receipt is larger than {MOST_RECEIPT_BYTES} bytes")
         document = unpacker.decompress(content, _MOST_DOCUMENT_BYTES)
     except zlib.error as error:
-        raise BundleInvalid(f"it is not a receipt ({error}); {_FIX}") from error
+        raise BundleInvalid(f"it is not a receipt, or damaged; {_FIX}") from error
     if not unpacker.eof or unpacker.unused_data:
         raise BundleInvalid(f"it is not a whole receipt: it is cut off, too large, or followed by other bytes; {_FIX}")
     return document
@@ -134,7 +134,7 @@ def _parse(head: Mapping[str, Any], content: bytes) -> Receipt:
         streams = dict(head["streams"].items())
         names = dict(_names(head["names"], ordered))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise BundleInvalid(f"the receipt has a field of another type than expected: {error}") from error
+        raise BundleInvalid("the receipt has a field of another type than expected") from error
     valid = (is_stream(one) and type(serial) is int and 0 < serial <= MOST_SERIAL for one, serial in streams.items())
     if created.tzinfo is None or not all(valid):
         raise BundleInvalid("the receipt has no valid time and streams")

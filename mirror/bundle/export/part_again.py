@@ -62,7 +62,10 @@ async def make_part(
     """
     planned = planned_parts(bundle.name, source.size_bytes, part_bytes)
     if not 1 <= number <= len(planned):
-        raise ConfigurationFault(f"--part {number}: {bundle.name} has {len(planned)} part(s) of {part_bytes} bytes")
+        raise ConfigurationFault(
+            f"--part {number}: {bundle.name} has {len(planned)} part(s) of {part_bytes} bytes; fix: write a number "
+            f"from 1 to {len(planned)}"
+        )
     name, start, size_bytes = planned[number - 1]
     missing = source.missing(start, size_bytes)
     if missing:

@@ -81,7 +81,7 @@ class FileSource:
         try:
             found = await aiofiles.os.stat(path)
             if not stat.S_ISREG(found.st_mode):  # to open a pipe would wait for its writer
-                raise ConfigurationFault(f"{path} is not a regular file")
+                raise ConfigurationFault(f"{path} is a folder, pipe or device; fix: name a file")
             async with aiofiles.open(path, "rb"):
                 pass
         except OSError as error:

@@ -130,4 +130,4 @@ def _decoded(value: object, what: str) -> bytes:
         # DSSE allows the alphabet of URLs too.
         return base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
     except ValueError as error:  # binascii.Error too
-        raise BundleInvalid(f"{what} has a field that is not base64: {error}") from error
+        raise BundleInvalid(f"{what} has a field that is not base64") from error

@@ -72,7 +72,7 @@ async def read_table(table_file: Path) -> PartsTable:
         BundleInvalid: the file is not a table of parts.
     """
     if await aiofiles.os.path.exists(table_file) and not await aiofiles.os.path.isfile(table_file):
-        raise ConfigurationFault(f"{table_file} is not a regular file")
+        raise ConfigurationFault(f"{table_file} is a folder, pipe or device; fix: name a file")
     try:
         async with aiofiles.open(table_file, "rb") as file:
             content = await file.read(MOST_TABLE_BYTES + 1)

@@ -123,7 +123,10 @@ class SigningKey:
         try:
             key = load_pem_private_key(content, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: the key is encrypted
-            raise ConfigurationFault(f"{what} cannot be read as an unencrypted private key: {error}") from error
+            why = "encrypted" if isinstance(error, TypeError) else "damaged, or of an unknown kind"
+            raise ConfigurationFault(
+                f"{what} is {why}; fix: make a pair of keys with 'plugin-mirror bundle keygen F'"
+            ) from error
         if not isinstance(key, Ed25519PrivateKey):
             raise _of_another_kind(what)
         return cls(key)

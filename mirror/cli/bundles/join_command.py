@@ -44,7 +44,7 @@ def run(
     async def work() -> PartsSource:
         source = await open_source(bundle, folders or ())
         if not isinstance(source, PartsSource):
-            raise ConfigurationFault(f"{bundle} is one file, and not in parts")
+            raise ConfigurationFault(f"{bundle} is one file, and not in parts; fix: use it as it is")
         await join_bundle(source, path, bar)
         return source
 

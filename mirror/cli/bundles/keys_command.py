@@ -106,5 +106,5 @@ def _serial(stream: str, text: str) -> int:
     from mirror.bundle.format.statement import MOST_SERIAL
 
     if not text.isascii() or not text.isdigit() or int(text[:20]) > MOST_SERIAL:
-        raise ConfigurationFault(f"--reset {stream}={text}: a serial is a number from 0 to {MOST_SERIAL}")
+        raise ConfigurationFault(f"--reset {stream}={text} has no serial; fix: write a number from 0 to {MOST_SERIAL}")
     return int(text)

@@ -53,7 +53,7 @@ def run(
     answer: the former keys have signed it.
     """
     if [path is not None, list_all, remove is not None].count(True) != 1:
-        raise ConfigurationFault("name a file with keys, or give --list or --remove")
+        raise ConfigurationFault("nothing or too much is named; fix: name a file with keys, or give --list or --remove")
     settings = settings_of(config, data)
     if path is not None:
         _trust(settings, path, fingerprint, json=json)
@@ -107,7 +107,9 @@ def _remove(settings: Settings, text: str) -> None:
 
     wanted = text.lower().removeprefix("sha256:")
     if len(wanted) < _LEAST_DIGITS:
-        raise ConfigurationFault(f"--remove {text}: give at least {_LEAST_DIGITS} digits of what --list shows")
+        raise ConfigurationFault(
+            f"--remove {text} is too short; fix: give at least {_LEAST_DIGITS} digits of what --list shows"
+        )
     removed = run_to_the_end(remove_chain(settings, wanted))
     RESULTS.out(f"the keys of {removed.newest.fingerprint} are trusted no longer", highlight=False)
 

@@ -88,7 +88,7 @@ def _alias(text: str, *, upgrade: bool) -> Reference:
         NameInvalid: the text is not a name.
     """
     if not upgrade:
-        raise ConfigurationFault("--alias is only used with --upgrade")
+        raise ConfigurationFault("--alias has no meaning without --upgrade; fix: add --upgrade, or leave out --alias")
     name = Reference.parse(text)
     if name.digest is not None:
         raise ConfigurationFault(f"--alias {text}: the name of a plugin on a host has no digest; fix: write NAME[:TAG]")

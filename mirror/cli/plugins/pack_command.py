@@ -134,7 +134,9 @@ def latest_seconds() -> int:
     text = os.environ.get("SOURCE_DATE_EPOCH", "0")
     # str.isdigit accepts the digits of every script, so ASCII is required too. Eleven digits reach the year 5138.
     if not (text.isascii() and text.isdigit() and len(text) <= 11):
-        raise ConfigurationFault(f"environment: SOURCE_DATE_EPOCH: {text!r} is not a number of seconds since 1970")
+        raise ConfigurationFault(
+            f"SOURCE_DATE_EPOCH: {text!r} is not a number of seconds since 1970; fix: write digits, or unset it"
+        )
     return int(text)
 
 

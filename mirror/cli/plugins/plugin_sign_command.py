@@ -50,7 +50,7 @@ def run(
 
     span = None if valid_for is None else parse_duration(valid_for)
     if span is not None and span > _LONGEST:
-        raise ConfigurationFault(f"--valid-for {valid_for} is longer than {_LONGEST.days}d")
+        raise ConfigurationFault(f"--valid-for {valid_for} is too long; fix: give {_LONGEST.days}d or less")
     signed = run_to_the_end(
         sign_reference(
             settings_of(config, data),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from mirror.app.configuration.configuration_warnings import configuration_warnings
 from mirror.cli.exit_codes import ANSWER_IS_NO, DONE
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, configuration_file, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci.errors import ConfigurationFault
-
-if TYPE_CHECKING:
-    from mirror.settings import Settings
 
 
 def check(
@@ -67,58 +63,16 @@ def check(
         "mirror rules": len(settings.mirrors),
         "proxy rules": len(settings.proxy),
     }
-    warnings = list(_warnings(settings, config))
-    if warnings:
-        from mirror.settings.loading.unusable_files import without_secret_paths
-
-        warnings = [without_secret_paths(settings, warning) for warning in warnings]
+    file = configuration_file(config)
+    warnings = configuration_warnings(settings, file)
     if json:
         shown = {name.replace(" ", "_"): number for name, number in counts.items()}
-        file = configuration_file(config)
         print_json({"file": file and str(file), "valid": True, **shown, "warnings": warnings})
         return
     for warning in warnings:
         MESSAGES.out(f"warning: {warning}", highlight=False)
     rules = ", ".join(f"{number} {name}" for name, number in counts.items())
-    RESULTS.out(f"{configuration_file(config) or 'the defaults'}: valid ({rules})")
-
-
-def _warnings(settings: Settings, config: Path | None) -> Iterator[str]:
-    """Yield sentences about what is valid, and should be looked at. Each import is late: most files need none."""
-    # A file that cannot be read is no error: the configuration may be checked on another machine than the server's.
-    if settings.server.tls is not None:
-        from mirror.app.tls.tls_listening import server_contexts
-
-        try:
-            server_contexts(settings)
-        except ConfigurationFault as fault:
-            yield str(fault)
-    if settings.mirrors:
-        from mirror.sync.rules.rule_overlap import overlap_warnings
-
-        yield from overlap_warnings(section.rule() for section in settings.mirrors)
-    issuer = settings.server.token_issuer
-    if issuer is not None and issuer.jwks_file is not None:
-        from mirror.access.issuer.key_sources import KeyFile
-        from mirror.runtime.clock import SystemClock
-
-        try:
-            KeyFile(issuer.jwks_file, SystemClock())
-        except ConfigurationFault as fault:
-            yield str(fault)
-    if settings.admission.key_files:
-        from mirror.admission.key_files import KeyFiles
-
-        yield from KeyFiles.read(settings.admission.key_files).faults
-    if settings.events:
-        from mirror.app.events.event_sending import endpoint_faults
-
-        yield from endpoint_faults(settings.events)
-    if settings.upstreams or settings.admission.token_file is not None:
-        from mirror.settings.loading.unusable_files import unusable_files
-
-        yield from unusable_files(settings, configuration_file(config))
-    yield from settings.advice()
+    RESULTS.out(f"{file or 'the defaults'}: valid ({rules})")
 
 
 def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:

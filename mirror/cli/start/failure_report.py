@@ -26,7 +26,9 @@ _ADVICE: Final[dict[type[MirrorError], str]] = {
     BundleFault: "copy it again, whole, from where it was made",
 }
 #: What typer adds to the name of a command or option that does not exist.
-_NEARBY: Final = re.compile(r"[.,;]? Did you mean (.+)\?$", re.DOTALL)
+_NEARBY: Final = re.compile(r"[.,;]? (?:Did you mean (.+)\?|\(Possible options: (.+)\))$", re.DOTALL)
+#: What typer says about words after the last argument.
+_EXTRA: Final = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
 
 
 def reported(failure: BaseException, *, trace: bool) -> int | None:
@@ -79,7 +81,9 @@ def _of_system(error: OSError) -> LocalFault:
 
 
 def _print_wrong_usage(failure: typer.TyperException) -> None:
-    told = _NEARBY.sub(r" (did you mean \1?)", failure.format_message().rstrip(".").replace("Value error, ", ""))
+    told = failure.format_message().rstrip(".").replace("Value error, ", "")
+    told = _NEARBY.sub(lambda near: f" (did you mean {near[1] or near[2]}?)", told)
+    told = _EXTRA.sub(r"too many arguments: \1", told)
     if not told:
         return  # a group without a command: its help has been printed
     context = getattr(failure, "ctx", None)

@@ -12,6 +12,7 @@ from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import ALERTS, MESSAGES, RESULTS, counted, print_json, wrapped
 from mirror.cli.questions import confirmed
+from mirror.cli.start.failure_report import lines_of
 from mirror.oci.errors import ConfigurationFault, MirrorError, StorageFault
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def run(
         for each in deleted:
             _print(each, told, dry_run=dry_run)
     for error in failed:
-        ALERTS.out(f"error: {error}", highlight=False)
+        for line in lines_of(error):
+            ALERTS.out(f"error: {line}", highlight=False)
     if failed:
         raise typer.Exit(max(exit_codes.of(error) for error in failed))
 

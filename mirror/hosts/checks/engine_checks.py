@@ -47,6 +47,22 @@ def engine_checks(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]
     yield from _namespaces(facts, wanted)
 
 
+def any_engine_checks(wanted: WantedPlugin) -> Iterator[HostCheck]:
+    """Yield the findings of lint with the engines that they are about, for a host whose engine is unknown."""
+    verdicts = engine_verdicts(wanted.findings)
+    serious = dict.fromkeys(finding for verdict in verdicts for finding in verdict.reasons)
+    for finding in serious:
+        step, text = _step_of(finding), f"{finding.text}: {finding.seen}"
+        if all(finding in verdict.reasons for verdict in verdicts):
+            yield problem("lint", step, text, finding.fix)
+        else:
+            yield warning("lint", step, f"engines {finding.engines}: {text}", finding.fix)
+    if not serious:
+        yield ok("lint", f"engines {verdicts[0].first} to {verdicts[-1].last} have no known problem with the plugin")
+    rest = (finding for finding in wanted.findings if finding.severity is Severity.WARNING and finding not in serious)
+    yield from _named(rest, wanted.remote)
+
+
 def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
     """Yield the findings of lint that matter on this engine."""
     shown = f"Docker Engine {printable(facts.version.version, 40)}"
@@ -84,9 +100,13 @@ def _warnings(findings: Iterable[Finding], version: str, remote: str) -> Iterato
             step = Step.FIND if is_about_finding else Step.ENABLE
             yield warning("lint", step, f"{finding.text}: {finding.seen}", finding.fix)
         else:
-            others.append(finding.code)
-    if others:
-        codes = ", ".join(dict.fromkeys(others))
+            others.append(finding)
+    yield from _named(others, remote)
+
+
+def _named(findings: Iterable[Finding], remote: str) -> Iterator[HostCheck]:
+    """Yield one line that names findings; none if there are none."""
+    if codes := ", ".join(dict.fromkeys(finding.code for finding in findings)):
         yield warning("warnings", None, f"lint warns of {codes}", f"plugin-mirror lint {printable(remote)}")
 
 

@@ -18,20 +18,33 @@ _MOST_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryMirror:
+    """An entry of ``registry-mirrors``: a registry that engines ask before Docker Hub.
+
+    Attributes:
+        authority: ``HOST[:PORT]``.
+        is_plain: True for a URL with ``http://``, which engines use as it is.
+    """
+
+    authority: str
+    is_plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonFile:
     """The file ``daemon.json`` of an engine.
 
     Attributes:
         path: the file, which need not exist.
         insecure: entries of ``insecure-registries``.
-        mirrors: hosts of ``registry-mirrors``, as ``HOST[:PORT]``.
+        mirrors: entries of ``registry-mirrors``.
         problem: reason why the engine cannot use the file; empty if it can, or if there is no file.
         is_hidden: True if this user may not read the file.
     """
 
     path: Path
     insecure: tuple[str, ...] = ()
-    mirrors: tuple[str, ...] = ()
+    mirrors: tuple[RegistryMirror, ...] = ()
     problem: str = ""
     is_hidden: bool = False
 
@@ -101,15 +114,22 @@ def read_daemon_file(folder: Path) -> DaemonFile:
 def _parsed(path: Path, value: Any) -> DaemonFile:
     if not isinstance(value, dict):
         return DaemonFile(path, problem="is not a JSON object")
-    found = {}
+    found: dict[str, list[str]] = {}
     for key in ("insecure-registries", "registry-mirrors"):
         listed = value.get(key, [])
         if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
             return DaemonFile(path, problem=f"has {key} that are not a list of texts")
-        # Engines drop the scheme of an insecure registry, with a warning in their log.
-        found[key] = [entry.removeprefix("http://").removeprefix("https://") for entry in listed]
-    mirrors = (entry.partition("/")[0] for entry in found["registry-mirrors"])
-    return DaemonFile(path, tuple(found["insecure-registries"]), tuple(mirrors))
+        found[key] = listed
+    mirrors = (
+        RegistryMirror(_without_scheme(entry).partition("/")[0], entry.startswith("http://"))
+        for entry in found["registry-mirrors"]
+    )
+    # Engines drop the scheme of an insecure registry, with a warning in their log.
+    return DaemonFile(path, tuple(map(_without_scheme, found["insecure-registries"])), tuple(mirrors))
+
+
+def _without_scheme(entry: str) -> str:
+    return entry.removeprefix("http://").removeprefix("https://")
 
 
 def read_trust_folder(folder: Path, host: str) -> TrustFolder:

@@ -181,7 +181,9 @@ def canonical_json(value: dict[str, Any], what: str) -> bytes:
         # The same value must give the same bytes, and so the same digest, everywhere (ADR 12).
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (ValueError, RecursionError) as error:
-        raise ManifestInvalid(f"{what} cannot be written as JSON: {error}") from error
+        raise ManifestInvalid(
+            f"{what} cannot be written as JSON: it is nested too deeply, or has a number without an end"
+        ) from error
 
 
 def _member(value: dict[str, Any], key: str) -> Any:

@@ -15,6 +15,7 @@ from mirror.access.certificates.pem_files import read_certificates, read_private
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.system_errors import certificate_words
 from mirror.server.tls.tls_socket import TlsSocket
 
 _log = structlog.get_logger(__name__)
@@ -112,7 +113,8 @@ class ServerTls:
                 context.load_verify_locations(cafile=path)
             except OSError as error:  # the file has changed meanwhile, or has more in it than lists
                 raise ConfigurationFault(
-                    f"server.tls.client_crl {path} cannot be used: {_words(error)}; fix: have the CA write it again"
+                    f"server.tls.client_crl {path} cannot be used: {certificate_words(error)}; "
+                    "fix: have the CA write it again"
                 ) from error
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
@@ -147,11 +149,5 @@ def _date(moment: datetime) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
-        return "the key belongs to another certificate; fix: give the key that the certificate was made for"
-    return f"{_words(error)}; fix: have the certificate issued again"
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return error.reason or str(error)
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return f"{certificate_words(error)}; fix: give the key that the certificate was made for"
+    return f"{certificate_words(error)}; fix: have the certificate issued again"

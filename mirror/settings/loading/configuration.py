@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,20 +44,47 @@ def load(
     try:
         return Settings.model_validate(value)
     except ValidationError as error:
-        from mirror.settings.loading.mistakes import mistakes_in, shown_place
+        from mirror.settings.loading.mistakes import mistakes_in
+        from mirror.settings.loading.shown_keys import shown_place
 
         where = ValueOrigins(path, lines_of, variables.names | dict.fromkeys(leaves(flags), "command line"))
         lines = [
-            f"{where.of(place)}: {shown_place(place, value)}: {told}"
+            f"{where.of(place)}: {shown_place(place, value, Settings)}: {told}"
             for place, told in mistakes_in(error, Settings, value, where)
         ]
         # Without the error of pydantic, which has the values. --debug would print them.
         raise ConfigurationFault("\n".join(lines)) from None
 
 
-def value_origins(path: Path | None) -> ValueOrigins:
-    """Return where the values of a file and of variables were written. Raises ConfigurationFault as :func:`load`."""
-    return ValueOrigins(path, _sections(path)[1], read_variables(os.environ).names)
+def with_origins(found: Sequence[tuple[Place, str]], settings: Settings, path: Path | None) -> list[str]:
+    """Return ``FILE:LINE: KEY: WHAT, fix: HOW`` for each sentence about a valid value.
+
+    Args:
+        found: places of values, and sentences of the form "WHAT; fix: HOW".
+        settings: the settings.
+        path: the file that they were read from, or None.
+
+    Raises:
+        ConfigurationFault: as :func:`load`.
+    """
+    if not found:
+        return []
+    where = ValueOrigins(path, _sections(path)[1], read_variables(os.environ).names)
+    told = with_keys(found, settings)
+    return [f"{where.of(place)}: {sentence}" for (place, _), sentence in zip(found, told, strict=True)]
+
+
+def with_keys(found: Sequence[tuple[Place, str]], settings: Settings) -> list[str]:
+    """Return ``KEY: WHAT, fix: HOW`` for each sentence about a valid value, as :func:`with_origins`."""
+    if not found:
+        return []
+    from mirror.settings.loading.shown_keys import shown_place
+
+    value = settings.shown()
+    return [
+        f"{shown_place(place, value, Settings)}: {', fix: '.join(sentence.rsplit('; fix: ', 1))}"
+        for place, sentence in found
+    ]
 
 
 def unknown_variables() -> list[str]:
@@ -85,5 +112,8 @@ def _sections(path: Path | None) -> tuple[dict[str, Any], Mapping[Place, int]]:
     if document.value is None:
         return {}, {}
     if not isinstance(document.value, dict):
-        raise ConfigurationFault(f"{path}:1: the file has no sections, fix: begin with a section such as 'server:'")
+        from mirror.settings.loading.mistakes import no_keys
+
+        told = no_keys(document.value, "the file has no sections; fix: begin with a section such as 'server:'")
+        raise ConfigurationFault(f"{path}:1: {told}")
     return {key: value for key, value in document.value.items() if not key.startswith(_ANCHORS)}, document.lines

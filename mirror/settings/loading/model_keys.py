@@ -27,6 +27,20 @@ def keys_at(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
     return [key for kind in kinds_at(model, place) if is_section(kind) for key in _fields(kind)]
 
 
+def all_keys(model: type[BaseModel]) -> frozenset[str]:
+    """Return the keys of a section, and of all sections below it."""
+    found: set[str] = set()
+    kinds: list[Any] = [model]
+    while kinds:
+        kind = kinds.pop()
+        if is_section(kind):
+            found.update(_fields(kind))
+            kinds += [below for field in _fields(kind).values() for below in _members(field)]
+        elif is_list(kind) or get_origin(kind) is dict:
+            kinds += _members(get_args(kind)[-1 if get_origin(kind) is dict else 0])
+    return frozenset(found)
+
+
 def is_section(kind: Any) -> bool:
     """Return True if a type is that of a section."""
     return isinstance(kind, type) and issubclass(kind, BaseModel)

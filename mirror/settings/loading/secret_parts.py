@@ -10,8 +10,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from mirror.plugin.config.secret_values import HIDDEN, masked, masked_text, masked_words
-from mirror.settings.loading.model_keys import kinds_at
-from mirror.settings.loading.shown_keys import shown_key
+from mirror.settings.loading.model_keys import keys_at, kinds_at
+from mirror.settings.loading.shown_keys import SECRET_FILE, shown_key
 from mirror.settings.loading.yaml_reading import Place
 
 #: Characters by which a secret is recognized in a message. A parser may quote its beginning only.
@@ -30,11 +30,10 @@ _OF_ADDRESSES: Final = frozenset({"url", "proxy", "realm", "jwks", "listen", "fo
 _OF_NAMES: Final = frozenset({"users", "user"})
 #: The password after a name. Prefixes of groups and certificates are no names.
 _AFTER_NAME: Final = re.compile(r"^((?:group:)?(?!group:|cert:)[^:]*:).+", re.DOTALL)
-#: Keys of files with secrets. Some people write the secret itself.
-_SECRET_FILE: Final = re.compile(r"(?:.*_)?(?:key|(?:password|token|secret|key)s?_file|docker_config)")
 #: What has a slash and is no JSON, and names such as server.key.
 _PATH: Final = re.compile(r"(?:[^\"'{}]|\$\{\w*\})*/(?:[^\"'{}]|\$\{\w*\})*|[\w-]+\.(?:key|pem|json)")
 _LONGEST_PATH: Final = 4096
+_SWITCHES: Final = frozenset({"true", "false", "yes", "no", "on", "off"})
 _UNSAID: Final = "is wrong, and a secret is part of the message, fix: 'plugin-mirror config schema' describes the key"
 
 
@@ -46,7 +45,7 @@ def shown_path(key: str, text: str) -> str:
         text: the path.
     """
     is_path = len(text) <= _LONGEST_PATH and _PATH.fullmatch(text)
-    return text if is_path or not _SECRET_FILE.fullmatch(key) else HIDDEN
+    return text if is_path or not SECRET_FILE.fullmatch(key) else HIDDEN
 
 
 class Secrets:
@@ -72,6 +71,9 @@ class Secrets:
         """
         if place and place[-1] == text:
             return shown_key(text)
+        # The secret itself may stand in place of a section with its file.
+        if text not in _SWITCHES and any(map(SECRET_FILE.fullmatch, keys_at(self._model, place))):
+            return HIDDEN
         without = self._without_secrets(place, text)
         if Path in kinds_at(self._model, place):
             return shown_path(_key(place), without)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from mirror.settings.loading.configuration import value_origins
+from mirror.settings.loading.configuration import with_origins
 from mirror.settings.sections import Settings
 
 if TYPE_CHECKING:
@@ -28,16 +28,14 @@ def unusable_files(settings: Settings, path: Path | None) -> list[str]:
     if not found:
         return []
     from mirror.plugin.config.secret_values import HIDDEN
-    from mirror.settings.loading.mistakes import shown_place
     from mirror.settings.loading.secret_parts import shown_path
 
-    where = value_origins(path)
     shown = [shown_path(str(place[-1]), str(file)) for place, file, _ in found]
-    return [
-        f"{where.of(place)}: {shown_place(place, {})}: {told} {name if name == HIDDEN else f'({name})'}, "
-        "fix: create the file, or correct the path"
+    sentences = [
+        (place, f"{told} {name if name == HIDDEN else f'({name})'}; fix: create the file, or correct the path")
         for (place, _, told), name in zip(found, shown, strict=True)
     ]
+    return with_origins(sentences, settings, path)
 
 
 def without_secret_paths(settings: Settings, sentence: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 import yaml
 
 from mirror.settings.loading.empty_values import GLUED
-from mirror.settings.loading.shown_keys import shown_key
+from mirror.settings.loading.shown_keys import shown_unknown_key
 
 #: What PyYAML says, and what to say instead. The first that matches counts.
 _SAID: Final = (
@@ -55,7 +55,11 @@ def what_is_wrong(error: yaml.YAMLError, text: str) -> tuple[int | None, str, st
     elif re.search("end of stream|<stream end>|expected ',' or", said) and (opened := _opened(text, mark.index)):
         return opened, "a bracket or brace is not closed", "close it, or write the value in quotes"
     if name := re.fullmatch("found undefined alias '?(.*?)'?", said):
-        return mark.line + 1, f"no anchor (&) is called {shown_key(name[1])}", "add it, or write the value in quotes"
+        return (
+            mark.line + 1,
+            f"no anchor (&) is called {shown_unknown_key(name[1])}",
+            "add it, or write the value in quotes",
+        )
     what, fix = next(((what, fix) for pattern, what, fix in _SAID if re.search(pattern, said)), _NOT_YAML)
     return mark.line + 1, what, fix
 

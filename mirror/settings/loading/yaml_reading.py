@@ -191,9 +191,9 @@ class _NodeReading:
                 continue
             name = self._text(key)
             if name in found:
-                from mirror.settings.loading.shown_keys import shown_key
+                from mirror.settings.loading.shown_keys import shown_unknown_key
 
-                raise self.fault(line, f"the key {shown_key(name)} is given twice", "keep one of the two")
+                raise self.fault(line, f"the key {shown_unknown_key(name)} is given twice", "keep one of the two")
             if isinstance(item, yaml.ScalarNode) and item.style is None and GLUED.match(item.value):
                 line = item.start_mark.line + 1  # below its key: it is perhaps a key, too
             self.lines.setdefault((*place, name), line)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mirror.access.rights import AccessAction
 from mirror.settings.access_settings import check_anonymous, parse_actions
-from mirror.settings.section import Mistakes, Section
+from mirror.settings.section import Mistakes, PlaceBelow, Section
 from mirror.settings.section_values import RepositoryPattern, TextForm
 from mirror.settings.server.listen_address import HostPort
 from mirror.settings.server.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
@@ -160,16 +160,17 @@ class ServerSettings(Section):
         """The actions that callers without credentials may perform."""
         return frozenset((AccessAction.PULL, AccessAction.PUSH) if self.anonymous is None else self.anonymous)
 
-    def advice(self) -> list[str]:
-        """Return sentences about settings that work, and should be changed all the same."""
+    def advice(self) -> list[tuple[PlaceBelow, str]]:
+        """Return places and sentences about settings that work, and should be changed all the same."""
         forged = "any client that reaches the server directly could forge its address"
         if self.behind_proxy:
-            return [
-                f"server.behind_proxy is deprecated: {forged}; fix: list the addresses of the proxies under "
-                "server.trusted_proxies, and remove behind_proxy"
-            ]
+            fix = "list the addresses of the proxies under server.trusted_proxies, and remove behind_proxy"
+            return [(("behind_proxy",), f"is deprecated: {forged}; fix: {fix}")]
         return [
-            f"server.trusted_proxies has {network}, which is every address: {forged}; fix: list those of the proxies"
-            for network in self.trusted_proxies
+            (
+                ("trusted_proxies", number),
+                f"{network} is every address: {forged}; fix: list the addresses of the proxies",
+            )
+            for number, network in enumerate(self.trusted_proxies)
             if network.prefixlen == 0
         ]

@@ -78,7 +78,7 @@ class BackupDocument:
             return cls._of(value)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, DigestInvalid) as error:
             raise StorageDamaged(
-                f"{where} is not the document of a backup: {error}; fix: to restore, use another backup; to back up, "
+                f"{where} is not the document of a backup; fix: to restore, use another backup; to back up, "
                 "remove this file (what was copied stays)"
             ) from error
 

@@ -79,7 +79,10 @@ class FolderSource:
     def __init__(self, root: Path) -> None:
         found = read_document(root)
         if found is None:
-            raise ConfigurationFault(f"{root} holds no complete backup: there is no {DOCUMENT}")
+            raise ConfigurationFault(
+                f"{root} holds no complete backup: there is no {DOCUMENT}; fix: name the folder that 'plugin-mirror "
+                "backup' has written"
+            )
         self.document: BackupDocument | None = found
         self._root = root
         self._serial = found.serial
@@ -137,9 +140,11 @@ class TarSource:
                         yield BackupMember(info.name.removeprefix("./"), _of_tar(tar, info))
         except (tarfile.TarError, EOFError) as error:
             if is_first:
-                raise ConfigurationFault(f"{self._name} is not a backup: {error}") from error
+                raise ConfigurationFault(
+                    f"{self._name} is not a backup; fix: name the folder or the tar of a backup"
+                ) from error
             raise StorageDamaged(
-                f"{self._name} is damaged or ends too early: {error}; fix: use the whole tar, or another one"
+                f"{self._name} is damaged or ends too early; fix: use the whole tar, or another one"
             ) from error
 
 

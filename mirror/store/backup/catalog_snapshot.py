@@ -13,6 +13,7 @@ from urllib.parse import quote
 from mirror.oci import Digest
 from mirror.oci.errors import CatalogFault, StorageFull
 from mirror.runtime import private_files
+from mirror.store.storage_errors import database_words
 
 _BUSY_SECONDS: Final = 20.0
 _ROWS_AT_ONCE: Final = 1000
@@ -43,8 +44,10 @@ def copy_live_catalog(catalog: Path, copy: Path) -> str:
             revision = require_whole(target)
     except sqlite3.Error as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise StorageFull(f"{copy} cannot be written: {error}; fix: free some space and try again") from error
-        raise _damaged(catalog, str(error)) from error
+            raise StorageFull(
+                f"{copy} cannot be written: the disk is full; fix: free some space and try again"
+            ) from error
+        raise _damaged(catalog, database_words(error)) from error
     except CatalogFault as error:
         raise _damaged(catalog, str(error)) from error
     _sync(copy)
@@ -60,7 +63,7 @@ def require_whole(database: sqlite3.Connection) -> str:
     """
     found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise CatalogFault(str(found).splitlines()[-1])
+        raise CatalogFault("its bytes are damaged")
     if not database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()[0]:
         raise CatalogFault("it has no tables")
     row = database.execute("SELECT version_num FROM alembic_version ORDER BY 1 DESC").fetchone()

@@ -33,6 +33,7 @@ from mirror.store.catalog.migrate import knows_revision
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_use import sole_use
+from mirror.store.storage_errors import database_words
 
 #: Names in a folder that counts as empty.
 _TOLERATED: Final = frozenset({"lost+found", "locks", "tls", "audit", "audit.key"})
@@ -89,7 +90,10 @@ class Restoration:
             # The first member shows that this is a backup at all, before anything is written.
             first = next(members, None)
             if first is None or parse_name(first.name) is None:
-                raise ConfigurationFault("this is not a backup: its first file is not the copy of a catalog")
+                raise ConfigurationFault(
+                    "this is not a backup: its first file is not the copy of a catalog; fix: name a backup that "
+                    "'plugin-mirror backup' has written"
+                )
             self._mark()
             with PendingFiles(self._filesystem) as pending:
                 yield from self._restore(first, pending)
@@ -255,7 +259,8 @@ class Restoration:
             with closing(open_catalog(self._catalog)) as database:
                 require_whole(database)
         except (SqliteError, CatalogFault) as error:
-            raise StorageDamaged(f"{catalog} in the backup is damaged ({error}); fix: use another backup") from error
+            why = str(error) if isinstance(error, CatalogFault) else database_words(error)
+            raise StorageDamaged(f"{catalog} in the backup is damaged ({why}); fix: use another backup") from error
         self.report.damaged.update(document.damaged)
         if key in self._received and self._received[key] == self._named.get(str(key)):
             self._filesystem.rename(self._fresh_key, self._data.token_key)

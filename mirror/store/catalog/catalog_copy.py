@@ -12,6 +12,7 @@ from typing import Final
 from mirror.oci.errors import CatalogFault, StorageFull
 from mirror.runtime import private_files
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.storage_errors import database_words
 
 #: Bytes that must stay free beside the copy, because the migration needs space too.
 _ROOM_BYTES: Final = 4 * 1024 * 1024
@@ -68,8 +69,10 @@ def _fill(catalog: Path, copy: Path) -> None:
             source.backup(target)
     except sqlite3.Error as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise _no_room(copy, str(error)) from error
-        raise CatalogFault(f"the catalog cannot be copied to {copy}: {error}", code=error.sqlite_errorname) from error
+            raise _no_room(copy, "the disk is full") from error
+        why = database_words(error)
+        told = f"the catalog cannot be copied to {copy}: {why}; fix: look at the disk of {copy.parent} (dmesg)"
+        raise CatalogFault(told, code=error.sqlite_errorname) from error
 
 
 def _no_room(copy: Path, why: str) -> StorageFull:

@@ -23,6 +23,7 @@ from mirror.oci.timestamps import machine_time
 from mirror.runtime import private_files
 from mirror.store.catalog.tables import access_tables, bundle_tables, collection_tables, content_tables, sync_tables
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.storage_errors import database_words
 
 _BUSY_SECONDS: Final = 20.0
 _ROWS_AT_ONCE: Final = 1000
@@ -130,8 +131,9 @@ def _fill(catalog: Path, snapshot: Path, generation: int, now: datetime) -> None
 class NamesSource:
     """Rows of a snapshot, or of a catalog that is damaged. Made by :meth:`open`."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, file: Path) -> None:
         self._database = database
+        self._file = file
 
     @classmethod
     @contextmanager
@@ -139,7 +141,7 @@ class NamesSource:
         """Open the database. Damage shows when rows are read."""
         address = f"file:{quote(str(file.absolute()))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
-            yield cls(database)
+            yield cls(database, file)
 
     def head(self) -> SnapshotHead:
         """Check a snapshot, and return what it says about itself.
@@ -152,9 +154,16 @@ class NamesSource:
             if found == "ok":
                 row = self._database.execute("SELECT revision, generation, taken_at FROM snapshot").fetchone()
                 return SnapshotHead(str(row[0]), int(row[1]), datetime.fromisoformat(row[2]).astimezone(UTC))
-        except (sqlite3.Error, TypeError, ValueError) as error:
-            raise CatalogFault(f"the snapshot of names is damaged ({error})") from error
-        raise CatalogFault(f"the snapshot of names is damaged ({found})")
+        except sqlite3.Error as error:
+            raise self._damaged(database_words(error)) from error
+        except (TypeError, ValueError) as error:
+            raise self._damaged("it does not tell its revision and time") from error
+        raise self._damaged("its bytes are damaged")
+
+    def _damaged(self, why: str) -> CatalogFault:
+        return CatalogFault(
+            f"{self._file} is damaged ({why}); fix: remove it, and 'plugin-mirror recover' reads the catalog instead"
+        )
 
     def revision(self) -> str:
         """Return the revision of the tables of a catalog. Raises sqlite3.Error, CatalogFault."""

@@ -39,4 +39,4 @@ class UploadSessionFile:
             begun = datetime.fromisoformat(value["begun"]).astimezone(UTC)
             return cls(Repository.parse(value["repository"]), begun)
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError, MirrorError) as error:
-            raise StorageDamaged(f"an upload's session file cannot be read: {error}") from error
+            raise StorageDamaged("the file of an upload session is damaged") from error

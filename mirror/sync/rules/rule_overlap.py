@@ -13,17 +13,22 @@ from mirror.sync.rule import MirrorRule
 from mirror.transfer.tags.tag_selection import TagSelection
 
 
-def overlap_warnings(rules: Iterable[MirrorRule]) -> list[str]:
+def overlap_warnings(rules: Iterable[MirrorRule]) -> list[tuple[int, str]]:
     """Return a sentence for each two rules that may copy the same tag to the same local repository.
+
+    Each sentence is about the second rule, whose number, from 0, comes with the sentence.
 
     Only simple cases are ruled out: names that cannot be equal, tags without wildcards, different beginnings, and
     patterns that one rule includes and the other excludes.
     """
     return [
-        f"mirror rules {first.name} and {second.name} may both copy to {' and '.join(sorted({*names}))}, "
-        f"and their tags may overlap: a tag of both is that of {first.name}, which comes first; "
-        "fix: give them disjoint tags, or other names under to"
-        for first, second in combinations(rules, 2)
+        (
+            number,
+            f"this rule and {first.name} may both copy to {' and '.join(sorted({*names}))}, and their tags may "
+            f"overlap: a tag of both is that of {first.name}, which comes first; "
+            "fix: give them disjoint tags, or other names under to",
+        )
+        for (_, first), (number, second) in combinations(enumerate(rules), 2)
         if (names := _shared(first, second)) and _may_overlap(first.tags, second.tags)
     ]
 

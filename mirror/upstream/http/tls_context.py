@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.system_errors import certificate_words, no_passphrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +43,13 @@ class Tls:
             try:
                 context.load_verify_locations(cafile=self.ca_file)
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-                raise ConfigurationFault(f"ca_file {self.ca_file} cannot be used: {_words(error)}") from error
+                raise ConfigurationFault(
+                    f"ca_file {self.ca_file} cannot be used: {certificate_words(error)}"
+                ) from error
         if own and self.certificate_file is not None:
             try:
-                context.load_cert_chain(self.certificate_file, self.key_file, password=_no_passphrase)
+                context.load_cert_chain(self.certificate_file, self.key_file, password=no_passphrase)
             except (OSError, ValueError) as error:
                 files = f"client certificate {self.certificate_file} with key {self.key_file or self.certificate_file}"
-                raise ConfigurationFault(f"{files} cannot be used: {_words(error)}") from error
+                raise ConfigurationFault(f"{files} cannot be used: {certificate_words(error)}") from error
         return context
-
-
-def _no_passphrase() -> str:
-    # Without a callback, OpenSSL would ask for the passphrase on the terminal.
-    raise ValueError("the key has a passphrase")
-
-
-def _words(error: Exception) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

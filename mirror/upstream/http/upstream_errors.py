@@ -28,6 +28,14 @@ _CERTIFICATE_FIXES = {
     62: "use a name that the certificate has",
     64: "use an address that the certificate has",
 }
+#: Parts of aiohttp's reasons, and the same in words of HTTP. The first that occurs counts.
+_NOT_HTTP = {
+    "status": "its first line is not a status line",
+    "when reading": "its first line or headers are too long",
+    "Content-Length": "its Content-Length is invalid",
+    "chunk": "its chunks are malformed",
+    "header": "a header is malformed",
+}
 _PLAIN = "; the server may expect TLS; fix: check the address and the port, and use https"
 
 
@@ -71,7 +79,8 @@ def connection_fault(error: Exception, *, plain: bool = False) -> tuple[type[err
         case aiohttp.ClientHttpProxyError():
             what = f"the proxy answered {error.status} {error.message}"
         case aiohttp.ClientResponseError():
-            kind, what = errors.UpstreamProtocolError, f"the answer is not HTTP: {error.message}"
+            why = next((f": {words}" for part, words in _NOT_HTTP.items() if part in error.message), "")
+            kind, what = errors.UpstreamProtocolError, f"the answer is not HTTP{why}"
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             kind, what = errors.UpstreamProtocolError, f"not a valid URL: {error}"
         case aiohttp.ClientError() | OSError():

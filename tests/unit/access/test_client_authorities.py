@@ -225,7 +225,7 @@ def test_certificates_that_are_remembered_are_bounded(tmp_path: Path, monkeypatc
         (
             CA.pem,
             b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
-            r"has a damaged list of revoked certificates: .*; fix: have the CA write it again",
+            r"has a damaged list of revoked certificates; fix: have the CA write it again",
         ),
         (CA.pem, CA.revoked(extensions=[(x509.DeltaCRLIndicator(1), True)]), "is not complete by itself"),
     ],

@@ -7,7 +7,7 @@ import platform
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ import pytest
 import trustme
 
 from mirror.app.hosts.doctoring import Diagnosis, DoctorQuestion, diagnose, question_of
-from mirror.hosts.checks.host_check import HostCheck
+from mirror.hosts.checks.host_check import HostCheck, Step
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.route import docker_files, route_connections
 from mirror.hosts.route.route_facts import RegistryPlace
@@ -95,6 +95,10 @@ class Host:
         environment = {"DOCKER_CONFIG": str(self.folder), **self.environment}
         return await diagnose(asked, DEFAULT_LIMITS, environment, Quiet())
 
+    def mirrors(self, *urls: str) -> None:
+        """Write `registry-mirrors` into `daemon.json`."""
+        (self.docker / "daemon.json").write_text(json.dumps({"registry-mirrors": urls}))
+
     def trusts(self, host: str, ca: trustme.CA) -> None:
         """Put the certificate of an authority where the engine looks for it."""
         folder = self.docker / "certs.d" / host
@@ -107,6 +111,14 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     (tmp_path / "docker").mkdir()
     monkeypatch.setattr(docker_files, "DOCKER_FOLDER", tmp_path / "docker")
     return Host(tmp_path, tmp_path / "docker")
+
+
+@pytest.fixture
+def closed() -> Iterator[str]:
+    """Address of a port where nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
 @asynccontextmanager
@@ -374,6 +386,21 @@ async def test_without_an_engine_nothing_is_promised(host: Host) -> None:
     assert {forecast.value for forecast in found.prediction.forecasts.values()} == {"not sure"}
 
 
+async def test_without_an_engine_lint_names_the_engines_that_refuse_the_plugin(host: Host) -> None:
+    rootfs = {"type": "layers", "diff_ids": [str(Digest.of(LAYER))]}
+    async with with_plugin(rootfs=rootfs) as registry:
+        some = await host.asks_without_engine(registry, f"{NAME}:{TAG}")
+    async with with_plugin(b"neither tar nor gzip") as registry:
+        every = await host.asks_without_engine(registry, f"{NAME}:{TAG}")
+    told = [(check.outcome.value, check.text, check.fix) for check in lint(some)]
+    (outcome, text, fix) = next(each for each in told if "diff_ids" in each[1])
+    assert outcome == "warning"
+    assert text.startswith("engines up to 19.03: diff_ids are the digests of the compressed layers: ")
+    assert fix
+    assert lint(every)[0].outcome.value == "problem"
+    assert every.prediction.forecasts[Step.INSTALL].value == "no"
+
+
 async def test_an_unknown_engine_allows_http_on_this_machine(host: Host) -> None:
     asked = EngineAddress(None, "127.0.0.1", 1)
     async with with_plugin() as registry:
@@ -383,18 +410,49 @@ async def test_an_unknown_engine_allows_http_on_this_machine(host: Host) -> None
     assert "which this engine hides" not in next(check.text for check in found.problems if check.name == "manifest")
 
 
-async def test_names_of_docker_hub_go_to_the_registry_mirror_first(host: Host) -> None:
-    (host.docker / "daemon.json").write_text('{"registry-mirrors": ["https://mirror.example:5000/"]}')
-    async with with_plugin() as registry:
-        told = [
-            check
-            for is_of_hub in (True, False)
-            for check in (await host.asks_without_engine(registry, NAME, is_of_hub=is_of_hub)).prediction.checks
-            if check.name == "mirrors"
-        ]
-    assert [(check.outcome.value, check.fix) for check in told] == [
-        ("warning", f"plugin-mirror doctor --host mirror.example:5000 {NAME}:latest")
+async def test_a_name_of_docker_hub_goes_through_the_registry_mirror(host: Host, closed: str) -> None:
+    async with with_plugin() as mirror:
+        host.mirrors(f"http://{mirror}/")
+        found = await host.asks_without_engine(closed, f"{NAME}:{TAG}", is_of_hub=True)
+    assert found.problems == ()
+    told = next(check.text for check in found.prediction.checks if check.name == "mirrors")
+    assert told == (
+        f"engines ask {mirror} first for {NAME}:{TAG}, because of registry-mirrors in daemon.json, and {mirror} has "
+        "the plugin"
+    )
+    assert {"http": "ok", "manifest": "ok", "blobs": "ok"}.items() <= outcomes(found).items()
+
+
+async def test_without_the_plugin_at_registry_mirrors_the_next_registry_is_asked(host: Host, closed: str) -> None:
+    async with served(MemoryRegistry()) as empty, with_plugin() as registry:
+        without = f"127.0.0.1:{empty.port}"
+        host.mirrors(f"http://{without}", f"http://{closed}", "http://a b")
+        found = await host.asks_without_engine(registry, f"{NAME}:{TAG}", is_of_hub=True)
+    assert found.problems == ()
+    told = [(check.text, check.fix) for check in found.prediction.checks if check.name == "mirrors"]
+    assert [text.partition("; ")[2].partition("; engines say")[0] for text, _ in told] == [
+        f"{without} does not have the plugin, so they ask the next registry",
+        f"no connection to {closed} (Connection refused)",
+        "",
     ]
+    assert [fix.partition(" ")[0] for _, fix in told] == ["let", "start", "write"]
+
+
+@pytest.mark.parametrize(("scheme", "http"), [("http", "ok"), ("https", "problem")])
+async def test_an_engine_uses_the_scheme_of_a_registry_mirror(host: Host, closed: str, scheme: str, http: str) -> None:
+    host.insecure = ()
+    async with with_plugin() as mirror:
+        host.mirrors(f"{scheme}://{mirror}")
+        found = await host.asks(closed, f"{NAME}:{TAG}", is_of_hub=True)
+    assert outcomes(found)["http"] == http
+
+
+@pytest.mark.parametrize("is_of_hub", [True, False])
+async def test_another_name_does_not_go_through_a_registry_mirror(host: Host, closed: str, is_of_hub: bool) -> None:
+    async with with_plugin() as registry:
+        host.mirrors(f"http://{registry if is_of_hub else closed}")
+        found = await host.asks_without_engine(registry, f"{NAME}:{TAG}", is_of_hub=is_of_hub)
+    assert "mirrors" not in outcomes(found)
 
 
 async def test_a_web_page_is_no_registry(host: Host) -> None:
@@ -469,6 +527,10 @@ def test_a_text_that_is_no_registry_is_refused(text: str) -> None:
 def test_two_registries_are_one_too_many() -> None:
     with pytest.raises(ConfigurationFault, match="leave out one"):
         question_of(Reference.parse("m:5000/a:1"), "n:5000", EngineAddress(Path("/x")), "here:5000")
+
+
+def lint(found: Diagnosis) -> list[HostCheck]:
+    return [check for check in found.prediction.checks if check.name == "lint"]
 
 
 def outcomes(found: Diagnosis) -> dict[str, str]:

@@ -170,4 +170,4 @@ def test_a_pipe_on_a_drive_is_not_waited_for(command: list[str], capsys: pytest.
     os.mkfifo("other.tar.parts.json")
     Path("site").write_bytes(SigningKey(KEY).to_pem())
     assert run(command) == 2
-    assert "is not a regular file" in capsys.readouterr().err
+    assert "is a folder, pipe or device" in capsys.readouterr().err

@@ -168,7 +168,7 @@ def test_config_check_warns_about_rules_that_may_want_one_tag(capsys):
     Path("c.yaml").write_text(f"{{upstreams: {{hub: {{url: 'https://registry-1.docker.io'}}}}, mirrors: [{rules}]}}")
     assert run(["config", "check", "--config", "c.yaml"]) == 0
     told = capsys.readouterr()
-    assert told.err.startswith("warning: mirror rules r and s may both copy to x, ")
+    assert told.err.startswith("warning: c.yaml:1: mirrors[s]: this rule and r may both copy to x, ")
     assert told.out == "c.yaml: valid (1 upstreams, 2 mirror rules, 0 proxy rules)\n"
 
 
@@ -177,14 +177,16 @@ def test_config_check_warns_about_what_should_be_changed(capsys):
     assert run(["config", "check", "--config", "c.yaml"]) == 0
     told = capsys.readouterr()
     assert told.out.startswith("c.yaml: valid")
-    assert told.err.startswith("warning: server.behind_proxy is deprecated: ")
+    assert told.err.startswith("warning: c.yaml:1: server.behind_proxy: is deprecated: ")
 
 
 def test_config_check_warns_about_certificates_that_cannot_be_used_here(capsys, tmp_path):
     Path("c.yaml").write_text("server: {tls: {certificate: server.crt, key: server.key}}")
     assert run(["config", "check", "--config", "c.yaml"]) == 0
     told = capsys.readouterr()
-    assert told.err.startswith("warning: server.tls.certificate server.crt cannot be read: No such file or directory")
+    assert told.err.startswith(
+        "warning: c.yaml:1: server.tls.certificate: server.crt cannot be read: No such file or directory, fix: "
+    )
     CertificateFiles.made(tmp_path)
     Path("c.yaml").write_text(f"server: {{tls: {{certificate: {tmp_path}/server.crt, key: {tmp_path}/server.key}}}}")
     assert run(["config", "check", "--config", "c.yaml"]) == 0
@@ -194,7 +196,8 @@ def test_config_check_warns_about_certificates_that_cannot_be_used_here(capsys, 
 def test_config_check_warns_about_keys_of_a_token_issuer_that_cannot_be_used_here(capsys):
     Path("c.yaml").write_text("server: {token_issuer: {realm: 'https://a/t', service: s, issuer: i, jwks: keys.json}}")
     assert run(["config", "check", "--config", "c.yaml"]) == 0
-    assert "warning: server.token_issuer.jwks: keys.json cannot be read: " in capsys.readouterr().err
+    told = "warning: c.yaml:1: server.token_issuer.jwks: keys.json cannot be read: No such file or directory, fix: "
+    assert capsys.readouterr().err.startswith(told)
 
 
 def test_config_check_warns_about_missing_files_of_upstreams(capsys):

@@ -42,6 +42,23 @@ def test_every_error_has_advice(kind: type[MirrorError]) -> None:
     assert list(lines_of(error)) == ["it failed; fix: do this"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["lss"], "no such command 'lss' (did you mean 'ls', 'tls'?); fix: see 'plugin-mirror --help'"),
+        (["ls", "--jsn"], "no such option: --jsn (did you mean --json?); fix: see 'plugin-mirror ls --help'"),
+        (["ls", "a", "b"], "too many arguments: b; fix: see 'plugin-mirror ls --help'"),
+        (["ls", "a", "b", "c"], "too many arguments: b c; fix: see 'plugin-mirror ls --help'"),
+        (["derive", "a:1", "b:1", "--env", "X"], "--env 'X' is not KEY=VALUE; fix: write --env KEY=VALUE"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_our_words(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"
+
+
 def test_each_mistake_of_a_configuration_is_a_line() -> None:
     first, second = lines_of(ConfigurationFault("a: wrong\nb: wrong; fix: write c"))
     assert first.startswith("a: wrong; fix: ")

@@ -269,7 +269,7 @@ def test_an_upgrade_of_a_plugin_with_an_alias(capsys: pytest.CaptureFixture[str]
     [
         (["./plugin", "acme/driver:2.0", "--upgrade"], "give --alias NAME"),
         (["acme/driver:1.0", "./plugin", "--upgrade"], "an engine upgrades only from a registry"),
-        (["acme/driver:1.0", "acme/driver:2.0", "--alias", "x"], "--alias is only used with --upgrade"),
+        (["acme/driver:1.0", "acme/driver:2.0", "--alias", "x"], "--alias has no meaning without --upgrade; fix: "),
         (
             ["acme/driver:1.0", "acme/driver:2.0", "--upgrade", "--alias", f"x@sha256:{'0' * 64}"],
             "has no digest; fix: write NAME[:TAG]",

@@ -167,7 +167,10 @@ def test_config_check_warns_about_keys(capsys: Captured) -> None:
     Path("c.yaml").write_text(yaml.safe_dump({"admission": {"rules": rules}}))
     assert run(["config", "check", "--config", "c.yaml"]) == 0
     gone, big, private, unverified = capsys.readouterr().err.splitlines()
-    assert gone == ("warning: gone.pub cannot be read: No such file or directory; signatures by this key never count")
+    assert gone == (
+        "warning: c.yaml:8: admission.rules[a].signed.by[2]: gone.pub cannot be read: No such file or directory, so "
+        "signatures by this key never count, fix: correct the path"
+    )
     assert "big.pub is larger than 65536 bytes" in big
     assert "site is a private key" in private
-    assert "admission rule b: signed: true counts any signature and verifies none" in unverified
+    assert "admission.rules[b].signed: true counts any signature and verifies none, fix: " in unverified

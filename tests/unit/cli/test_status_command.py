@@ -71,6 +71,30 @@ def test_warnings_of_tags_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert state["last_entries"][0]["warnings"] == ["linux/arm64 is gone upstream"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("hub: no connection", "\n  reason: hub: no connection\n"),  # recorded before reasons had a fix
+        ("hub: no connection; fix: check the network", "\n  reason: hub: no connection; fix: check the network\n"),
+        ("", ""),
+    ],
+)
+def test_the_reason_of_a_failure_is_shown_as_it_was_recorded(
+    reason: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = Run(1, "contiv", NOW - 3 * HOUR, NOW - 2 * HOUR, RunOutcome.FAILED, reason=reason)
+
+    async def states(_: Any) -> list[RuleStatus]:
+        return [RuleStatus(RULE, NOW, [failed], None, NOW + 4 * HOUR, [], [], [])]
+
+    monkeypatch.setattr(mirroring, "mirror_statuses", states)
+    assert run(["status"]) == 1
+    out = capsys.readouterr().out
+    assert shown in out
+    assert out.count("fix:") == shown.count("fix:")
+    assert out.count("reason:") == shown.count("reason:")
+
+
 def test_programs_see_times_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--json"]) == 0
     (state,) = json.loads(capsys.readouterr().out)["mirrors"]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from mirror.runtime.system_errors import how_to_fix
+from mirror.runtime.system_errors import certificate_words, how_to_fix, no_passphrase
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,43 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EPERM, 9999])
 def test_an_error_without_a_path_has_advice_too(number: int) -> None:
     assert how_to_fix(OSError(number, "what the system says"))
+
+
+def locked_key() -> bytes:
+    """Return a private key with a passphrase."""
+    return ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"passphrase"),
+    )
+
+
+def other_key() -> bytes:
+    """Return the key of another certificate."""
+    return trustme.CA().issue_cert("other.example").private_key_pem.bytes()
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        (lambda: b"no PEM", "it is not PEM, or damaged"),
+        (other_key, "the key belongs to another certificate"),
+        (locked_key, "the key has a passphrase"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_key_that_openssl_does_not_take_has_our_words(key: object, words: str, tmp_path: Path) -> None:
+    own = trustme.CA().issue_cert("mirror.example")
+    own.cert_chain_pems[0].write_to_path(str(tmp_path / "crt"))
+    if callable(key):
+        (tmp_path / "key").write_bytes(key())
+    with pytest.raises((OSError, ValueError)) as caught:
+        ssl.create_default_context().load_cert_chain(tmp_path / "crt", tmp_path / "key", password=no_passphrase)
+    assert certificate_words(caught.value).startswith(words)
+
+
+def test_a_file_of_authorities_that_openssl_does_not_take_has_our_words(tmp_path: Path) -> None:
+    (tmp_path / "ca").write_text("no certificate")
+    with pytest.raises(ssl.SSLError) as caught:
+        ssl.create_default_context(cafile=tmp_path / "ca")
+    assert certificate_words(caught.value) == "it is not PEM, or damaged"

@@ -136,8 +136,9 @@ def test_a_cooldown() -> None:
 
 def test_advice_about_signatures_that_nobody_verifies() -> None:
     rules = [{"name": name, "action": "hold", "signed": signed} for name, signed in (("x", True), ("y", False))]
-    (sentence,) = load(flags={"admission": {"rules": rules}}).advice()
-    assert sentence.startswith("admission rule x: signed: true counts any signature and verifies none; fix: ")
+    ((place, sentence),) = load(flags={"admission": {"rules": rules}}).advice()
+    assert place == ("admission", "rules", 0, "signed")
+    assert sentence.startswith("true counts any signature and verifies none; fix: ")
 
 
 def platform_rule(**members: Any) -> Any:

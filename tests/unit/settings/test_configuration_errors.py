@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ByteSize
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings, load
-from mirror.settings.loading.model_keys import is_section, kinds_at
+from mirror.settings.loading.model_keys import is_section, keys_at, kinds_at
 from mirror.sync.schedule import parse_duration
 
 TABLE = (Path(__file__).parent / "mistakes.txt").read_text()
@@ -31,6 +32,19 @@ MISTAKES = [
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def settings_below(*above: str) -> Iterator[tuple[str, ...]]:
+    """Yield the places of settings that a variable can name. A name stands for each that a user may choose."""
+    for key in keys_at(Settings, above):
+        yield (*above, key)
+        yield from settings_below(*above, key)
+        if any(get_origin(kind) is dict for kind in kinds_at(Settings, (*above, key))):
+            yield (*above, key, "hub")
+            yield from settings_below(*above, key, "hub")
+
+
+SETTINGS = list(settings_below())
 
 
 def told(content: str | bytes) -> list[str]:
@@ -152,7 +166,52 @@ def test_the_pipe_of_a_shell_is_read(folder: str) -> None:
         ("SERVER__LISTEN", "", "server.listen: is empty, fix: unset it, or write a value"),
         ("SERVER__ANONYMOUS", " ", "server.anonymous: is empty, fix: unset it, or write a value"),
         ("SERVER__TLS", "", "server.tls: is empty, fix: unset it, or write a value"),
-        ("SERVER", '{"tls": null}', "server.tls: is empty, fix: indent its keys or items below it, or remove it"),
+        ("SERVER", '{"tls": null}', "server.tls: is empty, fix: write a value, or remove it"),
+        (
+            "SERVER",
+            "listen:127.0.0.1:5000",
+            'server: is not a section (listen:127.0.0.1:5000), fix: write JSON such as {"KEY": "VALUE"}, or set '
+            "PLUGIN_MIRROR_SERVER__KEY",
+        ),
+        (
+            "SERVER",
+            '{"trusted_proxies": "x"}',
+            'server.trusted_proxies: is not a list (x), fix: write JSON such as ["a',
+        ),
+        (
+            "SERVER__LISTEN",
+            "0.0.0.0:5000",
+            "server.listen: 0.0.0.0:5000 can be reached from other hosts, and server.anonymous does not say what "
+            'anonymous callers may do, fix: write PLUGIN_MIRROR_SERVER__ANONYMOUS=["pull"] to let everybody install, '
+            'or PLUGIN_MIRROR_SERVER__ANONYMOUS=["pull", "push"] to let everybody push as well',
+        ),
+        (
+            "SERVER__ANONYMOUS",
+            "approve",
+            "server.anonymous: approve is never given to callers without a login, fix: give it to a user, by a rule in "
+            "PLUGIN_MIRROR_ACCESS",
+        ),
+        (
+            "MIRRORS",
+            '[{"name": "a", "from": "hub/a", "to": "b"}]',
+            "mirrors[a].from: no upstream is named 'hub' (hub/a), fix: add it in PLUGIN_MIRROR_UPSTREAMS",
+        ),
+        (
+            "SERVER__TLS",
+            '{"certificate": "a", "key": "b", "ca_key": "/srv/key"}',
+            "server.tls.ca_key: there is no certificate for this key (/srv/key), fix: add ca",
+        ),
+        (
+            "EVENTS",
+            '[{"url": "http://x", "secret_file": "f"}]',
+            'events[1].url: is not encrypted (http://x), fix: write https://, or add "plain_http": true if that is ',
+        ),
+        (
+            "UPSTREAMS__HUB__URL",
+            "http://hub.example",
+            "upstreams.hub.url: is not encrypted (http://hub.example), fix: write https://, or add "
+            "PLUGIN_MIRROR_UPSTREAMS__HUB__PLAIN_HTTP=true if that is intended",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str) -> None:
@@ -161,6 +220,32 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: st
         load()
     assert str(caught.value).splitlines()[0].startswith(f"PLUGIN_MIRROR_{variable}: {line}")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_that_another_one_needs_is_a_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUGIN_MIRROR_UPSTREAMS__HUB__URL", "https://hub.example")
+    monkeypatch.setenv("PLUGIN_MIRROR_UPSTREAMS__HUB__TLS__KEY_FILE", "/srv/key")
+    with pytest.raises(ConfigurationFault) as caught:
+        load()
+    assert str(caught.value) == (
+        "PLUGIN_MIRROR_UPSTREAMS__HUB__TLS__KEY_FILE: upstreams.hub.tls.key_file: there is no certificate for this key "
+        "(/srv/key), fix: add PLUGIN_MIRROR_UPSTREAMS__HUB__TLS__CERTIFICATE_FILE"
+    )
+
+
+#: Words about lines of a file. Nobody writes them into a variable.
+WORDS_OF_FILES = re.compile(r"indent|lines below|items below|'- '|under \w+:|'\w+: |add the key$")
+
+
+@pytest.mark.parametrize("place", SETTINGS, ids="__".join)
+def test_no_variable_gets_a_fix_for_a_file(monkeypatch: pytest.MonkeyPatch, place: tuple[str, ...]) -> None:
+    for value in ("hunter", "", "0.0.0.0:1", "-1", "http://x", "a:b", "[]", "{}", '["x"]', '{"x": "y"}'):
+        monkeypatch.setenv("PLUGIN_MIRROR_" + "__".join(place).upper(), value)
+        try:
+            load()
+        except ConfigurationFault as fault:
+            for line in str(fault).splitlines():
+                assert not WORDS_OF_FILES.search(line.partition(", fix: ")[2]), line
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,9 @@ def test_a_bad_secret_and_a_missing_ca_are_warnings_without_the_secret(
     assert run(["config", "check", "--config", str(file)]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "gets no events" in line]
     assert len(lines) == 2
-    assert lines[0].startswith("warning: events: bad gets no events: ")
-    assert lines[1].startswith("warning: events: no-ca gets no events: ca: ")
+    assert lines[0].startswith(f"warning: {file}:1: events[bad].secret_file: {tmp_path}/bad")
+    assert "so bad gets no events, fix: " in lines[0]
+    assert lines[1].startswith(f"warning: {file}:1: events[no-ca].ca: {tmp_path}/ca.crt cannot be used: No such file")
     assert "hunter2" not in "".join(lines)
 
 

@@ -86,7 +86,7 @@ def test_keys_are_compared_without_their_names() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not a public key in PEM, such as cosign.pub"),
+        (b"", "is not a public key in PEM; fix: name one, such as cosign.pub"),
         (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "is not a public key in PEM"),
         (private_pem(RSA), "is a private key, which only its owner should have"),
         (public_pem(rsa.generate_private_key(65537, 1024)), "is a key of another kind"),

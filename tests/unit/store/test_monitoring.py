@@ -133,7 +133,7 @@ async def test_the_probe_of_the_catalog(store: Store, folder: Path) -> None:
     await store.monitoring.probe_catalog()
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as spoiler:
         spoiler.execute("DROP TABLE tags")
-    with pytest.raises(CatalogFault, match="cannot read the catalog: no such table"):
+    with pytest.raises(CatalogFault, match="cannot read the catalog: it lacks tables or columns"):
         await store.monitoring.probe_catalog()
 
 
@@ -143,7 +143,7 @@ async def test_the_probe_of_a_catalog_that_another_process_keeps_locked(
     monkeypatch.setattr(database, "_PROBE_TIMEOUT_SECONDS", 0)
     with closing(sqlite3.connect(folder / "catalog.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(CatalogFault, match=rf"another process keeps {folder}/catalog.sqlite locked .*; fix: "):
+        with pytest.raises(CatalogFault, match=rf"another process keeps {folder}/catalog.sqlite locked; fix: "):
             await store.monitoring.probe_changes()
         await store.monitoring.probe_catalog()  # reads go on
         other.execute("ROLLBACK")

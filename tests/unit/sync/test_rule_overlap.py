@@ -44,6 +44,7 @@ def test_rules_that_may_want_one_tag_are_told(first: MirrorRule, second: MirrorR
     if names is None:
         assert warnings == []
     else:
-        (warning,) = warnings
-        assert warning.startswith(f"mirror rules r and s may both copy to {names}, and their tags may overlap: a tag ")
+        ((number, warning),) = warnings
+        assert number == 1
+        assert warning.startswith(f"this rule and r may both copy to {names}, and their tags may overlap: a tag ")
         assert "is that of r, which comes first; fix: " in warning

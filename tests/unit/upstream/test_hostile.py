@@ -312,7 +312,7 @@ MANIFESTS = [
         "answered 500",
         (),
     ),
-    Case("no HTTP", says(b"SSH-2.0-OpenSSH_9.2\r\n"), UpstreamProtocolError, "not HTTP"),
+    Case("no HTTP", says(b"SSH-2.0-OpenSSH_9.2\r\n"), UpstreamProtocolError, "not HTTP: its first line is not"),
     Case("nothing at all", says(b""), UpstreamUnreachable, "closed without an answer", ()),
     Case(
         "two lengths",
