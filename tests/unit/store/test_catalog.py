@@ -1,5 +1,7 @@
 import asyncio
+import importlib
 import multiprocessing
+import pkgutil
 import random
 import sqlite3
 import subprocess
@@ -21,7 +23,7 @@ from mirror.oci import Digest, Tag
 from mirror.oci.errors import BlobUnknown, CatalogFault, ManifestBlobUnknown, ManifestInvalid, StorageFault, StorageFull
 from mirror.registry.port import Page
 from mirror.runtime.current_client import CLIENT
-from mirror.store.catalog import rows
+from mirror.store.catalog import rows, tables
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
 from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.catalog.tables.content_tables import blobs
@@ -57,6 +59,9 @@ def test_many_processes_create_one_store(folder: Path) -> None:
 
 
 async def test_the_migrations_make_the_tables(folder: Path, store: Store) -> None:
+    # A store imports the tables of some records when they are used.
+    for module in pkgutil.iter_modules(tables.__path__, f"{tables.__name__}."):
+        importlib.import_module(module.name)
     engine = create_engine(f"sqlite:///{folder / 'catalog.sqlite'}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
