@@ -18,8 +18,8 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.durations import parse_duration
 from mirror.signing.public_keys import PublicKey
-from mirror.sync.schedule import parse_duration
 
 #: Hexadecimal digits of a digest on a terminal, and the longest value and line there. A pipe gets all.
 _SHOWN = 12

@@ -77,6 +77,21 @@ def test_a_command_imports_what_it_needs(command: str, most: int, left_out: set[
     assert len(imported) <= most
 
 
+def test_settings_and_options_run_no_plugins_of_pydantic(tmp_path: Path) -> None:
+    (tmp_path / "foreign.py").write_text("raise SystemExit('a plugin of pydantic was imported')")
+    (tmp_path / "foreign-1.dist-info").mkdir()
+    (tmp_path / "foreign-1.dist-info" / "METADATA").write_text("Name: foreign\nVersion: 1\n")
+    (tmp_path / "foreign-1.dist-info" / "entry_points.txt").write_text("[pydantic]\nforeign = foreign:plugin\n")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r}); {SCRIPT}", "config", "show"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("module", "left_out"),
     [
