@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mirror.access.caller_names import EVERY_USER
 from mirror.access.certificates.client_identity import ClientIdentity, IdentityPattern
 from mirror.access.rights import AccessAction, Rights, detail, phrase
 from mirror.oci import Repository
@@ -16,9 +17,6 @@ from mirror.oci.name_pattern import NameSpan
 if TYPE_CHECKING:
     # Importing JSON Web Tokens takes a tenth of the time that a command needs to start.
     from mirror.access.token_signing import Grant
-
-#: Wildcard that names every user in an access rule, and every client with a certificate.
-EVERY_USER = "*"
 
 
 @dataclass(frozen=True, slots=True)

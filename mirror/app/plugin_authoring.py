@@ -14,7 +14,7 @@ from mirror.app.bundles.signature_check import SignatureCheck
 from mirror.app.services import open_services, open_store
 from mirror.authoring.derive import Renamed, derive
 from mirror.authoring.files.layout_file import LayoutFile
-from mirror.authoring.files.layout_reader import LayoutReference
+from mirror.authoring.files.layout_reference import LayoutReference
 from mirror.authoring.tag import Named, tag
 from mirror.authoring.unpack import Unpacked, unpack
 from mirror.filters.admission.admit import Admit

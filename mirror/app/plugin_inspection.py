@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mirror.app.bundles.signature_check import SignatureCheck
 from mirror.app.services import Services, open_services
-from mirror.authoring.files.layout_reader import LayoutReference
+from mirror.authoring.files.layout_reference import LayoutReference
 from mirror.authoring.held_platforms import HeldPlatforms
 from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
@@ -26,7 +26,6 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import Progress
-from mirror.transfer.tags.tag_selection import newest_first
 
 if TYPE_CHECKING:
     from mirror.signing.signature_verification import VerifiedContent
@@ -221,6 +220,8 @@ async def _tags_in_fault(registry: ReadLister, reference: Reference) -> AsyncIte
 
 
 async def _newest_tags(registry: ReadLister, repository: Repository) -> Sequence[Tag]:
+    from mirror.transfer.tags.tag_selection import newest_first
+
     try:
         return newest_first([tag async for tag in all_tags(registry, repository)])
     except MirrorError:  # a registry need not list tags

@@ -23,7 +23,8 @@ from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.registry import PullThroughRegistry
 from mirror.proxy.upstream_lookups import PullRecords
 from mirror.records.lifecycle.pulled_content import PulledArtifact, Refetchable
-from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import CollectionRules, Grace
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock, SystemClock

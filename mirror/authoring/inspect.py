@@ -17,17 +17,16 @@ from mirror.plugin.findings.finding import Finding
 from mirror.plugin.findings.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
-from mirror.records.admission.admissions import Admission
-from mirror.records.bundle_imports import BUNDLE_OWNER
-from mirror.records.derivations import Derivation
-from mirror.records.origins import Origins
 from mirror.records.readings import Readings
-from mirror.records.run_journal import RunRecorder
-from mirror.records.sync_runs import TagEvent
+from mirror.records.sync_runs import BUNDLE_OWNER, TagEvent
 from mirror.registry.port import ReadLister
 from mirror.transfer.progress_reporting import Progress
 
 if TYPE_CHECKING:  # the command verifies signatures only with the keys of admission rules
+    from mirror.records.admission.admissions import Admission
+    from mirror.records.derivations import Derivation
+    from mirror.records.origins import Origins
+    from mirror.records.run_journal import RunRecorder
     from mirror.signing.signature_verification import VerifiedContent
 
 _NO_PLATFORMS = HeldPlatforms()

@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 from typer.completion import get_completion_inspect_parameters
 
+from mirror.cli.start.pydantic_plugins import leave_out_plugins
 from mirror.cli.start.root_group import COMPLETE_VARIABLE, PROGRAM, root_group
 from mirror.cli.terminal.late_rich import rich_is_absent
 from mirror.cli.terminal.output import flush_output
@@ -18,7 +19,7 @@ from mirror.cli.verbosity import forget_choices, is_debug
 
 #: New objects after which garbage is looked for, in place of Python's 700. A command imports hundreds of modules when
 #: it runs, and looking through their objects takes a tenth of the processor time of a short command.
-_NEW_OBJECTS: Final = 20_000
+_NEW_OBJECTS: Final = 100_000
 #: Exit code with which typer ends a command after Ctrl-C.
 _CTRL_C: Final = 130
 
@@ -30,7 +31,9 @@ def main() -> NoReturn:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it must not end a server that is starting
     gc.freeze()  # what was imported is not looked through again
     gc.set_threshold(_NEW_OBJECTS)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # Python would look through all objects once more before it ends
+    sys.exit(code)
 
 
 def _open_streams() -> None:
@@ -45,6 +48,7 @@ def _open_streams() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     forget_choices()
+    leave_out_plugins()
     if COMPLETE_VARIABLE in os.environ:
         get_completion_inspect_parameters()  # registers the shells
         with rich_is_absent():

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from mirror.authoring.installing.install_lines import CRASHES_ON_DIGEST, InstallLine, install_lines
 from mirror.authoring.installing.install_plan import plan_install
 from mirror.authoring.installing.install_script import install_script
 from mirror.authoring.installing.swarm_spec import swarm_spec
-from mirror.cli.plugin_output import heading
-from mirror.cli.printing import RESULTS
+from mirror.cli.install_format import InstallFormat
+from mirror.cli.printing import RESULTS, heading
 from mirror.oci.errors import Unsupported
 from mirror.oci.printable_text import printable
 
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
     from mirror.authoring.inspect import Inspection
 
 _HEADINGS = {"alias": "Or under a short name", "digest": "Or pinned to this content"}
-
-
-class InstallFormat(Enum):
-    """Formats in which ``inspect`` prints the install of a plugin, and nothing else."""
-
-    DOCKER = "docker"
-    SWARM = "swarm"
-    SCRIPT = "script"
 
 
 #: Sentences for the standard error, beside an output in one format.

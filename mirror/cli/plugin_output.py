@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from mirror.cli.printing import RESULTS, labelled, print_judged, wrapped
+from mirror.cli.printing import RESULTS, heading, print_judged, wrapped
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.secret_values import without_secrets
 from mirror.plugin.config.settable import list_settings
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mirror.plugin.lint.plugin_view import PluginView
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.HINT: "dim"}
-#: Column where the text of a fact begins.
-_FACT_AT = 17
 _SETTING = ("kind", "key", "default", "must_be_set", "description")
 
 
@@ -88,16 +86,6 @@ def facts_of(view: PluginView) -> list[tuple[str, str]]:
     ]
 
 
-def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
-    """Print a title, and one line for each fact whose text is not empty."""
-    RESULTS.out(printable(title), style="bold", highlight=False)
-    for label, text in facts:
-        # Texts come from plugins and may contain control characters of terminals.
-        if text:
-            head = f"  {label + ':' if label else ''}"
-            RESULTS.out(labelled(RESULTS, head, printable(text), _FACT_AT), highlight=False)
-
-
 def print_view(view: PluginView) -> None:
     """Print privileges, settings and engines of a plugin. Print nothing if its config cannot be read."""
     if view.config is None:
@@ -132,11 +120,6 @@ def print_findings(findings: Iterable[Finding]) -> None:
         print_judged(severity, _STYLES[finding.severity], wrapped(RESULTS, f"  {severity}: {finding.text}", 4))
         RESULTS.out(wrapped(RESULTS, f"    engines {finding.engines}: {finding.seen}", 6), highlight=False)
         RESULTS.out(wrapped(RESULTS, f"    fix: {finding.fix}", 6), highlight=False)
-
-
-def heading(text: str) -> None:
-    """Print a heading after an empty line."""
-    RESULTS.out(f"\n{text}", style="bold", highlight=False)
 
 
 def _print_settings(view: PluginView) -> None:

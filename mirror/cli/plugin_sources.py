@@ -10,7 +10,7 @@ import typer
 from mirror.oci import Reference
 
 if TYPE_CHECKING:
-    from mirror.authoring.files.layout_reader import LayoutReference
+    from mirror.authoring.files.layout_reference import LayoutReference
 
 PlainHttpOption = Annotated[
     bool, typer.Option("--plain-http", help="Use HTTP instead of HTTPS for HOST. Loopback hosts need no flag.")
@@ -32,8 +32,7 @@ def parse_source(text: str) -> Reference | LayoutReference | Path:
     Raises:
         NameInvalid, DigestInvalid: the text is neither a path nor a valid reference.
     """
-    from mirror.authoring.files.layout_reader import LayoutReference
-    from mirror.authoring.files.plugin_folder import is_plugin_folder
+    from mirror.authoring.files.layout_reference import LayoutReference
 
     inside = LayoutReference.parse(text)
     if inside is not None:
@@ -41,9 +40,13 @@ def parse_source(text: str) -> Reference | LayoutReference | Path:
     path = Path(text).expanduser()
     # A folder such as ./contiv/v2plugin must not change the meaning of a reference with a tag.
     is_path = text.startswith((".", "/", "~")) or text.endswith("/")
-    if is_path or (":" not in text and (path.is_file() or is_plugin_folder(path))):
-        return path
-    return Reference.parse(text)
+    return path if is_path or (":" not in text and _holds_a_plugin(path)) else Reference.parse(text)
+
+
+def _holds_a_plugin(path: Path) -> bool:
+    from mirror.authoring.files.plugin_folder import is_plugin_folder
+
+    return path.is_file() or is_plugin_folder(path)
 
 
 def tag_of(source: Reference | LayoutReference | Path) -> str | None:

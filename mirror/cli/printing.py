@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from mirror.cli.terminal.output import Output
 from mirror.oci.byte_sizes import shown_size
+from mirror.oci.printable_text import printable
 
 #: Standard output is for results, so that a pipe carries results only.
 RESULTS = Output("stdout")
@@ -19,6 +20,8 @@ MESSAGES = Output("stderr", can_be_quiet=True)
 ALERTS = Output("stderr")
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+#: Column where the text of a fact begins.
+_FACT_AT: Final = 17
 
 size = shown_size
 
@@ -98,3 +101,18 @@ def labelled(console: Output, label: str, text: str, indent: int) -> str:
     longest = max(map(len, text.split()), default=0)
     below = console.is_terminal and indent + longest > console.width
     return wrapped(console, f"{label:<{indent}}{text}", 4 if below else indent)
+
+
+def heading(text: str) -> None:
+    """Print a heading after an empty line."""
+    RESULTS.out(f"\n{text}", style="bold", highlight=False)
+
+
+def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
+    """Print a title, and one line for each fact whose text is not empty."""
+    RESULTS.out(printable(title), style="bold", highlight=False)
+    for label, text in facts:
+        # Texts come from plugins and may contain control characters of terminals.
+        if text:
+            head = f"  {label + ':' if label else ''}"
+            RESULTS.out(labelled(RESULTS, head, printable(text), _FACT_AT), highlight=False)

@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 
 from mirror.records.lifecycle.long_work import LongWork, WorkState
-from mirror.records.lifecycle.reviews import Grace, ReviewCause, ReviewKind, Reviews
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import Grace, ReviewKind, Reviews
 from mirror.runtime.clock import Clock
 
 _LOG = structlog.get_logger(__name__)

@@ -10,12 +10,10 @@ from typing import Final, Protocol
 from mirror.oci import Digest
 from mirror.records.bundle_trust import StreamState
 from mirror.records.derivations import Derivation
-from mirror.records.sync_runs import MirroredTag
+from mirror.records.sync_runs import BUNDLE_OWNER, MirroredTag
 
 #: Size of the columns for the rule and the upstream of a mirrored tag.
 _MOST_CHARACTERS: Final = 64
-#: Beginning of the names under which bundles own tags. No rule and no upstream has such a name.
-BUNDLE_OWNER: Final = "bundle:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
+
+#: Beginning of the names under which bundles own tags. No rule and no upstream has such a name.
+BUNDLE_OWNER: Final = "bundle:"
 
 
 class TagOutcome(StrEnum):

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from pydantic import ByteSize, Field
 
+from mirror.runtime.durations import parse_duration
 from mirror.settings.section import Section
 from mirror.settings.section_values import MOST_BYTES, Duration, FilePath
-from mirror.sync.schedule import parse_duration
 
 
 class AuditSettings(Section):

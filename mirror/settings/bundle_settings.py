@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from mirror.runtime.durations import parse_duration
 from mirror.settings.section import Section
 from mirror.settings.section_values import Duration
-from mirror.sync.schedule import parse_duration
 
 if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
     from mirror.bundle.bundle_age import AgeLimits

@@ -8,29 +8,34 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from mirror.oci import Digest, Repository, Tag
+from mirror.oci import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.platform_selection import ImagePlatform, PlatformSelection
+from mirror.oci.platform_selection import PlatformSelection
+from mirror.runtime.durations import parse_duration
+from mirror.settings.late_sections import late_section
 from mirror.settings.section import Mistakes, Section, stated
 from mirror.settings.section_values import (
     MOST_COUNT,
     OTHER_WILDCARDS,
     Duration,
+    PlatformText,
     RepositoryPattern,
     RuleName,
     SourceText,
     TagPatternText,
     checked_by,
 )
-from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
+from mirror.sync.schedule import Cron, Every, Schedule
 from mirror.sync.upstream_delete import OnUpstreamDelete
 from mirror.transfer.graph.content_choice import MOST_REFERRERS, ContentChoice, ForeignLayers
 
 if TYPE_CHECKING:  # imported where a rule is built, because many commands have none
-    from mirror.plugin.build.derivation import DerivationChanges
+    from mirror.settings.derive_settings import DeriveSettings
     from mirror.sync.retention import Retention
     from mirror.sync.rule import MirrorRule
+else:
+    DeriveSettings = late_section("derive_settings:DeriveSettings")
 
 
 def _as_several(value: object) -> object:
@@ -47,19 +52,6 @@ Targets = Annotated[
     BeforeValidator(_as_several, json_schema_input_type=str | tuple[str, ...]),
     PlainSerializer(_as_written, return_type=str | list[str]),
 ]
-
-
-# ``config show`` prints derived copies without secrets.
-def _without_secret_values(values: dict[str, str]) -> dict[str, str]:
-    from mirror.plugin.config.secret_values import masked
-
-    return {name: masked(name, value) for name, value in values.items()}
-
-
-def _without_secret_words(words: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    from mirror.plugin.config.secret_values import masked_words
-
-    return words and masked_words(words)
 
 
 # Imported late, because few rules have these keys.
@@ -120,56 +112,6 @@ class KeepSettings(Section):
         return self
 
 
-class DeriveSettings(Section):
-    """Changes that turn copied plugins into derived copies.
-
-    In values, ``{name}`` and ``{tag}`` are replaced by the repository and the tag of the copy, so that each tag gets
-    its own value. ``{{word}}`` is the text ``{word}``.
-    """
-
-    env: Annotated[dict[str, str], PlainSerializer(_without_secret_values, return_type=dict[str, str])] = Field(
-        {}, description="defaults of environment variables, by name of the variable"
-    )
-    mounts: dict[str, str] = Field(
-        {}, description="sources of mounts, by name of the mount, or by destination if it has no name"
-    )
-    devices: dict[str, str] = Field(
-        {}, description="paths of devices, by name of the device, or by path if it has no name"
-    )
-    args: Annotated[
-        tuple[str, ...] | None,
-        PlainSerializer(_without_secret_words, return_type=tuple[str, ...] | None),
-    ] = Field(None, description="arguments after the entrypoint")
-    fix: bool = Field(
-        default=False, description="fix digests and media types, so that engines since 1.13 accept the plugin"
-    )
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        try:
-            changes = self.changes()
-        except MirrorError as error:
-            raise ValueError(str(error)) from error
-        try:
-            changes.filled_in(Repository("name"), Tag("tag"))
-        except MirrorError as error:
-            # The error shows the word, which may be a part of a password.
-            raise ValueError(
-                "a word in braces is unknown; fix: write {name} or {tag}, or {{word}} for the text {word}"
-            ) from error
-        return self
-
-    def changes(self) -> DerivationChanges:
-        """Return the changes.
-
-        Raises:
-            ConfigurationFault: the section has no changes, or a value is not Unicode text.
-        """
-        from mirror.plugin.build.derivation import DerivationChanges
-
-        return DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
-
-
 class ReferrerSettings(Section):
     """Referrers, such as signatures and attestations, that a rule copies beside a plugin."""
 
@@ -205,7 +147,7 @@ class MirrorSettings(Section):
         None, description="retention of the tags that the rule has copied; omitted: keep all"
     )
 
-    platforms: tuple[Annotated[str, checked_by(ImagePlatform.parse)], ...] = Field(
+    platforms: tuple[PlatformText, ...] = Field(
         (), description="platforms to copy of images for several, such as linux/amd64 or linux/arm/v7; empty: all"
     )
     foreign_layers: ForeignLayers = Field(

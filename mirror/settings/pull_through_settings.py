@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import ByteSize, Field, field_validator, model_validator
 
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.platform_selection import ImagePlatform
-from mirror.proxy.freshness import LEAST_FRESH_FOR
+from mirror.runtime.durations import parse_duration
 from mirror.settings.section import Mistakes, Section
 from mirror.settings.section_values import (
     MOST_BYTES,
     OTHER_WILDCARDS,
     Duration,
+    PlatformText,
     RepositoryPattern,
     SourceText,
-    checked_by,
 )
-from mirror.sync.schedule import parse_duration
 
 if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
     from mirror.lifecycle.eviction import KeepLimits
@@ -31,7 +29,7 @@ class ProxySettings(Section):
 
     source: SourceText = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
     to: RepositoryPattern = Field(description="local repository, with the same * and **")
-    platforms: tuple[Annotated[str, checked_by(ImagePlatform.parse)], ...] = Field(
+    platforms: tuple[PlatformText, ...] = Field(
         (), description="platforms to pull of images for several, such as linux/amd64 or linux/arm/v7; empty: all"
     )
 
@@ -114,6 +112,8 @@ class PullThroughSettings(Section):
     @field_validator("fresh_for")
     @classmethod
     def _long_enough(cls, value: str) -> str:
+        from mirror.proxy.freshness import LEAST_FRESH_FOR
+
         if parse_duration(value) < LEAST_FRESH_FOR:
             raise ValueError(
                 "is too short, because an engine asks twice during one install, and the tag must not move in between; "

@@ -14,7 +14,6 @@ from pydantic_core import CoreSchema, core_schema
 
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_pattern import NamePattern
-from mirror.transfer.tags.tag_selection import TagPattern
 
 #: Bounds of numbers and durations. Calendars end in the year 9999, and numbers of SQLite at 2⁶³.
 MOST_BYTES: Final = 10**18
@@ -110,7 +109,10 @@ def _check_path(value: object) -> object:
 FilePath = Annotated[Path, BeforeValidator(_check_path, json_schema_input_type=Path), AfterValidator(expanded)]
 
 
+# Imported late, because few configurations have such values.
 def _check_tag_pattern(text: str) -> None:
+    from mirror.transfer.tags.tag_selection import TagPattern
+
     if not text:
         raise ConfigurationFault("is empty; fix: write a glob such as v*, or '*' for every tag")
     try:
@@ -122,6 +124,12 @@ def _check_tag_pattern(text: str) -> None:
     # fnmatch takes a bracket without an end for the sign itself, which no tag has.
     if not text.startswith("/") and "[" in _CLASS.sub("", text):
         raise ConfigurationFault("the [ of the glob has no ]; fix: close it, as in [0-9]")
+
+
+def _check_platform(text: str) -> None:
+    from mirror.oci.platform_selection import ImagePlatform
+
+    ImagePlatform.parse(text)
 
 
 def _check_repository_pattern(text: str) -> None:
@@ -160,6 +168,8 @@ RuleName = Annotated[
 ]
 #: Names of repositories, with ``*`` and ``**``.
 RepositoryPattern = Annotated[str, checked_by(_check_repository_pattern)]
+#: A platform of images, such as linux/arm/v7.
+PlatformText = Annotated[str, checked_by(_check_platform)]
 #: A glob for tags, or a regular expression between slashes.
 TagPatternText = Annotated[str, checked_by(_check_tag_pattern)]
 

@@ -4,28 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mirror.access.certificates.client_identity import PREFIX
+from mirror.access.caller_names import CLIENT_PREFIX, EVERY_USER
 from mirror.access.rights import AccessAction
-from mirror.access.rules import EVERY_USER, AccessRule
-from mirror.settings.access_settings import GROUP_PREFIX, AccessSettings, Groups
-from mirror.settings.admission_settings import AdmissionSettings
-from mirror.settings.audit_settings import AuditSettings
-from mirror.settings.bundle_settings import BundleSettings
-from mirror.settings.event_settings import EventSettings
-from mirror.settings.mirror_settings import MirrorSettings
-from mirror.settings.platform_tag_settings import PlatformTagSettings
-from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings
+from mirror.settings.access_values import GROUP_PREFIX, Groups
+from mirror.settings.late_sections import defaults_of, late_section
 from mirror.settings.section import Mistakes, PlaceBelow, Section
 from mirror.settings.section_values import TextForm
-from mirror.settings.server.server_settings import ServerSettings
-from mirror.settings.storage.quota_settings import QuotaSettings
-from mirror.settings.storage.repository_settings import RepositorySettings
-from mirror.settings.storage.storage_settings import StorageSettings
-from mirror.settings.upstream_settings import UpstreamSettings
+
+if TYPE_CHECKING:
+    from mirror.access.rules import AccessRule
+    from mirror.settings.access_settings import AccessSettings
+    from mirror.settings.admission.admission_settings import AdmissionSettings
+    from mirror.settings.audit_settings import AuditSettings
+    from mirror.settings.bundle_settings import BundleSettings
+    from mirror.settings.event_settings import EventSettings
+    from mirror.settings.mirror_settings import MirrorSettings
+    from mirror.settings.platform_tag_settings import PlatformTagSettings
+    from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings
+    from mirror.settings.server.server_settings import ServerSettings
+    from mirror.settings.storage.quota_settings import QuotaSettings
+    from mirror.settings.storage.repository_settings import RepositorySettings
+    from mirror.settings.storage.storage_settings import StorageSettings
+    from mirror.settings.upstream_settings import UpstreamSettings
+else:
+    AccessSettings = late_section("access_settings:AccessSettings")
+    AdmissionSettings = late_section("admission.admission_settings:AdmissionSettings")
+    AuditSettings = late_section("audit_settings:AuditSettings")
+    BundleSettings = late_section("bundle_settings:BundleSettings")
+    EventSettings = late_section("event_settings:EventSettings")
+    MirrorSettings = late_section("mirror_settings:MirrorSettings")
+    PlatformTagSettings = late_section("platform_tag_settings:PlatformTagSettings")
+    ProxySettings = late_section("pull_through_settings:ProxySettings")
+    PullThroughSettings = late_section("pull_through_settings:PullThroughSettings")
+    ServerSettings = late_section("server.server_settings:ServerSettings")
+    QuotaSettings = late_section("storage.quota_settings:QuotaSettings")
+    RepositorySettings = late_section("storage.repository_settings:RepositorySettings")
+    StorageSettings = late_section("storage.storage_settings:StorageSettings")
+    UpstreamSettings = late_section("upstream_settings:UpstreamSettings")
 
 #: The action for which a user needs a rule, whatever a token of another server says.
 _BESIDE: Final = frozenset({AccessAction.APPROVE})
@@ -61,8 +80,8 @@ class LogSettings(Section):
 class Settings(Section):
     """The whole configuration."""
 
-    server: ServerSettings = ServerSettings.model_construct()
-    storage: StorageSettings = StorageSettings.model_construct()
+    server: ServerSettings = defaults_of(ServerSettings)
+    storage: StorageSettings = defaults_of(StorageSettings)
     log: LogSettings = LogSettings.model_construct()
     offline: bool = Field(default=False, description="true: never open a connection to any upstream")
     # The name is the first component of from, and part of file names in the folder limits (ADR 7).
@@ -73,7 +92,7 @@ class Settings(Section):
     proxy: tuple[ProxySettings, ...] = Field(
         (), description="repositories that are fetched on first pull; matching upstreams are asked in this order"
     )
-    pull_through: PullThroughSettings = PullThroughSettings.model_construct()
+    pull_through: PullThroughSettings = defaults_of(PullThroughSettings)
     repositories: tuple[RepositorySettings, ...] = Field(
         (), description="retention of pushed tags, and immutable tags, by repository"
     )
@@ -92,9 +111,9 @@ class Settings(Section):
         (),
         description="tags that give each engine the plugin for its platform; the first rule that covers a tag decides",
     )
-    admission: AdmissionSettings = AdmissionSettings.model_construct()
-    bundles: BundleSettings = BundleSettings.model_construct()
-    audit: AuditSettings = AuditSettings.model_construct()
+    admission: AdmissionSettings = defaults_of(AdmissionSettings)
+    bundles: BundleSettings = defaults_of(BundleSettings)
+    audit: AuditSettings = defaults_of(AuditSettings)
     events: tuple[EventSettings, ...] = Field((), description="endpoints that are told about changes")
 
     @model_validator(mode="after")
@@ -131,7 +150,7 @@ class Settings(Section):
     def _rules_without_effect(self) -> Iterator[tuple[PlaceBelow, str]]:
         if self.client_ca is None:
             told = "no client can show a certificate; fix: set server.tls.client_ca to the CA that issues them"
-            yield from ((place, told) for place, name in self._users() if name.startswith(PREFIX))
+            yield from ((place, told) for place, name in self._users() if name.startswith(CLIENT_PREFIX))
         if self.server.token_issuer is not None and not list(self._unknown_names()):
             yield from self._rules_beside_issuer()
 

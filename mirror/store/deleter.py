@@ -9,7 +9,8 @@ from sqlalchemy import Connection, bindparam, delete
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
 from mirror.records.changes.change import Change, ChangeKind
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.change_rows import note_change, note_tags
 from mirror.store.catalog.manifest_rows import remove_manifest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
@@ -13,12 +12,11 @@ from cronsim import CronSim, CronSimError
 
 from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, UpstreamPaused
+from mirror.runtime.durations import duration_text
 
 if TYPE_CHECKING:  # the settings import this module, and need no records
     from mirror.records.sync_runs import RuleRecord
 
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 #: Longest expression of cron. The library reads numbers of any length.
 _MOST_CRON_CHARACTERS: Final = 500
 
@@ -33,30 +31,6 @@ _MOST_START_SPREAD: Final = timedelta(seconds=30)
 _USUAL_PAUSE: Final = timedelta(minutes=15)
 _SHORTEST_PAUSE: Final = timedelta(minutes=1)
 _LONGEST_PAUSE: Final = timedelta(days=1)
-
-
-def parse_duration(text: str) -> timedelta:
-    """Parse ``90s``, ``30m``, ``6h`` or ``7d``.
-
-    Raises:
-        ConfigurationFault: the text is no such duration.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ConfigurationFault(f"{text[:40]!r} is not a duration; fix: write 90s, 30m, 6h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def duration_text(duration: timedelta) -> str:
-    """Format a duration for :func:`parse_duration`, in the largest unit without a remainder.
-
-    Fractions of a second are cut off.
-    """
-    seconds = int(duration.total_seconds())
-    size, unit = next(
-        (size, unit) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % size == 0
-    )
-    return f"{seconds // size}{unit}"
 
 
 @dataclass(frozen=True, slots=True)

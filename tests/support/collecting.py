@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mirror.lifecycle.collector import CollectionResult, Collector
 from mirror.oci import Digest, Manifest, Repository
-from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewKind
 from mirror.store.catalog import review_rows
 from mirror.store.registry import Store
 from tests.support.clocks import HandClock

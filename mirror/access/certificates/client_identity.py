@@ -10,10 +10,9 @@ from typing import Final
 
 import re2  # type: ignore[import-untyped]  # it has no stubs
 
+from mirror.access.caller_names import CLIENT_PREFIX
 from mirror.oci.errors import NameInvalid
 
-#: Begin of each name. A user name has no colon, so no certificate can have the name of a user.
-PREFIX: Final = "cert:"
 #: Longest value in characters. A whole name fits in the columns of the catalog, which have 255 characters.
 MOST_CHARACTERS: Final = 240
 # Printable ASCII without the asterisk of patterns, and without blanks at the ends, which nobody sees in a log.
@@ -60,7 +59,7 @@ class ClientIdentity:
         as a name with a line break or with letters of another alphabet, is therefore no name.
         """
         names = (
-            f"{PREFIX}{kind}={kind.normalized(value)}"
+            f"{CLIENT_PREFIX}{kind}={kind.normalized(value)}"
             for kind, value in found
             if len(value) <= MOST_CHARACTERS and _VALUE.fullmatch(value)
         )
@@ -95,10 +94,12 @@ class IdentityPattern:
         Raises:
             NameInvalid: the text is outside the grammar.
         """
-        kind_text, equals, value = text.removeprefix(PREFIX).partition("=")
-        if not text.startswith(PREFIX) or (kind_text != "*" and not equals):
-            raise NameInvalid(f"{text[:100]!r} names no client certificate; fix: write {PREFIX}CN=NAME, or {PREFIX}*")
-        if text == f"{PREFIX}*":
+        kind_text, equals, value = text.removeprefix(CLIENT_PREFIX).partition("=")
+        if not text.startswith(CLIENT_PREFIX) or (kind_text != "*" and not equals):
+            raise NameInvalid(
+                f"{text[:100]!r} names no client certificate; fix: write {CLIENT_PREFIX}CN=NAME, or {CLIENT_PREFIX}*"
+            )
+        if text == f"{CLIENT_PREFIX}*":
             return cls(text)
         kind = next((each for each in CertificateNameKind if each.value == kind_text), None)
         if kind is None:
@@ -109,7 +110,7 @@ class IdentityPattern:
                 f"{text[:100]!r}: the name is empty, or has blanks at an end, characters outside ASCII, or more than "
                 f"{MOST_CHARACTERS} characters; fix: write the name as in the certificate"
             )
-        return cls(f"{PREFIX}{kind}={kind.normalized(value)}")
+        return cls(f"{CLIENT_PREFIX}{kind}={kind.normalized(value)}")
 
     def matches(self, identity: ClientIdentity) -> bool:
         """Return True if the pattern matches one of the names."""

@@ -15,7 +15,8 @@ from mirror.app.storage.collecting import collection_rules
 from mirror.app.storage.integrity.scrubbing import scrub_report
 from mirror.app.storage.quota_wiring import as_json, quota_rules
 from mirror.oci.timestamps import machine_time
-from mirror.records.lifecycle.reviews import FreedBytes, ReviewCause
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import FreedBytes
 from mirror.settings import Settings
 
 Value = TypeVar("Value")

@@ -11,7 +11,8 @@ from prometheus_client.metrics_core import Metric
 
 from mirror.app.storage.retiring import retired_tags
 from mirror.lifecycle.catalog_checks import COMPARISON, FORGOTTEN
-from mirror.records.lifecycle.reviews import FreedBytes, Grace, ReviewCause, WaitingContent
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import FreedBytes, Grace, WaitingContent
 from mirror.runtime.metrics.metrics_exposition import metric
 from mirror.runtime.metrics.shared_metrics import MetricFamily, MetricKind
 from mirror.store.records.sql_records import SqlRecords

@@ -14,11 +14,11 @@ from mirror.oci import Digest, Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_mapping import NameMapping
 from mirror.records.lifecycle.deletions import Deletion, RepositoryContent
-from mirror.records.lifecycle.reviews import ReviewCause
+from mirror.records.lifecycle.review_causes import ReviewCause
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.durations import duration_text
 from mirror.settings import Settings
 from mirror.store.registry import Store
-from mirror.sync.schedule import duration_text
 
 _CLOCK = SystemClock()
 #: Manifests or blobs deleted in one transaction. Pushes wait for a transaction to end.

@@ -11,7 +11,8 @@ import structlog
 from mirror.lifecycle.tag_retirement import Retirement, RetirementResult
 from mirror.oci.errors import Busy, MirrorError
 from mirror.records.lifecycle.long_work import LongWork
-from mirror.records.lifecycle.reviews import Grace, ReviewCause
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import Grace
 from mirror.records.platform_rules import PlatformTags
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.clock_jumps import ClockJumps

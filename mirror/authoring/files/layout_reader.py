@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from mirror.authoring.files.layout_file import FULL_NAME, REF_NAME
 from mirror.authoring.files.safe_files import FileSpan
 from mirror.authoring.files.saved_files import SavedFiles, open_saved
-from mirror.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ConfigurationFault, DigestInvalid, ManifestInvalid, ManifestUnknown
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
 from mirror.oci.media_types import MANIFESTS, OCTET_STREAM
@@ -22,33 +21,6 @@ from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 
 _INDEX: Final = "index.json"
-_MARK: Final = ".tar:"
-
-
-@dataclass(frozen=True, slots=True)
-class LayoutReference:
-    """``FILE.tar:NAME[:TAG]``, the name of content in a layout.
-
-    Attributes:
-        file: path of the layout.
-        reference: name of the content in the layout.
-    """
-
-    file: Path
-    reference: Reference
-
-    @classmethod
-    def parse(cls, text: str) -> LayoutReference | None:
-        """Parse the name of content in a layout. Return None if the text contains no ``.tar:``.
-
-        Raises:
-            NameInvalid, DigestInvalid: the text after the file is not a valid reference.
-        """
-        file, mark, name = text.partition(_MARK)
-        return cls(Path(f"{file}.tar").expanduser(), Reference.parse(name)) if mark else None
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.reference}"
 
 
 class LayoutReader:

@@ -35,7 +35,7 @@ def signature_check(public_keys: list[Path] | None, *sources: object) -> Signatu
         ConfigurationFault: keys are given, and no source is in a layout file.
     """
     from mirror.app.bundles.signature_check import SignatureCheck  # late, for a quick --help
-    from mirror.authoring.files.layout_reader import LayoutReference
+    from mirror.authoring.files.layout_reference import LayoutReference
 
     if public_keys and not any(isinstance(source, LayoutReference) for source in sources):
         raise ConfigurationFault("--key is for plugins in a bundle; fix: write FILE.tar:NAME:TAG, or leave out --key")

@@ -11,15 +11,14 @@ import typer
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import FoldersOption, PublicKeysOption
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.plugin_output import heading, print_facts
-from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, counted, heading, print_facts, print_json, size
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time, time_ago
-from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 
 if TYPE_CHECKING:
     from mirror.app.bundles.bundle_showing import ShownBundle
     from mirror.bundle.report.content_changes import NameChange
+    from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 
 #: Names and lines for people. ``--json`` has no limit.
 _MOST_NAMES: Final = 200
@@ -184,4 +183,6 @@ def _lines(change: NameChange) -> list[tuple[str, str | None]]:
 
 
 def _privilege(one: RequestedPrivilege, sign: str) -> tuple[str, str | None]:
+    from mirror.plugin.policy.privilege_pattern import describe_privilege
+
     return f"{sign} {describe_privilege(one)}", "bold red" if sign == "+" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +13,14 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, wrapped
-from mirror.events.audit_chain import ChainEnd
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import SystemClock
-from mirror.signing.public_keys import PublicKey
-from mirror.sync.schedule import parse_duration
+from mirror.runtime.durations import parse_duration
+
+if TYPE_CHECKING:
+    from mirror.events.audit_chain import ChainEnd
 
 #: Hexadecimal digits of a digest on a terminal, and the longest value and line there. A pipe gets all.
 _SHOWN = 12
@@ -102,6 +103,7 @@ def verify(
     Exit code 1: the audit is not whole.
     """
     from mirror.app.events.audit_keeping import verified_audit
+    from mirror.signing.public_keys import PublicKey
 
     keys = [PublicKey.parse_pem(_read(path), str(path)) for path in key or ()]
     verdict = run_to_the_end(verified_audit(settings_of(config, data), keys, _checkpoints(checkpoint or ())))
@@ -163,6 +165,8 @@ def _moment(text: str) -> datetime:
 
 
 def _checkpoints(given: Iterable[str]) -> list[ChainEnd]:
+    from mirror.events.audit_chain import ChainEnd
+
     try:
         return [ChainEnd.parse(text) for text in given]
     except ValueError as error:

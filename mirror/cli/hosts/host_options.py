@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mirror.hosts.engine_address import EngineAddress
+if TYPE_CHECKING:
+    from mirror.hosts.engine_address import EngineAddress
 
 SocketOption = Annotated[
     str | None,
@@ -25,4 +26,6 @@ def address_of(socket: str | None) -> EngineAddress:
     Raises:
         ConfigurationFault: the address is invalid.
     """
+    from mirror.hosts.engine_address import EngineAddress  # late, for a quick --help
+
     return EngineAddress.find(socket, os.environ)

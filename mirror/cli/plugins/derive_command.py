@@ -14,7 +14,6 @@ from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.build.derivation import DerivationChanges
 
 if TYPE_CHECKING:
     from mirror.authoring.derive import Renamed
@@ -54,6 +53,7 @@ def run(
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import derive_reference
+    from mirror.plugin.build.derivation import DerivationChanges
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
     changes = DerivationChanges(

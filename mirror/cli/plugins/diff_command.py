@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,23 +10,16 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import PublicKeysOption, signature_check
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.plugin_output import heading
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
-from mirror.oci.printable_text import printable
-from mirror.plugin.config.own_name import own_names
-from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, PluginDifference, compare_plugins
-from mirror.plugin.policy.upgrade_plan import plan_upgrade
 
 if TYPE_CHECKING:
     from mirror.plugin.config.plugin_config import PluginConfig
+    from mirror.plugin.lint.plugin_difference import PluginDifference
     from mirror.plugin.lint.plugin_view import PluginContent
-
-#: Lines for people. ``--json`` has no limit.
-_FILES_SHOWN = 200
 
 
 def run(
@@ -53,7 +45,10 @@ def run(
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_inspection import read_plugin
+    from mirror.cli.plugins.diff_output import difference_as_json, print_difference
     from mirror.cli.plugins.upgrade_output import names_of, print_upgrade, upgrade_as_json
+    from mirror.plugin.config.own_name import own_names
+    from mirror.plugin.policy.upgrade_plan import plan_upgrade
 
     settings = settings_of(config, data)
     local_name = None if alias is None else _alias(alias, upgrade=upgrade)
@@ -70,10 +65,10 @@ def run(
     own = {name.key for name in own_names(configs[1])}
     plan = None if names is None else plan_upgrade(*configs, *names, lambda setting: setting.key in own)
     if json:
-        print_json(_as_json(found) | ({} if plan is None else {"upgrade": upgrade_as_json(plan)}))
+        print_json(difference_as_json(found) | ({} if plan is None else {"upgrade": upgrade_as_json(plan)}))
     else:
         RESULTS.out(f"{earlier} -> {later}", style="bold", highlight=False)
-        _print(found)
+        print_difference(found)
         if plan is not None:
             print_upgrade(plan)
     if found.grew:
@@ -105,72 +100,10 @@ def _configs(before: PluginContent, after: PluginContent) -> tuple[PluginConfig,
 
 
 def _compared(configs: tuple[PluginConfig, PluginConfig], contents: list[PluginContent]) -> PluginDifference:
+    from mirror.plugin.lint.plugin_difference import compare_plugins
+
     trees = [content.rootfs.tree if content.rootfs is not None else None for content in contents]
     # A tree that was cut off at a limit would show the missing files as removed.
     if any(tree is not None and not tree.whole for tree in trees):
         trees = [None, None]
     return compare_plugins(*configs, trees[0], trees[1])
-
-
-def _as_json(found: PluginDifference) -> dict[str, Any]:
-    def changes(these: Iterable[FieldChange]) -> list[dict[str, Any]]:
-        return [{"what": one.what, "before": one.before, "after": one.after} for one in these]
-
-    return {
-        "grew": found.grew,
-        "privileges": {
-            "added": [{"name": name, "value": value} for name, value in found.privileges.added],
-            "removed": [{"name": name, "value": value} for name, value in found.privileges.removed],
-        },
-        "writable": list(found.writable),
-        "settings": changes(found.settings),
-        "config": changes(found.config),
-        "files": None
-        if found.files is None
-        else [
-            {"path": one.path, "before_bytes": one.before_bytes, "after_bytes": one.after_bytes, "how": one.how}
-            for one in found.files
-        ],
-    }
-
-
-def _print(found: PluginDifference) -> None:
-    if found.is_empty and found.files is not None:
-        RESULTS.out("  no difference", highlight=False)
-        return
-    if found.privileges.added or found.privileges.removed or found.writable:
-        heading("Privileges")
-        for line in found.privileges.lines():
-            RESULTS.out(f"  {printable(line)}", style="bold red" if line.startswith("+") else None, highlight=False)
-        for source in found.writable:
-            RESULTS.out(f"  + mount {printable(source)} is no longer read-only", style="bold red", highlight=False)
-    for title, changes in (("Settings", found.settings), ("Configuration", found.config)):
-        if changes:
-            heading(title)
-            for change in changes:
-                RESULTS.out(f"  {printable(_change(change))}", highlight=False)
-    if found.files is None:
-        heading("Files")
-        RESULTS.out("  not compared: at least one root filesystem cannot be read completely", highlight=False)
-    elif found.files:
-        heading("Files")
-        for file in found.files[:_FILES_SHOWN]:
-            RESULTS.out(f"  {printable(_file(file))}", highlight=False)
-        if len(found.files) > _FILES_SHOWN:
-            RESULTS.out(f"  … {len(found.files)} in total; --json lists all of them", highlight=False)
-
-
-def _change(change: FieldChange) -> str:
-    if change.before is None:
-        return f"+ {change.what}: {change.after}"
-    if change.after is None:
-        return f"- {change.what}: {change.before}"
-    return f"~ {change.what}: {change.before} -> {change.after}"
-
-
-def _file(change: FileChange) -> str:
-    if change.before_bytes is None or change.after_bytes is None:
-        held = change.before_bytes if change.after_bytes is None else change.after_bytes
-        return f"{'-' if change.after_bytes is None else '+'} /{change.path} ({size(held or 0)})"
-    sizes = f"{size(change.before_bytes)} -> {size(change.after_bytes)}" if "content" in change.how else ""
-    return f"~ /{change.path}: {change.how}{f' ({sizes})' if sizes else ''}"

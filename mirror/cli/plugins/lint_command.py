@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,13 +11,12 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import PublicKeysOption, signature_check
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
-from mirror.cli.plugin_output import print_findings
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, name_of, parse_source, tag_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.progress_bars import TagBars
-from mirror.plugin.findings.finding import Severity
-from mirror.plugin.lint.plugin_view import PluginView, view_plugin
-from mirror.plugin.rootfs.platform import Platform
+
+if TYPE_CHECKING:
+    from mirror.plugin.lint.plugin_view import PluginView
 
 
 def run(
@@ -41,6 +40,9 @@ def run(
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_inspection import read_plugin
+    from mirror.cli.plugin_output import print_findings
+    from mirror.plugin.lint.plugin_view import view_plugin
+    from mirror.plugin.rootfs.platform import Platform
 
     parsed = parse_source(source)
     hosts = None if platform is None else Platform.parse(platform)
@@ -65,6 +67,8 @@ def run(
 
 
 def _summary(found: PluginView) -> str:
+    from mirror.plugin.findings.finding import Severity
+
     count = Counter(finding.severity for finding in found.findings)
     told = [
         f"{count[severity]} {severity.value}{'s' * (count[severity] > 1)}" for severity in Severity if count[severity]

@@ -46,7 +46,7 @@ def run(
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.signing.plugin_signing import sign_reference
-    from mirror.sync.schedule import parse_duration
+    from mirror.runtime.durations import parse_duration
 
     span = None if valid_for is None else parse_duration(valid_for)
     if span is not None and span > _LONGEST:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.bundles.bundle_options import PublicKeysOption, signature_check
 from mirror.cli.byte_bar import ByteBar
@@ -37,6 +36,7 @@ def run(
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import unpack_plugin
+    from mirror.authoring.files.layout_reference import LayoutReference
 
     parsed = LayoutReference.parse(reference) or Reference.parse(reference)
     named = parsed.reference if isinstance(parsed, LayoutReference) else parsed

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirror.app.plugin_inspection import advertised_host
-from mirror.authoring.files.layout_reader import LayoutReference
-from mirror.cli.plugin_output import heading
-from mirror.cli.printing import RESULTS, wrapped
+from mirror.authoring.files.layout_reference import LayoutReference
+from mirror.cli.printing import RESULTS, heading, wrapped
 from mirror.hosts.desired_plugin import name_on_host
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.access.certificates.client_identity import PREFIX, ClientIdentity, IdentityPattern
+from mirror.access.caller_names import CLIENT_PREFIX
+from mirror.access.certificates.client_identity import ClientIdentity, IdentityPattern
 from mirror.access.issuer.issued_tokens import ISSUED_ACTIONS
 from mirror.access.rights import AccessAction, Rights, phrase
 from mirror.access.rules import UserRights
@@ -42,7 +43,7 @@ def answer(settings: Settings, name: str, action: str, repository: str) -> tuple
     where = None if repository == _EVERY_REPOSITORY else Repository.parse(repository)
     rights = _rights(settings, name)
     issuer = settings.server.token_issuer
-    is_issued = issuer is not None and isinstance(rights, UserRights) and not name.startswith(PREFIX)
+    is_issued = issuer is not None and isinstance(rights, UserRights) and not name.startswith(CLIENT_PREFIX)
     if is_issued and wanted in ISSUED_ACTIONS and not rights.allows(wanted, where):
         raise ConfigurationFault(
             f"the issuer of tokens decides whether {name} may {wanted.value}, and no rule here; fix: ask the server of "
@@ -75,7 +76,7 @@ def _rights(settings: Settings, name: str) -> Rights:
         if any(name in rule.users for rule in settings.access_rules):
             _note("'anonymous' stands for a caller without a login here, and not for the user of this name")
         return anyone
-    if name.startswith(PREFIX):
+    if name.startswith(CLIENT_PREFIX):
         pattern = IdentityPattern.parse(name).text
         if "*" in pattern:
             raise ConfigurationFault(f"{name!r} names several clients; fix: write the name of one client")

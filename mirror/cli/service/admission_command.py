@@ -17,12 +17,12 @@ from mirror.cli.questions import confirmed
 from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
 from mirror.oci.timestamps import time_ago
-from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 from mirror.records.admission.admissions import Admission, AdmissionState
 from mirror.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from mirror.admission.approvals import ApprovalProposal
+    from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
     from mirror.settings import Settings
 
 ReferenceArgument = Annotated[
@@ -131,6 +131,7 @@ def _confirmed(settings: Settings, reference: Reference) -> Digest:
         typer.Exit: the user answered no.
     """
     from mirror.app.services import open_services
+    from mirror.plugin.policy.privilege_pattern import describe_privilege
 
     async def propose() -> ApprovalProposal:
         _require_ours(reference)
@@ -208,6 +209,8 @@ def _require_ours(reference: Reference) -> None:
 
 
 def _print(found: Sequence[Admission]) -> None:
+    from mirror.plugin.policy.privilege_pattern import describe_privilege
+
     now = SystemClock().now()
     for one in found:
         tags = f"  ({', '.join(map(str, one.tags))})" if one.tags else ""

@@ -15,7 +15,7 @@ from mirror.cli.terminal.tables import print_table
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import machine_time, rounded_span, time_ago
 from mirror.runtime.clock import SystemClock
-from mirror.sync.schedule import parse_duration
+from mirror.runtime.durations import parse_duration
 
 if TYPE_CHECKING:
     from mirror.records.users import UserToken

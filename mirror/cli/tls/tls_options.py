@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 
 from mirror.cli.printing import RESULTS
 from mirror.oci.errors import StorageFault
@@ -66,5 +65,7 @@ def _is_readable(folder: Path) -> bool:
 
 def print_tls_section(**files: Path) -> None:
     """Print keys of the section ``server.tls``, as they are written in the configuration."""
+    import yaml  # late, for a quick --help
+
     section = {"server": {"tls": {key: str(path) for key, path in files.items()}}}
     RESULTS.out(yaml.safe_dump(section, sort_keys=False, allow_unicode=True, width=10_000), end="", highlight=False)

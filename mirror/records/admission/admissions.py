@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.timestamps import machine_time
-from mirror.plugin.policy.admission_policy import PolicyVerdict
 from mirror.plugin.policy.policy_action import PolicyAction
-from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
+
+if TYPE_CHECKING:  # commands import this module to list the states in their help
+    from mirror.plugin.policy.admission_policy import PolicyVerdict
+    from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 
 
 class AdmissionState(StrEnum):
@@ -188,6 +190,8 @@ class Admission:
 
     def to_json(self) -> dict[str, Any]:
         """Return the admission as plain values for programs."""
+        from mirror.plugin.policy.privilege_pattern import describe_privilege
+
         verdict, decision, elsewhere = self.verdict, self.in_force, self.rejected_elsewhere
         return {
             "name": str(self.repository),

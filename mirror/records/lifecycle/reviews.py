@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from mirror.oci import Repository
 from mirror.oci.name_pattern import NamePattern
+from mirror.records.lifecycle.review_causes import ReviewCause
 
 
 class ReviewKind(StrEnum):
@@ -25,27 +26,6 @@ class ReviewKind(StrEnum):
     BLOB = "blob"
     #: Bytes, in no repository.
     CONTENT = "content"
-
-
-class ReviewCause(StrEnum):
-    """Event that left content without a user. Each cause has a grace of its own."""
-
-    #: A blob was pushed or mounted, or a manifest was pushed without a tag. Whatever is to use it comes later.
-    STORED = "stored"
-    #: Content was pulled through, or brought by a mirror rule or a bundle.
-    FETCHED = "fetched"
-    #: A tag was moved to another manifest.
-    MOVED = "moved"
-    #: A client, a rule or an operator deleted a tag, manifest or blob.
-    DELETED = "deleted"
-    #: Retention dropped a tag.
-    RETIRED = "retired"
-    #: The budget of pull-through evicted a tag.
-    EVICTED = "evicted"
-    #: A comparison of the whole catalog found content that no review was about.
-    FOUND = "found"
-    #: A file of the data folder has no row in the catalog.
-    ORPHAN = "orphan"
 
 
 #: Default of the grace of every cause.

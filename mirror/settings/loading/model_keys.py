@@ -8,6 +8,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from mirror.settings.late_sections import LateSection
+
 
 def kinds_at(model: type[BaseModel], place: Sequence[str | int]) -> list[Any]:
     """Return the types that a value may have, without None. The list is empty if no section knows the place.
@@ -57,7 +59,7 @@ def is_structured(kind: Any) -> bool:
 
 
 def _fields(section: type[BaseModel]) -> dict[str, Any]:
-    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+    return {field.alias or name: field.rebuild_annotation() for name, field in section.model_fields.items()}
 
 
 def _below(kind: Any, part: str | int) -> list[Any]:
@@ -71,7 +73,9 @@ def _below(kind: Any, part: str | int) -> list[Any]:
 def _members(annotation: Any) -> list[Any]:
     """Return the members of a union, without None and without annotations."""
     if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
+        kind, *notes = get_args(annotation)
+        late = next((note for note in notes if isinstance(note, LateSection)), None)
+        return _members(kind) if late is None else [late.load()]
     if get_origin(annotation) in {Union, UnionType}:
         return [kind for member in get_args(annotation) for kind in _members(member)]
     return [] if annotation is type(None) else [annotation]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mirror.access.rights import AccessAction
-from mirror.settings.access_settings import check_anonymous, parse_actions
+from mirror.settings.access_values import check_anonymous, parse_actions
+from mirror.settings.late_sections import late_section
 from mirror.settings.section import Mistakes, PlaceBelow, Section
 from mirror.settings.section_values import RepositoryPattern, TextForm
 from mirror.settings.server.listen_address import HostPort
 from mirror.settings.server.server_addresses import ListenAddress, ProxyNetwork, PublicUrl
 from mirror.settings.server.server_limit_settings import ServerLimitSettings
-from mirror.settings.server.server_tls_settings import PlainListenerSettings, ServerTlsSettings
-from mirror.settings.server.token_issuer_settings import TokenIssuerSettings
+
+if TYPE_CHECKING:
+    from mirror.settings.server.server_tls_settings import PlainListenerSettings, ServerTlsSettings
+    from mirror.settings.server.token_issuer_settings import TokenIssuerSettings
+else:
+    PlainListenerSettings = late_section("server.server_tls_settings:PlainListenerSettings")
+    ServerTlsSettings = late_section("server.server_tls_settings:ServerTlsSettings")
+    TokenIssuerSettings = late_section("server.token_issuer_settings:TokenIssuerSettings")
 
 _NAMESPACE: Final = TextForm(
     r"^[a-z0-9.:\[\]-]{1,255}$", "is no name of a registry; fix: write its host in lower case, such as docker.io"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
 from mirror.oci.name_pattern import NamePattern
-from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause, UntaggedRule
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.runtime.durations import parse_duration
 from mirror.settings.section import Section
 from mirror.settings.section_values import NOT_TOO_LONG, RepositoryPattern, TextForm
-from mirror.sync.schedule import parse_duration
+
+if TYPE_CHECKING:  # imported where rules are built, because many commands build none
+    from mirror.records.lifecycle.reviews import CollectionRules, UntaggedRule
 
 _GRACE: Final = "(0+|[1-9][0-9]{0,19})[smhd]"
 #: A duration that may be zero.
@@ -54,6 +57,8 @@ class UntaggedSettings(Section):
 
     def rule(self) -> UntaggedRule:
         """Return the rule that this section describes."""
+        from mirror.records.lifecycle.reviews import UntaggedRule
+
         return UntaggedRule(NamePattern(self.pattern), None if self.keep == "forever" else parse_grace(self.keep))
 
 
@@ -76,6 +81,8 @@ class CollectionSettings(Section):
 
     def rules(self, untagged: Sequence[UntaggedSettings]) -> CollectionRules:
         """Return the rules of the collection."""
+        from mirror.records.lifecycle.reviews import CollectionRules, Grace
+
         by_cause = {cause: parse_grace(grace) for cause, grace in self.graces.items()}
         grace = Grace(parse_grace(self.grace), by_cause, parse_grace(self.bytes_grace))
         return CollectionRules(grace, [one.rule() for one in untagged], untagged_default=None)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
-from mirror.access.certificates.client_identity import PREFIX
+from mirror.access.caller_names import CLIENT_PREFIX
 from mirror.oci.name_pattern import NamePattern
-from mirror.settings.access_settings import check_user
+from mirror.settings.access_values import check_user
 from mirror.settings.section import Section
 from mirror.settings.section_values import MOST_BYTES, MOST_COUNT, RepositoryPattern, TextForm
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # imported where it is used, because many commands do not use
 def _check_pusher(name: str) -> str:
     """Return the name of a user or client whose pushes count, or ``*``. Raises ValueError if there can be none."""
     checked = check_user(name)
-    if checked.startswith(PREFIX) and "*" in checked:
+    if checked.startswith(CLIENT_PREFIX) and "*" in checked:
         raise ValueError(f"{name!r} names several clients; fix: write one name, or '*' for each user and client")
     return checked
 

@@ -9,10 +9,9 @@ from pydantic import Field, model_validator
 
 from mirror.oci import Repository, Tag
 from mirror.oci.name_pattern import NamePattern
+from mirror.runtime.durations import parse_duration
 from mirror.settings.section import Section
 from mirror.settings.section_values import MOST_COUNT, Duration, RepositoryPattern, TagPatternText
-from mirror.sync.schedule import parse_duration
-from mirror.transfer.tags.tag_selection import TagPattern
 
 if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
     from mirror.lifecycle.tag_retention import RetentionRule, TagRetention
@@ -46,6 +45,7 @@ class PushedTagSettings(Section):
         """Return the retention that this section describes."""
         within = None if self.pulled_within is None else parse_duration(self.pulled_within)
         from mirror.lifecycle.tag_retention import TagRetention
+        from mirror.transfer.tags.tag_selection import TagPattern
 
         return TagRetention(self.newest, within, tuple(map(TagPattern, self.matching)))
 
@@ -81,11 +81,13 @@ def retention_rules(sections: Sequence[RepositorySettings]) -> list[RetentionRul
 
 def immutable_tags(sections: Sequence[RepositorySettings]) -> ImmutableTags:
     """Return the function that tells which tags are immutable."""
-    rules = [(NamePattern(one.pattern), tuple(map(TagPattern, one.immutable))) for one in sections if one.immutable]
-    if not rules:
+    if not any(one.immutable for one in sections):
         from mirror.records.lifecycle.pushed_tags import none_immutable
 
         return none_immutable
+    from mirror.transfer.tags.tag_selection import TagPattern
+
+    rules = [(NamePattern(one.pattern), tuple(map(TagPattern, one.immutable))) for one in sections if one.immutable]
 
     def is_immutable(repository: Repository, tag: Tag) -> bool:
         return any(

@@ -10,9 +10,9 @@ from typing import Annotated, Final
 from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.durations import parse_duration
 from mirror.settings.section import Section
 from mirror.settings.section_values import MOST_BYTES, NOT_TOO_LONG, TextForm, checked_by
-from mirror.sync.schedule import parse_duration
 
 _PERIOD: Final = TextForm(
     r"^(never|[1-9][0-9]{0,19}[smhd])$", "is not a duration; fix: write it without spaces, such as 30d, or never"

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam, delete, select
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from mirror.records.changes.change import Change, ChangeKind
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.change_rows import keeps_changes, note_change, note_tags
 from mirror.store.catalog.child_rows import KEPT

@@ -9,7 +9,8 @@ from typing import Final
 from sqlalchemy import Connection, and_, bindparam, case, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog.tables.collection_tables import reviews
 from mirror.store.catalog.tables.content_tables import ChildKind
 

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, sel
 from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's insert() has the same methods
 
 from mirror.oci import Digest, Repository
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import damage_rows, review_rows
 from mirror.store.catalog.tables.access_tables import arrivals
 from mirror.store.catalog.tables.collection_tables import doomed_files

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, literal, or_, select, update
 
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import child_rows, review_rows
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.collection_tables import content_holders, doomed_files, reviews

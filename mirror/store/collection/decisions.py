@@ -10,7 +10,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from mirror.oci import Digest, Repository
-from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewKind
 from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.manifest_rows import remove_manifest, review_left_behind
 from mirror.store.catalog.tables.collection_tables import doomed_files, reviews

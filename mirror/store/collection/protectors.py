@@ -29,7 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.access_tables import decisions
 from mirror.store.catalog.tables.collection_tables import content_holders, held_content, pins, reviews

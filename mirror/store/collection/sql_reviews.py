@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, o
 from sqlalchemy.dialects.sqlite import insert
 
 from mirror.oci import Digest
+from mirror.records.lifecycle.review_causes import ReviewCause
 from mirror.records.lifecycle.reviews import (
     CollectionRules,
     DecidedReviews,
     FreedBytes,
     Grace,
-    ReviewCause,
     ReviewKind,
     WaitingContent,
 )

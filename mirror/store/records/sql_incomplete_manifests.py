@@ -12,7 +12,8 @@ from mirror.oci.errors import ManifestBlobUnknown
 from mirror.oci.platform_selection import member_platforms
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.admission.arrivals import ContentSource
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.records.origins import Origin
 from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.damage_rows import is_whole

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, exists, or_, select
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.records.origins import Origin
 from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.manifest_rows import review_left_behind

@@ -9,9 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, exists, select
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.records.bundle_imports import BUNDLE_OWNER
 from mirror.records.origins import Origin, OtherTags
-from mirror.records.sync_runs import MirroredTag
+from mirror.records.sync_runs import BUNDLE_OWNER, MirroredTag
 from mirror.store.catalog.tables.content_tables import origins, repositories, tags
 from mirror.store.catalog.tables.sync_tables import mirrored_tags
 from mirror.store.records.sql_origins import origin_of, put_origin

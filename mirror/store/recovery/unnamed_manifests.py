@@ -13,7 +13,7 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ClientFault, ManifestBlobUnknown, StorageFault
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
 from mirror.oci.media_types import OCI_INDEX, OCI_MANIFEST, is_manifest
-from mirror.records.lifecycle.reviews import ReviewCause
+from mirror.records.lifecycle.review_causes import ReviewCause
 from mirror.store.catalog import rows
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns, remove_manifest
 from mirror.store.catalog.tables.content_tables import (

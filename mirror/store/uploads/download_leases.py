@@ -14,7 +14,7 @@ from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import DigestInvalid, StorageFault, StorageFull, UploadInvalid, UploadUnknown
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.records.lifecycle.reviews import ReviewCause
+from mirror.records.lifecycle.review_causes import ReviewCause
 from mirror.registry.streams import closing_stream
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows

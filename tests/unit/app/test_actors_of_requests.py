@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from mirror.access.certificates.client_identity import PREFIX
+from mirror.access.caller_names import CLIENT_PREFIX
 from mirror.records.changes.actor import Actor, ActorKind
 from mirror.records.changes.change import ChangeKind
 from mirror.store.registry import Store
@@ -64,7 +64,7 @@ async def test_each_request_of_a_connection_is_that_of_its_own_caller(tmp_path: 
     by_password = Actor(ActorKind.USER, "anna", proof, AT, "access: rule 1")
     assert found == [
         (ChangeKind.TAG_CREATED, by_password),
-        (ChangeKind.TAG_CREATED, Actor(ActorKind.CERTIFICATE, f"{PREFIX}CN=host-12", "", AT, "access: rule 1")),
+        (ChangeKind.TAG_CREATED, Actor(ActorKind.CERTIFICATE, f"{CLIENT_PREFIX}CN=host-12", "", AT, "access: rule 1")),
         (ChangeKind.TAG_CREATED, by_password),
         (ChangeKind.TAG_CREATED, Actor(ActorKind.USER, "anna", of_secret, AT, "access: rule 2")),
         (ChangeKind.TAG_DELETED, Actor(ActorKind.ANONYMOUS, "", "", AT, "server.anonymous")),

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.authoring.files.layout_file import LayoutFile
-from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
+from mirror.authoring.files.layout_reader import LayoutReader
+from mirror.authoring.files.layout_reference import LayoutReference
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import (
     BlobUnknown,

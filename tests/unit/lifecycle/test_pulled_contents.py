@@ -16,7 +16,8 @@ from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.pull_counts import PullCount
 from mirror.records.lifecycle.pulled_content import BudgetRecord, PulledArtifact, PulledContent
-from mirror.records.lifecycle.reviews import CollectionRules, Grace, ReviewCause
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import CollectionRules, Grace
 from mirror.runtime.current_rule import RULE
 from mirror.store.catalog.tables.access_tables import decisions, verdicts
 from mirror.store.catalog.tables.collection_tables import content_holders, held_content, pins

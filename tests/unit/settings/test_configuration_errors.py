@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ByteSize
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.durations import parse_duration
 from mirror.settings import Settings, load
 from mirror.settings.loading.model_keys import is_section, keys_at, kinds_at
-from mirror.sync.schedule import parse_duration
 
 TABLE = (Path(__file__).parent / "mistakes.txt").read_text()
 #: Name, content and lines of each mistake of the table: "### NAME", the file, and "> " before each line about it.
@@ -406,8 +406,9 @@ def below_each_section(section: type[BaseModel], found: dict[str, Any]) -> dict[
     """Return all fields of a section and of those below, by the names of section and field."""
     for name, field in section.model_fields.items():
         if found.setdefault(f"{section.__name__}.{name}", field) is field:
-            kinds = kinds_at(section, (field.alias or name,))
-            for kind in [one for each in kinds for one in (each, *get_args(each)) if is_section(one)]:
+            key = field.alias or name
+            kinds = [kind for place in ((key,), (key, 0), (key, "hub")) for kind in kinds_at(section, place)]
+            for kind in filter(is_section, kinds):
                 below_each_section(kind, found)
     return found
 

@@ -3,7 +3,6 @@ import traceback
 from dataclasses import fields
 from datetime import time, timedelta
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
@@ -368,8 +367,8 @@ def test_every_path_of_the_configuration_is_one_that_is_expanded():
         for name, field in section.model_fields.items():
             annotation = str(field.annotation) + str(field.metadata)
             assert "pathlib.Path" not in annotation or "expanded" in annotation, f"{section.__name__}.{name}"
-        below = (kind for name in keys_at(section, ()) for kind in kinds_at(section, (name,)))
-        inner = [each for kind in below for each in (kind, *get_args(kind))]
+        places = [(name, *below) for name in keys_at(section, ()) for below in ((), (0,), ("hub",))]
+        inner = [kind for place in places for kind in kinds_at(section, place)]
         sections += [each for each in inner if is_section(each) and each not in sections]
     assert len(sections) > 20
 

@@ -11,7 +11,8 @@ import pytest
 from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageDamaged, StorageFull
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.records.lifecycle.reviews import Grace, ReviewCause
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import Grace
 from mirror.store.content.kept_free import KeptFree
 from mirror.store.registry import Store
 from mirror.store.uploads.download_leases import StoreDownloadLease

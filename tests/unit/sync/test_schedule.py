@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.sync_runs import RuleRecord, Run, RunOutcome
-from mirror.sync.schedule import Cron, Every, Schedule, due_at, duration_text, next_run, parse_duration
+from mirror.sync.schedule import Cron, Every, Schedule, due_at, next_run
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -25,22 +25,6 @@ def past(
 ) -> RuleRecord:
     """Return a rule's record with its last run."""
     return RuleRecord(known_since, Run(1, "contiv", started_at, outcome=outcome) if started_at else None)
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("90s", 90), ("30m", 1800), ("6h", 21600), ("7d", 604800)])
-def test_durations(text: str, seconds: int) -> None:
-    assert parse_duration(text) == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize("text", ["", "0s", "5", "1.5h", "-1h", "1w", "h", "9999999999d", "1h30m"])
-def test_what_is_no_duration_is_named(text: str) -> None:
-    with pytest.raises(ConfigurationFault, match="not a duration"):
-        parse_duration(text)
-
-
-@given(st.integers(1, 10**8))
-def test_a_duration_can_be_read_back(seconds: int) -> None:
-    assert parse_duration(duration_text(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ from sqlalchemy import (
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import QuotaExceeded
 from mirror.records.lifecycle.quotas import Account, AccountUsage, Amounts
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog.pushes.charged_push import ChargedPush, KnownUsage
 from mirror.store.catalog.pushes.prepared_statement import PreparedStatement, as_values, values_of
 from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations, reviews

@@ -12,7 +12,8 @@ from mirror.oci.errors import Denied
 from mirror.plugin.policy import fingerprint
 from mirror.records.admission.admissions import AdmissionDecision, Rejection, Subject, not_approved
 from mirror.records.changes.change import Change, ChangeKind
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.child_rows import KEPT, PLUGIN_BLOBS

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, select, union, union_all
 
 from mirror.oci import Digest, Repository
 from mirror.records.bundle_contents import HeldContent
-from mirror.records.bundle_imports import BUNDLE_OWNER
+from mirror.records.sync_runs import BUNDLE_OWNER
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables.bundle_tables import bundle_streams
 from mirror.store.catalog.tables.content_tables import manifests, repositories, repository_blobs, tags

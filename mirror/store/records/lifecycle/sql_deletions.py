@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, select, unio
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, ReferenceInUse, RepositoryUnknown
 from mirror.records.lifecycle.deletions import Deletion, RepositoryContent
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.change_rows import note_tags
 from mirror.store.catalog.child_rows import KEPT

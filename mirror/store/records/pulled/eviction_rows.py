@@ -10,7 +10,8 @@ from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, delete
 
 from mirror.oci import Repository
 from mirror.records.lifecycle.pulled_content import PulledArtifact
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import review_rows
 from mirror.store.catalog.change_rows import note_tags
 from mirror.store.catalog.child_rows import KEPT

@@ -10,7 +10,8 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, exists, func, select, union_all
 
 from mirror.plugin.policy.policy_action import PolicyAction
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import rows
 from mirror.store.catalog.child_rows import KEPT
 from mirror.store.catalog.tables.access_tables import decisions, verdicts

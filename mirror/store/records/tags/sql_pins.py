@@ -11,7 +11,8 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown
 from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.pins import Pin
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.store.catalog import review_rows, rows
 from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.child_rows import KEPT

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, bindparam, case, delete, exists, or_, select
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.records.lifecycle.pushed_tags import PushedTag, RepositoryTags, RetiredTag
-from mirror.records.lifecycle.reviews import ReviewCause, ReviewKind
+from mirror.records.lifecycle.review_causes import ReviewCause
+from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.records.sync_runs import TagChange, TagEvent
 from mirror.store.catalog import review_rows
 from mirror.store.catalog.change_rows import note_tags

@@ -1,0 +1,1 @@
+"""The section ``admission`` of the configuration."""
