@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from mirror.app.configuration.configuration_warnings import configuration_warnings
 from mirror.cli.exit_codes import ANSWER_IS_NO, DONE
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, configuration_file, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
@@ -64,6 +63,8 @@ def check(
         "proxy rules": len(settings.proxy),
     }
     file = configuration_file(config)
+    from mirror.app.configuration.configuration_warnings import configuration_warnings
+
     warnings = configuration_warnings(settings, file)
     if json:
         shown = {name.replace(" ", "_"): number for name, number in counts.items()}
