@@ -21,7 +21,7 @@ from mirror.filters.admission.admit import Admit
 from mirror.lifecycle.content_holding import holding
 from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.records.lifecycle.content_holders import HolderPurpose
 from mirror.registry.port import Registry

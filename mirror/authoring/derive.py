@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from mirror.authoring.naming import notes_on_name
 from mirror.authoring.tag import Named, digest_of, require_free
 from mirror.oci import Digest, Tag
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import copy_graph
 from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, derive_beside, try_changes

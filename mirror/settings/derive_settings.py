@@ -11,7 +11,7 @@ from mirror.oci.errors import MirrorError
 from mirror.settings.section import Section
 
 if TYPE_CHECKING:  # imported where it is used, because many commands do not use it
-    from mirror.plugin.build.derivation import DerivationChanges
+    from mirror.plugin.build.derivation_changes import DerivationChanges
 
 
 # ``config show`` prints derived copies without secrets.
@@ -72,6 +72,6 @@ class DeriveSettings(Section):
         Raises:
             ConfigurationFault: the section has no changes, or a value is not Unicode text.
         """
-        from mirror.plugin.build.derivation import DerivationChanges
+        from mirror.plugin.build.derivation_changes import DerivationChanges
 
         return DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)

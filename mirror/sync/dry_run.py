@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.records.absent_content import AbsentContent, AbsentContents
 from mirror.records.derivations import Derivation, Derivations
 from mirror.records.run_journal import RunRecorder

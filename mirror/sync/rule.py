@@ -15,7 +15,7 @@ from mirror.transfer.tags.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag
 
 if TYPE_CHECKING:  # a check of the configuration makes rules, and most of them have none of these
-    from mirror.plugin.build.derivation import DerivationChanges
+    from mirror.plugin.build.derivation_changes import DerivationChanges
     from mirror.records.sync_runs import RuleRecord
     from mirror.sync.retention import Retention
     from mirror.sync.schedule import Schedule

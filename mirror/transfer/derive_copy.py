@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Protocol
 
 from mirror.oci import Digest, Manifest, Repository, Tag
-from mirror.plugin.build.derivation import DerivationChanges, DerivedPlugin, derive
+from mirror.plugin.build.derivation import DerivedPlugin, derive
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint.config_checks import check_secrets
 from mirror.plugin.rootfs.layer_facts import LayerFacts

@@ -10,7 +10,7 @@ from mirror.authoring.tag import Named, tag
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestUnknown
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.derivations import Derivation

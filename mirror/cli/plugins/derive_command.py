@@ -53,7 +53,7 @@ def run(
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import derive_reference
-    from mirror.plugin.build.derivation import DerivationChanges
+    from mirror.plugin.build.derivation_changes import DerivationChanges
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
     changes = DerivationChanges(

@@ -5,99 +5,23 @@ The same plugin and the same changes give the same bytes, on any machine and at 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
+from mirror.oci import Descriptor, Digest, Manifest, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, Unsupported
 from mirror.oci.manifest import parse_json_object
-from mirror.oci.printable_text import escaped
 from mirror.plugin.build.assembly import ConfigDocument, canonical_json, plugin_manifest
+from mirror.plugin.build.derivation_changes import DerivationChanges, as_json, legible
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.config.secret_values import masked, masked_text, masked_values, masked_words, without_secrets
+from mirror.plugin.config.secret_values import masked, masked_text, without_secrets
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 
-#: ``{word}`` or ``{{word}}``. Values in other braces, such as JSON and Go templates, are no placeholders.
-_PLACEHOLDER: Final = re.compile(r"\{\{([A-Za-z_]+)\}\}|\{([A-Za-z_]+)\}")
 #: Beginning of a line of differences, and its values in JSON. The end of a long line is cut off.
 _DIFFERENCE: Final = re.compile(r"(?:env|mount|device) (.*?): ")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"?')
-
-
-@dataclass(frozen=True, slots=True)
-class DerivationChanges:
-    """Changes of a copy compared with the original.
-
-    Attributes:
-        env: values of environment variables, by name.
-        mounts: sources of mounts, by name. A mount without a name is named by its destination.
-        devices: paths of devices, by name. A device without a name is named by its path.
-        args: arguments after the entrypoint; None leaves them unchanged.
-        fix: True to fix digests and media types, so that every engine from 1.13 on accepts the copy.
-
-    Raises:
-        ConfigurationFault: there is no change, or a value is not Unicode text.
-    """
-
-    env: Mapping[str, str] = field(default_factory=dict)
-    mounts: Mapping[str, str] = field(default_factory=dict)
-    devices: Mapping[str, str] = field(default_factory=dict)
-    args: tuple[str, ...] | None = None
-    fix: bool = False
-
-    def __post_init__(self) -> None:
-        wanted = self.to_json()
-        if not wanted:
-            raise ConfigurationFault("there is nothing to change; fix: give env, mounts, devices, args or fix")
-        try:
-            json.dumps(wanted, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ConfigurationFault("a value is not Unicode text; fix: write it in UTF-8") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values without unchanged members. Equal changes have equal values."""
-        given = {"env": dict(self.env), "mounts": dict(self.mounts), "devices": dict(self.devices)}
-        value: dict[str, Any] = {key: values for key, values in given.items() if values}
-        if self.args is not None:
-            value["args"] = list(self.args)
-        return value | ({"fix": True} if self.fix else {})
-
-    def shown(self) -> dict[str, Any]:
-        """Return :meth:`to_json` without secrets."""
-        return {key: masked_values(value) for key, value in self.to_json().items()}
-
-    def filled_in(self, repository: Repository, tag: Tag) -> DerivationChanges:
-        """Return the changes with ``{name}`` and ``{tag}`` in values replaced by the name and tag of the copy.
-
-        ``{{word}}`` is replaced by the text ``{word}``. All other braces stay.
-
-        Raises:
-            ConfigurationFault: a value has another word in single braces.
-        """
-        words = {"name": repository.name, "tag": tag.name}
-
-        def fill(text: str) -> str:
-            return _PLACEHOLDER.sub(lambda match: _filled(match, words), text)
-
-        def each(values: Mapping[str, str]) -> dict[str, str]:
-            return {key: fill(value) for key, value in values.items()}
-
-        args = None if self.args is None else tuple(map(fill, self.args))
-        return replace(self, env=each(self.env), mounts=each(self.mounts), devices=each(self.devices), args=args)
-
-    def __str__(self) -> str:
-        """Return the changes in one line without secrets: ``env role="worker", fix``."""
-        kinds = (("env", self.env), ("mount", self.mounts), ("device", self.devices))
-        told = [
-            f"{kind} {_legible(key)}={_shown(masked(key, value))}"
-            for kind, values in kinds
-            for key, value in values.items()
-        ]
-        told += [f"args {_shown(masked_words(self.args))}"] if self.args is not None else []
-        return ", ".join([*told, *(["fix"] if self.fix else [])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +77,6 @@ def derive(
     return DerivedPlugin(new_config, _with_config(manifest, new_config), changed)
 
 
-def _filled(match: re.Match[str], words: Mapping[str, str]) -> str:
-    """Return the text for a placeholder."""
-    literal, word = match.groups()
-    if literal is not None:
-        return f"{{{literal}}}"
-    if word not in words:
-        known = " or ".join(f"{{{name}}}" for name in words)
-        raise ConfigurationFault(
-            f"{{{word}}} in a value of derive is unknown; fix: write {known}, or {{{{{word}}}}} for the text {{{word}}}"
-        )
-    return words[word]
-
-
 def _edited(document: ConfigDocument, config: PluginConfig, changes: DerivationChanges) -> ConfigDocument:
     """Return the configuration with the requested defaults."""
     for name, value in changes.env.items():
@@ -205,7 +116,7 @@ def _fixes(manifest: Manifest, descriptors: tuple[Descriptor, ...]) -> Iterator[
         yield "manifest: mediaType added"
     for number, (before, after) in enumerate(zip(manifest.layers, descriptors, strict=True), 1):
         if before.media_type != after.media_type:
-            yield f"layer {number}: {_legible(before.media_type)} -> {after.media_type}"
+            yield f"layer {number}: {legible(before.media_type)} -> {after.media_type}"
 
 
 def _differences(before: PluginConfig, after: PluginConfig) -> Iterator[str]:
@@ -213,16 +124,17 @@ def _differences(before: PluginConfig, after: PluginConfig) -> Iterator[str]:
     old, new = without_secrets(before), without_secrets(after)
     for number, (env, now) in enumerate(zip(before.env, after.env, strict=True)):
         if env != now:
-            yield f"env {_legible(env.name)}: {_shown(old.env[number].value)} -> {_shown(new.env[number].value)}"
+            yield f"env {legible(env.name)}: {as_json(old.env[number].value)} -> {as_json(new.env[number].value)}"
     for number, (mount, bound) in enumerate(zip(before.mounts, after.mounts, strict=True)):
         if mount != bound:
-            sources = f"{_shown(old.mounts[number].source)} -> {_shown(new.mounts[number].source)}"
-            yield f"mount {_legible(mount.name or mount.destination)}: {sources}"
+            sources = f"{as_json(old.mounts[number].source)} -> {as_json(new.mounts[number].source)}"
+            yield f"mount {legible(mount.name or mount.destination)}: {sources}"
     for device, opened in zip(before.devices, after.devices, strict=True):
         if device != opened:
-            yield f"device {_legible(device.name or device.path or '')}: {_shown(device.path)} -> {_shown(opened.path)}"
+            name = legible(device.name or device.path or "")
+            yield f"device {name}: {as_json(device.path)} -> {as_json(opened.path)}"
     if before.args != after.args:
-        yield f"args: {_shown(old.args.value)} -> {_shown(new.args.value)}"
+        yield f"args: {as_json(old.args.value)} -> {as_json(new.args.value)}"
     if before.diff_ids != after.diff_ids:
         yield "diff_ids: those of the uncompressed layers"
 
@@ -241,13 +153,3 @@ def masked_difference(line: str) -> str:
     if match is None:
         return masked_text(line)
     return match[0] + _QUOTED.sub(lambda text: f'"{masked(match[1], text[1])}"', line[match.end() :])
-
-
-def _shown(value: object) -> str:
-    """Return a value as JSON for a message."""
-    return "unset" if value is None else _legible(json.dumps(value, ensure_ascii=False))
-
-
-def _legible(text: str) -> str:
-    """Return a text of bounded length without control characters."""
-    return escaped(text, 200)

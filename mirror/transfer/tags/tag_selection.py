@@ -11,8 +11,6 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any
 
-import re2  # type: ignore[import-untyped]  # it has no stubs
-
 from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.concurrency.cooperative_sort import sort_cooperatively
@@ -35,8 +33,10 @@ class TagPattern:
         if len(text) > _MOST_CHARACTERS:
             raise ConfigurationFault(f"the pattern {text[:40]}… is longer than {_MOST_CHARACTERS} characters")
         self.text = text
-        self._expression = None
+        self._expression: Any = None
         if len(text) > 1 and text[0] == text[-1] == "/":
+            import re2  # type: ignore[import-untyped]  # it has no stubs; late, because most patterns are globs
+
             options = re2.Options()
             # RE2 would write errors to stderr, beside our log.
             options.log_errors = False

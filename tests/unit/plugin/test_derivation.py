@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, Unsupported
-from mirror.plugin.build.derivation import DerivationChanges, derive
+from mirror.plugin.build.derivation import derive
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem

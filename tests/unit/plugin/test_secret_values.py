@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.cli.plugin_output import facts_of, view_as_json
-from mirror.plugin.build.derivation import DerivationChanges, masked_difference
+from mirror.plugin.build.derivation import masked_difference
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.secret_values import (
     HIDDEN,

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from mirror.oci import Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings import AccessAction, Settings, load, schema

@@ -17,7 +17,7 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import UpstreamRefused
 from mirror.oci.media_types import DOCKER_LAYER_FOREIGN
 from mirror.oci.platform_selection import PlatformSelection
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.records.lifecycle.pins import Pin
 from mirror.records.sync_runs import TagOutcome, TagRecord
 from mirror.registry.streams import single_chunk

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mirror.oci import Digest, Repository, Tag
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.records.sync_runs import TagChange, TagOutcome
 from mirror.store.registry import Store

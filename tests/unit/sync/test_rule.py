@@ -4,7 +4,7 @@ import pytest
 
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.sync.rule import MirrorRule
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import NotFound, TagConflict
-from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.build.derivation_changes import DerivationChanges
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.origins import Origin
 from mirror.records.sync_runs import TagOutcome, TagRecord
