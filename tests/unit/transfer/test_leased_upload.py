@@ -23,7 +23,7 @@ from tests.unit.transfer.told import Told
 
 THERE, SYNCED, PULLED = Repository("there/plugin"), Repository("synced/plugin"), Repository("pulled/plugin")
 TAG = Tag("latest")
-CONFIG, LAYER = b"{}", content(1, 400_000)[:400_000]
+CONFIG, LAYER = b"{}", content(1, 4_000_000)[:4_000_000]
 DIGEST = Digest.of(LAYER)
 
 
@@ -87,9 +87,10 @@ async def test_a_pull_is_given_what_a_sync_brings_while_it_comes(
     copying = syncing(store, hub)
     await until(lambda: hub.sent_bytes >= 100_000)
     wanted = BlobRequest(PULLED, DIGEST, len(LAYER), (Source("hub", hub, THERE),))
-    opening = downloads.open(wanted)
-    hub.limit = 200_000
-    async with opening as blob:
+    # A pull begins when it sees the file grow. Nobody knows when it looks first, so the file grows until it has begun.
+    growing = asyncio.create_task(grow(hub))
+    async with downloads.open(wanted) as blob:
+        growing.cancel()
         assert b"".join([chunk async for chunk in first(blob, 100_000)]) == LAYER[:100_000]
         assert not copying.done()
         hub.limit = None
@@ -97,6 +98,12 @@ async def test_a_pull_is_given_what_a_sync_brings_while_it_comes(
     await until(lambda: not downloads.count)
     assert hub.sent_bytes == len(LAYER) + len(CONFIG)
     assert await read(store.open_blob(PULLED, DIGEST)) == LAYER
+
+
+async def grow(hub: ScriptedUpstream) -> None:
+    for limit in range(hub.sent_bytes, len(LAYER), PIECE_BYTES):
+        hub.limit = limit
+        await asyncio.sleep(0.05)
 
 
 async def first(blob: object, size_bytes: int) -> AsyncIterator[bytes]:
