@@ -22,7 +22,17 @@ from tests.harness.command import CommandFailedError, run
 
 MACHINE_RELEASE = "bookworm"
 RELEASE = "trixie"
-PACKAGES = ("containerd", "cosign", "docker-buildx", "docker-cli", "docker.io", "oras", "promtool")
+PACKAGES = (
+    "containerd",
+    "cosign",
+    "docker-buildx",
+    "docker-cli",
+    "docker-compose",
+    "docker.io",
+    "kubectl",
+    "oras",
+    "promtool",
+)
 
 FOLDER = Path(__file__).resolve().parents[2] / ".tools" / RELEASE
 ENGINE_BINARIES = FOLDER / "engine"
