@@ -12,12 +12,11 @@ from mirror.settings.server.server_settings import ServerSettings
 from tests.harness.command import run
 from tests.harness.mirror import plugin_mirror
 from tests.harness.requirement import require
-from tests.harness.trixie import FOLDER, missing
+from tests.harness.trixie import KUBECTL, missing
 
 pytestmark = pytest.mark.e2e
 
 SOURCE = Path(__file__).parents[2] / "deploy/kubernetes"
-KUBECTL = FOLDER / "kubectl/usr/bin/kubectl"
 PASSWORD = "the password"
 #: The oldest release that the files are for, and the newest one whose schemas are known.
 RELEASES = ("1.27", kubernetes_validate.latest_version())

@@ -9,7 +9,6 @@ from tests.harness import trixie
 from tests.harness.command import CompletedRun, run
 from tests.harness.engine import Engine
 
-PROGRAM = trixie.FOLDER / "docker-compose/usr/libexec/docker/cli-plugins/docker-compose"
 IMAGE = "docker-plugin-mirror:latest"
 #: User and group of the image.
 USER = 10001
@@ -23,7 +22,7 @@ _LINKS = ("bin", "lib", "lib64", "sbin")
 
 def missing() -> str | None:
     """Return a sentence that says how to get Docker Compose, or None."""
-    return trixie.missing(PROGRAM)
+    return trixie.missing(trixie.COMPOSE)
 
 
 def import_image(engine: Engine) -> None:
@@ -57,4 +56,4 @@ def import_image(engine: Engine) -> None:
 
 def compose(engine: Engine, *arguments: str, folder: Path, check: bool = True) -> CompletedRun:
     """Run a command of Docker Compose in `folder`. Raises `CommandFailedError` for a non-zero exit code."""
-    return run([str(PROGRAM), *arguments], environment=engine.client_environment, folder=folder, check=check)
+    return run([str(trixie.COMPOSE), *arguments], environment=engine.client_environment, folder=folder, check=check)
