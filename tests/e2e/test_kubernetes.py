@@ -1,5 +1,8 @@
 """The files for Kubernetes, as kubectl renders them: valid for the API, and in agreement with each other."""
 
+import os
+import stat
+from base64 import b64decode
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,13 @@ import yaml
 
 from mirror.settings.server.server_settings import ServerSettings
 from tests.harness.command import run
+from tests.harness.compose import IMAGE, MACHINE_FOLDERS, import_image
+from tests.harness.engine import Engine
 from tests.harness.mirror import plugin_mirror
+from tests.harness.ports import free_port
+from tests.harness.readiness import http_answers, wait_until
 from tests.harness.requirement import require
-from tests.harness.trixie import KUBECTL, missing
+from tests.harness.trixie import ENGINE_BINARIES, KUBECTL, missing
 
 pytestmark = pytest.mark.e2e
 
@@ -143,3 +150,41 @@ def test_the_configuration_is_right_and_fits_the_pod(
     # The file of the secret is missing on this machine. Nothing else is wrong.
     warnings = [line for line in checked.stderr.splitlines() if "warning" in line]
     assert len(warnings) == len(keys)
+
+
+def test_the_container_runs_as_the_pod_says(
+    resources: Resources, pod: dict[str, Any], container: dict[str, Any], tmp_path: Path
+) -> None:
+    """A Docker Engine stands for the kubelet: same user, rights and mounts, and a volume as `fsGroup` leaves it."""
+    require(Engine.missing(ENGINE_BINARIES))
+    whole, port = pod["spec"]["securityContext"], free_port()
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    for name in ("config", "secrets", "data/lost+found"):
+        (tmp_path / name).mkdir(parents=True)
+    for name, text in resources["ConfigMap"]["data"].items():
+        (tmp_path / "config" / name).write_text(text)
+    for name, encoded in resources.get("Secret", {}).get("data", {}).items():
+        file = tmp_path / "secrets" / name
+        file.write_bytes(b64decode(encoded))
+        os.chown(file, 0, whole["fsGroup"])
+        file.chmod(0o440)
+    os.chown(tmp_path / "data", 0, whole["fsGroup"])
+    (tmp_path / "data").chmod(0o2775)
+    (tmp_path / "data/lost+found").chmod(0o700)
+    volumes = [f"{tmp_path / name}:{mounts[name]}" for name in ("config", "secrets", "data")]
+    volumes += [f"{folder}:{folder}:ro" for folder in MACHINE_FOLDERS]
+    with Engine(binaries=ENGINE_BINARIES) as engine:
+        import_image(engine)
+        engine.docker(
+            *("run", "--detach", "--network", "host", "--read-only", "--cap-drop", "ALL", "--tmpfs", mounts["tmp"]),
+            *("--security-opt", "no-new-privileges", "--user", f"{whole['runAsUser']}:{whole['runAsGroup']}"),
+            *("--env", f"PLUGIN_MIRROR_SERVER__LISTEN=127.0.0.1:{port}"),
+            *("--env", "PLUGIN_MIRROR_UPSTREAMS__HUB__OFFLINE=true"),
+            *(word for volume in volumes for word in ("--volume", volume)),
+            IMAGE,
+            *container["args"],
+        )
+        ready = http_answers(f"http://127.0.0.1:{port}{container['readinessProbe']['httpGet']['path']}")
+        wait_until(ready, "the server to be ready")
+        data = (tmp_path / "data/mirror").stat()
+    assert (data.st_uid, stat.S_IMODE(data.st_mode) & 0o777) == (whole["runAsUser"], 0o700)
