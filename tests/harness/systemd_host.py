@@ -39,7 +39,12 @@ _START = r"""
 set -e
 mount --make-rprivate /
 mount -t overlay -o "lowerdir=/,upperdir=$0/new,workdir=$0/work" host "$0/root"
-while [ "$1" != -- ]; do mkdir -p "$0/root$2"; mount --bind "$1" "$0/root$2"; shift 2; done
+while [ "$1" != -- ]; do
+    mkdir -p "$0/root$2"
+    mount --bind "$1" "$0/root$2"
+    mount -o remount,bind,ro "$0/root$2"
+    shift 2
+done
 cd "$0/root"
 mount -t proc proc proc
 mount --bind proc/sys proc/sys
