@@ -34,18 +34,21 @@ _PROGRAM = f"""\
 export LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=/opt/plugin-mirror/code:/opt/plugin-mirror/packages
 exec /opt/python/bin/python{sys.version_info[0]}.{sys.version_info[1]} -P -c 'from mirror.cli import main; main()' "$@"
 """
-# $0 is the host's folder. /proc/sys and /sys are for reading, since the kernel is this machine's.
+# $0 is the host's folder. Changes go to a file system in memory, since a layer must not lie within the one below it.
+# /proc/sys and /sys are for reading, since the kernel is this machine's.
 _START = r"""
 set -e
 mount --make-rprivate /
-mount -t overlay -o "lowerdir=/,upperdir=$0/new,workdir=$0/work" host "$0/root"
+mount -t tmpfs changes "$0/host"
+mkdir "$0/host/new" "$0/host/work" "$0/host/root"
+mount -t overlay -o "lowerdir=/,upperdir=$0/host/new,workdir=$0/host/work" host "$0/host/root"
 while [ "$1" != -- ]; do
-    mkdir -p "$0/root$2"
-    mount --bind "$1" "$0/root$2"
-    mount -o remount,bind,ro "$0/root$2"
+    mkdir -p "$0/host/root$2"
+    mount --bind "$1" "$0/host/root$2"
+    mount -o remount,bind,ro "$0/host/root$2"
     shift 2
 done
-cd "$0/root"
+cd "$0/host/root"
 mount -t proc proc proc
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
@@ -101,10 +104,9 @@ class SystemdHost:
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="host-"))
         try:
-            for name in ("new", "work", "root"):
+            for name in ("bin", "host"):
                 (self._folder / name).mkdir()
-            program = self._folder / "new/opt/plugin-mirror/bin/plugin-mirror"
-            program.parent.mkdir(parents=True)
+            program = self._folder / "bin/plugin-mirror"
             program.write_text(_PROGRAM)
             program.chmod(0o755)
             for group in self._groups():
@@ -138,13 +140,15 @@ class SystemdHost:
 
     def _start(self) -> None:
         assert self._folder is not None
-        borrowed = [word for place, folder in _BORROWED.items() for word in (str(folder), place)]
+        borrowed = {**_BORROWED, "/opt/plugin-mirror/bin": self._folder / "bin"}
+        words = [word for place, folder in borrowed.items() for word in (str(folder), place)]
         # The shell joins its control groups before `unshare` makes them the roots that the host sees.
         joining = "".join(f'echo $$ > "{group}/cgroup.procs"; ' for group in self._groups())
-        unshare = "exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup"
+        # If the test run is killed, so is the host.
+        unshare = "exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --uts --ipc --cgroup"
         with (self._folder / "start.log").open("wb") as output:
             self._process = subprocess.Popen(
-                ["sh", "-ec", f'{joining}{unshare} sh -ec "$0" "$@"', _START, str(self._folder), *borrowed, "--"],
+                ["sh", "-ec", f'{joining}{unshare} sh -ec "$0" "$@"', _START, str(self._folder), *words, "--"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=output,
