@@ -2,12 +2,12 @@
 
 Each module covers one part:
 
-- `engine`: a private Docker Engine.
-- `docker_registry`: docker-registry as an upstream. `nginx`: a static file server or a rate-limited reverse proxy.
+- `engine`: a private Docker Engine. `compose`: Docker Compose with this engine.
+- `docker_registry`: docker-registry as an upstream. `nginx`: a static file server, a proxy, or a given file.
 - `skopeo`, `oras`, `cosign`: other registry clients. `wrk`: a load generator.
 - `plugins`: folders for `docker plugin create`. `packing`, `pushing`: packing and pushing a plugin without an engine.
 - `image`: a container image built without an engine.
-- `process`: any program as a service.
+- `process`: any program as a service. `systemd_host`: a host with systemd as its first process.
 - `trixie`: programs from the next Debian release.
 
 Only `requirement` imports pytest.

@@ -115,11 +115,6 @@ class Nginx(Server):
         # A master that runs as root switches its workers to another user, who may not read a test's files.
         user = "user root;" if os.geteuid() == 0 else ""
         # Without the large keepalive_requests below, nginx would close the connections of load generators.
-        # nginx before 1.23.4 has no TLS 1.3 by default. Debian's configuration adds it.
-        tls = (
-            f'ssl_certificate "{self._certificate}"; ssl_certificate_key "{self._certificate}";'
-            " ssl_protocols TLSv1.2 TLSv1.3;"
-        )
         path = self.folder / "nginx.conf"
         path.write_text(f"""\
 {user}
@@ -134,11 +129,46 @@ http {{
     tcp_nopush on;
     keepalive_timeout 65;
     keepalive_requests 1000000000;
-    server {{
-        listen {self.host}{" ssl" if self._certificate else ""};
-        {tls if self._certificate else ""}
-        location {self._below}/ {{ {self._location} }}
-    }}
+    {self._site()}
 }}
 """)
         return path
+
+    def _site(self) -> str:
+        """Return the server block."""
+        # nginx before 1.23.4 has no TLS 1.3 by default. Debian's configuration adds it.
+        tls = (
+            f'ssl_certificate "{self._certificate}"; ssl_certificate_key "{self._certificate}";'
+            " ssl_protocols TLSv1.2 TLSv1.3;"
+        )
+        return f"""\
+server {{
+        listen {self.host}{" ssl" if self._certificate else ""};
+        {tls if self._certificate else ""}
+        location {self._below}/ {{ {self._location} }}
+    }}"""
+
+
+class NginxSite(Nginx):
+    """An nginx that serves a file of `/etc/nginx/conf.d`.
+
+    Args:
+        file: The file. It listens on `443`, and nowhere else.
+        changes: Texts of the file that this machine has to replace, such as paths. Each is in the file once.
+    """
+
+    def __init__(self, file: Path, changes: Mapping[str, str]) -> None:
+        super().__init__("", workers=2)
+        self._text = file.read_text()
+        for old, new in {"listen 443 ": f"listen {self.host} ", **changes}.items():
+            if self._text.count(old) != 1:
+                raise ValueError(f"{old!r} is {self._text.count(old)} times in {file}")
+            self._text = self._text.replace(old, new)
+
+    @property
+    def url(self) -> str:
+        """Base URL `https://127.0.0.1:PORT`, without a trailing slash."""
+        return f"https://{self.host}"
+
+    def _site(self) -> str:
+        return self._text

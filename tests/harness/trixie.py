@@ -22,14 +22,26 @@ from tests.harness.command import CommandFailedError, run
 
 MACHINE_RELEASE = "bookworm"
 RELEASE = "trixie"
-PACKAGES = ("containerd", "cosign", "docker-buildx", "docker-cli", "docker.io", "oras", "promtool")
+PACKAGES = (
+    "containerd",
+    "cosign",
+    "docker-buildx",
+    "docker-cli",
+    "docker-compose",
+    "docker.io",
+    "kubectl",
+    "oras",
+    "promtool",
+)
 
 FOLDER = Path(__file__).resolve().parents[2] / ".tools" / RELEASE
 ENGINE_BINARIES = FOLDER / "engine"
 """Value for `Engine(binaries=…)`. `Engine.missing` tells if the folder is incomplete."""
 ORAS = FOLDER / "oras/usr/bin/oras"
 BUILDX = FOLDER / "docker-buildx/usr/libexec/docker/cli-plugins/docker-buildx"
+COMPOSE = FOLDER / "docker-compose/usr/libexec/docker/cli-plugins/docker-compose"
 COSIGN = FOLDER / "cosign/usr/bin/cosign"
+KUBECTL = FOLDER / "kubectl/usr/bin/kubectl"
 PROMTOOL = FOLDER / "promtool/usr/bin/promtool"
 REMEDY = "run: python -m tests.harness.trixie"
 

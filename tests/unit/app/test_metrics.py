@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -45,6 +46,7 @@ from tests.support.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_p
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "plugin-mirror.rules.yml"
+DASHBOARD = ROOT / "deploy" / "grafana" / "plugin-mirror.json"
 UNITS = ("_total", "_seconds", "_bytes", "_info")
 #: Gauges that count things, and so have no unit.
 COUNTS = {"requests_in_flight", "connections", "uploads_receiving", "uploads_open", "storage_files", "repositories"}
@@ -112,11 +114,25 @@ async def values(metrics: Metrics) -> dict[str, float]:
     }
 
 
-async def exposed(metrics: Metrics) -> set[str]:
-    """Return the metric names as queries use them. A histogram is also listed under its plain name."""
-    families = (await read(metrics)).values()
-    return {sample.name for family in families for sample in family.samples} | {
-        family.name for family in families if family.type == "histogram"
+async def labels_by_name(metrics: Metrics) -> dict[str, set[str]]:
+    """Return the labels of each metric that a server can have."""
+    found = {
+        f"{name}_total" if family.type == "counter" else name: {
+            label for sample in family.samples for label in sample.labels if label != "le"
+        }
+        for name, family in (await read(metrics)).items()
+    }
+    return found | {family.name: set(family.label_names) for family in OTHER_FAMILIES}
+
+
+def queries() -> dict[str, str]:
+    """Return the queries of the alerts and of the dashboard by a name."""
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    return {rule["alert"]: rule["expr"] for rule in rules} | {
+        f"{panel['title']}, {target['refId']}": target["expr"]
+        for panel in panels
+        for target in panel.get("targets", [])
     }
 
 
@@ -208,11 +224,61 @@ async def test_other_processes_are_told_without_being_asked(store: Store, monkey
     lines.close()
 
 
-async def test_the_alerts_ask_for_metrics_that_exist(metrics: Metrics) -> None:
-    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    asked = {name for rule in rules for name in re.findall(r"\bplugin_mirror_\w+", rule["expr"])}
-    assert len(asked) >= 6
-    assert asked - await exposed(metrics) - {family.name for family in OTHER_FAMILIES} == set()
+async def test_queries_ask_for_metrics_and_labels_that_exist(metrics: Metrics) -> None:
+    known = await labels_by_name(metrics)
+    assert {name: wrong for name, query in queries().items() if (wrong := unknown_in(query, known))} == {}
+
+
+def unknown_in(query: str, known: dict[str, set[str]]) -> set[str]:
+    """Return the metrics and labels of a query that no server has and Prometheus does not add."""
+    usable, unknown = {"instance", "job"}, set[str]()
+    for metric, matchers in re.findall(r"\b(plugin_mirror_\w+|up)\b(?:{([^}]*)})?", query):
+        plain = metric.removesuffix("_bucket")
+        if metric != "up" and plain not in known:
+            unknown.add(metric)
+        labels = {"instance", "job"} | known.get(plain, set()) | ({"le"} if plain != metric else set())
+        unknown |= set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) - labels
+        usable |= labels
+    grouped = {label for found in re.findall(r"\b(?:by|on) ?\(([^)]*)\)", query) for label in found.split(", ")}
+    return unknown | (grouped - usable)
+
+
+def test_an_unknown_metric_or_label_is_found() -> None:
+    known = {"plugin_mirror_a_total": {"route"}, "plugin_mirror_b_seconds": {"rule"}}
+    right = 'sum by (route, instance) (rate(plugin_mirror_a_total{route!="x"}[5m])) / plugin_mirror_b_seconds{rule="r"}'
+    assert unknown_in(right, known) == set()
+    wrong = 'sum by (rule) (rate(plugin_mirror_a_total{worker="x"}[5m])) + plugin_mirror_c'
+    assert unknown_in(wrong, known) == {"rule", "worker", "plugin_mirror_c"}
+    assert unknown_in("sum by (le) (plugin_mirror_b_seconds_bucket)", known) == set()
+
+
+def test_a_panel_names_labels_that_its_query_keeps() -> None:
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel.get("targets", []):
+            named = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            kept = re.findall(r"\bby \(([^)]*)\)", target["expr"])
+            assert named <= {label for found in kept for label in found.split(", ")}, panel["title"]
+
+
+def test_a_dashboard_follows_the_chosen_data_source_and_servers() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    assert {variable["name"] for variable in dashboard["templating"]["list"]} == {"datasource", "instance"}
+    for panel in panels:
+        for target in panel["targets"]:
+            assert target["datasource"]["uid"] == panel["datasource"]["uid"] == "${datasource}"
+            assert target["expr"].count('instance=~"$instance"') == target["expr"].count("{"), panel["title"]
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    for one in panels:
+        for other in panels:
+            assert one is other or not _overlap(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
+
+
+def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return all(
+        one[place] < other[place] + other[size] and other[place] < one[place] + one[size]
+        for place, size in (("x", "w"), ("y", "h"))
+    )
 
 
 async def test_the_alerts_are_those_that_are_explained() -> None:
@@ -228,14 +294,7 @@ async def test_every_metric_is_explained_with_its_labels(metrics: Metrics) -> No
         name: set(re.findall(r"`(\w+)`", labels))
         for name, labels in re.findall(r"(?m)^\| `(plugin_mirror_\w+)` \|([^|]*)\|", text)
     }
-    found = {
-        f"{name}_total" if family.type == "counter" else name: {
-            label for sample in family.samples for label in sample.labels if label != "le"
-        }
-        for name, family in (await read(metrics)).items()
-    }
-    found |= {family.name: set(family.label_names) for family in OTHER_FAMILIES}
-    assert explained == found
+    assert explained == await labels_by_name(metrics)
 
 
 async def test_however_many_ask_at_the_same_time_the_page_is_made_once(
