@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from tests.harness.no_network import VERIFIED_ADDRESS, no_network
 from tests.harness.packing import pack
 from tests.harness.process import Service
 from tests.harness.pushing import push
-from tests.harness.readiness import tcp_accepts
+from tests.harness.readiness import http_answers, tcp_accepts
 
 HUB = "registry-1.docker.io"
 HUB_PORT = "127.0.0.2:5999"
@@ -47,6 +48,7 @@ docker() { yes | command docker "$@"; }
 python3() { yes | command python3 "$@"; }
 sudo() { "$@"; }
 systemctl() { :; }
+digest() { plugin-mirror inspect --quick --json "$1" | grep -om1 'sha256:[0-9a-f]*'; }
 """
 
 
@@ -60,7 +62,7 @@ class Page:
         setup: script that runs before the first command, after these files are written.
         before: script to run before a command, by the beginning of the command.
         instead: words to replace in commands: names that a reader has to fill in.
-        fails: beginnings of commands whose failure the page describes.
+        fails: commands whose failure the page describes, each with its place among equal ones, from 1.
         left_out: reason why a command is not run, by the beginning of the command.
     """
 
@@ -69,7 +71,7 @@ class Page:
     setup: str = ""
     before: Mapping[str, str] = field(default_factory=dict)
     instead: Mapping[str, str] = field(default_factory=dict)
-    fails: tuple[str, ...] = ()
+    fails: frozenset[tuple[str, int]] = frozenset()
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,9 +94,12 @@ class Site:
             (found,) = [block.text for block in blocks(page.name) if words in block.text and block.kind == "yaml"]
             self.shell(f"mkdir -p {Path(path).parent} && cat >{path} <<'END'\n{found}END\n", "files")
         self._run(page.setup, f"{page.name}, setup")
+        met: Counter[str] = Counter()
         for block in blocks(page.name):
             for command in block.commands():
-                self._do(command, block, page)
+                bare = command.partition(" #")[0].rstrip()
+                met[bare] += 1
+                self._do(bare, block, page, fails=(bare, met[bare]) in page.fails)
 
     def shell(self, script: str, place: str) -> None:
         """Run a script on the host. Raises CommandFailedError, with `place`, if one of its commands fails."""
@@ -108,16 +113,17 @@ class Site:
         if done.exit_code:
             raise CommandFailedError(done, hint=f"{place}\n{self.engine.log_tail(5)}")
 
-    def _do(self, command: str, block: Block, page: Page) -> None:
-        before = [script for beginning, script in page.before.items() if command.startswith(beginning)]
-        self._run("\n".join(before), f"{block}, before {command}")
+    def _do(self, command: str, block: Block, page: Page, *, fails: bool) -> None:
         if any(command.startswith(beginning) for beginning in page.left_out):
             return
+        for beginning, script in page.before.items():
+            if command.startswith(beginning):
+                self._run(script, f"{block}, before {command}")
         filled = command
         for words, value in page.instead.items():
             filled = filled.replace(words, value)
-        if any(command.startswith(beginning) for beginning in page.fails):
-            filled = f"if {filled.partition(' #')[0]}\nthen exit 99; fi"
+        if fails:
+            filled = f"if {filled}\nthen exit 99; fi"
         self._run(filled, str(block))
 
     def _run(self, script: str, place: str) -> None:
@@ -129,11 +135,11 @@ class Site:
                 continue
             self.shell("\n".join(lines), place)
             lines.clear()
-            self.serve(line.partition(" #")[0].removesuffix("&"))
+            self.serve(line.removesuffix("&"))
         self.shell("\n".join(lines), place)
 
     def serve(self, command: str) -> None:
-        """Start a server in place of the one before, and wait until it accepts connections."""
+        """Start a server in place of the one before, and wait until it answers."""
         self.services.close()
         port = int(found[1]) if (found := re.search(r"--listen \S+:(\d+)", command)) else 5000
         log = self.folder / f"serve-{port}.log"
@@ -141,7 +147,7 @@ class Site:
             self._bash(f"exec {command}"),
             log=log,
             environment=self._environment(),
-            ready=tcp_accepts("127.0.0.1", port),
+            ready=http_answers(f"http://127.0.0.1:{port}/readyz"),
         )
         self.services.enter_context(service)
 
@@ -194,7 +200,7 @@ def site(folder: Path, *, daemon_json: Mapping[str, object] | None = None) -> It
         "hosts": f"127.0.0.1 localhost\n127.0.0.2 {HUB}\n{VERIFIED_ADDRESS} {' '.join(MIRRORS)}\n",
         "ssl/certs/ca-certificates.crt": authority.cert_pem.bytes().decode(),
     }
-    insecure = [f"{name}:{port}" for name in MIRRORS for port in (80, 5000)]
+    insecure = [f"{name}{port}" for name in MIRRORS for port in ("", ":5000")]
     with ExitStack() as stack:
         stack.enter_context(no_network(VERIFIED_ADDRESS))
         engine = stack.enter_context(Engine(insecure_registries=insecure, daemon_json=daemon_json, own_etc=etc))
@@ -210,17 +216,29 @@ def site(folder: Path, *, daemon_json: Mapping[str, object] | None = None) -> It
 
 
 def write_plugins(folder: Path) -> None:
-    """Write the folders of two plugins that engines can enable: `driver`, and `contiv` with contiv's settings."""
+    """Write the folders of three plugins that engines can enable.
+
+    `driver` asks for nothing, `contiv` has settings of contiv, and `sshfs` a mount that no host has.
+    """
     plugins.volume_plugin(folder / "driver")
-    contiv = plugins.volume_plugin(folder / "contiv", network="host") / "config.json"
-    config = json.loads(contiv.read_text())
     settings = {
         "plugin_name": "contiv/v2plugin:latest",
         "cluster_store": "etcd://localhost:2379",
         "iflist": "",
         "plugin_role": "master",
     }
-    config["Env"] = [
-        {"Name": name, "Description": "", "Settable": ["value"], "Value": value} for name, value in settings.items()
-    ]
-    contiv.write_text(json.dumps(config))
+    _change(
+        plugins.volume_plugin(folder / "contiv", network="host"),
+        Env=[
+            {"Name": name, "Description": "", "Settable": ["value"], "Value": value} for name, value in settings.items()
+        ],
+    )
+    state = {"Name": "state", "Source": "/var/lib/sshfs", "Destination": "/state", "Settable": ["source"]}
+    sshfs = plugins.volume_plugin(folder / "sshfs")
+    (sshfs / "rootfs/state").mkdir()
+    _change(sshfs, Mounts=[state | {"Description": "", "Type": "bind", "Options": ["rbind"]}])
+
+
+def _change(plugin: Path, **members: object) -> None:
+    config = plugin / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | members, indent=2))
