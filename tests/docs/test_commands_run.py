@@ -211,7 +211,7 @@ PAGES = [
             cp good/rootfs/volume-driver net/rootfs/bin/sh
             printf '#!/bin/sh\\n/netplugin -vlan-if $uplink -cluster-store $cluster_store\\n' >net/rootfs/start.sh
             chmod +x net/rootfs/start.sh
-            sed 's/.volume-driver.,/start.sh",/' -i net/config.json
+            sed 's/volume-driver.,/start.sh",/' -i net/config.json
         """,
         before={"mkdir -p driver": "rm -r driver"},
         instead={
