@@ -88,8 +88,11 @@ class Site:
     folder: Path
     services: ExitStack
 
-    def follow(self, page: Page) -> None:
-        """Run the commands of a page, in their order."""
+    def follow(self, page: Page, folder: Path) -> None:
+        """Run the commands of a page, in their order, in an existing folder. Nothing of the page before is there."""
+        self._forget()
+        self.folder = folder
+        write_plugins(folder)
         for path, words in page.files.items():
             (found,) = [block.text for block in blocks(page.name) if words in block.text and block.kind == "yaml"]
             self.shell(f"mkdir -p {Path(path).parent} && cat >{path} <<'END'\n{found}END\n", "files")
@@ -100,6 +103,17 @@ class Site:
                 bare = command.partition(" #")[0].rstrip()
                 met[bare] += 1
                 self._do(bare, block, page, fails=(bare, met[bare]) in page.fails)
+
+    def _forget(self) -> None:
+        """Remove what the commands of a page have left behind."""
+        self.services.close()
+        for kind in ("volume", "plugin"):
+            if names := self.engine.docker(kind, "ls", "-q").stdout.split():
+                self.engine.docker(kind, "rm", "-f", *names)
+        for tree in TREES:
+            self.engine.as_host("umount", "--recursive", tree)
+            self.engine.as_host("mount", "-t", "tmpfs", "tmpfs", tree)
+        self.engine.as_host("rm", "-rf", "/etc/plugin-mirror", "/etc/docker", str(self.engine.folder / "client"))
 
     def shell(self, script: str, place: str) -> None:
         """Run a script on the host. Raises CommandFailedError, with `place`, if one of its commands fails."""
@@ -180,7 +194,7 @@ class Site:
         return environment | {
             "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
             "HOME": str(self.folder),
-            "BASH_ENV": str(self.folder / "prelude"),
+            "BASH_ENV": str(self.engine.folder / "prelude"),
             "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
             **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
         }
@@ -191,7 +205,7 @@ def site(folder: Path, *, daemon_json: Mapping[str, object] | None = None) -> It
     """Start a site. It has no mirror yet, and an empty Docker Hub.
 
     Args:
-        folder: Existing folder, in which the commands run.
+        folder: Existing folder, for the Docker Hub.
         daemon_json: Further keys of the engine's daemon.json.
     """
     authority = trustme.CA()
@@ -207,7 +221,7 @@ def site(folder: Path, *, daemon_json: Mapping[str, object] | None = None) -> It
         for tree in TREES:
             engine.as_host("mount", "-t", "tmpfs", "tmpfs", tree)
         started = Site(engine, folder, stack.enter_context(ExitStack()))
-        (folder / "prelude").write_text(_PRELUDE)
+        (engine.folder / "prelude").write_text(_PRELUDE)
         stack.enter_context(started.hub())
         write_plugins(folder)
         for name, tag, plugin in CONTENT_OF_THE_HUB:
