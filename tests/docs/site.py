@@ -82,6 +82,7 @@ class Site:
     Attributes:
         engine: the engine of the Docker host.
         folder: folder in which the commands run. The scripts find it as $HOME.
+        services: the server that a command has started.
     """
 
     engine: Engine

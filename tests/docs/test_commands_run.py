@@ -76,6 +76,7 @@ PAGES = [
         "docs/guides/air-gap.md",
         setup="""
             mkdir -p /media/stick unpacked
+            rm -r sshfs
             printf 'storage: {path: /var/lib/plugin-mirror}\\n' >mirror.yaml
             printf 'upstreams: {hub: {url: "https://registry-1.docker.io"}}\\n' >>mirror.yaml
             printf 'mirrors: [{name: sshfs, from: hub/vieux/sshfs, to: vieux/sshfs}]\\n' >>mirror.yaml
