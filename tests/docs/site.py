@@ -41,6 +41,8 @@ CONTENT_OF_THE_HUB = (
 MIRRORS = ("mirror.example", "mirror")
 TREES = ("/srv", "/mnt", "/media", "/opt", "/var/lib")
 PASSWORD = "correct-horse-battery"
+#: A command that takes longer hangs, also on a busy machine.
+PATIENCE_SECONDS = 280
 _SERVE = re.compile(r"^plugin-mirror serve\b")
 #: `docker` and the installer ask for privileges, and there is no `sudo` and no systemd.
 _PRELUDE = """
@@ -123,7 +125,7 @@ class Site:
             input_text=f"{PASSWORD}\n" * 4,
             environment=self._environment(),
             check=False,
-            timeout_seconds=100,
+            timeout_seconds=PATIENCE_SECONDS,
         )
         if done.exit_code:
             raise CommandFailedError(done, hint=f"{place}\n{self.engine.log_tail(5)}")
@@ -162,6 +164,7 @@ class Site:
             self._bash(f"exec {command}"),
             log=log,
             environment=self._environment(),
+            start_timeout_seconds=PATIENCE_SECONDS,
             ready=http_answers(f"http://127.0.0.1:{port}/readyz"),
         )
         self.services.enter_context(service)
@@ -184,6 +187,7 @@ class Site:
             self._bash(f"exec plugin-mirror serve --config {config}"),
             log=self.folder / "hub.log",
             environment=self._environment(),
+            start_timeout_seconds=PATIENCE_SECONDS,
             ready=tcp_accepts(host, int(port)),
         )
 

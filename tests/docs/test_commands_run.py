@@ -257,6 +257,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.mark.e2e
 @pytest.mark.long
+@pytest.mark.timeout(900)  # a page has up to thirty commands
 @pytest.mark.parametrize("page", RUNNABLE, ids=[page.name for page in RUNNABLE])
 def test_the_commands_of_the_page_run(page: Page, running: Site, tmp_path: Path) -> None:
     running.follow(page, tmp_path)
