@@ -12,7 +12,7 @@ SPREAD := -n 4 --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test coverage torture matrix bench check sbom man lock fmt clean
+.PHONY: help demo run test coverage torture matrix bench check sbom man docs lock fmt clean
 
 help:                ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -57,6 +57,10 @@ sbom: $(READY)       ## build the wheel and its software bill of materials in di
 man: $(READY)        ## make the manual pages from the help of the commands, in dist/man
 	$(BIN)/python -m mirror.cli.start.manual_pages dist/man
 
+docs: $(READY)       ## make the site of all pages in dist/docs, and docs/SETTINGS.md from the schema
+	$(BIN)/python -m tests.docs.settings_page
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . dist/docs
+
 lock: $(READY)       ## lock the packages of a release with their hashes, in the versions of constraints.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--constraint constraints.txt --output-file requirements.lock pyproject.toml
@@ -66,7 +70,7 @@ fmt: $(READY)        ## fix style and format automatically
 	$(BIN)/ruff format
 
 clean:               ## remove all files that the targets above create
-	rm -rf $(VENV) .tools .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .tools .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 
 $(READY): pyproject.toml constraints.txt
 	@tests/install-programs python

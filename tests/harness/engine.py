@@ -184,13 +184,18 @@ class Engine:
             raise CommandFailedError(done, hint=self.log_tail(15))
         return done
 
+    @property
+    def on_the_host(self) -> list[str]:
+        """Beginning of a command line that runs as root of the engine's host, which has the engine's own /etc."""
+        return entering(self._own_mounts())
+
     def as_host(self, *argv: str) -> CompletedRun:
         """Run a program as root of the engine's host, which has the engine's own /etc.
 
         Raises:
             CommandFailedError: If the program fails.
         """
-        return run([*entering(self._own_mounts()), *argv], environment=self._environment())
+        return run([*self.on_the_host, *argv], environment=self._environment())
 
     def running_spec(self, name: str) -> dict[str, Any]:
         """Return the runtime specification of an enabled plugin: its process, mounts, devices and namespaces."""

@@ -1,4 +1,4 @@
-"""`doctor` on hosts with the troubles that the README lists: each with the engine's message, and with its fix."""
+"""`doctor` on hosts with the troubles in docs/TROUBLESHOOTING.md: each with the engine's message, and with its fix."""
 
 from __future__ import annotations
 
@@ -33,11 +33,9 @@ from tests.support.rootfs import SOCKET, elf
 from tests.support.scripted_server import Reply, ScriptedServer
 from tests.support.served import manifest_bytes, served
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
-#: First column of the README's table of troubles.
-LISTED = re.findall(
-    r"^\| `([^`]+)`", README.partition("### When an install fails")[2].partition("\n## ")[0], re.MULTILINE
-)
+PAGE = (Path(__file__).parents[3] / "docs/TROUBLESHOOTING.md").read_text()
+#: First column of the page's table of what engines say.
+LISTED = re.findall(r"^\| `([^`]+)`", PAGE.partition("## On a Docker host")[2].partition("\n## ")[0], re.MULTILINE)
 REALM = {"WWW-Authenticate": 'Bearer realm="{url}/token",service="mirror",scope="repository:acme/driver:pull"'}
 
 
@@ -286,7 +284,7 @@ async def other_machine(host: Host) -> Diagnosis:
         return await host.asks(registry)
 
 
-#: By the message of the README: the host, the words of the check that finds the trouble, and its fix.
+#: By the message of the page: the host, the words of the check that finds the trouble, and its fix.
 TROUBLES: dict[str, tuple[Callable[[Host], Awaitable[Diagnosis]], str, str]] = {
     "http: server gave HTTP response to HTTPS client": (
         plain_http,
@@ -317,12 +315,12 @@ TROUBLES: dict[str, tuple[Callable[[Host], Awaitable[Diagnosis]], str, str]] = {
 }
 
 
-def test_the_readme_lists_the_troubles_that_are_tried_here() -> None:
+def test_the_page_lists_the_troubles_that_are_tried_here() -> None:
     assert sorted(LISTED) == sorted(TROUBLES)
 
 
 @pytest.mark.parametrize("message", TROUBLES)
-async def test_a_trouble_of_the_readme_is_found_with_its_fix(message: str, host: Host) -> None:
+async def test_a_trouble_of_the_page_is_found_with_its_fix(message: str, host: Host) -> None:
     trouble, told, fix = TROUBLES[message]
     found = await trouble(host)
     (first, *_) = [check for check in found.problems if told in check.text]
