@@ -12,10 +12,10 @@ SPREAD := -n 4 --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test coverage torture matrix bench check sbom man lock fmt clean
+.PHONY: help demo run test coverage torture matrix bench check sbom man deb image offline-kit lock fmt clean
 
 help:                ## show this list
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(READY)       ## mirror a plugin, stop its upstream, install it under its new name
 	@tests/install-programs demo
@@ -49,13 +49,22 @@ check: $(READY)      ## check style, format, types, layers, and the locked packa
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.supply_chain.known_vulnerabilities $(AUDIT)
+	$(BIN)/python -m release.known_vulnerabilities $(AUDIT)
 
 sbom: $(READY)       ## build the wheel and its software bill of materials in dist/
-	$(BIN)/python -m tests.supply_chain.bill_of_materials
+	$(BIN)/python -m release.bill_of_materials
 
 man: $(READY)        ## make the manual pages from the help of the commands, in dist/man
 	$(BIN)/python -m mirror.cli.start.manual_pages dist/man
+
+deb: $(READY)        ## build the Debian packages in dist/
+	$(BIN)/python -m release.debian_package
+
+image: $(READY)      ## build the container image with docker or podman; BASE=IMAGE for another base
+	$(BIN)/python -m release.container_image $(if $(BASE),--base $(BASE))
+
+offline-kit: $(READY) ## put wheels, packages, image and documents into one archive in dist/; KIT=--without-image
+	$(BIN)/python -m release.offline_kit $(if $(BASE),--base $(BASE)) $(KIT)
 
 lock: $(READY)       ## lock the packages of a release with their hashes, in the versions of constraints.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-annotate --custom-compile-command "make lock" \
