@@ -2,7 +2,7 @@
 # make image BASE=IMAGE                               without a network: with wheels that the lock accepts
 # docker run -p 5000:5000 -v plugin-mirror:/data plugin-mirror
 
-# An image with Python 3.11 or later and its module venv.
+# An image with Python 3.11 or later, its module venv, and libstdc++.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
@@ -23,6 +23,8 @@ RUN install -d -o 10001 -g 0 -m 0770 /data
 COPY --from=build /opt/plugin-mirror /opt/plugin-mirror
 COPY config/container.yaml /etc/plugin-mirror/config.yaml
 ENV PATH=/opt/plugin-mirror/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# A library that the base image lacks fails the build, not the first start.
+RUN plugin-mirror config check --config /etc/plugin-mirror/config.yaml
 USER 10001:0
 VOLUME /data
 EXPOSE 5000

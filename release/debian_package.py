@@ -155,9 +155,11 @@ def _add_program(tree: Path, target: Target, wheels: Sequence[Path]) -> None:
                 *("--link-mode", "copy", "--target", str(packages)),
             ]
         )
-    # The commands of other packages, and the notes of uv about this installation, are of no use.
+    # The commands of other packages and the notes about this installation are of no use, and tell of this machine.
     shutil.rmtree(packages / "bin")
-    (packages / ".lock").unlink(missing_ok=True)
+    for name in (".lock", "*.dist-info/RECORD", "*.dist-info/REQUESTED", "*.dist-info/uv_cache.json"):
+        for path in packages.glob(name):
+            path.unlink()
     (home / "pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {target.python}\n"
     )

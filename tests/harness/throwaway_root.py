@@ -23,9 +23,9 @@ mount -t tmpfs changes "$1"
 cd "$1"; lower=$2; shift 2
 mkdir new work root
 mount -t overlay -o "lowerdir=$lower,upperdir=$PWD/new,workdir=$PWD/work" root root
-for folder in /proc /sys /dev "$@"; do mkdir -p "root$folder"; mount --rbind "$folder" "root$folder"; done
 mount -t tmpfs run root/run
 mount -t tmpfs tmp root/tmp
+for folder in /proc /sys /dev "$@"; do mkdir -p "root$folder"; mount --rbind "$folder" "root$folder"; done
 touch root/run/ready
 exec chroot root sleep infinity
 """
@@ -81,7 +81,7 @@ class ThrowawayRoot:
         """Return the beginning of a command line that runs inside, as a user."""
         enter = ["nsenter", f"--target={self._pid()}", "--mount", "--root", "env", "-i", "--chdir=/"]
         as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user != "root" else []
-        return [*enter, f"PATH=/usr/local/sbin:/usr/local/bin:{SYSTEM_PATH}", "HOME=/root", "LANG=C.UTF-8", *as_user]
+        return [*enter, f"PATH={SYSTEM_PATH}", "HOME=/root", "LANG=C.UTF-8", *as_user]
 
     def run(self, *argv: str, user: str = "root", check: bool = True) -> CompletedRun:
         """Run a program inside to its end. Raises `CommandFailedError` for a non-zero exit code if `check` is true."""
