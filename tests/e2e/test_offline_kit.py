@@ -189,6 +189,8 @@ def test_the_image(site: Site, user: str) -> None:
         site.engine.shell(f"cd {site.kit}\n{start}")
         wait_until(lambda: health(site.engine) == "healthy", "the container to be healthy")
         site.exchange_plugins()
+        # A command that records who ran it also works for a user without a name.
+        site.engine.docker("exec", "plugin-mirror", "plugin-mirror", "pin", "acme/volumes:1.0")
     finally:
         site.engine.docker("rm", "--force", "--volumes", "plugin-mirror", check=False)
         site.engine.docker("volume", "rm", "plugin-mirror", check=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +19,7 @@ from mirror.oci.timestamps import time_ago
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 from mirror.records.admission.admissions import Admission, AdmissionState
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.os_user import os_user_name
 
 if TYPE_CHECKING:
     from mirror.admission.approvals import ApprovalProposal
@@ -186,7 +186,7 @@ def _decide(
                 repository,
                 expected or target,  # by digest if one was confirmed, because the tag may move again
                 approved=approved,
-                by=by or getpass.getuser(),  # the command line has no login
+                by=by or os_user_name(),  # the command line has no login
                 note=note,
                 overrule=overrule,
             )
