@@ -10,7 +10,7 @@ WORKDIR /src
 COPY requirements.lock wheel[s] wheels/
 RUN python3 -m venv /opt/plugin-mirror \
  && if ls wheels/*.whl >/dev/null 2>&1; then echo "--no-index --find-links=wheels" > options; else : > options; fi \
- && /opt/plugin-mirror/bin/pip install --no-cache-dir $(cat options) --require-hashes --requirement wheels/requirements.lock
+ && /opt/plugin-mirror/bin/pip install --no-cache-dir $(cat options) --no-deps --require-hashes --requirement wheels/requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY mirror mirror
 RUN if ls wheels/docker_plugin_mirror-*.whl >/dev/null 2>&1; then release=docker-plugin-mirror; else release=.; fi \

@@ -4,7 +4,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready
+# The program alone, and with the tools of developers.
+PROGRAM := $(VENV)/.program
+READY   := $(VENV)/.ready
 # More processes than two cores, because many tests wait for engines. Tests that share fixtures stay in one process.
 SPREAD := -n 4 --no-loadscope-reorder
 
@@ -17,11 +19,11 @@ unexport PYTHONDONTWRITEBYTECODE
 help:                ## show this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(READY)       ## mirror a plugin, stop its upstream, install it under its new name
+demo: $(PROGRAM)     ## mirror a plugin, stop its upstream, install it under its new name
 	@tests/install-programs demo
 	@$(BIN)/python -m tests.demo
 
-run: $(READY)        ## serve a registry on 127.0.0.1:5000 from ./data
+run: $(PROGRAM)      ## serve a registry on 127.0.0.1:5000 from ./data
 	$(BIN)/plugin-mirror serve
 
 test: $(READY)       ## run all tests; as root, also those with real engines and registries
@@ -77,8 +79,12 @@ fmt: $(READY)        ## fix style and format automatically
 clean:               ## remove all files that the targets above create
 	rm -rf $(VENV) .tools .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
 
-$(READY): pyproject.toml constraints.txt
+$(PROGRAM): pyproject.toml constraints.txt
 	@tests/install-programs python
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(READY): $(PROGRAM)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
