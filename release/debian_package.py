@@ -25,6 +25,7 @@ from release.wheels import Target, collect, release_lock
 
 NAME = "plugin-mirror"
 FILES = Path(__file__).with_name("debian")
+UNITS = ROOT / "deploy/systemd"
 HOME = f"usr/lib/{NAME}"
 DOCUMENTS = f"usr/share/doc/{NAME}"
 #: Places of the scripts that complete commands in shells.
@@ -33,7 +34,7 @@ COMPLETIONS = {
     "zsh": f"usr/share/zsh/vendor-completions/_{NAME}",
     "fish": f"usr/share/fish/vendor_completions.d/{NAME}.fish",
 }
-EXAMPLES = ("config", "deploy/prometheus")
+EXAMPLES = ("config", "deploy")
 PAGES = ("README.md", "docs")
 
 
@@ -174,13 +175,12 @@ def _add_program(tree: Path, target: Target, wheels: Sequence[Path]) -> None:
 
 
 def _add_service(tree: Path) -> None:
-    for unit in (ROOT / "deploy/systemd").iterdir():
+    for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.timer")]:
         text = unit.read_text().replace(f"/opt/{NAME}/bin/", "/usr/bin/")
-        # The comment at the top is about an installation by hand. The package has a user of its own, with a name that
-        # people can use: no unit needs one for its own life.
+        # The comment at the top is about an installation by hand. The user of the package exists before the units run.
         text = text[text.index("[Unit]") :].replace("DynamicUser=yes\n", "")
         _file(tree, f"lib/systemd/system/{unit.name}").write_text(text)
-    shutil.copy(FILES / f"{NAME}.sysusers", _file(tree, f"usr/lib/sysusers.d/{NAME}.conf"))
+    shutil.copy(UNITS / f"{NAME}.sysusers", _file(tree, f"usr/lib/sysusers.d/{NAME}.conf"))
     shutil.copy(FILES / "config.yaml", _file(tree, f"etc/{NAME}/config.yaml"))
     for shell, place in COMPLETIONS.items():
         script = run_program([str(Path(sys.executable).with_name(NAME)), "completion", shell])
