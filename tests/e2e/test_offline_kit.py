@@ -144,6 +144,9 @@ def test_the_debian_package(site: Site, tmp_path: Path) -> None:
         bash = "source /usr/share/bash-completion/completions/plugin-mirror; complete -p plugin-mirror"
         assert root.run("bash", "-c", bash).stdout.startswith("complete ")
         assert (root.path / "usr/share/man/man1/plugin-mirror-serve.1.gz").exists()
+        enabled = "/etc/systemd/system/multi-user.target.wants/plugin-mirror.service"
+        root.run("install", "-d", str(Path(enabled).parent))
+        root.run("ln", "-s", "/lib/systemd/system/plugin-mirror.service", enabled)
 
         root.run("dpkg", "--remove", "plugin-mirror")
         assert not (root.path / "usr/lib/plugin-mirror").exists()
@@ -151,6 +154,7 @@ def test_the_debian_package(site: Site, tmp_path: Path) -> None:
         purged = root.run("dpkg", "--purge", "plugin-mirror")
         assert "the data in /var/lib/plugin-mirror and their user plugin-mirror stay" in purged.stderr
         assert not (root.path / "etc/plugin-mirror").exists()
+        assert not (root.path / enabled.lstrip("/")).is_symlink()
         assert (root.path / "var/lib/plugin-mirror/blobs").exists()
 
 
