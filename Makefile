@@ -4,7 +4,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready
+# The program alone, and with the tools of developers.
+PROGRAM := $(VENV)/.program
+READY   := $(VENV)/.ready
 # More processes than two cores, because many tests wait for engines. Tests that share fixtures stay in one process.
 SPREAD := -n 4 --no-loadscope-reorder
 
@@ -12,16 +14,16 @@ SPREAD := -n 4 --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test coverage torture matrix bench check sbom man docs lock fmt clean
+.PHONY: help demo run test coverage torture matrix bench check sbom man docs deb image offline-kit lock fmt clean
 
 help:                ## show this list
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(READY)       ## mirror a plugin, stop its upstream, install it under its new name
+demo: $(PROGRAM)     ## mirror a plugin, stop its upstream, install it under its new name
 	@tests/install-programs demo
 	@$(BIN)/python -m tests.demo
 
-run: $(READY)        ## serve a registry on 127.0.0.1:5000 from ./data
+run: $(PROGRAM)      ## serve a registry on 127.0.0.1:5000 from ./data
 	$(BIN)/plugin-mirror serve
 
 test: $(READY)       ## run all tests; as root, also those with real engines and registries
@@ -49,10 +51,10 @@ check: $(READY)      ## check style, format, types, layers, and the locked packa
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.supply_chain.known_vulnerabilities $(AUDIT)
+	$(BIN)/python -m release.known_vulnerabilities $(AUDIT)
 
 sbom: $(READY)       ## build the wheel and its software bill of materials in dist/
-	$(BIN)/python -m tests.supply_chain.bill_of_materials
+	$(BIN)/python -m release.bill_of_materials
 
 man: $(READY)        ## make the manual pages from the help of the commands, in dist/man
 	$(BIN)/python -m mirror.cli.start.manual_pages dist/man
@@ -60,6 +62,15 @@ man: $(READY)        ## make the manual pages from the help of the commands, in 
 docs: $(READY)       ## make the site of all pages in dist/docs, and docs/SETTINGS.md from the schema
 	$(BIN)/python -m tests.docs.settings_page
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . dist/docs
+
+deb: $(READY)        ## build the Debian packages in dist/
+	$(BIN)/python -m release.debian_package
+
+image: $(READY)      ## build the container image with docker or podman; BASE=IMAGE for another base
+	$(BIN)/python -m release.container_image $(if $(BASE),--base $(BASE))
+
+offline-kit: $(READY) ## put wheels, packages, image and documents into one archive in dist/; KIT=--without-image
+	$(BIN)/python -m release.offline_kit $(if $(BASE),--base $(BASE)) $(KIT)
 
 lock: $(READY)       ## lock the packages of a release with their hashes, in the versions of constraints.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-annotate --custom-compile-command "make lock" \
@@ -72,8 +83,12 @@ fmt: $(READY)        ## fix style and format automatically
 clean:               ## remove all files that the targets above create
 	rm -rf $(VENV) .tools .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 
-$(READY): pyproject.toml constraints.txt
+$(PROGRAM): pyproject.toml constraints.txt
 	@tests/install-programs python
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(READY): $(PROGRAM)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@

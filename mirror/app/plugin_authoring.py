@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,6 +24,7 @@ from mirror.records.admission.arrivals import ContentSource, coming_from
 from mirror.records.lifecycle.content_holders import HolderPurpose
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.os_user import os_user_name
 from mirror.settings import Settings
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.derive_copy import DerivedCopyMaker
@@ -188,7 +187,7 @@ async def derive_reference(
             keep=CopyDestination(Admit(store, services.ruleless_judge), repository),
             source=source,
             maker=DerivedCopyMaker(
-                f"user {_user()}", store.records.derivations, services.layers.of(store), SystemClock().now
+                f"user {os_user_name()}", store.records.derivations, services.layers.of(store), SystemClock().now
             ),
             progress=progress,
             locks=BlobLocks(store.downloads),
@@ -199,10 +198,3 @@ def _upstream_at(settings: Settings, host: str | None) -> str:
     """Return the name of the upstream at a host, or the host. Empty for the local store."""
     at_host = (name for name, section in settings.upstreams.items() if urlsplit(section.url).netloc == host)
     return next(at_host, (host or "")[:_LONGEST_UPSTREAM])
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run with a user id that has no name
-        return str(os.getuid())

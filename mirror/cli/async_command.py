@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from mirror.cli.verbosity import is_quiet, is_verbose
+from mirror.runtime.os_user import os_user_name
 
 Result = TypeVar("Result")
 
@@ -51,11 +52,6 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
 
 def _user() -> str:
     """Return the user of the operating system who runs the command, and the user who became root to do so."""
-    import pwd
-
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may run as a user that it does not know
-        name = str(os.getuid())
+    name = os_user_name()
     became = os.environ.get("SUDO_USER", "")
     return f"{became} as {name}" if became.isprintable() and became else name

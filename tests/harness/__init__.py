@@ -8,6 +8,7 @@ Each module covers one part:
 - `plugins`: folders for `docker plugin create`. `packing`, `pushing`: packing and pushing a plugin without an engine.
 - `image`: a container image built without an engine.
 - `process`: any program as a service. `systemd_host`: a host with systemd as its first process.
+- `throwaway_root`: the machine's root file system under a layer for changes. `debian_base`: small ones of Debian.
 - `trixie`: programs from the next Debian release.
 
 Only `requirement` imports pytest.

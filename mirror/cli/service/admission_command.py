@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +18,7 @@ from mirror.oci.errors import ConfigurationFault, DigestInvalid
 from mirror.oci.timestamps import time_ago
 from mirror.records.admission.admissions import Admission, AdmissionState
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.os_user import os_user_name
 
 if TYPE_CHECKING:
     from mirror.admission.approvals import ApprovalProposal
@@ -187,7 +187,7 @@ def _decide(
                 repository,
                 expected or target,  # by digest if one was confirmed, because the tag may move again
                 approved=approved,
-                by=by or getpass.getuser(),  # the command line has no login
+                by=by or os_user_name(),  # the command line has no login
                 note=note,
                 overrule=overrule,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.oci.timestamps import time_ago
 from mirror.records.lifecycle.pins import Pin
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.os_user import os_user_name
 
 if TYPE_CHECKING:
     from mirror.settings import Settings
@@ -44,7 +44,7 @@ def pin(
     the digest to keep the content.
     """
     repository, target = _named(reference)
-    made = Pin(repository, target, by or getpass.getuser(), SystemClock().now(), note)
+    made = Pin(repository, target, by or os_user_name(), SystemClock().now(), note)
     from mirror.app.services import open_store
 
     async def work() -> None:

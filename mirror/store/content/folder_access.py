@@ -7,7 +7,6 @@ fails the server later, at a pull or at a deletion.
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import StorageFault
+from mirror.runtime.os_user import os_user_name
 from mirror.store.content.data_layout import DataLayout
 
 _ROOT: Final = 0
@@ -128,16 +128,16 @@ def _require_owner(layout: DataLayout) -> None:
     # everybody may write to, only an equal group shows this.
     is_shared = folder.st_mode & stat.S_IWGRP and (folder.st_gid == catalog.st_gid or not folder.st_mode & stat.S_IWOTH)
     if catalog.st_uid not in {_ROOT, folder.st_uid} and not is_shared:
-        owner = _name(catalog.st_uid)
+        owner = os_user_name(catalog.st_uid)
         raise StorageFault(
-            f"{layout.root} belongs to {_name(folder.st_uid)} and its catalog to {owner}, so files that root creates "
-            f"would be unreadable to {owner}; fix: chown {owner} {layout.root}, or run as {owner}: "
+            f"{layout.root} belongs to {os_user_name(folder.st_uid)} and its catalog to {owner}, so files that root "
+            f"creates would be unreadable to {owner}; fix: chown {owner} {layout.root}, or run as {owner}: "
             f"sudo -u {owner} plugin-mirror …"
         )
 
 
 def _refusal(path: Path, layout: DataLayout, deed: str = "read and write there") -> StorageFault:
-    me, owner = _name(os.geteuid()), _owner(path)
+    me, owner = os_user_name(os.geteuid()), _owner(path)
     denied = f"{me} may not {deed}" if owner != me else f"its mode does not let {me} {deed}"
     if layout.root.stat().st_uid == os.geteuid():
         # The folder is this user's own. Somebody else has left the file behind.
@@ -152,13 +152,6 @@ def _refusal(path: Path, layout: DataLayout, deed: str = "read and write there")
 
 def _owner(path: Path) -> str:
     try:
-        return _name(path.stat().st_uid)
+        return os_user_name(path.stat().st_uid)
     except PermissionError:  # in a folder of another user
         return _owner(path.parent)
-
-
-def _name(user_id: int) -> str:
-    try:
-        return pwd.getpwuid(user_id).pw_name
-    except KeyError:
-        return str(user_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import io
 import json
 import re
@@ -19,6 +18,7 @@ from mirror.plugin.policy.admission_policy import PolicyVerdict
 from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.records.admission.admissions import Admission
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.os_user import os_user_name
 from mirror.store.registry import Store
 from tests.support.admission import ROOT, World
 from tests.support.builders import manifest_of, push_blob, push_image
@@ -76,7 +76,7 @@ def test_a_decision_is_shown_with_who_and_why(held: Digest, capsys: pytest.Captu
     assert ", by alice: ticket 1\n" in capsys.readouterr().out
     assert run(["admission", "reject", f"acme/driver@{held}", "--json"]) == 0
     (one,) = json.loads(capsys.readouterr().out)
-    assert (one["state"], one["decided_by"]) == ("rejected", getpass.getuser())
+    assert (one["state"], one["decided_by"]) == ("rejected", os_user_name())
     assert run(["admission", "ls", "--all"]) == 0
     assert re.search(r"  rejected (just now|\d+ s ago), by ", capsys.readouterr().out)
 

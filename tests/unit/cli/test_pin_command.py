@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,7 +61,7 @@ def test_a_pin_is_listed_with_who_and_why(capsys, monkeypatch):
 
 
 def test_pins_are_given_to_programs(pushed, capsys, monkeypatch):
-    monkeypatch.setattr(getpass, "getuser", lambda: "root")
+    monkeypatch.setattr("mirror.cli.storage.pin_command.os_user_name", lambda: "root")
     monkeypatch.setattr(SystemClock, "now", lambda _: NOW)
     target = f"acme/app@{pushed[0].digest}"
     shown = {

@@ -12,7 +12,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from mirror import __version__
-from tests.supply_chain.bill_of_materials import LOCK, SbomError, build_wheel, describe, main, read_lock
+from release.bill_of_materials import SbomError, build, describe
+from release.checkout import LOCK, build_wheel, read_lock
 
 ROOT = Path(__file__).parents[3]
 RELEASED = datetime(2026, 11, 28, 18, 28, 40, tzinfo=UTC)
@@ -67,7 +68,7 @@ def test_components_have_their_licence_and_requirements(sbom: dict[str, Any]):
 
 def test_two_runs_write_the_same_bytes(wheel: Path, text: str, tmp_path: Path, monkeypatch, capfd):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(RELEASED.timestamp())))
-    assert main(tmp_path) == 0
+    build(tmp_path)
     again, sbom = map(Path, capfd.readouterr().out.splitlines())
     assert again.read_bytes() == wheel.read_bytes()
     assert sbom.read_text() == text

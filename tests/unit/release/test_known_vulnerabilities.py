@@ -9,8 +9,8 @@ from threading import Thread
 
 import pytest
 
-from tests.supply_chain import known_vulnerabilities
-from tests.supply_chain.known_vulnerabilities import Audit, main, read_report
+from release import known_vulnerabilities
+from release.known_vulnerabilities import Audit, main, read_report
 from tests.support.quiet_http import QuietHTTPServer
 
 VULNERABILITY = {

@@ -6,14 +6,10 @@ requires. Two runs on one commit write the same bytes.
 """
 
 import hashlib
-import os
-import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import Distribution, PackageNotFoundError, PathDistribution, distribution
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
@@ -32,10 +28,8 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mirror import __version__
+from release.checkout import DIST, LOCK, LockedPackage, ReleaseError, build_wheel, read_lock, release_time, report
 
-ROOT = Path(__file__).parents[2]
-LOCK = ROOT / "requirements.lock"
 #: The environment that `make lock` locks for.
 ENVIRONMENT: Mapping[str, str] = {
     "extra": "",
@@ -46,42 +40,8 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 
 
-class SbomError(Exception):
+class SbomError(ReleaseError):
     """The lock, the environment and the wheel do not fit together."""
-
-
-@dataclass(frozen=True)
-class LockedPackage:
-    """A package of the lock.
-
-    Attributes:
-        name: its normalised name.
-        version: its version.
-        sha256: the SHA-256 of each accepted file, as hexadecimal digits.
-    """
-
-    name: str
-    version: str
-    sha256: Sequence[str]
-
-
-def read_lock(text: str) -> Mapping[str, LockedPackage]:
-    """Return the packages of a lock file by name."""
-    found = (
-        LockedPackage(name, version, re.findall(r"--hash=sha256:([0-9a-f]{64})", hashes))
-        for name, version, hashes in re.findall(r"^([\w.-]+)==(\S+)((?: \\\n +--hash=\S+)*)$", text, re.MULTILINE)
-    )
-    return {package.name: package for package in found}
-
-
-def build_wheel(folder: Path, made_at: datetime) -> Path:
-    """Build the wheel of this checkout in a folder. Its files get the time of the release. Return its path."""
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder.absolute())]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(int(made_at.timestamp()))}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise SbomError(f"hatchling cannot build the wheel: {done.stderr.strip()}")
-    return folder / f"docker_plugin_mirror-{__version__}-py3-none-any.whl"
 
 
 def describe(wheel: Path, lock: str, made_at: datetime) -> str:
@@ -179,32 +139,14 @@ def _licences(package: Distribution) -> Iterator[License]:
         yield LicenseFactory().make_from_string(text, license_acknowledgement=LicenseAcknowledgement.DECLARED)
 
 
-def release_time() -> datetime:
-    """Return the time in SOURCE_DATE_EPOCH, or that of the last commit."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        command = ["git", "log", "-1", "--format=%ct"]
-        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise SbomError("the time of the last commit is unknown; fix: set SOURCE_DATE_EPOCH")
-        epoch = done.stdout
-    return datetime.fromtimestamp(int(epoch), UTC)
-
-
-def main(folder: Path = ROOT / "dist") -> int:
-    """Write the wheel and its SBOM to a folder. Return 1 if they cannot be made."""
-    try:
-        made_at = release_time()
-        wheel = build_wheel(folder, made_at)
-        text = describe(wheel, LOCK.read_text(), made_at)
-    except SbomError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def build(folder: Path = DIST) -> None:
+    """Write the wheel and its SBOM to a folder, and print their paths."""
+    made_at = release_time()
+    wheel = build_wheel(folder, made_at)
     sbom = wheel.with_suffix(".cdx.json")
-    sbom.write_text(text)
+    sbom.write_text(describe(wheel, LOCK.read_text(), made_at))
     print(f"{wheel}\n{sbom}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report(build))

@@ -1,0 +1,40 @@
+"""The offline kit without the programs that it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from release import offline_kit
+from release.checkout import ReleaseError, release_time
+from release.offline_kit import Content, build_kit
+
+
+@pytest.fixture
+def no_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_programs")
+def test_a_kit_without_an_engine_is_no_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1796059223")
+    with pytest.raises(ReleaseError, match=r"neither docker nor podman can build the image here; fix: "):
+        build_kit(Content(), tmp_path / "dist", release_time())
+    assert not (tmp_path / "dist").exists()
+
+
+@pytest.mark.usefixtures("no_programs")
+def test_the_way_without_an_image_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1796059223")
+    monkeypatch.setattr("sys.argv", ["offline_kit"])
+    with pytest.raises(ReleaseError, match=r"; or leave out the image: make offline-kit KIT=--without-image$"):
+        offline_kit.main()
+
+
+def test_a_kit_of_documents_and_the_release(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made = build_kit(Content(targets=(), releases=(), base=None), tmp_path, release_time())
+    assert made.name == f"{offline_kit.NAME}.tar"
+    assert "no image (--without-image)" in capfd.readouterr().err.splitlines()[-1]
+    again = build_kit(Content(targets=(), releases=(), base=None), tmp_path / "again", release_time())
+    assert again.read_bytes() == made.read_bytes()
