@@ -177,8 +177,8 @@ def _add_program(tree: Path, target: Target, wheels: Sequence[Path]) -> None:
 def _add_service(tree: Path) -> None:
     for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.timer")]:
         text = unit.read_text().replace(f"/opt/{NAME}/bin/", "/usr/bin/")
-        # The comment at the top is about an installation by hand. The user of the package exists before the units run.
-        text = text[text.index("[Unit]") :].replace("DynamicUser=yes\n", "")
+        # The comment at the top is about an installation by hand.
+        text = text[text.index("[Unit]") :]
         _file(tree, f"lib/systemd/system/{unit.name}").write_text(text)
     shutil.copy(UNITS / f"{NAME}.sysusers", _file(tree, f"usr/lib/sysusers.d/{NAME}.conf"))
     shutil.copy(FILES / "config.yaml", _file(tree, f"etc/{NAME}/config.yaml"))

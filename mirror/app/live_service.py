@@ -23,8 +23,8 @@ from mirror.app.worker import Service, Worker, build_service
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.runtime.files.reloading_file import ReloadingFile
 from mirror.runtime.logs import EventLog
-from mirror.runtime.reloading_file import ReloadingFile
 from mirror.runtime.worker_processes import ParentProcess
 from mirror.server.http_server import Listener
 from mirror.server.live_application import LiveApplication

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mirror.events.audit_chain import ChainEnd, entry_of
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 
 _CURRENT: Final = "audit.jsonl"
 _FORMER: Final = re.compile(r"audit-[0-9]{10}\.jsonl")

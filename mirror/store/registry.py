@@ -10,8 +10,8 @@ from pathlib import Path
 import structlog
 
 from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
-from mirror.runtime import private_files
 from mirror.runtime.clock import Clock, SystemClock
+from mirror.runtime.files import private_files
 from mirror.store.backfill import Backfill
 from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.catalog_loss import require_catalog

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from mirror.oci.errors import Busy
-from mirror.runtime import private_files
 from mirror.runtime.concurrency.threads import await_or_release
+from mirror.runtime.files import private_files
 from mirror.store.storage_threads import begin_in_thread
 
 _PAUSES_SECONDS = (0.02, 0.1)

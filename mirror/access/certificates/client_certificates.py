@@ -7,7 +7,7 @@ from pathlib import Path
 from mirror.access.certificates.client_authorities import ClientAuthorities
 from mirror.access.certificates.client_identity import ClientIdentity
 from mirror.runtime.clock import Clock
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 
 
 class ClientCertificates:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from mirror.access.certificates.certificate_authority import SigningPrivateKey
 from mirror.access.certificates.client_names import UNREADABLE
 from mirror.oci.errors import ConfigurationFault, StorageFault
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 from mirror.runtime.system_errors import how_to_fix
 
 #: Largest file that is read: a list of some 400 000 revoked certificates.

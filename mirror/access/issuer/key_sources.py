@@ -14,7 +14,7 @@ from mirror.access.issuer.jwk_set import MOST_BYTES, JwkSet
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.error_advice import file_words
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 
 _LOG = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import StorageFault
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 from mirror.store.storage_errors import storage_faults
 
 #: Beginning of the names in the folder of the locks. Names of mirror rules do not begin with a dot.

@@ -23,7 +23,7 @@ from mirror.events.webhook_signing import MOST_FILE_BYTES, WebhookSecret, parse_
 from mirror.oci.errors import Busy, ConfigurationFault, MirrorError
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.error_advice import advised, split_fix
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 from mirror.runtime.system_errors import certificate_words
 from mirror.settings import Settings
 from mirror.settings.event_settings import EventSettings

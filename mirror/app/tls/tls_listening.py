@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mirror.runtime.clock import SystemClock
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 from mirror.server.http_server import Listener
 from mirror.server.tls.server_certificates import ServerTls
 from mirror.settings import Settings

@@ -21,8 +21,8 @@ from mirror.bundle.format.byte_source import FileSource, require_range
 from mirror.bundle.format.output_file import writing_file
 from mirror.bundle.parts.parts_source import PartsSource
 from mirror.bundle.parts.range_copy import write_range
-from mirror.runtime import private_files
 from mirror.runtime.concurrency.threads import in_thread
+from mirror.runtime.files import private_files
 from mirror.transfer.progress_reporting import SilentProgress
 
 #: Time after the last run of an import until the bytes that it kept are removed by the import of another bundle.

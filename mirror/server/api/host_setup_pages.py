@@ -11,7 +11,7 @@ from mirror.access.certificates.host_setup import MirrorAddress, host_setup_scri
 from mirror.access.certificates.pem_files import certificates_pem, read_certificates
 from mirror.oci.errors import ClientFault, ConfigurationFault, NotFound
 from mirror.runtime.clock import Clock
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 from mirror.server.forwarded import ForwardedHeaders
 
 

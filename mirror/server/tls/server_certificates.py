@@ -14,7 +14,7 @@ from mirror.access.certificates.client_authorities import ClientAuthorities
 from mirror.access.certificates.pem_files import read_certificates, read_private_key
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 from mirror.runtime.system_errors import certificate_words
 from mirror.server.tls.tls_socket import TlsSocket
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from mirror.oci import Digest
 from mirror.oci.errors import Busy, ConfigurationFault
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 from mirror.store.backup.backup_document import BackupDocument
 from mirror.store.backup.backup_layout import BLOBS, DOCUMENT, LOCK, SerialFile, blob_name, parse_name
 from mirror.store.backup.catalog_snapshot import CopiedCatalog

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from mirror.oci import Digest
 from mirror.oci.errors import CatalogFault, StorageFull
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 from mirror.store.storage_errors import database_words
 
 _BUSY_SECONDS: Final = 20.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import CatalogFault, StorageFull
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.storage_errors import database_words
 

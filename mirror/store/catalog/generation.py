@@ -17,8 +17,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from mirror.runtime import private_files
 from mirror.runtime.concurrency.threads import await_or_release
+from mirror.runtime.files import private_files
 from mirror.store.storage_errors import storage_faults
 from mirror.store.storage_threads import begin_in_thread
 

@@ -9,7 +9,7 @@ import errno
 import os
 from pathlib import Path
 
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 
 
 class Filesystem:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mirror.oci.errors import Busy, StorageFault
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.storage_errors import storage_faults
 

@@ -20,7 +20,7 @@ from sqlalchemy import Table
 
 from mirror.oci.errors import CatalogFault
 from mirror.oci.timestamps import machine_time
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 from mirror.store.catalog.tables import access_tables, bundle_tables, collection_tables, content_tables, sync_tables
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.storage_errors import database_words

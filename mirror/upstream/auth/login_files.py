@@ -10,7 +10,7 @@ from typing import Protocol
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 from mirror.upstream.auth import credential_helper
 from mirror.upstream.auth.credentials import Credentials, HelperQuestion
 

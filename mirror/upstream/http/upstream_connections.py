@@ -14,7 +14,7 @@ from yarl import URL
 
 from mirror import __version__
 from mirror.runtime.clock import Clock, SystemClock
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 from mirror.upstream.http import socks
 from mirror.upstream.http.forbidden_destinations import DestinationGuard
 from mirror.upstream.http.http_proxies import SOCKS, Proxies

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.runtime import private_files
 from mirror.runtime.clock import Clock, boot_id
 from mirror.runtime.error_advice import file_words
+from mirror.runtime.files import private_files
 
 # The monotonic clock restarts at boot, so a moment stored before the last boot is meaningless (ADR 7).
 _RECORD = struct.Struct("<36sd")

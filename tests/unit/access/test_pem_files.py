@@ -26,7 +26,7 @@ from mirror.access.certificates.pem_files import (
     write_file,
 )
 from mirror.oci.errors import ConfigurationFault, StorageFault
-from mirror.runtime import private_files
+from mirror.runtime.files import private_files
 from tests.support.clocks import START
 from tests.support.local_ca import names
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.runtime.private_files import make_folder, open_file, tighten
+from mirror.runtime.files.private_files import make_folder, open_file, tighten
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 

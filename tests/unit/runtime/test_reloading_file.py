@@ -8,7 +8,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.runtime.reloading_file import ReloadingFile
+from mirror.runtime.files.reloading_file import ReloadingFile
 from tests.support.clocks import HandClock
 
 
