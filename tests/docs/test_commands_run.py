@@ -163,6 +163,10 @@ PAGES = [
         left_out={"": "needs the source of contiv, a kernel module, and a day of 2017"},
     ),
     Page(
+        "docs/guides/install-offline.md",
+        left_out={"": "needs the offline kit: tests/e2e/test_offline_kit.py makes one and runs them"},
+    ),
+    Page(
         "docs/guides/move-a-plugin-to-an-offline-host.md",
         files={"mirror.yaml": "to: [vieux/sshfs, site/sshfs]"},
         instead={

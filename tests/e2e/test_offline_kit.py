@@ -45,7 +45,7 @@ def commands(heading: str) -> list[str]:
     """Return the command blocks below a heading of the guide."""
     section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", GUIDE, re.MULTILINE | re.DOTALL)
     assert section, heading
-    return re.findall(r"^```\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```sh\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
