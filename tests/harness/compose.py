@@ -5,11 +5,12 @@ import sys
 import tarfile
 from pathlib import Path
 
+from mirror import __version__
 from tests.harness import trixie
 from tests.harness.command import CompletedRun, run
 from tests.harness.engine import Engine
 
-IMAGE = "docker-plugin-mirror:latest"
+IMAGE = f"plugin-mirror:{__version__}"
 #: User and group of the image.
 USER = 10001
 _CHECKOUT = Path(__file__).resolve().parents[2]
