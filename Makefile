@@ -51,10 +51,10 @@ check: $(READY)      ## check style, format, types, layers, and the locked packa
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m release.known_vulnerabilities $(AUDIT)
+	$(BIN)/python -m deploy.release.known_vulnerabilities $(AUDIT)
 
 sbom: $(READY)       ## build the wheel and its software bill of materials in dist/
-	$(BIN)/python -m release.bill_of_materials
+	$(BIN)/python -m deploy.release.bill_of_materials
 
 man: $(READY)        ## make the manual pages from the help of the commands, in dist/man
 	$(BIN)/python -m mirror.cli.start.manual_pages dist/man
@@ -64,13 +64,13 @@ docs: $(READY)       ## make the site of all pages in dist/docs, and docs/SETTIN
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . dist/docs
 
 deb: $(READY)        ## build the Debian packages in dist/
-	$(BIN)/python -m release.debian_package
+	$(BIN)/python -m deploy.release.debian_package
 
 image: $(READY)      ## build the container image with docker or podman; BASE=IMAGE for another base
-	$(BIN)/python -m release.container_image $(if $(BASE),--base $(BASE))
+	$(BIN)/python -m deploy.release.container_image $(if $(BASE),--base $(BASE))
 
 offline-kit: $(READY) ## put wheels, packages, image and documents into one archive in dist/; KIT=--without-image
-	$(BIN)/python -m release.offline_kit $(if $(BASE),--base $(BASE)) $(KIT)
+	$(BIN)/python -m deploy.release.offline_kit $(if $(BASE),--base $(BASE)) $(KIT)
 
 lock: $(READY)       ## lock the packages of a release with their hashes, in the versions of constraints.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-annotate --custom-compile-command "make lock" \

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from release import offline_kit
-from release.checkout import ROOT, ReleaseError, release_time
-from release.debian_package import BOOKWORM, TRIXIE, DebianRelease, build_package
-from release.offline_kit import Content, build_kit
-from release.wheels import Target, collect
+from deploy.release import offline_kit
+from deploy.release.checkout import ROOT, ReleaseError, release_time
+from deploy.release.debian_package import BOOKWORM, TRIXIE, DebianRelease, build_package
+from deploy.release.offline_kit import Content, build_kit
+from deploy.release.wheels import Target, collect
 from tests.harness import debian_base, plugins, skopeo
 from tests.harness.command import run
 from tests.harness.engine import Engine
@@ -129,6 +129,7 @@ def test_the_sums_name_each_file(site: Site) -> None:
     named = {line.partition("  ")[2] for line in (site.kit / "SHA256SUMS").read_text().splitlines()}
     files = {str(path.relative_to(site.kit)) for path in site.kit.rglob("*") if path.is_file()}
     assert files == named | {"SHA256SUMS"}
+    assert not [file for file in files if "deploy/release" in file or "__pycache__" in file]
 
 
 def test_the_debian_package(site: Site, tmp_path: Path) -> None:

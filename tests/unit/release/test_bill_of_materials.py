@@ -11,9 +11,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from deploy.release.bill_of_materials import SbomError, build, describe
+from deploy.release.checkout import LOCK, build_wheel, read_lock
 from mirror import __version__
-from release.bill_of_materials import SbomError, build, describe
-from release.checkout import LOCK, build_wheel, read_lock
 
 ROOT = Path(__file__).parents[3]
 RELEASED = datetime(2026, 11, 28, 18, 28, 40, tzinfo=UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from release.checkout import ROOT
-from release.container_image import IMAGE
+from deploy.release.checkout import ROOT
+from deploy.release.container_image import IMAGE
 
 
 def test_files_and_pages_name_the_image_that_is_built() -> None:

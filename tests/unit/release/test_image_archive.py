@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from release.image_archive import write_archive
+from deploy.release.image_archive import write_archive
 from tests.harness.packing import digest_of
 from tests.harness.saved_image import save_docker
 

@@ -9,8 +9,8 @@ from threading import Thread
 
 import pytest
 
-from release import known_vulnerabilities
-from release.known_vulnerabilities import Audit, main, read_report
+from deploy.release import known_vulnerabilities
+from deploy.release.known_vulnerabilities import Audit, main, read_report
 from tests.support.quiet_http import QuietHTTPServer
 
 VULNERABILITY = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from release import offline_kit
-from release.checkout import ReleaseError, release_time
-from release.offline_kit import Content, build_kit
+from deploy.release import offline_kit
+from deploy.release.checkout import ReleaseError, release_time
+from deploy.release.offline_kit import Content, build_kit
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from release import wheels
-from release.checkout import ReleaseError
-from release.wheels import Target, collect, release_lock
+from deploy.release import wheels
+from deploy.release.checkout import ReleaseError
+from deploy.release.wheels import Target, collect, release_lock
 
 TARGET = Target("3.11")
 CONTENT = {"one": b"wheel of one", "two": b"wheel of two"}

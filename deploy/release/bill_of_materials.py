@@ -28,7 +28,16 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from release.checkout import DIST, LOCK, LockedPackage, ReleaseError, build_wheel, read_lock, release_time, report
+from deploy.release.checkout import (
+    DIST,
+    LOCK,
+    LockedPackage,
+    ReleaseError,
+    build_wheel,
+    read_lock,
+    release_time,
+    report,
+)
 
 #: The environment that `make lock` locks for.
 ENVIRONMENT: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from release.checkout import write_tar
+from deploy.release.checkout import write_tar
 
 _TYPE = "application/vnd.oci.image"
 

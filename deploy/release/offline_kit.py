@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from deploy.release.bill_of_materials import describe
+from deploy.release.checkout import DIST, LOCK, ROOT, ReleaseError, build_wheel, release_time, report, tell, write_tar
+from deploy.release.container_image import BASE, IMAGE, add_options, build_image, find_builder, save_image
+from deploy.release.debian_package import BOOKWORM, TRIXIE, DebianRelease, build_package
+from deploy.release.image_archive import write_archive
+from deploy.release.wheels import TARGETS, Target, collect, release_lock
 from mirror import __version__
-from release.bill_of_materials import describe
-from release.checkout import DIST, LOCK, ROOT, ReleaseError, build_wheel, release_time, report, tell, write_tar
-from release.container_image import BASE, IMAGE, add_options, build_image, find_builder, save_image
-from release.debian_package import BOOKWORM, TRIXIE, DebianRelease, build_package
-from release.image_archive import write_archive
-from release.wheels import TARGETS, Target, collect, release_lock
 
 NAME = f"plugin-mirror-{__version__}-offline"
 IMAGE_FILE = f"plugin-mirror-{__version__}-image.tar"
@@ -85,7 +85,9 @@ def build_kit(content: Content, folder: Path, made_at: datetime) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    # The programs of this folder need a checkout.
+    ignore = shutil.ignore_patterns("release", "__pycache__")
+    shutil.copytree(source, target, ignore=ignore) if source.is_dir() else shutil.copy(source, target)
 
 
 def _write_sums(kit: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mirror import __version__
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
 LOCK = ROOT / "requirements.lock"
 

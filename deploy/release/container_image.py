@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.release.checkout import DIST, LOCK, ROOT, ReleaseError, build_wheel, release_time, report, run_program, tell
+from deploy.release.wheels import Target, collect
 from mirror import __version__
-from release.checkout import DIST, LOCK, ROOT, ReleaseError, build_wheel, release_time, report, run_program, tell
-from release.wheels import Target, collect
 
 IMAGE = f"plugin-mirror:{__version__}"
 BASE = "python:3.11-slim-bookworm"

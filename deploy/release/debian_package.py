@@ -18,10 +18,10 @@ from email.utils import format_datetime
 from importlib.metadata import distributions
 from pathlib import Path
 
+from deploy.release.checkout import DIST, ROOT, build_wheel, release_time, report, run_program, tell
+from deploy.release.wheels import Target, collect, release_lock
 from mirror import __version__
 from mirror.cli.start.manual_pages import manual_pages
-from release.checkout import DIST, ROOT, build_wheel, release_time, report, run_program, tell
-from release.wheels import Target, collect, release_lock
 
 NAME = "plugin-mirror"
 FILES = Path(__file__).with_name("debian")

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.release.checkout import LOCK, ROOT, ReleaseError, read_lock, tell
 from mirror import __version__
-from release.checkout import LOCK, ROOT, ReleaseError, read_lock, tell
 
 WHEELS = ROOT / ".tools/wheels"
 #: Minor versions of the C library 2.x that the wheels may be built for. Debian 11, RHEL 8 and later have 2.28.
