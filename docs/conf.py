@@ -30,6 +30,8 @@ myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure"]  # examples in JSON have "…"
 
 html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_use_index = False
 
