@@ -85,7 +85,7 @@ class TlsSettings(Section):
 
 
 def _parse_time(value: object) -> object:
-    if isinstance(value, str) and _TIME.fullmatch(value) is None:
+    if not isinstance(value, time) and not (isinstance(value, str) and _TIME.fullmatch(value)):
         raise ValueError("is not a time of day; fix: write HH:MM, such as 08:00; time_zone is a key beside bandwidth")
     return value
 

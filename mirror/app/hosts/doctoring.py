@@ -274,6 +274,8 @@ def question_of(
         # On the way to Docker Hub, engines ask its registry, which has another name.
         asked = RegistryPlace.parse(registry_host(reference))
         return DoctorQuestion(asked, reference, address, is_of_hub=asked.authority in DOCKER_HUB_HOSTS)
+    if reference is not None and host in DOCKER_HUB_HOSTS:
+        return question_of(replace(reference, host=host), None, address, default_host)
     place = RegistryPlace.parse(host or default_host)
     named = None if reference is None else replace(reference, host=place.authority)
-    return DoctorQuestion(place, named, address, is_of_hub=host is None)
+    return DoctorQuestion(place, named, address)

@@ -55,10 +55,15 @@ async def through_mirrors(
         seen = await in_thread(_as_engines_see, view, mirror)
         route = walked(asked, seen, replace(reference, host=mirror.authority), None, tell)
         way = facts, _ = await stack.enter_async_context(route)
-        if facts.content is not None and facts.content.read is not None:
+        if facts.speaks_plain_http and not mirror.is_plain:
+            # Engines use the scheme of the entry, also for a host in insecure-registries.
+            told = f"engines ask {shown} first for {name}, {_WHY}; {shown} speaks plain HTTP, and its entry is https://"
+            found.append(warning("mirrors", None, told, f"write http://{shown} in its place, and restart the engine"))
+        elif facts.content is not None and facts.content.read is not None:
             found.append(ok("mirrors", f"engines ask {shown} first for {name}, {_WHY}, and {shown} has the plugin"))
             return found, way
-        found.append(_without_plugin(facts, shown, name))
+        else:
+            found.append(_without_plugin(facts, shown, name))
     return found, None
 
 

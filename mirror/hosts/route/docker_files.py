@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,12 @@ DOCKER_FOLDER: Final = Path("/etc/docker")
 #: Registries that each engine may reach over HTTP, whatever its settings.
 _ALWAYS_INSECURE: Final = "127.0.0.0/8"
 _MOST_BYTES: Final = 1024 * 1024
+#: An entry of registry-mirrors. Engines do not start if one has a login, a query or a fragment (moby:
+#: registry/config.go, ValidateMirror).
+_MIRROR: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<authority>[A-Za-z0-9._-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?)(?:/[^?#\s]*)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +123,20 @@ def _parsed(path: Path, value: Any) -> DaemonFile:
         return DaemonFile(path, problem="is not a JSON object")
     found: dict[str, list[str]] = {}
     for key in ("insecure-registries", "registry-mirrors"):
-        listed = value.get(key, [])
+        listed = value.get(key)
+        if listed is None:  # engines read null as no list
+            listed = []
         if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
             return DaemonFile(path, problem=f"has {key} that are not a list of texts")
         found[key] = listed
-    mirrors = (
-        RegistryMirror(_without_scheme(entry).partition("/")[0], entry.startswith("http://"))
-        for entry in found["registry-mirrors"]
-    )
+    mirrors = []
+    for number, entry in enumerate(found["registry-mirrors"], 1):
+        match = _MIRROR.fullmatch(entry)
+        if match is None:
+            # The entry may have a password.
+            wrong = f"has registry-mirrors whose entry {number} is not https://HOST[:PORT] or http://HOST[:PORT]"
+            return DaemonFile(path, problem=wrong)
+        mirrors.append(RegistryMirror(match["authority"], is_plain=match["scheme"].lower() == "http"))
     # Engines drop the scheme of an insecure registry, with a warning in their log.
     return DaemonFile(path, tuple(map(_without_scheme, found["insecure-registries"])), tuple(mirrors))
 

@@ -156,12 +156,12 @@ def _fixes_of_key(key: str, known: Sequence[str], below: Callable[[str], Sequenc
         yield f"write {inner}: below {section}:"
     if f"{key}_file" in known:
         yield f"write {key}_file"
+    if homes := [home for home in known if key in below(home)]:
+        yield f"write it below {' or '.join(f'{home}:' for home in homes[:3])}"
     if close := difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1):
         yield f"write {close[0]}"
     if ":" in key:
         yield "write a space after the colon"
-    if homes := [home for home in known if key in below(home)]:
-        yield f"write it below {' or '.join(f'{home}:' for home in homes[:3])}"
     many = len(known) > _MOST_KEYS
     yield f"remove it, or write {'a key of its section' if many else 'one of ' + ', '.join(known)}"
 

@@ -72,7 +72,7 @@ class Secrets:
         if place and place[-1] == text:
             return shown_key(text)
         # The secret itself may stand in place of a section with its file.
-        if text not in _SWITCHES and any(map(SECRET_FILE.fullmatch, keys_at(self._model, place))):
+        if text and text not in _SWITCHES and any(map(SECRET_FILE.fullmatch, keys_at(self._model, place))):
             return HIDDEN
         without = self._without_secrets(place, text)
         if Path in kinds_at(self._model, place):

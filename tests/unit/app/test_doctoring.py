@@ -424,7 +424,7 @@ async def test_a_name_of_docker_hub_goes_through_the_registry_mirror(host: Host,
 async def test_without_the_plugin_at_registry_mirrors_the_next_registry_is_asked(host: Host, closed: str) -> None:
     async with served(MemoryRegistry()) as empty, with_plugin() as registry:
         without = f"127.0.0.1:{empty.port}"
-        host.mirrors(f"http://{without}", f"http://{closed}", "http://a b")
+        host.mirrors(f"http://{without}", f"http://{closed}", "http://a..b:99999")
         found = await host.asks_without_engine(registry, f"{NAME}:{TAG}", is_of_hub=True)
     assert found.problems == ()
     told = [(check.text, check.fix) for check in found.prediction.checks if check.name == "mirrors"]
@@ -436,13 +436,16 @@ async def test_without_the_plugin_at_registry_mirrors_the_next_registry_is_asked
     assert [fix.partition(" ")[0] for _, fix in told] == ["let", "start", "write"]
 
 
-@pytest.mark.parametrize(("scheme", "http"), [("http", "ok"), ("https", "problem")])
-async def test_an_engine_uses_the_scheme_of_a_registry_mirror(host: Host, closed: str, scheme: str, http: str) -> None:
-    host.insecure = ()
+@pytest.mark.parametrize(("scheme", "outcome"), [("http", "ok"), ("https", "warning")])
+async def test_an_engine_uses_the_scheme_of_a_registry_mirror(
+    host: Host, closed: str, scheme: str, outcome: str
+) -> None:
     async with with_plugin() as mirror:
         host.mirrors(f"{scheme}://{mirror}")
         found = await host.asks(closed, f"{NAME}:{TAG}", is_of_hub=True)
-    assert outcomes(found)["http"] == http
+    assert outcomes(found)["mirrors"] == outcome
+    fixes = [check.fix for check in found.prediction.checks if check.name == "mirrors"]
+    assert fixes == ([""] if scheme == "http" else [f"write http://{mirror} in its place, and restart the engine"])
 
 
 @pytest.mark.parametrize("is_of_hub", [True, False])

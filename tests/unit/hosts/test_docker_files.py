@@ -13,6 +13,7 @@ from mirror.hosts.insecure_registries import how_to_allow_http, is_network, may_
 from mirror.hosts.route.docker_files import (
     DOCKER_FOLDER,
     DaemonFile,
+    RegistryMirror,
     docker_folder,
     read_daemon_file,
     read_trust_folder,
@@ -30,12 +31,35 @@ from mirror.oci.errors import NameInvalid
         ('{"insecure-registries": ["m:5000"],}', (), "is not JSON: look at line 1, column 36"),
         ("[]", (), "is not a JSON object"),
         ('{"insecure-registries": "m:5000"}', (), "has insecure-registries that are not a list of texts"),
+        ('{"insecure-registries": null, "registry-mirrors": null}', (), ""),
     ],
 )
 def test_daemon_json(content: str, insecure: tuple[str, ...], problem: str, tmp_path: Path) -> None:
     (tmp_path / "daemon.json").write_text(content)
     found = read_daemon_file(tmp_path)
     assert (found.insecure, found.problem) == (insecure, problem)
+
+
+def test_registry_mirrors(tmp_path: Path) -> None:
+    entries = ["http://m:5000", "https://n", "HTTP://o:5000/", "https://[::1]:5000/path"]
+    (tmp_path / "daemon.json").write_text(json.dumps({"registry-mirrors": entries}))
+    assert read_daemon_file(tmp_path).mirrors == (
+        RegistryMirror("m:5000", is_plain=True),
+        RegistryMirror("n"),
+        RegistryMirror("o:5000", is_plain=True),
+        RegistryMirror("[::1]:5000"),
+    )
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["", "m:5000", "ht!tp://", "ftp://m", "http://a b", "https://user:S3cret@m", "http://m/?token=S3cret", "http://"],
+)
+def test_an_engine_does_not_start_with_another_registry_mirror(entry: str, tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_text(json.dumps({"registry-mirrors": ["http://m", entry]}))
+    found = read_daemon_file(tmp_path)
+    assert found.problem == "has registry-mirrors whose entry 2 is not https://HOST[:PORT] or http://HOST[:PORT]"
+    assert found.mirrors == ()
 
 
 def test_a_missing_daemon_json_is_no_problem(tmp_path: Path) -> None:
