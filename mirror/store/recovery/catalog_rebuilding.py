@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from sqlalchemy import URL, Table, create_engine
 
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import CatalogFault, DigestInvalid, NameInvalid
+from mirror.runtime.files import private_files
 from mirror.store.catalog.migrate import knows_revision, upgrade
 from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.content.blob_files import BlobStorage
@@ -100,6 +102,8 @@ def rebuild(layout: DataLayout, blobs: BlobStorage) -> RebuiltCatalog:
             "fix: use the version that served this data folder last"
         )
     file = DataLayout(layout.root, layout.recovering).catalog
+    # SQLite would make the file that of the user who recovers.
+    os.close(private_files.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     _make_tables(file, revision)
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
         # A killed recovery begins anew, so nothing is synced before the end.

@@ -1,5 +1,6 @@
 """A lost or damaged catalog is rebuilt, and what cannot be known is told."""
 
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -25,6 +26,7 @@ from tests.support.clocks import START
 from tests.support.plugins import NAME, put_plugin
 
 FOUND = Repository("recovered")
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -45,6 +47,17 @@ async def filled(folder: Path, after: Callable[[Store], Awaitable[object]] | Non
         await snapshot_if_changed(DataLayout(folder), store)
         if after is not None:
             await after(store)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works in the folder of another user")
+async def test_what_root_recovers_belongs_to_the_user_of_the_folder(folder: Path) -> None:
+    await filled(folder)
+    lose(folder)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    await recovered(folder)
+    assert {path for path in (folder, *folder.rglob("*")) if path.stat().st_uid != NOBODY} == set()
+    assert (folder / "catalog.sqlite").stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_cooldown_goes_on(folder: Path) -> None:
