@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -86,6 +87,27 @@ def release_time() -> datetime:
         except ReleaseError:
             raise ReleaseError("the time of the last commit is unknown; fix: set SOURCE_DATE_EPOCH") from None
     return datetime.fromtimestamp(int(epoch), UTC)
+
+
+def copy_files(name: str, target: Path, *, without: str | None = None) -> None:
+    """Copy a file or a folder of the checkout, without what git ignores: secrets of a site, and what programs leave.
+
+    Args:
+        name: path below the checkout.
+        target: path of the copy.
+        without: a folder to leave out, below the checkout.
+
+    Raises:
+        ReleaseError: the folder is not a checkout of git.
+    """
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", name]
+    listed = run_program(command, folder=ROOT)
+    for file in sorted(set(listed.split("\0")) - {""}):
+        source = ROOT / file
+        if source.is_file() and (without is None or not source.is_relative_to(ROOT / without)):
+            copy = target / source.relative_to(ROOT / name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, copy)
 
 
 def build_wheel(folder: Path, made_at: datetime) -> Path:

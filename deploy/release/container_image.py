@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.release.checkout import DIST, LOCK, ROOT, ReleaseError, build_wheel, release_time, report, run_program, tell
+from deploy.release.checkout import (
+    DIST,
+    LOCK,
+    ReleaseError,
+    build_wheel,
+    copy_files,
+    release_time,
+    report,
+    run_program,
+    tell,
+)
 from deploy.release.wheels import Target, collect
 from mirror import __version__
 
@@ -73,7 +83,7 @@ def build_image(builder: Builder, wheel: Path, *, base: str = BASE, python: str 
     with tempfile.TemporaryDirectory() as made:
         context = Path(made)
         for name in ("Dockerfile", LOCK.name, *SOURCES):
-            _copy(ROOT / name, context / name)
+            copy_files(name, context / name)
         (context / "wheels").mkdir()
         for each in [*collect(Target(python, platform.machine())), wheel]:
             shutil.copy(each, context / "wheels")
@@ -85,14 +95,6 @@ def build_image(builder: Builder, wheel: Path, *, base: str = BASE, python: str 
 def save_image(builder: Builder, file: Path) -> None:
     """Write the image to a file in the format of `docker save`."""
     run_program([*builder.save, str(file), IMAGE])
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, target)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from email.utils import format_datetime
 from importlib.metadata import distributions
 from pathlib import Path
 
-from deploy.release.checkout import DIST, ROOT, build_wheel, release_time, report, run_program, tell
+from deploy.release.checkout import DIST, ROOT, build_wheel, copy_files, release_time, report, run_program, tell
 from deploy.release.wheels import Target, collect, release_lock
 from mirror import __version__
 from mirror.cli.start.manual_pages import manual_pages
@@ -199,9 +199,9 @@ def _add_pages(tree: Path, release: DebianRelease, made_at: datetime) -> None:
     shutil.copy(FILES / "lintian-overrides", _file(tree, f"usr/share/lintian/overrides/{NAME}"))
     documents = tree / DOCUMENTS
     for name in PAGES:
-        _copy(ROOT / name, documents / name)
+        copy_files(name, documents / name)
     for name in EXAMPLES:
-        _copy(ROOT / name, documents / "examples" / Path(name).name)
+        copy_files(name, documents / "examples" / Path(name).name, without="deploy/release")
     found = distributions(path=[str(tree / HOME / f"lib/python{release.target.python}/site-packages")])
     packages = sorted(
         (each.name, each.version, each.metadata["License-Expression"] or each.metadata["License"] or "")
@@ -238,14 +238,6 @@ def _add_control(tree: Path, release: DebianRelease) -> None:
 
 def _add_compressed(tree: Path, name: str, text: str) -> None:
     _file(tree, f"{name}.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, target)
 
 
 def _file(tree: Path, name: str) -> Path:

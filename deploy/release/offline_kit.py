@@ -15,7 +15,18 @@ from datetime import datetime
 from pathlib import Path
 
 from deploy.release.bill_of_materials import describe
-from deploy.release.checkout import DIST, LOCK, ROOT, ReleaseError, build_wheel, release_time, report, tell, write_tar
+from deploy.release.checkout import (
+    DIST,
+    LOCK,
+    ROOT,
+    ReleaseError,
+    build_wheel,
+    copy_files,
+    release_time,
+    report,
+    tell,
+    write_tar,
+)
 from deploy.release.container_image import BASE, IMAGE, add_options, build_image, find_builder, save_image
 from deploy.release.debian_package import BOOKWORM, TRIXIE, DebianRelease, build_package
 from deploy.release.image_archive import write_archive
@@ -75,19 +86,14 @@ def build_kit(content: Content, folder: Path, made_at: datetime) -> Path:
             write_archive(saved, IMAGE, kit / IMAGE_FILE, made_at)
             saved.unlink()
         for name in DOCUMENTS:
-            _copy(ROOT / name, kit / name)
+            # The programs of this folder need a checkout.
+            copy_files(name, kit / name, without="deploy/release")
         shutil.copy(ROOT / GUIDE, kit / "INSTALL.md")
         _write_sums(kit)
         tell(f"writing {NAME}.tar")
         write_tar(folder / f"{NAME}.tar", Path(made), made_at)
         _summarise(kit, folder / f"{NAME}.tar", content)
     return folder / f"{NAME}.tar"
-
-
-def _copy(source: Path, target: Path) -> None:
-    # The programs of this folder need a checkout.
-    ignore = shutil.ignore_patterns("release", "__pycache__")
-    shutil.copytree(source, target, ignore=ignore) if source.is_dir() else shutil.copy(source, target)
 
 
 def _write_sums(kit: Path) -> None:
