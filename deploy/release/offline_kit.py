@@ -6,6 +6,7 @@ examples of configurations, the documents, the SBOM, and the SHA-256 of each fil
 
 import argparse
 import hashlib
+import re
 import shutil
 import sys
 import tempfile
@@ -35,7 +36,7 @@ from mirror import __version__
 
 NAME = f"plugin-mirror-{__version__}-offline"
 IMAGE_FILE = f"plugin-mirror-{__version__}-image.tar"
-DOCUMENTS = ("README.md", "LICENSE", "CHANGELOG.md", "config", "deploy", "docs")
+DOCUMENTS = ("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "config", "deploy", "docs")
 GUIDE = "docs/guides/install-offline.md"
 
 
@@ -88,12 +89,17 @@ def build_kit(content: Content, folder: Path, made_at: datetime) -> Path:
         for name in DOCUMENTS:
             # The programs of this folder need a checkout.
             copy_files(name, kit / name, without="deploy/release")
-        shutil.copy(ROOT / GUIDE, kit / "INSTALL.md")
+        (kit / "INSTALL.md").write_text(_from_the_top((ROOT / GUIDE).read_text()))
         _write_sums(kit)
         tell(f"writing {NAME}.tar")
         write_tar(folder / f"{NAME}.tar", Path(made), made_at)
         _summarise(kit, folder / f"{NAME}.tar", content)
     return folder / f"{NAME}.tar"
+
+
+def _from_the_top(guide: str) -> str:
+    """Return the text of a guide, with links that hold two folders above."""
+    return re.sub(r"\]\((\.\./)?(?=[\w.-]+\.md)", lambda link: f"](docs/{'' if link[1] else 'guides/'}", guide)
 
 
 def _write_sums(kit: Path) -> None:

@@ -154,6 +154,7 @@ def test_the_debian_package(site: Site, tmp_path: Path) -> None:
         assert (root.path / "etc/plugin-mirror/config.yaml").exists()
         purged = root.run("dpkg", "--purge", "plugin-mirror")
         assert "the data in /var/lib/plugin-mirror and their user plugin-mirror stay" in purged.stderr
+        assert "/etc/plugin-mirror" not in purged.stderr
         assert not (root.path / "etc/plugin-mirror").exists()
         assert not (root.path / enabled.lstrip("/")).is_symlink()
         assert (root.path / "var/lib/plugin-mirror/blobs").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,15 @@ def test_a_kit_of_documents_and_the_release(tmp_path: Path, capfd: pytest.Captur
     assert "no image (--without-image)" in capfd.readouterr().err.splitlines()[-1]
     again = build_kit(Content(targets=(), releases=(), base=None), tmp_path / "again", release_time())
     assert again.read_bytes() == made.read_bytes()
+
+
+def test_links_of_the_kit_lead_to_its_files(tmp_path: Path) -> None:
+    made = build_kit(Content(targets=(), releases=(), base=None), tmp_path, release_time())
+    with tarfile.open(made) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (kit,) = (tmp_path / "unpacked").iterdir()
+    pages = {page: re.findall(r"\]\(([\w./-]+\.md)", page.read_text()) for page in kit.rglob("*.md")}
+    assert {
+        (page.name, link) for page, links in pages.items() for link in links if not (page.parent / link).exists()
+    } == set()
+    assert "docs/guides/air-gap.md" in pages[kit / "INSTALL.md"]
