@@ -61,7 +61,7 @@ def test_other_documents_are_not_keys():
         (key.public.to_pem(), "is a public key"),
         (b"", "not a private key"),
         (of_ec, "another kind"),
-        (encrypted, "unencrypted"),
+        (encrypted, "is encrypted; fix: "),
     ]:
         with pytest.raises(ConfigurationFault, match=message):
             SigningKey.parse_pem(content, "F")

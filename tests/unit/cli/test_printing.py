@@ -57,6 +57,6 @@ def test_no_reason_of_an_engine_is_wider_than_a_terminal(monkeypatch: pytest.Mon
     mount = {"Name": "data", "Destination": "/data", "Type": "bind", "Source": None, "Settable": ["source"]}
     view = view_plugin(PluginContent(config(Mounts=[mount]), None))
     plugin_output.print_view(view)
-    told = output.getvalue().partition("Engines")[2]
+    told = output.getvalue()
     assert "has no source" in told
     assert max(len(line) for line in told.splitlines()) <= 60

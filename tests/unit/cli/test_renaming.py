@@ -32,7 +32,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store in the current folder, with a plugin as engines since 20.10 push it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setattr("mirror.app.plugin_authoring.os_user_name", lambda: "ann")
 
     async def fill() -> None:
         async with Store.open(tmp_path / "data") as opened:
