@@ -34,10 +34,14 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect every second combination of the tests marked `pairwise`, unless ``--matrix`` is given."""
+    """Without ``--matrix``, deselect tests marked `matrix_only`, and half of the combinations marked `pairwise`."""
     if config.getoption("--matrix"):
         return
-    left_out = {item for item in items if item.get_closest_marker("pairwise") and _is_odd(item)}
+    left_out = {
+        item
+        for item in items
+        if item.get_closest_marker("matrix_only") or (item.get_closest_marker("pairwise") and _is_odd(item))
+    }
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 

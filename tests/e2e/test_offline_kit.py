@@ -160,12 +160,9 @@ def test_the_debian_package(site: Site, tmp_path: Path) -> None:
         assert (root.path / "var/lib/plugin-mirror/blobs").exists()
 
 
+@pytest.mark.matrix_only
 @pytest.mark.parametrize("release", [BOOKWORM, TRIXIE], ids=lambda release: str(release.number))
-def test_the_debian_package_in_a_small_debian(
-    request: pytest.FixtureRequest, site: Site, release: DebianRelease, tmp_path: Path
-) -> None:
-    if not request.config.getoption("--matrix"):
-        pytest.skip("make matrix runs this test")
+def test_the_debian_package_in_a_small_debian(site: Site, release: DebianRelease, tmp_path: Path) -> None:
     lower = tmp_path / "debian"
     lower.mkdir()
     run(["tar", "-xf", str(debian_base.installed(DEBIAN[release.number])), "-C", str(lower)])
