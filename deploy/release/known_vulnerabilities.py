@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 #: Vulnerabilities that do not concern this program, each with the reason. Remove an entry when its package has a fix.
 ACCEPTED: Mapping[str, str] = {}
 #: Longest run of pip-audit. A source that answers slower has no data.

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from deploy.release import known_vulnerabilities
-from deploy.release.known_vulnerabilities import Audit, main, read_report
+from deploy.release.known_vulnerabilities import CONSTRAINTS, Audit, main, read_report
 from tests.support.quiet_http import QuietHTTPServer
 
 VULNERABILITY = {
@@ -104,6 +104,11 @@ def test_a_check_that_cannot_work_fails(content: str, arguments: tuple[str, ...]
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("error: pip-audit cannot work: ")
     assert message in line
+
+
+def test_the_default_is_the_locked_packages_of_the_checkout():
+    assert Path(__file__).parents[3] / "constraints.txt" == CONSTRAINTS
+    assert CONSTRAINTS.is_file()
 
 
 def test_packages_that_the_source_does_not_know_are_named():
