@@ -13,7 +13,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from mirror.access import passwords
-from tests.support import quick_catalogs
+from tests.support import databases, quick_catalogs
 
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -41,7 +41,13 @@ quick_catalogs.make_quickly()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgresql", action="store_true", help="stores of tests have their catalogs in PostgreSQL")
     parser.addoption("--matrix", action="store_true", help="each engine release; two workers in all of conformance")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--postgresql"):
+        databases.use_postgresql()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

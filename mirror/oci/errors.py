@@ -45,6 +45,7 @@
     │   ├── TooManyOpenFiles         no file descriptor is left; temporary
     │   ├── StorageDamaged           stored bytes have changed since they were accepted
     │   └── CatalogFault             the catalog cannot be opened, read or written
+    │       └── CatalogUnreachable   the database does not answer, or not now; temporary
     ├── EngineFault                  a Docker Engine failed (:mod:`mirror.hosts.engine_errors`)
     ├── BundleFault                  a bundle cannot be used (:mod:`mirror.bundle.bundle_errors`)
     ├── LocalFault                   this machine failed, apart from the store (:mod:`mirror.runtime.system_errors`)
@@ -278,6 +279,12 @@ class StorageDamaged(StorageFault):
 
 class CatalogFault(StorageFault):
     """The catalog cannot be opened, read or written."""
+
+
+class CatalogUnreachable(CatalogFault):
+    """The database of the catalog does not answer, or not now."""
+
+    temporary = True
 
 
 class TagConflict(MirrorError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.files import private_files
 from mirror.store.backfill import Backfill
 from mirror.store.catalog.catalog_cache import CatalogCache
-from mirror.store.catalog.catalog_loss import require_catalog
 from mirror.store.catalog.database import Catalog
+from mirror.store.catalog.databases.catalog_database import CatalogDatabase
+from mirror.store.catalog.databases.sqlite_database import SqliteDatabase
 from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.manifest_loader import ManifestLoader
 from mirror.store.content.blob_files import FilesystemBlobStorage
@@ -98,6 +99,7 @@ class Store:
         private_state: Path | None = None,
         immutable: ImmutableTags = none_immutable,
         keeps_changes: bool = False,
+        database: Callable[[DataLayout], CatalogDatabase] = SqliteDatabase,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -114,6 +116,7 @@ class Store:
             private_state: folder of :func:`mirror.store.private_state.private_state`; None for a writable data folder.
             immutable: the tags that may not move.
             keeps_changes: True to record who changes what, for the readers of changes.
+            database: opens the database of the catalog.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
@@ -121,12 +124,13 @@ class Store:
         layout = DataLayout(path, private_state)
         clock = clock or SystemClock()
         filesystem = filesystem or Filesystem()
-        await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
+        tables = database(layout)
+        await in_thread(f"open the data folder {path}", _prepare, layout, filesystem, tables)
         blobs = FilesystemBlobStorage(layout, filesystem)
         async with (
             _shared(layout),
             Generation.open(layout.generation) as generation,
-            Catalog.open(layout, generation, blobs.flush, keeps_changes=keeps_changes) as catalog,
+            Catalog.open(tables, generation, blobs.flush, keeps_changes=keeps_changes) as catalog,
         ):
             # The names of the catalog and its log must be as durable as the changes acknowledged in them.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.state)
@@ -156,7 +160,7 @@ async def _shared(layout: DataLayout) -> AsyncIterator[None]:
         yield
 
 
-def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
+def _prepare(layout: DataLayout, filesystem: Filesystem, tables: CatalogDatabase) -> None:
     if layout.private_state is None:
         require_access(layout)
         require_restored(layout)
@@ -166,9 +170,7 @@ def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
     # Synced even if they existed: the process that created them may have died before its sync.
     for parent in {folder.parent for folder in layout.folders()}:
         filesystem.sync_folder(parent)
-    require_catalog(layout)
-    with suppress(FileExistsError):  # SQLite gives -wal and -shm the rights of this file
-        os.close(private_files.open_file(layout.catalog, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    tables.make_ready()
     if layout.private_state is None:
         _keep_reserve(layout)
 

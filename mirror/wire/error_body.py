@@ -43,6 +43,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.StorageFault: ("UNKNOWN", 500),
     errors.StorageFull: ("UNKNOWN", 507),
     errors.TooManyOpenFiles: ("UNKNOWN", 503),
+    errors.CatalogUnreachable: ("UNKNOWN", 503),
     errors.Busy: ("UNKNOWN", 503),
     MirrorError: ("UNKNOWN", 500),
 }

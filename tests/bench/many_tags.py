@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, select
 
 from mirror.store.catalog.database import Catalog
+from mirror.store.catalog.databases.sqlite_database import SqliteDatabase
 from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.tables.content_tables import tags
 from mirror.store.content.data_layout import DataLayout
@@ -29,5 +30,8 @@ async def _add(layout: DataLayout, tag_count: int) -> None:
         rows = [{**same, "name": TAG_FORMAT.format(number)} for number in range(tag_count)]
         connection.execute(insert(tags), rows)
 
-    async with Generation.open(layout.generation) as generation, Catalog.open(layout, generation) as catalog:
+    async with (
+        Generation.open(layout.generation) as generation,
+        Catalog.open(SqliteDatabase(layout), generation) as catalog,
+    ):
         await catalog.write(insert_all)

@@ -12,11 +12,13 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.server.http_application import build
 from mirror.server.http_server import Listener, listen, serving
+from mirror.store.catalog.databases.postgresql_database import PostgresqlDatabase
 from mirror.store.registry import Store
 from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.registry import UpstreamRegistry
 from tests.support.builders import RECEIVING
 from tests.support.certificates import CertificateFiles, OneContext
+from tests.support.databases import new_postgresql
 from tests.support.pull_through import pulling
 from tests.support.rebundled import RebundledRegistry
 
@@ -34,6 +36,12 @@ async def bundle(folder: Path) -> AsyncIterator[Registry]:
 @asynccontextmanager
 async def store(folder: Path) -> AsyncIterator[Registry]:
     async with Store.open(folder / "data") as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def store_in_postgresql(folder: Path) -> AsyncIterator[Registry]:
+    async with Store.open(folder / "data", database=PostgresqlDatabase.at(new_postgresql())) as opened:
         yield opened
 
 
@@ -67,6 +75,7 @@ REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] =
     "memory": records,
     "pull-through": pull_through,
     "store": store,
+    "store-postgresql": store_in_postgresql,
     "upstream": upstream,
     "upstream-tls": partial(upstream, is_encrypted=True),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, update
 
 from mirror.store.catalog.database import Catalog
+from mirror.store.catalog.databases.sqlite_database import SqliteDatabase
 from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.tables.content_tables import incomplete_manifests, manifests, origins
 from mirror.store.catalog.tables.sync_tables import pulls
@@ -44,5 +45,8 @@ async def _make_due(layout: DataLayout) -> None:
 
 
 async def _change(layout: DataLayout, age: Callable[[Connection], None]) -> None:
-    async with Generation.open(layout.generation) as generation, Catalog.open(layout, generation) as catalog:
+    async with (
+        Generation.open(layout.generation) as generation,
+        Catalog.open(SqliteDatabase(layout), generation) as catalog,
+    ):
         await catalog.write(age)

@@ -7,9 +7,8 @@ import sqlite3
 from sqlalchemy import Connection, text
 
 from mirror.store.catalog import database
-from mirror.store.catalog.catalog_loss import require_no_content
+from mirror.store.catalog.databases.catalog_database import CatalogDatabase
 from mirror.store.catalog.migrate import migrate
-from mirror.store.content.data_layout import DataLayout
 
 _STATEMENTS: list[str] = []
 
@@ -19,15 +18,18 @@ def make_quickly() -> None:
     database.migrate = _migrate  # type: ignore[attr-defined]
 
 
-def _migrate(connection: Connection, layout: DataLayout) -> None:
+def _migrate(connection: Connection, opened: CatalogDatabase) -> None:
+    if connection.dialect.name != "sqlite":
+        migrate(connection, opened)
+        return
     is_new = not connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar_one()
     if not is_new or not _STATEMENTS:
-        migrate(connection, layout)
+        migrate(connection, opened)
         if is_new:
-            opened = connection.connection.driver_connection
-            assert isinstance(opened, sqlite3.Connection)
-            _STATEMENTS[:] = [each for each in opened.iterdump() if each not in {"BEGIN TRANSACTION;", "COMMIT;"}]
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            _STATEMENTS[:] = [each for each in driver.iterdump() if each not in {"BEGIN TRANSACTION;", "COMMIT;"}]
         return
-    require_no_content(layout)
+    opened.require_no_content()
     for statement in _STATEMENTS:
         connection.exec_driver_sql(statement)

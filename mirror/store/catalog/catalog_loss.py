@@ -27,7 +27,7 @@ def require_catalog(layout: DataLayout) -> None:
         raise CatalogFault(f"{layout.catalog} is not a database; fix: {_advice(layout)}")
     # Another process may be creating the catalog now. It stores content only after that. So the catalog is looked for
     # again after content was found.
-    if not begins and _lost(layout) and not _begins(layout):
+    if not begins and has_content(layout) and not _begins(layout):
         raise CatalogFault(
             f"{layout.catalog} is {'empty' if layout.catalog.exists() else 'missing'}, but the data folder has "
             f"content; fix: {_advice(layout)}"
@@ -41,7 +41,7 @@ def require_no_content(layout: DataLayout) -> None:
         CatalogFault: there is content.
         OSError: the data folder cannot be searched for content.
     """
-    if _lost(layout):
+    if has_content(layout):
         raise CatalogFault(f"{layout.catalog} has no tables, but the data folder has content; fix: {_advice(layout)}")
 
 
@@ -50,7 +50,7 @@ def damaged(layout: DataLayout, error: CatalogFault) -> CatalogFault:
     return CatalogFault(f"{layout.catalog} is damaged ({error.detail['code']}); fix: {_advice(layout)}", **error.detail)
 
 
-def _lost(layout: DataLayout) -> bool:
+def has_content(layout: DataLayout) -> bool:
     """Return True if there is content, or a log of changes that SQLite has not moved into the catalog yet."""
     blobs = layout.root / "blobs"
     wal = layout.catalog.with_name(f"{layout.catalog.name}-wal")

@@ -1,38 +1,28 @@
-"""The database of the catalog: connections that only read, and one that writes in turn with all other processes."""
+"""The catalog: threads that read it, and one that writes in turn with all other processes."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
-from typing import Any, TypeVar
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import Connection
 
 from mirror.oci.errors import CatalogFault
 from mirror.runtime.concurrency.fair_scheduler import FairScheduler
 from mirror.runtime.concurrency.threads import ThreadFuture
 from mirror.runtime.current_client import CLIENT
-from mirror.store.catalog.catalog_loss import damaged
+from mirror.store.catalog.databases.catalog_database import READERS, CatalogDatabase
 from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.group_commit import GroupCommitWriter
 from mirror.store.catalog.migrate import migrate
-from mirror.store.content.data_layout import DataLayout
-from mirror.store.storage_errors import storage_faults
 from mirror.store.storage_threads import in_thread
 
 Result = TypeVar("Result")
 
-_READERS = 4
 #: Readers that may be busy with lists and reports. The others stay free for short reads.
 _LONG_READERS = 2
-_BUSY_TIMEOUT_SECONDS = 20
-#: Shorter than the time that /readyz gives a check, so that the answer names the file.
-_PROBE_TIMEOUT_SECONDS = 4
-#: SQLite's error codes for a file that is damaged or not a database.
-_OF_DAMAGE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
 class Catalog:
@@ -43,31 +33,28 @@ class Catalog:
 
     Attributes:
         generation: the count of changes.
+        database: has the tables.
     """
 
     def __init__(
         self,
-        file: Path,
-        reading: Engine,
-        writing: Engine,
+        database: CatalogDatabase,
         generation: Generation,
         flush: Callable[[], None],
         *,
         keeps_changes: bool,
     ) -> None:
-        self._file = file
         self.generation = generation
-        self._reading = reading
-        self._writing = writing
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
+        self.database = database
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-reader")
         self._long = FairScheduler(_LONG_READERS)
-        self._writer = GroupCommitWriter(file, writing, generation, flush, keeps_changes=keeps_changes)
+        self._writer = GroupCommitWriter(database, generation, flush, keeps_changes=keeps_changes)
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls,
-        layout: DataLayout,
+        database: CatalogDatabase,
         generation: Generation,
         flush: Callable[[], None] = lambda: None,
         *,
@@ -76,7 +63,7 @@ class Catalog:
         """Open the catalog. Create it, or update its tables, if needed.
 
         Args:
-            layout: the data folder.
+            database: has the tables. It is closed at the end.
             generation: gives a writer its turn, and counts changes.
             flush: makes the files durable that new rows refer to. Called before each commit. May raise OSError.
             keeps_changes: True to record who changes what, for the readers of changes.
@@ -85,17 +72,12 @@ class Catalog:
             CatalogFault: the catalog cannot be opened, is damaged or lost, or was made by a later program version.
             StorageFull: the disk has no space to create the catalog, or to copy it before its tables are changed.
         """
-        file = layout.catalog
-        catalog = cls(
-            file, _reading_engine(file), _writing_engine(file), generation, flush, keeps_changes=keeps_changes
-        )
+        catalog = cls(database, generation, flush, keeps_changes=keeps_changes)
         try:
             try:
-                await catalog.write(lambda connection: migrate(connection, layout))
+                await catalog.write(lambda connection: migrate(connection, database))
             except CatalogFault as error:
-                if error.detail.get("code") in _OF_DAMAGE:
-                    raise damaged(layout, error) from error
-                raise
+                raise database.explained(error) from error
             yield catalog
         finally:
             await in_thread("close the catalog", catalog._close)
@@ -150,19 +132,10 @@ class Catalog:
         Raises:
             StorageFault: the catalog cannot be used, or another process keeps it locked. The message names the file.
         """
-        await in_thread("use the catalog", self._probe)
-
-    def _probe(self) -> None:
-        # A connection of its own: the others keep a file open that the system may refuse to open now.
-        with (
-            storage_faults("write the catalog", self._file),
-            closing(sqlite3.connect(self._file, timeout=_PROBE_TIMEOUT_SECONDS, isolation_level=None)) as probe,
-        ):
-            probe.execute("BEGIN IMMEDIATE")
-            probe.execute("ROLLBACK")
+        await in_thread("use the catalog", self.database.probe)
 
     def _read(self, work: Callable[[Connection], Result]) -> Result:
-        with storage_faults("read the catalog", self._file), self._reading.connect() as connection:
+        with self.database.faults("read the catalog"), self.database.reading.connect() as connection:
             return work(connection)
 
     async def _written(self, work: Callable[[Connection], Result], *, seen: bool) -> Result:
@@ -173,56 +146,4 @@ class Catalog:
     def _close(self) -> None:
         self._writer.close()
         self._readers.shutdown()
-        self._reading.dispose()
-        self._writing.dispose()
-
-
-def _reading_engine(file: Path) -> Engine:
-    engine = create_engine(
-        _url(file),
-        connect_args={"timeout": _BUSY_TIMEOUT_SECONDS},
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        pool_reset_on_return=None,
-        pool_size=_READERS,
-        max_overflow=0,
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        # A read that writes by mistake would not wait for its turn, nor move the generation.
-        _pragmas(connection, "query_only=ON")
-
-    return engine
-
-
-def _writing_engine(file: Path) -> Engine:
-    engine = create_engine(
-        _url(file),
-        # The driver must not begin transactions itself: they would be deferred, and fail at their first write.
-        connect_args={"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None},
-        pool_size=1,
-        max_overflow=0,
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        # In WAL mode only synchronous=FULL syncs the log at each commit, so that an acknowledged change is durable.
-        _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _url(file: Path) -> URL:
-    return URL.create("sqlite", database=str(file))
-
-
-def _pragmas(connection: Any, *pragmas: str) -> None:
-    cursor = connection.cursor()
-    for pragma in pragmas:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+        self.database.close()

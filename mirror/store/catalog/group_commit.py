@@ -10,15 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from mirror.records.changes.actor import Actor
 from mirror.store.catalog.change_rows import current_actor, work_for
+from mirror.store.catalog.databases.catalog_database import CatalogDatabase
 from mirror.store.catalog.generation import Generation
-from mirror.store.storage_errors import fault_of
 
 Result = TypeVar("Result")
 
@@ -46,20 +45,19 @@ class _Change:
     result: Any = None
     error: BaseException | None = None
 
-    def complete(self, catalog: Path) -> None:
+    def complete(self, database: CatalogDatabase) -> None:
         """Pass the outcome to the caller that waits for it."""
         if self.error is None:
             self.outcome.set_result(self.result)
         else:
-            self.outcome.set_exception(fault_of(self.error, "write the catalog", catalog))
+            self.outcome.set_exception(database.fault_of(self.error, "write the catalog"))
 
 
 class GroupCommitWriter:
     """Makes changes, each completely or not at all.
 
     Args:
-        file: the file of the catalog, for messages.
-        engine: makes connections whose transactions write from the start.
+        database: has the tables.
         generation: gives the process its turn.
         flush: makes the files durable that new rows refer to. Called before each commit. May raise OSError.
         keeps_changes: True to record who changes what, for the readers of changes.
@@ -70,11 +68,10 @@ class GroupCommitWriter:
     """
 
     def __init__(
-        self, file: Path, engine: Engine, generation: Generation, flush: Callable[[], None], *, keeps_changes: bool
+        self, database: CatalogDatabase, generation: Generation, flush: Callable[[], None], *, keeps_changes: bool
     ) -> None:
         self.transactions = 0
-        self._file = file
-        self._engine = engine
+        self._database = database
         self._generation = generation
         self._flush = flush
         self.keeps_changes = keeps_changes
@@ -112,7 +109,7 @@ class GroupCommitWriter:
                 change.error = change.error or error
         # Callers are answered only now: the change is durable, and other processes can have their turn.
         for change in changes:
-            change.complete(self._file)
+            change.complete(self._database)
 
     def _those_that_wait(self) -> list[_Change]:
         changes: list[_Change] = []
@@ -124,31 +121,33 @@ class GroupCommitWriter:
 
     def _commit(self, changes: list[_Change]) -> None:
         """Make changes and commit them. An error of this method applies to all: nothing is changed, or nobody knows."""
-        with self._engine.connect() as connection:
+        with self._database.writing.connect() as connection:
             if len(changes) == 1:  # needs no savepoint: a failure rolls the transaction back
                 work_for(connection, changes[0].actor)
                 changes[0].result = changes[0].work(connection)
             else:
                 for change in changes:
-                    _make_beside_others(connection, change)
+                    self._make_beside_others(connection, change)
             # Names of files are durable before the rows that refer to them.
             self._flush()
             # The count is odd during the commit only, so that a long transaction does not keep readers from caches.
             made = [change for change in changes if change.error is None]
-            with self._generation.changing() if any(change.seen for change in made) else nullcontext():
+            is_seen = any(change.seen for change in made)
+            if is_seen:
+                self._database.count_change(connection)
+            with self._generation.changing() if is_seen else nullcontext():
                 connection.commit()
         self.transactions += len(made)
 
-
-def _make_beside_others(connection: Connection, change: _Change) -> None:
-    """Make one of several changes of a transaction. If it fails, only this change is rolled back."""
-    connection.exec_driver_sql("SAVEPOINT change")
-    work_for(connection, change.actor)
-    try:
-        change.result = change.work(connection)
-    except BaseException as error:
-        change.error = error
-        if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # SQLite's has it
-            raise  # SQLite has rolled back the whole transaction, as it does when the disk is full
-        connection.exec_driver_sql("ROLLBACK TO change")
-    connection.exec_driver_sql("RELEASE change")
+    def _make_beside_others(self, connection: Connection, change: _Change) -> None:
+        """Make one of several changes of a transaction. If it fails, only this change is rolled back."""
+        connection.exec_driver_sql("SAVEPOINT change")
+        work_for(connection, change.actor)
+        try:
+            change.result = change.work(connection)
+        except BaseException as error:
+            change.error = error
+            if self._database.has_ended(connection):
+                raise
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT change")
+        connection.exec_driver_sql("RELEASE SAVEPOINT change")

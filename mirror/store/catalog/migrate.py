@@ -9,45 +9,48 @@ import structlog
 from sqlalchemy import Connection, inspect, text
 
 from mirror.oci.errors import CatalogFault
-from mirror.store.catalog.catalog_copy import copy_catalog
-from mirror.store.catalog.catalog_loss import require_no_content
+from mirror.store.catalog.databases.catalog_database import CatalogDatabase
 from mirror.store.catalog.tables.catalog_format import HEAD
-from mirror.store.content.data_layout import DataLayout
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _LOG = structlog.get_logger(__name__)
 
 
-def migrate(connection: Connection, layout: DataLayout) -> None:
+def migrate(connection: Connection, database: CatalogDatabase) -> None:
     """Update the tables to the revision of this version, inside the caller's transaction.
 
     An existing catalog is copied first, so that the version that made it can continue with the copy.
 
     Args:
         connection: the connection to the catalog.
-        layout: the data folder of the catalog.
+        database: has the tables.
 
     Raises:
         CatalogFault: a later version of the program has changed the tables; or there is content but no tables.
-        StorageFull: the disk has no space for the copy.
+        StorageFull: there is no space for the copy.
     """
     revision = _revision(connection)
     if revision == HEAD:
         return
     if revision is None:
-        require_no_content(layout)
+        database.require_no_content()
     elif not knows_revision(revision):
-        raise CatalogFault(_of_a_later_version(revision, layout), revision=revision, known=HEAD)
+        raise CatalogFault(
+            f"the catalog is at revision {revision}, which this version does not know (the latest it knows is {HEAD}); "
+            f"fix: use the version that made it{database.way_back(HEAD)}",
+            revision=revision,
+            known=HEAD,
+        )
     else:
-        copied = copy_catalog(layout, revision)
-        _LOG.info("catalog copied before its update", path=str(copied), format=int(revision))
+        copied = database.copy(connection, revision)
+        _LOG.info("catalog copied before its update", path=copied, format=int(revision))
 
     upgrade(connection, HEAD)
     if revision is None:
-        _LOG.info("data folder created", path=str(layout.state), format=int(HEAD))
+        _LOG.info("data folder created", path=database.place, format=int(HEAD))
     else:
-        _LOG.info("data folder updated", path=str(layout.state), format=int(HEAD), before=int(revision))
+        _LOG.info("data folder updated", path=database.place, format=int(HEAD), before=int(revision))
 
 
 def upgrade(connection: Connection, revision: str) -> None:
@@ -74,12 +77,3 @@ def _revision(connection: Connection) -> str | None:
 def knows_revision(revision: str) -> bool:
     """Return True if this version has a migration to a revision."""
     return revision in {file.name[1:5] for file in (MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py")}
-
-
-def _of_a_later_version(revision: str, layout: DataLayout) -> str:
-    copy = layout.catalog_copy(HEAD)
-    way_back = f"; or restore {copy}, the copy made before the update, and lose all later changes"
-    return (
-        f"the catalog is at revision {revision}, which this version does not know (the latest it knows is {HEAD}); "
-        f"fix: use the version that made it{way_back if copy.exists() else ''}"
-    )

@@ -24,11 +24,11 @@ from mirror.oci.errors import BlobUnknown, CatalogFault, ManifestBlobUnknown, Ma
 from mirror.registry.port import Page
 from mirror.runtime.current_client import CLIENT
 from mirror.store.catalog import rows, tables
+from mirror.store.catalog.databases.catalog_database import CatalogDatabase
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
 from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.catalog.tables.content_tables import blobs
 from mirror.store.catalog.tables.schema import metadata
-from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.support.builders import REPOSITORY, manifest_of, push_blob, push_image
@@ -125,8 +125,8 @@ async def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 async def test_a_migration_that_fails_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def migrate_and_fail(connection: Connection, layout: DataLayout) -> None:
-        migrate(connection, layout)
+    def migrate_and_fail(connection: Connection, database: CatalogDatabase) -> None:
+        migrate(connection, database)
         raise RuntimeError("power is gone")
 
     with monkeypatch.context() as patched:
@@ -151,7 +151,7 @@ async def test_a_folder_with_odd_letters(tmp_path: Path) -> None:
 
 
 async def test_the_database_is_set_up_to_last(folder: Path, store: Store) -> None:
-    with store.services.catalog._writing.connect() as connection:
+    with store.services.catalog.database.writing.connect() as connection:
         for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() == expected
 
@@ -277,7 +277,7 @@ class TestTogether:
 
     async def test_none_is_done_where_there_is_no_room(self, store: Store) -> None:
         """SQLite rolls back the whole transaction on a full disk, including the changes that had succeeded."""
-        with store.services.catalog._writing.connect() as connection:
+        with store.services.catalog.database.writing.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
         async with held_up(store) as (first, finish):
             works = [named("a"), lambda connection: [add(connection, f"{n:0100}") for n in range(5000)], named("b")]

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine
 from structlog.testing import capture_logs
 
 from mirror.oci.errors import CatalogFault, StorageFull
+from mirror.store.catalog.databases.sqlite_database import SqliteDatabase
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
 from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.content.data_layout import DataLayout
@@ -81,10 +82,11 @@ async def test_a_new_catalog_is_told_in_one_line_and_no_library_speaks(
 ) -> None:
     caplog.set_level(logging.INFO)
     layout = DataLayout(tmp_path)
-    engine = create_engine(f"sqlite:///{layout.catalog}")
-    with capture_logs() as logs, engine.begin() as connection:  # stores of tests make new catalogs without migrations
-        migrate(connection, layout)
-    engine.dispose()
+    database = SqliteDatabase(layout)
+    # Stores of tests make new catalogs without migrations.
+    with capture_logs() as logs, database.writing.begin() as connection:
+        migrate(connection, database)
+    database.close()
     assert [(line["event"], line["path"], line["format"]) for line in logs] == [
         ("data folder created", str(tmp_path), int(HEAD))
     ]

@@ -25,7 +25,7 @@ def disk(folder: Path) -> WatchedFilesystem:
 async def watched(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]:
     """A store whose file changes and commits are recorded in ``disk.calls``."""
     async with Store.open(folder, filesystem=disk) as store:
-        event.listen(store.services.catalog._writing, "commit", lambda _: disk.calls.append(("commit", "")))
+        event.listen(store.services.catalog.database.writing, "commit", lambda _: disk.calls.append(("commit", "")))
         disk.calls.clear()
         yield store
 

@@ -198,7 +198,7 @@ async def test_bytes_that_could_not_be_synced_are_never_tried_again(disk: Watche
 
 async def test_a_catalog_without_room_leaves_the_upload_to_be_committed_again(folder: Path, store: Store) -> None:
     refused = None
-    with store.services.catalog._writing.connect() as connection:
+    with store.services.catalog.database.writing.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
     for number in range(500):
         content = b"%d" % number * 1000
@@ -215,7 +215,7 @@ async def test_a_catalog_without_room_leaves_the_upload_to_be_committed_again(fo
         await store.stat_blob(REPOSITORY, digest)
     assert digest.hex not in blob_files(folder)
 
-    with store.services.catalog._writing.connect() as connection:
+    with store.services.catalog.database.writing.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 100000")
     upload = await store.resume_upload(REPOSITORY, upload.id)
     await upload.commit(digest)

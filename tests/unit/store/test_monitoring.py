@@ -15,7 +15,8 @@ import pytest
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
 from mirror.registry.streams import single_chunk
-from mirror.store.catalog import database, generation
+from mirror.store.catalog import generation
+from mirror.store.catalog.databases import sqlite_database
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.kept_free import KeptFree
 from mirror.store.content.volume import DiskSpace
@@ -140,7 +141,7 @@ async def test_the_probe_of_the_catalog(store: Store, folder: Path) -> None:
 async def test_the_probe_of_a_catalog_that_another_process_keeps_locked(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_PROBE_TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr(sqlite_database, "_PROBE_TIMEOUT_SECONDS", 0)
     with closing(sqlite3.connect(folder / "catalog.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CatalogFault, match=rf"another process keeps {folder}/catalog.sqlite locked; fix: "):

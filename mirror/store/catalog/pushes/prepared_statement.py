@@ -9,19 +9,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection, Executable, Select, bindparam, func, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, Dialect, Executable, Select, String, bindparam, select
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.functions import FunctionElement
 
-_DIALECT: Final = sqlite.dialect()
+
+class _JsonTexts(FunctionElement[str]):
+    """A table with the texts of an array in JSON, in its column ``value``."""
+
+    name = "json_texts"
+    inherit_cache = True
+
+
+@compiles(_JsonTexts, "sqlite")
+def _in_sqlite(element: _JsonTexts, compiler: Any, **keywords: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **keywords)})"
+
+
+@compiles(_JsonTexts, "postgresql")
+def _in_postgresql(element: _JsonTexts, compiler: Any, **keywords: Any) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **keywords)} AS JSON))"
 
 
 def values_of(name: str) -> Select[Any]:
     """Return the values of the parameter ``name``, made by :func:`as_values`, for ``in_()``."""
-    # The text of the statement is the same for any number of values. PostgreSQL has json_array_elements_text().
-    return select(func.json_each(bindparam(name)).table_valued("value").c.value)
+    # The text of the statement is the same for any number of values.
+    return select(_JsonTexts(bindparam(name, type_=String)).table_valued("value").c.value)
 
 
 def as_values(values: Collection[str]) -> str:
@@ -40,27 +56,58 @@ class PreparedStatement:
 
     def __init__(self, statement: Executable) -> None:
         assert isinstance(statement, ClauseElement)  # noqa: S101 - for the type checker: SELECT, INSERT and others are
-        compiled: Any = statement.compile(dialect=_DIALECT)
-        self._text = str(compiled)
-        self._parameters = [
-            (name, bound.value, bound.type.dialect_impl(_DIALECT).bind_processor(_DIALECT))
-            for name, bound in ((name, compiled.binds[name]) for name in compiled.positiontup)
-        ]
+        self._statement = statement
+        self._compiled: dict[str, _Compiled] = {}
 
     def run(self, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
         """Run a statement that returns rows."""
-        rows: list[tuple[Any, ...]] = _driver(connection).execute(self._text, self._in_order(values)).fetchall()
+        compiled = self._of(connection)
+        rows: list[tuple[Any, ...]] = _driver(connection).execute(compiled.text, compiled.parameters(values)).fetchall()
         return rows
 
     def change(self, connection: Connection, each: Iterable[dict[str, object]]) -> None:
         """Run a statement that changes rows, once for each set of values."""
-        _driver(connection).executemany(self._text, [self._in_order(values) for values in each])
+        compiled = self._of(connection)
+        cursor = _driver(connection).cursor()
+        cursor.executemany(compiled.text, [compiled.parameters(values) for values in each])
+        cursor.close()
 
-    def _in_order(self, values: dict[str, object]) -> list[Any]:
-        return [
-            values.get(name, value) if process is None else process(values.get(name, value))
-            for name, value, process in self._parameters
+    def _of(self, connection: Connection) -> _Compiled:
+        dialect = connection.dialect
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            found = self._compiled[dialect.name] = _Compiled(self._statement, dialect)
+        return found
+
+
+class _Compiled:
+    """A statement for one kind of database.
+
+    Attributes:
+        text: the text for the driver.
+    """
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self.text = str(compiled)
+        self._by_position = compiled.positional
+        names = compiled.positiontup if compiled.positional else list(compiled.binds)
+        self._parameters = [
+            (name, bound.value, bound.type.dialect_impl(dialect).bind_processor(dialect))
+            for name, bound in ((name, compiled.binds[name]) for name in names)
         ]
+
+    def parameters(self, values: dict[str, object]) -> list[Any] | dict[str, Any]:
+        """Return the parameters of the text for values by name."""
+        if self._by_position:
+            return [
+                values.get(name, value) if process is None else process(values.get(name, value))
+                for name, value, process in self._parameters
+            ]
+        return {
+            name: values.get(name, value) if process is None else process(values.get(name, value))
+            for name, value, process in self._parameters
+        }
 
 
 def _driver(connection: Connection) -> Any:

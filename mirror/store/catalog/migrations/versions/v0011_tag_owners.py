@@ -13,7 +13,7 @@ _LOG = structlog.get_logger(__name__)
 _NAMED = 1000
 
 _COUNT_AS_PUSHED = """
-UPDATE tags SET pushed = 1
+UPDATE tags SET pushed = true
 WHERE NOT EXISTS (
   SELECT 1 FROM mirrored_tags AS brought JOIN repositories ON repositories.name = brought.repository
   WHERE repositories.id = tags.repository_id AND brought.tag = tags.name AND brought.digest = tags.digest

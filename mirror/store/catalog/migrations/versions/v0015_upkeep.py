@@ -131,9 +131,22 @@ def upgrade() -> None:
     # The plugins are known already. mirror.store.backfill reads the other manifests.
     op.execute(
         "INSERT INTO manifest_children (repository, child, manifest, kind, of_plugin) "
-        "SELECT repository, blob, manifest, 'blob', 1 FROM plugin_blobs"
+        "SELECT repository, blob, manifest, 'blob', true FROM plugin_blobs"
     )
     op.drop_table("plugin_blobs")
+    if op.get_bind().dialect.name == "sqlite":  # no version before this one works with another database
+        _count_as_unread()
+    op.execute("DELETE FROM finished_work WHERE name = 'plugins indexed'")
+    op.execute(
+        "INSERT INTO finished_work (name, finished_at) SELECT 'manifests indexed', '1970-01-01 00:00:00.000000' "
+        "WHERE NOT EXISTS (SELECT 1 FROM manifests) AND NOT EXISTS (SELECT 1 FROM incomplete_manifests)"
+    )
+    op.add_column("pulls", sa.Column("count", sa.BigInteger(), nullable=False, server_default="1"))
+    for table in ("manifests", "repository_blobs", "tags"):
+        op.add_column(table, sa.Column("pushed_by", sa.String(255)))
+
+
+def _count_as_unread() -> None:
     # A server of the version before may run on until it is started again. It writes no children, and what it pushes
     # would look like garbage. Each new manifest counts as unread until its children are written.
     op.execute(
@@ -148,11 +161,3 @@ def upgrade() -> None:
         "SELECT NEW.repository, '', NEW.digest, 'unread', 0 WHERE NOT EXISTS "
         "(SELECT 1 FROM manifest_children c WHERE c.repository = NEW.repository AND c.manifest = NEW.digest); END"
     )
-    op.execute("DELETE FROM finished_work WHERE name = 'plugins indexed'")
-    op.execute(
-        "INSERT INTO finished_work (name, finished_at) SELECT 'manifests indexed', '1970-01-01 00:00:00.000000' "
-        "WHERE NOT EXISTS (SELECT 1 FROM manifests) AND NOT EXISTS (SELECT 1 FROM incomplete_manifests)"
-    )
-    op.add_column("pulls", sa.Column("count", sa.BigInteger(), nullable=False, server_default="1"))
-    for table in ("manifests", "repository_blobs", "tags"):
-        op.add_column(table, sa.Column("pushed_by", sa.String(255)))

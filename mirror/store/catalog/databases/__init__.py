@@ -1,0 +1,1 @@
+"""The databases that can have the tables of the catalog."""
