@@ -48,9 +48,9 @@ from mirror.store.catalog.tables.content_tables import (
 from mirror.store.catalog.tables.sync_tables import pulls
 
 _NAME: BindParameter[str] = bindparam("name")
-_ABOUT: BindParameter[str] = bindparam("about")
-_NOW: BindParameter[Any] = bindparam("now")
 _CHILD = manifest_children.c
+_ABOUT: BindParameter[str] = bindparam("about", type_=_CHILD.child.type)
+_NOW: BindParameter[Any] = bindparam("now")
 _HERE = select(repositories.c.id).where(repositories.c.name == _NAME).scalar_subquery()
 
 #: Causes after which a manifest is not kept for the time that ``storage.untagged`` gives: a rule has decided already.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine
@@ -92,3 +93,15 @@ class CatalogDatabase(Protocol):
     def close(self) -> None:
         """Close all connections."""
         ...
+
+
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[None]:
+    """Let all statements of the block see the catalog at one moment. Only in :meth:`Catalog.read`."""
+    # In SQLite, a snapshot is what any transaction sees.
+    isolation = " ISOLATION LEVEL REPEATABLE READ" if connection.dialect.name == "postgresql" else ""
+    connection.exec_driver_sql(f"BEGIN{isolation}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("ROLLBACK")

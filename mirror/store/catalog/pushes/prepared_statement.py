@@ -8,7 +8,7 @@ statements go to the driver, inside the transaction of their connection.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Executable, Select, String, bindparam, select
@@ -52,11 +52,13 @@ class PreparedStatement:
 
     Args:
         statement: the statement. All its parameters are values, not expanding lists.
+        columns: the columns that an INSERT sets; None for all.
     """
 
-    def __init__(self, statement: Executable) -> None:
+    def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
         assert isinstance(statement, ClauseElement)  # noqa: S101 - for the type checker: SELECT, INSERT and others are
         self._statement = statement
+        self._columns = columns
         self._compiled: dict[str, _Compiled] = {}
 
     def run(self, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
@@ -76,7 +78,7 @@ class PreparedStatement:
         dialect = connection.dialect
         found = self._compiled.get(dialect.name)
         if found is None:
-            found = self._compiled[dialect.name] = _Compiled(self._statement, dialect)
+            found = self._compiled[dialect.name] = _Compiled(self._statement, dialect, self._columns)
         return found
 
 
@@ -87,8 +89,8 @@ class _Compiled:
         text: the text for the driver.
     """
 
-    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
-        compiled: Any = statement.compile(dialect=dialect)
+    def __init__(self, statement: ClauseElement, dialect: Dialect, columns: Sequence[str] | None) -> None:
+        compiled: Any = statement.compile(dialect=dialect, column_keys=columns)
         self.text = str(compiled)
         self._by_position = compiled.positional
         names = compiled.positiontup if compiled.positional else list(compiled.binds)

@@ -88,14 +88,15 @@ _TAKE_OVER: Final = PreparedStatement(
 #: and blobs that count again, with their sizes.
 _BEFORE: Final = PreparedStatement(
     union_all(
-        select(tags.c.name, tags.c.pushed_by, null().label("size_bytes")).where(
+        # PostgreSQL takes the types of the first two.
+        select(blobs.c.digest.label("name"), null().label("pushed_by"), blobs.c.size_bytes).where(
+            blobs.c.digest.in_(values_of("named")), _HOLDS, _LEFT_BEHIND
+        ),
+        select(tags.c.name, tags.c.pushed_by, null()).where(
             tags.c.repository_id == _ID, tags.c.name.in_(values_of("tags"))
         ),
         select(manifests.c.digest, null(), null()).where(
             manifests.c.repository_id == _ID, manifests.c.digest == _WANTED
-        ),
-        select(blobs.c.digest, null(), blobs.c.size_bytes).where(
-            blobs.c.digest.in_(values_of("named")), _HOLDS, _LEFT_BEHIND
         ),
     )
 )
@@ -121,7 +122,9 @@ _SINCE: Final = PreparedStatement(
         ),
     )
 )
-_ADD: Final = PreparedStatement(insert(quota_additions))
+_ADD: Final = PreparedStatement(
+    insert(quota_additions), columns=[column.name for column in _ADDED if column is not _ADDED.id]
+)
 _RELEASE: Final = PreparedStatement(delete(quota_reservations).where(quota_reservations.c.upload == bindparam("own")))
 
 

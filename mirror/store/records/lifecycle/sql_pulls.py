@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, or_, select, tuple_
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, exists, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
 from mirror.records.lifecycle.pull_counts import PullCounts
@@ -27,7 +27,9 @@ _ADD: Final = _NEW.on_conflict_do_update(
     index_elements=list(pulls.primary_key),
     set_={
         "count": pulls.c.count + _NEW.excluded.count,
-        "pulled_at": func.max(pulls.c.pulled_at, _NEW.excluded.pulled_at),
+        "pulled_at": case(
+            (pulls.c.pulled_at > _NEW.excluded.pulled_at, pulls.c.pulled_at), else_=_NEW.excluded.pulled_at
+        ),
     },
 )
 _HERE: Final = repositories.c.name == pulls.c.repository

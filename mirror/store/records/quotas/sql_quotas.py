@@ -14,6 +14,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, func, selec
 from mirror.oci import Repository
 from mirror.records.lifecycle.quotas import Account, AccountUsage, Amounts, Push, QuotaRules
 from mirror.store.catalog import rows
+from mirror.store.catalog.databases.catalog_database import snapshot
 from mirror.store.catalog.pushes.charged_push import PUSH, ChargedPush, KnownUsage
 from mirror.store.catalog.pushes.push_rows import ADDITIONS_KEPT, RESERVED_FOR, note, usages_now
 from mirror.store.catalog.tables.collection_tables import quota_additions, quota_reservations
@@ -114,7 +115,7 @@ class SqlQuotas:
         times = self._times()
 
         def read(connection: Connection) -> list[AccountUsage]:
-            with _snapshot(connection):
+            with snapshot(connection):
                 reserved = dict(connection.execute(_RESERVED, times).all())
                 accounts = _all_accounts(rules, amounts_of_users(connection).keys())
                 found = _amounts(connection, accounts)
@@ -145,7 +146,7 @@ class SqlQuotas:
 
         def read(connection: Connection) -> tuple[int, dict[str, Amounts]]:
             # One snapshot: an addition is in the sums, or has a higher id than the last one.
-            with _snapshot(connection):
+            with snapshot(connection):
                 return connection.execute(_LAST).scalar() or 0, _amounts(connection, accounts)
 
         last, found = await self._catalog.read_long(read)
@@ -194,13 +195,3 @@ def _amounts(connection: Connection, accounts: Collection[Account]) -> dict[str,
         by_repository = amounts_of_repositories(connection, None if pattern.text == "**" else ids)
         found[account.scope] = sum(by_repository.values(), Amounts())
     return found
-
-
-@contextmanager
-def _snapshot(connection: Connection) -> Iterator[None]:
-    """Let all statements of the block see the catalog at one moment."""
-    connection.exec_driver_sql("BEGIN")
-    try:
-        yield
-    finally:
-        connection.exec_driver_sql("ROLLBACK")
