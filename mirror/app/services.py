@@ -14,6 +14,7 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.storage.repository_settings import immutable_tags
+from mirror.store.catalog.databases.sqlite_database import SqliteDatabase
 from mirror.store.content.folder_access import can_write
 from mirror.store.private_state import opened_private_state
 from mirror.store.registry import Store
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
     from mirror.records.lifecycle.pushed_tags import ImmutableTags
     from mirror.registry.port import Registry
+    from mirror.store.catalog.databases.catalog_database import CatalogDatabase
+    from mirror.store.content.data_layout import DataLayout
     from mirror.upstream.registry import UpstreamRegistry
 
 _LOG = structlog.get_logger(__name__)
@@ -76,6 +79,7 @@ async def open_store(
         yield await stack.enter_async_context(
             Store.open(
                 path,
+                database=_database(settings),
                 session_limits=limits,
                 kept_free=kept_free,
                 private_state=private_state,
@@ -83,6 +87,15 @@ async def open_store(
                 keeps_changes=settings.keeps_changes and not only_reads,
             )
         )
+
+
+def _database(settings: Settings) -> Callable[[DataLayout], CatalogDatabase]:
+    wanted = settings.storage.catalog
+    if wanted is None:
+        return SqliteDatabase
+    from mirror.store.catalog.databases.postgresql_database import PostgresqlAddress, PostgresqlDatabase
+
+    return PostgresqlDatabase.at(PostgresqlAddress.parse(wanted.url, wanted.password_file))
 
 
 def has_data_folder(path: Path) -> bool:

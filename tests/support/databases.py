@@ -6,8 +6,6 @@ import atexit
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import make_url
-
 from mirror.store.catalog.databases.postgresql_database import PostgresqlAddress, PostgresqlDatabase
 from mirror.store.catalog.migrate import migrate
 from mirror.store.content.data_layout import DataLayout
@@ -18,7 +16,7 @@ from tests.harness.requirement import require
 
 def new_postgresql() -> PostgresqlAddress:
     """Create a database with the tables of this version, and return its address."""
-    return PostgresqlAddress(make_url(_postgresql().new_database(template=_with_tables())))
+    return PostgresqlAddress.parse(_postgresql().new_database(template=_with_tables()))
 
 
 def use_postgresql() -> None:
@@ -36,14 +34,14 @@ def use_postgresql() -> None:
 @cache
 def _with_tables() -> str:
     """Create a database with empty tables, of which copies are made quickly, and return its name."""
-    url = make_url(_postgresql().new_database())
-    database = PostgresqlDatabase(DataLayout(Path("/nonexistent")), PostgresqlAddress(url))
+    address = PostgresqlAddress.parse(_postgresql().new_database())
+    database = PostgresqlDatabase(DataLayout(Path("/nonexistent")), address)
     database.make_ready()
     with database.writing.begin() as connection:
         migrate(connection, database)
     database.close()
-    assert url.database is not None
-    return url.database
+    assert address.url.database is not None
+    return address.url.database
 
 
 @cache

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field
 
+from mirror.settings.late_sections import late_section
 from mirror.settings.section import Section
 from mirror.settings.section_values import LONGEST_DAYS, MOST_BYTES, MOST_COUNT, FilePath
 from mirror.settings.storage.collection_settings import CollectionSettings, UntaggedSettings, as_rules
 from mirror.settings.storage.scrub_settings import ScrubSettings
 from mirror.store.content.kept_free import KeptFree
 
+if TYPE_CHECKING:
+    from mirror.settings.storage.catalog_settings import CatalogSettings
+else:
+    CatalogSettings = late_section("storage.catalog_settings:CatalogSettings")
+
 
 class StorageSettings(Section):
     """Settings of the data folder."""
 
     path: FilePath = Field(Path("data"), description="data folder with blobs and catalog, created if it is missing")
+    catalog: CatalogSettings | None = Field(
+        None, description="database of the catalog; without it, the catalog is a file in the data folder"
+    )
     upload_expiry_hours: float = Field(
         24, gt=0, le=LONGEST_DAYS * 24, description="age at which an idle upload session expires, in hours"
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 
 from mirror.oci.errors import CatalogFault, ConfigurationFault
 from mirror.store.catalog.catalog_loss import has_content
@@ -56,14 +56,19 @@ class PostgresqlAddress:
     url: URL
     password_file: Path | None = None
 
+    @classmethod
+    def parse(cls, url: str, password_file: Path | None = None) -> PostgresqlAddress:
+        """Read a URL ``postgresql://USER@HOST/DATABASE``, which has no password."""
+        return cls(make_url(url), password_file)
+
     @property
     def place(self) -> str:
         """The address for messages."""
-        return self.url.set(query={}).render_as_string()
+        return self.url.set(drivername="postgresql", query={}).render_as_string()
 
     def password(self) -> str | None:
         """Return the password. It is read for each connection, so that a new one needs no restart. Raises OSError."""
-        return None if self.password_file is None else self.password_file.read_text().rstrip("\r\n")
+        return None if self.password_file is None else self.password_file.read_text().partition("\n")[0].rstrip("\r")
 
 
 class PostgresqlDatabase:
