@@ -66,6 +66,12 @@ class Postgresql(Server):
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def require_passwords_of(self, user: str) -> None:
+        """Ask a user for a password from now on."""
+        rules = self.folder / "data/pg_hba.conf"
+        rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self.run("SELECT pg_reload_conf()")
+
     def _made(self) -> Service:
         folder = programs()
         assert folder is not None, missing()

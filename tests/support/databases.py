@@ -16,7 +16,7 @@ from tests.harness.requirement import require
 
 def new_postgresql() -> PostgresqlAddress:
     """Create a database with the tables of this version, and return its address."""
-    return PostgresqlAddress.parse(_postgresql().new_database(template=_with_tables()))
+    return PostgresqlAddress.parse(postgresql_server().new_database(template=_with_tables()))
 
 
 def use_postgresql() -> None:
@@ -34,7 +34,7 @@ def use_postgresql() -> None:
 @cache
 def _with_tables() -> str:
     """Create a database with empty tables, of which copies are made quickly, and return its name."""
-    address = PostgresqlAddress.parse(_postgresql().new_database())
+    address = PostgresqlAddress.parse(postgresql_server().new_database())
     database = PostgresqlDatabase(DataLayout(Path("/nonexistent")), address)
     database.make_ready()
     with database.writing.begin() as connection:
@@ -45,7 +45,7 @@ def _with_tables() -> str:
 
 
 @cache
-def _postgresql() -> Postgresql:
+def postgresql_server() -> Postgresql:
     """Return the PostgreSQL of this test process, which runs until the process ends."""
     require(missing())
     server = Postgresql()
