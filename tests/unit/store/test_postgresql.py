@@ -210,9 +210,7 @@ async def test_content_without_its_catalog_is_refused(folder: Path, address: Pos
     async with Store.open(folder, database=PostgresqlDatabase.at(address)) as store:
         await push_blob(store, b"content")
     other = at(postgresql_server().new_database())
-    with pytest.raises(
-        CatalogFault, match=r"has no tables, but the data folder .* has content; fix: name")
-    ):
+    with pytest.raises(CatalogFault, match=r"has no tables, but the data folder .* has content; fix: name"):
         async with Store.open(folder, database=PostgresqlDatabase.at(other)):
             pass
 
