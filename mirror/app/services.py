@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.storage.repository_settings import immutable_tags
 from mirror.store.catalog.databases.sqlite_database import SqliteDatabase
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.folder_access import can_write
 from mirror.store.private_state import opened_private_state
 from mirror.store.registry import Store
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from mirror.records.lifecycle.pushed_tags import ImmutableTags
     from mirror.registry.port import Registry
     from mirror.store.catalog.databases.catalog_database import CatalogDatabase
-    from mirror.store.content.data_layout import DataLayout
     from mirror.upstream.registry import UpstreamRegistry
 
 _LOG = structlog.get_logger(__name__)
@@ -75,11 +75,12 @@ async def open_store(
     limits, kept_free = settings.server.limits.of_sessions(), settings.storage.kept_free
     async with AsyncExitStack() as stack:
         if only_reads and not can_write(path):
-            private_state = await stack.enter_async_context(opened_private_state(path))
+            private_state = await stack.enter_async_context(opened_private_state(path, catalog_copier(settings)))
         yield await stack.enter_async_context(
             Store.open(
                 path,
-                database=_database(settings),
+                # A private state has the catalog in a file of its own.
+                database=catalog_database(settings) if private_state is None else SqliteDatabase,
                 session_limits=limits,
                 kept_free=kept_free,
                 private_state=private_state,
@@ -89,13 +90,31 @@ async def open_store(
         )
 
 
-def _database(settings: Settings) -> Callable[[DataLayout], CatalogDatabase]:
+def catalog_database(settings: Settings) -> Callable[[DataLayout], CatalogDatabase]:
+    """Return the function that opens the database of the catalog for a data folder."""
     wanted = settings.storage.catalog
     if wanted is None:
         return SqliteDatabase
     from mirror.store.catalog.databases.postgresql_database import PostgresqlAddress, PostgresqlDatabase
 
     return PostgresqlDatabase.at(PostgresqlAddress.parse(wanted.url, wanted.password_file))
+
+
+def catalog_copier(settings: Settings) -> Callable[[Path], str] | None:
+    """Return a function that writes the catalog to a new file of SQLite, and returns its revision.
+
+    Returns:
+        None if the catalog is a file of the data folder itself.
+    """
+    if settings.storage.catalog is None:
+        return None
+    from mirror.store.backup.catalog_export import export_catalog
+
+    def copy(file: Path) -> str:
+        with closing(catalog_database(settings)(DataLayout(settings.storage.path))) as database:
+            return export_catalog(database, file)
+
+    return copy
 
 
 def has_data_folder(path: Path) -> bool:

@@ -24,7 +24,7 @@ from mirror.app.configuration.serving_series import allocate_shared_metrics, ser
 from mirror.app.configuration.settings_source import SettingsSource
 from mirror.app.configuration.supervision import Supervision
 from mirror.app.live_service import LiveService, follow_hangups, follow_parent
-from mirror.app.services import open_store, require_data_folder
+from mirror.app.services import catalog_copier, open_store, require_data_folder
 from mirror.app.tls.certificate_keeping import renew_before_start
 from mirror.app.tls.tls_listening import listeners_of, server_contexts
 from mirror.app.worker import Worker
@@ -78,7 +78,7 @@ def serve(read: Callable[[], Settings], file: Path | None = None, wanted: Bundle
             path = settings.storage.path
             require_data_folder(path)
             # All workers share one copy, which must not change under them.
-            state = stack.enter_context(private_state(path))
+            state = stack.enter_context(private_state(path, catalog_copier(settings)))
             # No upstream is asked and no rule runs: there is no place to keep what they bring.
             settings = settings.model_copy(update={"offline": True})
         source = SettingsSource(read, "" if file is None else str(file.absolute()), configured, settings, _CLOCK)

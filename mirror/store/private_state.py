@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -25,11 +25,12 @@ _BUSY_SECONDS: Final = 20.0
 
 
 @contextmanager
-def private_state(root: Path) -> Iterator[Path]:
+def private_state(root: Path, copy_catalog: Callable[[Path], object] | None = None) -> Iterator[Path]:
     """Yield a temporary folder with a copy of the files of a data folder that change. Blocks.
 
     Args:
         root: the data folder. Nothing is written to it. A server may be running on it.
+        copy_catalog: writes the catalog to a new file, if it is in a database elsewhere.
 
     Raises:
         CatalogFault: there is content and no catalog.
@@ -41,19 +42,22 @@ def private_state(root: Path) -> Iterator[Path]:
             state = Path(made)
             layout, copy = DataLayout(root), DataLayout(root, state)
             require_reading(layout)
-            require_catalog(layout)
-            if layout.catalog.exists():
-                _copy_catalog(layout.catalog, copy.catalog)
+            if copy_catalog is not None:
+                copy_catalog(copy.catalog)
+            else:
+                require_catalog(layout)
+                if layout.catalog.exists():
+                    _copy_catalog(layout.catalog, copy.catalog)
             with suppress(FileNotFoundError, PermissionError):  # without the key, tokens of other servers are unknown
                 copy.token_key.write_bytes(layout.token_key.read_bytes())
         yield state
 
 
 @asynccontextmanager
-async def opened_private_state(root: Path) -> AsyncIterator[Path]:
+async def opened_private_state(root: Path, copy_catalog: Callable[[Path], object] | None = None) -> AsyncIterator[Path]:
     """Yield the folder of :func:`private_state` without blocking the event loop."""
     with ExitStack() as stack:
-        yield await in_thread("copy the catalog to $TMPDIR", stack.enter_context, private_state(root))
+        yield await in_thread("copy the catalog to $TMPDIR", stack.enter_context, private_state(root, copy_catalog))
 
 
 def _copy_catalog(catalog: Path, copy: Path) -> None:

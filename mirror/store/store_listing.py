@@ -60,15 +60,19 @@ class StoreListing:
 
     @classmethod
     @contextmanager
-    def open(cls, root: Path) -> Iterator[StoreListing]:
+    def open(cls, root: Path, *, has_catalog: bool = True) -> Iterator[StoreListing]:
         """Open the store in a data folder for the block. Nothing in the store is changed.
+
+        Args:
+            root: the data folder.
+            has_catalog: False if the catalog is in another database.
 
         Raises:
             NotListed: the folder or its catalog is not in its usual state, or the block met an error.
         """
         layout = DataLayout(root)
         try:
-            if not layout.catalog.is_file() or not can_write(root):
+            if not has_catalog or not layout.catalog.is_file() or not can_write(root):
                 raise NotListed
             require_access(layout)
             require_restored(layout)

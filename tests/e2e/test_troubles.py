@@ -86,6 +86,7 @@ COMMANDS = {
     "backup": Command("backup out/backup @", "ro"),
     "restore": Command("restore backup --data out/restored", "o"),
     "recover": Command("recover @", "w"),
+    "migrate": Command("migrate --to-config other.yaml @", "w"),
     "pin": Command(f"pin {REF} @", "w"),
     "unpin": Command(f"unpin {REF} @", "w"),
     "stats": Command("stats @", "r"),

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from mirror.app.services import open_store, require_data_folder
+from mirror.app.services import catalog_copier, open_store, require_data_folder
 from mirror.app.storage.retiring import retire, retirement
 from mirror.lifecycle.catalog_checks import CatalogChecks
 from mirror.lifecycle.collector import CollectionProgress, CollectionResult, Collector
@@ -131,7 +131,7 @@ async def _opened(settings: Settings, path: Path, *, dry_run: bool) -> AsyncIter
     if dry_run:
         require_data_folder(path)
         async with (
-            opened_private_state(path) as private_state,
+            opened_private_state(path, catalog_copier(settings)) as private_state,
             open_store(settings, only_reads=True, private_state=private_state) as store,
         ):
             yield store

@@ -41,7 +41,8 @@ def upkeep_chores(services: Services, *, changes: bool) -> list[Chore]:
         chores.append(partial(retire_in_background, settings, store, collection_rules(settings).grace))
         chores.append(partial(scrub_in_background, settings, store))
         chores.append(partial(heal_in_background, services))
-        chores.append(partial(keep_names, settings, store))
+        if settings.storage.catalog is None:  # a database elsewhere has backups of its own
+            chores.append(partial(keep_names, settings, store))
     return chores
 
 

@@ -38,7 +38,7 @@ def run(
     settings = settings_of(config, data)
     repository = None if name is None else Repository.parse(name)
     try:
-        with StoreListing.open(settings.storage.path) as listing:
+        with StoreListing.open(settings.storage.path, has_catalog=settings.storage.catalog is None) as listing:
             rows = _listed(listing, repository)
     except NotListed:
         rows = run_to_the_end(_read(settings, repository))

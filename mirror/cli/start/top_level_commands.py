@@ -136,6 +136,12 @@ TOP_LEVEL_COMMANDS: Final = (
         "plugin-mirror restore /mnt/backup/plugins --data /srv/plugins",
     ),
     LazyCommand(
+        "migrate",
+        "storage.migrate_command:run",
+        "Move the catalog to the database of another configuration.",
+        "plugin-mirror migrate --to-config /etc/plugin-mirror/postgresql.yaml",
+    ),
+    LazyCommand(
         "recover",
         "storage.recover_command:run",
         "Rebuild a lost or damaged catalog. Stop the server first.",

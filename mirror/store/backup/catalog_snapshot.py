@@ -50,7 +50,7 @@ def copy_live_catalog(catalog: Path, copy: Path) -> str:
         raise _damaged(catalog, database_words(error)) from error
     except CatalogFault as error:
         raise _damaged(catalog, str(error)) from error
-    _sync(copy)
+    sync_file(copy)
     return revision
 
 
@@ -109,7 +109,8 @@ def open_catalog(file: Path, mode: str = "ro") -> sqlite3.Connection:
     )
 
 
-def _sync(file: Path) -> None:
+def sync_file(file: Path) -> None:
+    """Make the bytes of a file durable. Raises OSError."""
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,7 @@ class FolderBackup:
         request: what is asked for.
         progress: receives the progress.
         now: returns the time of day.
+        copy_catalog: writes the catalog to a new file and returns its revision; None for that of the data folder.
         filesystem: changes the files of the backup.
 
     Attributes:
@@ -56,6 +58,7 @@ class FolderBackup:
         progress: ByteProgress,
         *,
         now: Callable[[], datetime],
+        copy_catalog: Callable[[Path], str] | None = None,
         filesystem: Filesystem | None = None,
     ) -> None:
         self.report = BackupReport()
@@ -64,6 +67,7 @@ class FolderBackup:
         self._request = request
         self._progress = progress
         self._now = now
+        self._copy_catalog = copy_catalog or partial(copy_live_catalog, data.catalog)
         self._filesystem = filesystem or Filesystem()
         self._can_clone = True
 
@@ -84,7 +88,7 @@ class FolderBackup:
             serial = 1 if target.earlier is None else target.earlier.serial + 1
             copy = target.file(SerialFile(serial, CATALOG))
             created = self._now()
-            revision = copy_live_catalog(self._data.catalog, copy)
+            revision = self._copy_catalog(copy)
             with CopiedCatalog.open(copy) as catalog:
                 yield from self._plan(target, catalog)
                 with SumsWriter(target.file(SerialFile(serial, SUMS)), self._filesystem) as sums:

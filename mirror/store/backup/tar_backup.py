@@ -6,6 +6,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Generator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -33,6 +34,7 @@ class TarBackup:
         request: what is asked for.
         progress: receives the progress.
         now: returns the time of day.
+        copy_catalog: writes the catalog to a new file and returns its revision; None for that of the data folder.
 
     Attributes:
         report: what was done so far.
@@ -46,6 +48,7 @@ class TarBackup:
         progress: ByteProgress,
         *,
         now: Callable[[], datetime],
+        copy_catalog: Callable[[Path], str] | None = None,
     ) -> None:
         self.report = BackupReport()
         self._data = data
@@ -53,6 +56,7 @@ class TarBackup:
         self._request = request
         self._progress = progress
         self._now = now
+        self._copy_catalog = copy_catalog or partial(copy_live_catalog, data.catalog)
         self._time = 0
 
     def run(self) -> Generator[None, None, None]:
@@ -67,7 +71,7 @@ class TarBackup:
             copy, sums_file = Path(made) / CATALOG, Path(made) / SUMS
             created = self._now()
             self._time = int(created.timestamp())
-            revision = copy_live_catalog(self._data.catalog, copy)
+            revision = self._copy_catalog(copy)
             with CopiedCatalog.open(copy) as catalog:
                 self._progress.expect(sum(size_bytes for _, size_bytes in catalog.blobs()))
                 with SumsWriter(sums_file, Filesystem()) as sums:

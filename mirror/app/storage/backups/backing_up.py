@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mirror import __version__
-from mirror.app.services import open_store, require_data_folder
+from mirror.app.services import catalog_copier, open_store, require_data_folder
 from mirror.lifecycle.content_holding import holding
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.lifecycle.backups import LastBackup
@@ -60,10 +60,12 @@ async def back_up(
     name = os.fspath(target) if isinstance(target, Path) else "-"
     async with _held(settings, root, name) as (layout, store):
         backup: FolderBackup | TarBackup
+        # The copy of a private state is a file.
+        copy_catalog = None if store is None else catalog_copier(settings)
         if isinstance(target, Path):
-            backup = FolderBackup(layout, target, request, progress, now=_CLOCK.now)
+            backup = FolderBackup(layout, target, request, progress, now=_CLOCK.now, copy_catalog=copy_catalog)
         else:
-            backup = TarBackup(layout, target, request, progress, now=_CLOCK.now)
+            backup = TarBackup(layout, target, request, progress, now=_CLOCK.now, copy_catalog=copy_catalog)
         with storage_faults("write the backup"), closing(backup.run()) as steps:
             async for _ in stepped(steps):
                 pass
@@ -80,7 +82,7 @@ async def _held(settings: Settings, root: Path, target: str) -> AsyncIterator[tu
     """Yield a data folder of which nothing is removed meanwhile, and its store; None for one that cannot be written."""
     require_data_folder(root)
     require_reading(DataLayout(root))
-    if not DataLayout(root).catalog.exists():
+    if settings.storage.catalog is None and not DataLayout(root).catalog.exists():
         # The disk of the data folder may not be mounted. To open the store would create an empty one.
         raise ConfigurationFault(f"{root} holds no store; fix: set --data, or mount the disk of the data folder")
     if can_write(root):
@@ -90,5 +92,5 @@ async def _held(settings: Settings, root: Path, target: str) -> AsyncIterator[tu
         ):
             yield DataLayout(root), store
     else:
-        async with opened_private_state(root) as state:
+        async with opened_private_state(root, catalog_copier(settings)) as state:
             yield DataLayout(root, state), None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirror.app.services import open_store, require_data_folder
 from mirror.oci import Repository
+from mirror.oci.errors import ConfigurationFault
 from mirror.records.changes.change import Change, ChangeKind
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -56,12 +57,17 @@ async def recover(settings: Settings, repository: Repository, *, dry_run: bool =
         dry_run: True to put the rebuilt catalog nowhere.
 
     Raises:
-        ConfigurationFault: there is no data folder.
+        ConfigurationFault: there is no data folder, or the catalog is in another database.
         Busy: a server or another command uses the data folder.
         CatalogFault, StorageFault: the catalog cannot be rebuilt. The data folder is as it was.
     """
     path = settings.storage.path
     require_data_folder(path)
+    if settings.storage.catalog is not None:
+        raise ConfigurationFault(
+            "the catalog is in PostgreSQL, and recover rebuilds a catalog in the data folder; fix: restore a backup of "
+            "the database, or one of 'plugin-mirror backup' into an empty database"
+        )
     layout, filesystem = DataLayout(path), Filesystem()
     with ExitStack() as stack:
         await in_thread("lock the data folder", stack.enter_context, sole_use(layout))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mirror.app.services import open_store
+from mirror.app.storage.migrating import migrate, require_new_catalog
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.changes.change import Change, ChangeKind
 from mirror.runtime.concurrency.threads import in_thread, stepped
@@ -34,11 +35,16 @@ async def restore(settings: Settings, source: Path | BinaryIO, progress: Progres
         StorageFull, StorageFault: the data folder cannot be written, or the backup cannot be read.
     """
     layout = DataLayout(settings.storage.path)
+    if settings.storage.catalog is not None:
+        await require_new_catalog(settings)
     with ExitStack() as stack, storage_faults("restore the backup"):
         restoration = Restoration(await in_thread(_opened, source, stack), layout, progress)
         steps = stack.enter_context(closing(restoration.run()))
         async for _ in stepped(steps):
             pass
+    if settings.storage.catalog is not None:
+        restored = settings.model_copy(update={"storage": settings.storage.model_copy(update={"catalog": None})})
+        await migrate(restored, settings)
     # Opened once, so that a catalog of an earlier version is updated now and not at the next start of the server.
     async with open_store(settings, must_exist=True) as store:
         await store.records.changes.begin_anew()

@@ -33,7 +33,7 @@ class SqliteDatabase:
         self._file = layout.catalog
         self.place = str(layout.state)
         self.reading = _reading_engine(self._file)
-        self.writing = _writing_engine(self._file)
+        self.writing = file_engine(self._file)
 
     def make_ready(self) -> None:
         """Check that no catalog is lost, and create the file of a new one."""
@@ -112,7 +112,8 @@ def _reading_engine(file: Path) -> Engine:
     return engine
 
 
-def _writing_engine(file: Path) -> Engine:
+def file_engine(file: Path) -> Engine:
+    """Return an engine whose transactions change a file of SQLite, each durably."""
     engine = create_engine(
         _url(file),
         # The driver must not begin transactions itself: they would be deferred, and fail at their first write.

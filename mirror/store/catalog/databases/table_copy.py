@@ -8,7 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import JSON, Column, Connection, Engine, Table, bindparam, delete, insert, select, text
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+)
 
 from mirror.store.catalog import tables
 from mirror.store.catalog.tables.content_tables import finished_work, manifest_children
@@ -36,6 +50,23 @@ def copy_tables(source: Engine, target: Connection) -> int:
             if (column := counted_key(table)) is not None:
                 _set_last_number(target, column, _last_number(reading, column))
     return number
+
+
+def has_rows(connection: Connection) -> bool:
+    """Return True if a database has tables of the catalog with rows. Those of a new catalog count as none."""
+    there = set(inspect(connection).get_table_names())
+    return any(
+        connection.scalar(select(exists().select_from(table)))
+        for table in all_tables()
+        if table.name in there and table is not finished_work
+    )
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """Return the number of rows of each table."""
+    return {
+        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in all_tables()
+    }
 
 
 def all_tables() -> list[Table]:
