@@ -97,7 +97,8 @@ def catalog_database(settings: Settings) -> Callable[[DataLayout], CatalogDataba
         return SqliteDatabase
     from mirror.store.catalog.databases.postgresql_database import PostgresqlAddress, PostgresqlDatabase
 
-    return PostgresqlDatabase.at(PostgresqlAddress.parse(wanted.url, wanted.password_file))
+    address = PostgresqlAddress.parse(wanted.url, wanted.password_file)
+    return PostgresqlDatabase.at(address, processes=settings.server.workers)
 
 
 def catalog_copier(settings: Settings) -> Callable[[Path], str] | None:

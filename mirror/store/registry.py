@@ -125,7 +125,11 @@ class Store:
         clock = clock or SystemClock()
         filesystem = filesystem or Filesystem()
         tables = database(layout)
-        await in_thread(f"open the data folder {path}", _prepare, layout, filesystem, tables)
+        try:
+            await in_thread(f"open the data folder {path}", _prepare, layout, filesystem, tables)
+        except BaseException:
+            tables.close()
+            raise
         blobs = FilesystemBlobStorage(layout, filesystem)
         async with (
             _shared(layout),

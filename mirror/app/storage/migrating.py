@@ -11,7 +11,6 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings
 from mirror.store.backup.catalog_export import export_catalog, import_catalog, require_new
 from mirror.store.catalog.databases.catalog_database import CatalogDatabase
-from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.folder_use import sole_use
@@ -97,13 +96,14 @@ def _to_file(database: CatalogDatabase, layout: DataLayout) -> str:
         filesystem.remove(partial)
         export_catalog(database, partial)
         filesystem.rename(partial, layout.catalog)
+        filesystem.remove(layout.moved_catalog)  # older than the catalog that comes back
         filesystem.sync_folder(layout.state)
     return database.place
 
 
 def _set_aside(database: CatalogDatabase, layout: DataLayout) -> str:
     """Give the file of the old catalog another name, so that no program goes on with it."""
-    filesystem, copy = Filesystem(), layout.catalog_copy(HEAD)
+    filesystem, copy = Filesystem(), layout.moved_catalog
     with storage_faults(f"rename {layout.catalog}"):
         filesystem.rename(layout.catalog, copy)
         filesystem.sync_folder(layout.state)

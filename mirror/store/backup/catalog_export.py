@@ -12,7 +12,7 @@ from mirror.store.backup.catalog_snapshot import sync_file
 from mirror.store.catalog.databases.catalog_database import CatalogDatabase
 from mirror.store.catalog.databases.sqlite_database import file_engine
 from mirror.store.catalog.databases.table_copy import copy_tables, count_rows, has_rows
-from mirror.store.catalog.migrate import migrate, upgrade
+from mirror.store.catalog.migrate import upgrade
 from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.storage_errors import storage_faults
 
@@ -31,7 +31,7 @@ def export_catalog(database: CatalogDatabase, file: Path) -> str:
         os.close(private_files.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     engine = file_engine(file)
     try:
-        with database.faults("read the catalog"), storage_faults(f"write {file}", file):
+        with storage_faults(f"write {file}", file), database.faults("read the catalog"):
             with engine.begin() as connection:
                 upgrade(connection, HEAD)
                 copy_tables(database.reading, connection)
@@ -62,8 +62,8 @@ def import_catalog(source: CatalogDatabase, target: CatalogDatabase) -> int:
         CatalogFault, StorageFull: a database failed, and the target is as it was.
     """
     require_new(target)
-    with target.faults("write the catalog"), source.faults("read the catalog"), target.writing.begin() as connection:
-        migrate(connection, target)
+    with source.faults("read the catalog"), target.faults("write the catalog"), target.writing.begin() as connection:
+        upgrade(connection, HEAD)
         number = copy_tables(source.reading, connection)
         target.count_change(connection)
         with source.reading.connect() as reading:

@@ -70,6 +70,11 @@ def _begins(layout: DataLayout) -> bytes:
 
 
 def _advice(layout: DataLayout) -> str:
+    if layout.moved_catalog.exists():
+        return (
+            "'plugin-mirror migrate' has moved the catalog; name its database in storage.catalog, or move it back with "
+            "'plugin-mirror migrate'"
+        )
     copies = sorted(layout.state.glob("catalog-*.sqlite"))
     copy = f" ({copies[-1].name} in the same folder is a copy made before an update)" if copies else ""
     return (

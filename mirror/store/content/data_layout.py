@@ -4,6 +4,7 @@
 
     catalog.sqlite                  which repository holds what (and its -wal, -shm)
     catalog-0007.sqlite             copy of the catalog, made before an update of this program changed its tables
+    catalog-moved.sqlite            the catalog as it was when ``migrate`` moved it to another database
     names.sqlite                    snapshot of the names and records in the catalog, for ``recover``
     generation                      lock of the writers, and the count of their transactions
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
@@ -42,7 +43,17 @@ _SPARE_FILES: Final = 8
 _NAMES = frozenset(
     {
         *("generation", "token.key", "reserve", "blobs", "damaged", "uploads", "limits", "locks", "bundles"),
-        *("names.sqlite", "names.sqlite.part", "restoring", "recovering", "tls", "audit", "audit.key", "lost+found"),
+        *(
+            "catalog-moved.sqlite",
+            "names.sqlite",
+            "names.sqlite.part",
+            "restoring",
+            "recovering",
+            "tls",
+            "audit",
+            "audit.key",
+            "lost+found",
+        ),
     }
 )
 #: A UUID. An id from a request becomes a path only if it matches, so it cannot leave the folder ``uploads``.
@@ -70,6 +81,11 @@ class DataLayout:
     @property
     def catalog(self) -> Path:
         return self.state / "catalog.sqlite"
+
+    @property
+    def moved_catalog(self) -> Path:
+        """The catalog that was moved to another database."""
+        return self.state / "catalog-moved.sqlite"
 
     def catalog_copy(self, revision: str) -> Path:
         """Return the path of the catalog copy that has the given revision of the tables."""

@@ -1,21 +1,17 @@
 """The catalog in PostgreSQL: what differs from SQLite. The contract tests have what is the same."""
 
 import asyncio
-import importlib
-import pkgutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
 from mirror.oci import Repository
 from mirror.oci.errors import CatalogFault, CatalogUnreachable, ConfigurationFault
-from mirror.store.catalog import tables
 from mirror.store.catalog.databases.postgresql_database import PostgresqlAddress, PostgresqlDatabase
+from mirror.store.catalog.databases.table_copy import all_tables
 from mirror.store.catalog.migrate import upgrade
 from mirror.store.catalog.tables.catalog_format import HEAD
 from mirror.store.catalog.tables.content_tables import blobs, repositories
@@ -61,19 +57,29 @@ async def changes(store: Store) -> int:
     )
 
 
-async def test_the_migrations_make_the_tables(store: Store, address: PostgresqlAddress) -> None:
-    for module in pkgutil.iter_modules(tables.__path__, f"{tables.__name__}."):
-        importlib.import_module(module.name)
-
-    # Alembic asks PostgreSQL with the types of PostgreSQL itself.
-    engine = create_engine(address.url.set(drivername="postgresql+psycopg"))
+def schema(engine: Engine) -> list[tuple[object, ...]]:
+    """Return all columns, indexes and constraints of a database."""
+    statements = (
+        "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default "
+        "FROM information_schema.columns WHERE table_schema = 'public'",
+        "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE connamespace = 'public'::regnamespace",
+    )
     with engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"include_name": lambda name, kind, _: (kind, name) != ("table", "turn")}
-        )
-        assert context.get_current_revision() == HEAD
-        assert compare_metadata(context, metadata) == []
-    engine.dispose()
+        found = [tuple(row) for each in statements for row in connection.exec_driver_sql(each)]
+    return sorted((row for row in found if row[0] not in {"alembic_version", "turn"}), key=repr)
+
+
+async def test_the_migrations_make_the_tables(folder: Path, store: Store) -> None:
+    made = PostgresqlDatabase(DataLayout(folder), at(postgresql_server().new_database()))
+    all_tables()
+    with made.writing.connect() as connection:
+        made.make_ready()
+        metadata.create_all(connection)
+        connection.commit()
+    assert schema(store.services.catalog.database.reading) == schema(made.reading)
+    made.close()
 
 
 async def test_texts_have_any_length_and_the_order_of_bytes(store: Store) -> None:
@@ -149,7 +155,7 @@ async def test_many_programs_create_the_tables_at_the_same_time(tmp_path: Path) 
     await asyncio.gather(*map(open_and_push, range(4)))
     async with Store.open(tmp_path / "0", database=PostgresqlDatabase.at(address)) as store:
         page = await store.list_repositories(PageRequest(10))
-    assert [name.name for name in page] == [f"acme/plugin-{number}" for number in range(4)]
+    assert [name.name for name in page.entries] == [f"acme/plugin-{number}" for number in range(4)]
 
 
 async def test_lost_connections_need_no_restart(store: Store, address: PostgresqlAddress) -> None:
@@ -268,4 +274,10 @@ async def test_a_database_that_does_not_have_utf8(folder: Path) -> None:
     server.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     with pytest.raises(ConfigurationFault, match="has the encoding LATIN1; fix: create the database with ENCODING"):
         async with Store.open(folder, database=PostgresqlDatabase.at(at(f"postgresql://postgres@{server.host}/latin"))):
+            pass
+
+
+async def test_more_connections_than_the_server_allows_are_refused(folder: Path, address: PostgresqlAddress) -> None:
+    with pytest.raises(ConfigurationFault, match=r"allows 197 connections, and 40 processes need 200; fix: raise"):
+        async with Store.open(folder, database=PostgresqlDatabase.at(address, processes=40)):
             pass

@@ -63,10 +63,10 @@ async def recover(settings: Settings, repository: Repository, *, dry_run: bool =
     """
     path = settings.storage.path
     require_data_folder(path)
-    if settings.storage.catalog is not None:
+    if settings.storage.catalog is not None or DataLayout(path).moved_catalog.exists():
         raise ConfigurationFault(
-            "the catalog is in PostgreSQL, and recover rebuilds a catalog in the data folder; fix: restore a backup of "
-            "the database, or one of 'plugin-mirror backup' into an empty database"
+            "the catalog is in another database, and recover rebuilds a catalog in the data folder; fix: restore a "
+            "backup of the database, or one of 'plugin-mirror backup' into an empty database"
         )
     layout, filesystem = DataLayout(path), Filesystem()
     with ExitStack() as stack:

@@ -28,6 +28,8 @@ _CONNECT_SECONDS: Final = 5
 _SILENCE_SECONDS: Final = 15
 #: Time that a change waits for its turn, and that a transaction may do nothing.
 _TURN_SECONDS: Final = 20
+#: Connections of a process that change the catalog.
+_WRITERS: Final = 1
 _OLDEST_SERVER: Final = 130000
 #: Any constant: the lock under which the first table is created.
 _FIRST_TABLE: Final = 0x706C7567696E
@@ -77,25 +79,28 @@ class PostgresqlDatabase:
     Args:
         layout: the data folder. It has the content.
         address: address of the database.
+        processes: number of processes that use the database, each with its own connections.
     """
 
-    def __init__(self, layout: DataLayout, address: PostgresqlAddress) -> None:
+    def __init__(self, layout: DataLayout, address: PostgresqlAddress, *, processes: int = 1) -> None:
         self._layout = layout
+        self._processes = processes
         self._address = address
         self.place = address.place
         self.reading = self._engine(READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
-        self.writing = self._engine(1)
+        self.writing = self._engine(_WRITERS)
         event.listen(self.writing, "begin", _take_turn)
 
     @classmethod
-    def at(cls, address: PostgresqlAddress) -> Callable[[DataLayout], PostgresqlDatabase]:
+    def at(cls, address: PostgresqlAddress, *, processes: int = 1) -> Callable[[DataLayout], PostgresqlDatabase]:
         """Return a function that opens the database at an address for a data folder."""
-        return lambda layout: cls(layout, address)
+        return lambda layout: cls(layout, address, processes=processes)
 
     def make_ready(self) -> None:
         """Check the server, and create the row that gives turns."""
         with self.faults("open the catalog"), self.reading.connect() as connection:
             _require_server(connection, self.place)
+            _require_connections(connection, self.place, self._processes)
             if connection.scalar(text("SELECT to_regclass('turn')")) is None:
                 with transaction(connection):
                     # Two programs that create a table at the same time would fail at the same name.
@@ -138,7 +143,7 @@ class PostgresqlDatabase:
         if has_content(self._layout):
             raise CatalogFault(
                 f"{self.place} has no tables, but the data folder {self._layout.root} has content; "
-                "fix: name the database that has the catalog of this content, or configure an empty folder"
+                "fix: name the database that has its catalog, or move the catalog there with 'plugin-mirror migrate'"
             )
 
     def copy(self, connection: Connection, revision: str) -> str:
@@ -218,4 +223,16 @@ def _require_server(connection: Connection, place: str) -> None:
     if encoding != "UTF8":
         raise ConfigurationFault(
             f"{place} has the encoding {encoding}; fix: create the database with ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+def _require_connections(connection: Connection, place: str, processes: int) -> None:
+    """Check that the server allows the connections of all processes. What other programs use is not counted."""
+    statement = "SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections')"
+    most, reserved = map(int, connection.exec_driver_sql(statement).one())
+    needed = processes * (READERS + _WRITERS)
+    if needed > most - reserved:
+        raise ConfigurationFault(
+            f"{place} allows {most - reserved} connections, and {processes} processes need {needed}; "
+            "fix: raise its max_connections, or lower server.workers"
         )

@@ -55,13 +55,15 @@ _LIBPQ: Final = (
 
 
 def database_fault(error: BaseException, doing: str, place: str) -> BaseException:
-    """Translate an error of PostgreSQL or SQLAlchemy. Return an error of another kind as the store translates it.
+    """Translate an error of PostgreSQL, or of SQLAlchemy alone. Others are translated as the store does.
 
     Args:
         error: any error.
         doing: the action, for the message, as "read the catalog".
         place: address of the database, without a password.
     """
+    if isinstance(error, DBAPIError) and not isinstance(error.orig, psycopg.Error):
+        return error  # of the other database of a copy
     if not isinstance(error, (psycopg.Error, SQLAlchemyError)):
         return fault_of(error, doing)
     fault = _of_database(error, doing, place)
