@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -13,6 +14,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from mirror.access import passwords
+from tests.harness.bucket_server import BucketServer
+from tests.harness.requirement import require
 from tests.support import quick_catalogs
 
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
@@ -48,6 +51,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Long files begin first, so that no process is left with one at the end. End-to-end tests wait for engines: the
     # others fill the time between.
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("e2e") is None))
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[BucketServer]:
+    """A real S3 server. Each test makes a bucket of its own."""
+    require(BucketServer.missing())
+    with BucketServer() as server:
+        yield server
 
 
 class _FileScheduling(LoadScopeScheduling):

@@ -44,6 +44,7 @@
     │   │   └── DoesNotFit
     │   ├── TooManyOpenFiles         no file descriptor is left; temporary
     │   ├── StorageDamaged           stored bytes have changed since they were accepted
+    │   ├── BucketFault              the bucket of the blobs failed (:mod:`mirror.oci.bucket_errors`)
     │   └── CatalogFault             the catalog cannot be opened, read or written
     ├── EngineFault                  a Docker Engine failed (:mod:`mirror.hosts.engine_errors`)
     ├── BundleFault                  a bundle cannot be used (:mod:`mirror.bundle.bundle_errors`)

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,12 +14,17 @@ from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.files import private_files
 from mirror.store.backfill import Backfill
+from mirror.store.bucket.bucket_site import require_migrated, require_no_bucket
+from mirror.store.bucket.cache_budget import CacheBudget
+from mirror.store.bucket.object_source import ObjectSource
+from mirror.store.bucket.stored_objects import StoredObjects
 from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.catalog_loss import require_catalog
 from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.manifest_loader import ManifestLoader
 from mirror.store.content.blob_files import FilesystemBlobStorage
+from mirror.store.content.cold_content import ColdReads
 from mirror.store.content.data_layout import DataLayout, is_ours
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
@@ -33,9 +39,14 @@ from mirror.store.reader import StoreReader
 from mirror.store.records.sql_records import SqlRecords
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
+from mirror.store.uploads.adoption import Adoption
+from mirror.store.uploads.cold_fetching import WholeFetching
 from mirror.store.uploads.session_limits import SessionLimits
 from mirror.store.uploads.upload_sessions import UploadSessions
 from mirror.store.writer import StoreWriter
+
+if TYPE_CHECKING:  # obstore is imported with a bucket only
+    from mirror.store.bucket.bucket import Bucket
 
 _LOG = structlog.get_logger(__name__)
 _CACHE_BYTES = 64 * 1024 * 1024
@@ -52,10 +63,18 @@ class Store:
         monitoring: the state of the store for its operator.
         uploads: the upload sessions of clients.
         downloads: the downloads from upstreams; a :class:`mirror.transfer.partial_store.PartialStore`.
+        cold_downloads: the same for stored content that is in the bucket only.
+        objects: the objects of the bucket; None without a bucket.
+        cache_budget: makes room in the data folder as the cache of the bucket; None without a bucket.
     """
 
-    def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
+    def __init__(
+        self, services: StoreServices, uploads: UploadSessions, volume: Volume, cache_budget: CacheBudget | None = None
+    ) -> None:
         self.services = services
+        self.objects = services.adoption.objects
+        self.cache_budget = cache_budget
+        self.cold_downloads = uploads.cold_downloads
         self._volume = volume
         self.records = SqlRecords(services)
         self.monitoring = Monitoring(services, uploads, volume)
@@ -98,6 +117,8 @@ class Store:
         private_state: Path | None = None,
         immutable: ImmutableTags = none_immutable,
         keeps_changes: bool = False,
+        bucket: Bucket | None = None,
+        cache_limit_bytes: int | None = None,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -114,15 +135,18 @@ class Store:
             private_state: folder of :func:`mirror.store.private_state.private_state`; None for a writable data folder.
             immutable: the tags that may not move.
             keeps_changes: True to record who changes what, for the readers of changes.
+            bucket: the bucket that holds the content; the data folder is its cache then. None for the data folder.
+            cache_limit_bytes: size of the cache; None for what the disk has.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
+            ConfigurationFault: the content of the folder is in a bucket and none is given, or the other way round.
         """
         layout = DataLayout(path, private_state)
         clock = clock or SystemClock()
         filesystem = filesystem or Filesystem()
         await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
-        blobs = FilesystemBlobStorage(layout, filesystem)
+        blobs = FilesystemBlobStorage(layout, filesystem, is_cache=bucket is not None)
         async with (
             _shared(layout),
             Generation.open(layout.generation) as generation,
@@ -130,21 +154,30 @@ class Store:
         ):
             # The names of the catalog and its log must be as durable as the changes acknowledged in them.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.state)
+            objects = None
+            if private_state is None:
+                await (require_no_bucket(catalog) if bucket is None else require_migrated(catalog))
+                objects = None if bucket is None else StoredObjects(catalog, bucket, clock)
+            adoption, cold = Adoption(catalog, blobs, objects), ColdReads()
             room = DiskRoom(path, kept_free or KeptFree())
             uploads = UploadSessions(
                 layout,
                 filesystem=filesystem,
                 room=room,
                 clock=clock,
-                blobs=blobs,
-                catalog=catalog,
+                adoption=adoption,
                 max_blob_bytes=max_blob_bytes,
                 limits=session_limits or SessionLimits(),
             )
             volume = Volume(layout, filesystem, room)
             cache = CatalogCache(generation, cache_bytes)
-            services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock, immutable)
-            store = cls(services, uploads, volume)
+            manifests = ManifestLoader(catalog, blobs, cache, cold)
+            services = StoreServices(catalog, cache, blobs, manifests, clock, adoption, cold, immutable)
+            budget = None
+            if objects is not None:
+                cold.content = WholeFetching(blobs, uploads.cold_downloads, ObjectSource(objects))
+                budget = CacheBudget(layout, blobs, catalog, volume, cache_limit_bytes)
+            store = cls(services, uploads, volume, budget)
             await Backfill(services, store.records).run()
             yield store
 

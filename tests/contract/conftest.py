@@ -15,6 +15,8 @@ from mirror.server.http_server import Listener, listen, serving
 from mirror.store.registry import Store
 from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.registry import UpstreamRegistry
+from tests.harness.bucket_server import BucketServer
+from tests.support.buckets import bucket_store, new_bucket
 from tests.support.builders import RECEIVING
 from tests.support.certificates import CertificateFiles, OneContext
 from tests.support.pull_through import pulling
@@ -62,6 +64,13 @@ async def pull_through(folder: Path) -> AsyncIterator[Registry]:
         yield world.registry
 
 
+@asynccontextmanager
+async def store_bucket(folder: Path, server: BucketServer) -> AsyncIterator[Registry]:
+    """A store whose content is in a bucket."""
+    async with bucket_store(folder / "data", new_bucket(server)) as opened:
+        yield opened
+
+
 REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] = {
     "bundle": bundle,
     "memory": records,
@@ -72,8 +81,17 @@ REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] =
 }
 
 
-@pytest.fixture(params=sorted(REGISTRIES))
+#: This registry needs a server.
+BUCKET = "store-bucket"
+
+
+@pytest.fixture(params=sorted([*REGISTRIES, BUCKET]))
 async def registry(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Registry]:
     """An empty registry of each kind."""
+    if request.param == BUCKET:
+        server = request.getfixturevalue("bucket_server")
+        async with store_bucket(tmp_path, server) as opened:
+            yield opened
+        return
     async with REGISTRIES[request.param](tmp_path) as opened:
         yield opened

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field
 
+from mirror.settings.late_sections import late_section
 from mirror.settings.section import Section
 from mirror.settings.section_values import LONGEST_DAYS, MOST_BYTES, MOST_COUNT, FilePath
 from mirror.settings.storage.collection_settings import CollectionSettings, UntaggedSettings, as_rules
 from mirror.settings.storage.scrub_settings import ScrubSettings
 from mirror.store.content.kept_free import KeptFree
+
+if TYPE_CHECKING:
+    from mirror.settings.storage.blob_settings import BlobSettings
+else:
+    BlobSettings = late_section("storage.blob_settings:BlobSettings")
 
 
 class StorageSettings(Section):
@@ -57,6 +63,9 @@ class StorageSettings(Section):
     )
 
     scrub: ScrubSettings = ScrubSettings.model_construct()
+    blobs: BlobSettings | None = Field(
+        None, description="a bucket that holds the blobs, with the data folder as its cache; omitted: the data folder"
+    )
 
     @property
     def kept_free(self) -> KeptFree:

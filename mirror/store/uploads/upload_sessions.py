@@ -14,12 +14,12 @@ from mirror.oci import Repository
 from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
 from mirror.runtime.clock import Clock
 from mirror.runtime.clock_jumps import ClockJumps
-from mirror.store.catalog.database import Catalog
-from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import DataLayout, UploadLayout, is_upload_id
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import in_thread
+from mirror.store.uploads.adoption import Adoption
+from mirror.store.uploads.cold_lease import ColdLease
 from mirror.store.uploads.download_leases import DownloadLeases
 from mirror.store.uploads.rehashing import Rehashing
 from mirror.store.uploads.running_hashes import RunningHashes
@@ -40,14 +40,14 @@ class UploadSessions:
         filesystem: changes the files.
         room: space on the disk.
         clock: the time of day, for the start and the expiry of sessions.
-        blobs: the storage that gets finished uploads.
-        catalog: the catalog that gets the rows of finished uploads.
+        adoption: stores finished uploads.
         max_blob_bytes: largest blob accepted; None for no limit.
         limits: limits on the number of open sessions.
 
     Attributes:
         expired: number of uploads and leftover files that this process has removed.
         downloads: the downloads from upstreams.
+        cold_downloads: the downloads of stored content from the bucket.
     """
 
     def __init__(
@@ -57,8 +57,7 @@ class UploadSessions:
         filesystem: Filesystem,
         room: DiskRoom,
         clock: Clock,
-        blobs: BlobStorage,
-        catalog: Catalog,
+        adoption: Adoption,
         max_blob_bytes: int | None,
         limits: SessionLimits,
     ) -> None:
@@ -69,9 +68,10 @@ class UploadSessions:
         self._clock = clock
         self._jumps = ClockJumps(clock)
         self._parts = UploadParts(
-            filesystem, room, clock, blobs, catalog, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
+            filesystem, room, clock, adoption, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
         )
         self.downloads = DownloadLeases(layout, self._parts)
+        self.cold_downloads = DownloadLeases(layout, self._parts, ColdLease)
 
     async def begin(self, repository: Repository, client: str | None = None, algorithm: str = "sha256") -> StoreUpload:
         """Begin an upload session.
