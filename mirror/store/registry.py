@@ -15,9 +15,6 @@ from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.files import private_files
 from mirror.store.backfill import Backfill
 from mirror.store.bucket.bucket_site import require_migrated, require_no_bucket
-from mirror.store.bucket.cache_budget import CacheBudget
-from mirror.store.bucket.object_source import ObjectSource
-from mirror.store.bucket.stored_objects import StoredObjects
 from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.catalog_loss import require_catalog
 from mirror.store.catalog.database import Catalog
@@ -40,13 +37,15 @@ from mirror.store.records.sql_records import SqlRecords
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.adoption import Adoption
-from mirror.store.uploads.cold_fetching import WholeFetching
 from mirror.store.uploads.session_limits import SessionLimits
 from mirror.store.uploads.upload_sessions import UploadSessions
 from mirror.store.writer import StoreWriter
 
-if TYPE_CHECKING:  # obstore is imported with a bucket only
+if TYPE_CHECKING:  # imported with a bucket only
     from mirror.store.bucket.bucket import Bucket
+    from mirror.store.bucket.cache_budget import CacheBudget
+    from mirror.store.bucket.stored_objects import StoredObjects
+    from mirror.store.uploads.download_leases import DownloadLeases
 
 _LOG = structlog.get_logger(__name__)
 _CACHE_BYTES = 64 * 1024 * 1024
@@ -63,18 +62,16 @@ class Store:
         monitoring: the state of the store for its operator.
         uploads: the upload sessions of clients.
         downloads: the downloads from upstreams; a :class:`mirror.transfer.partial_store.PartialStore`.
-        cold_downloads: the same for stored content that is in the bucket only.
+        cold_downloads: the same for stored content that is in the bucket only; None without a bucket.
         objects: the objects of the bucket; None without a bucket.
         cache_budget: makes room in the data folder as the cache of the bucket; None without a bucket.
     """
 
-    def __init__(
-        self, services: StoreServices, uploads: UploadSessions, volume: Volume, cache_budget: CacheBudget | None = None
-    ) -> None:
+    def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
         self.services = services
         self.objects = services.adoption.objects
-        self.cache_budget = cache_budget
-        self.cold_downloads = uploads.cold_downloads
+        self.cache_budget: CacheBudget | None = None
+        self.cold_downloads: DownloadLeases | None = None
         self._volume = volume
         self.records = SqlRecords(services)
         self.monitoring = Monitoring(services, uploads, volume)
@@ -95,6 +92,18 @@ class Store:
         self.delete_blob, self.check_deletable = deleter.delete_blob, deleter.check_deletable
         self.list_repositories, self.list_tags = lister.list_repositories, lister.list_tags
         self.list_referrers = lister.list_referrers
+
+    def _use_cache(self, layout: DataLayout, objects: StoredObjects, limit_bytes: int | None) -> None:
+        """Use the data folder as the cache of a bucket, and read cold content as a command does."""
+        from mirror.store.bucket.cache_budget import CacheBudget
+        from mirror.store.bucket.object_source import ObjectSource
+        from mirror.store.uploads.cold_fetching import WholeFetching
+        from mirror.store.uploads.cold_lease import ColdLease
+
+        blobs, catalog = self.services.blobs, self.services.catalog
+        self.cold_downloads = self.uploads.downloads_by(ColdLease)
+        self.cache_budget = CacheBudget(layout, blobs, catalog, self._volume, limit_bytes)
+        self.services.cold.content = WholeFetching(blobs, self.cold_downloads, ObjectSource(objects))
 
     def adapt(self, *, session_limits: SessionLimits, kept_free: KeptFree, keeps_changes: bool) -> None:
         """Work with other settings from now on. The arguments are those of :meth:`open`."""
@@ -154,10 +163,13 @@ class Store:
         ):
             # The names of the catalog and its log must be as durable as the changes acknowledged in them.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.state)
-            objects = None
+            objects: StoredObjects | None = None
             if private_state is None:
                 await (require_no_bucket(catalog) if bucket is None else require_migrated(catalog))
-                objects = None if bucket is None else StoredObjects(catalog, bucket, clock)
+            if private_state is None and bucket is not None:
+                from mirror.store.bucket.stored_objects import StoredObjects
+
+                objects = StoredObjects(catalog, bucket, clock)
             adoption, cold = Adoption(catalog, blobs, objects), ColdReads()
             room = DiskRoom(path, kept_free or KeptFree())
             uploads = UploadSessions(
@@ -173,11 +185,9 @@ class Store:
             cache = CatalogCache(generation, cache_bytes)
             manifests = ManifestLoader(catalog, blobs, cache, cold)
             services = StoreServices(catalog, cache, blobs, manifests, clock, adoption, cold, immutable)
-            budget = None
+            store = cls(services, uploads, volume)
             if objects is not None:
-                cold.content = WholeFetching(blobs, uploads.cold_downloads, ObjectSource(objects))
-                budget = CacheBudget(layout, blobs, catalog, volume, cache_limit_bytes)
-            store = cls(services, uploads, volume, budget)
+                store._use_cache(layout, objects, cache_limit_bytes)
             await Backfill(services, store.records).run()
             yield store
 

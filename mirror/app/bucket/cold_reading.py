@@ -11,7 +11,7 @@ import structlog
 
 from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.bucket_errors import BucketFault, BucketUnreachable
-from mirror.oci.errors import MirrorError, StorageDamaged, UpstreamFault, UpstreamUnreachable
+from mirror.oci.errors import MirrorError, StorageDamaged, UpstreamFault, UpstreamProtocolError, UpstreamUnreachable
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.port import Blob
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
@@ -60,14 +60,23 @@ class CachedBlobs:
             yield blob
 
 
-class _Observer:
-    """Implements :class:`mirror.transfer.blob_request.DownloadObserver`: the bucket counts its bytes itself."""
+class WrongObjects:
+    """Notes objects with wrong bytes. The bucket counts bytes and failures itself.
+
+    Implements :class:`mirror.transfer.blob_request.DownloadObserver`.
+    """
+
+    def __init__(self, suspect: Callable[[Digest], None]) -> None:
+        self._suspect = suspect
 
     def received(self, upstream: str, repository: Repository, size_bytes: int) -> None:
         """Do nothing."""
 
     def failed(self, upstream: str, error: MirrorError) -> None:
-        """Do nothing."""
+        """Have an object examined that has another size or digest."""
+        digest = error.detail.get("expected") or error.detail.get("digest")
+        if isinstance(error, UpstreamProtocolError) and digest:
+            self._suspect(Digest.parse(digest))
 
 
 async def _stored(_repository: Repository, _digest: Digest) -> None:
@@ -94,10 +103,9 @@ class ColdDownloads:
         make_room: MakeRoom,
     ) -> None:
         self._blobs = blobs
-        self._objects = objects
         self._source = ObjectSource(objects)
         self._downloads = ActiveDownloads(
-            CachedBlobs(blobs), partials, tasks, _Observer(), _stored, make_room=make_room
+            CachedBlobs(blobs), partials, tasks, WrongObjects(self._suspect), _stored, make_room=make_room
         )
 
     @asynccontextmanager
@@ -127,26 +135,27 @@ class ColdDownloads:
     def _request(self, repository: Repository, digest: Digest, size_bytes: int) -> BlobRequest:
         return BlobRequest(repository, digest, size_bytes, (Source(_BUCKET, self._source, repository),))
 
+    def _suspect(self, digest: Digest) -> None:
+        self._source.suspect(digest)
+        self._blobs.suspects.add(digest)
+
     def _fault(self, digest: Digest, error: MirrorError) -> MirrorError:
         if isinstance(error, UpstreamUnreachable):
             return BucketUnreachable(error.message, **error.detail)
-        self._objects.suspect(digest)
-        self._blobs.suspects.add(digest)
+        self._suspect(digest)
         return StorageDamaged(f"{digest} cannot be read from the bucket: {error.message}", digest=digest)
 
 
 @asynccontextmanager
 async def reading_cold(store: Store) -> AsyncIterator[None]:
     """Let a store read cold content by shared downloads during the block. Do nothing without a bucket."""
-    objects, budget = store.objects, store.cache_budget
-    if objects is None or budget is None:
+    objects, budget, partials = store.objects, store.cache_budget, store.cold_downloads
+    if objects is None or budget is None or partials is None:
         yield
         return
     async with BackgroundTasks() as tasks:
         cold, before = store.services.cold, store.services.cold.content
-        cold.content = ColdDownloads(
-            store.services.blobs, store.cold_downloads, objects, tasks, make_room=budget.make_room
-        )
+        cold.content = ColdDownloads(store.services.blobs, partials, objects, tasks, make_room=budget.make_room)
         try:
             yield
         finally:

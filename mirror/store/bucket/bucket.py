@@ -224,6 +224,7 @@ def _opened(access: BucketAccess) -> S3Store:
     config: S3Config = {
         # The server compares the bytes with what was read from the disk, and refuses others.
         "checksum_algorithm": "SHA256",
+        "disable_bulk_delete": True,  # one object at a time, which every server knows
     }
     if access.endpoint:
         config["endpoint"] = access.endpoint

@@ -24,6 +24,10 @@ class ObjectState(StrEnum):
     STORED = "stored"
 
 
+class ObjectGone(Exception):
+    """The object of content was doomed between its look-up and the transaction that needs it."""
+
+
 class StoredObject(NamedTuple):
     """An object that holds content."""
 

@@ -53,6 +53,10 @@ class ObjectSource:
     def __init__(self, objects: StoredObjects) -> None:
         self._objects = objects
 
+    def suspect(self, digest: Digest) -> None:
+        """Have the object of content examined, because its receiver found it damaged."""
+        self._objects.suspect(digest)
+
     @asynccontextmanager
     async def open_blob(
         self, _repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None

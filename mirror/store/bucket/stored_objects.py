@@ -28,10 +28,6 @@ _LOG = structlog.get_logger(__name__)
 _LONGEST_WRITE: Final = timedelta(days=1)
 
 
-class ObjectGone(Exception):
-    """The object of content was doomed between its look-up and the transaction that needs it."""
-
-
 class StoredObjects:
     """The objects of a store's content (ADR 78).
 
@@ -112,7 +108,7 @@ class StoredObjects:
             ObjectGone: the object was doomed since :meth:`put`.
         """
         if not object_rows.note_stored(connection, key, digest, self._clock.now()):
-            raise ObjectGone
+            raise object_rows.ObjectGone
 
     def suspect(self, digest: Digest) -> None:
         """Remember that a read found the object of content damaged. The next examination reads all of it."""

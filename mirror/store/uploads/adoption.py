@@ -7,15 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from mirror.oci import Digest
 from mirror.oci.errors import CatalogFault, StorageFault
-from mirror.store.bucket.stored_objects import ObjectGone, StoredObjects
+from mirror.store.bucket.object_rows import ObjectGone
 from mirror.store.catalog import rows
 from mirror.store.catalog.database import Catalog
 from mirror.store.content.blob_files import BlobStorage
+
+if TYPE_CHECKING:  # imported with a bucket only
+    from mirror.store.bucket.stored_objects import StoredObjects
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ class WholeFetching:
                 await lease.drop()
                 return
             await self._receive(lease, repository, digest, size_bytes)
+        except StorageDamaged:
+            self._blobs.suspects.add(digest)
+            self._source.suspect(digest)
+            raise
         except UpstreamUnreachable as error:
             raise BucketUnreachable(error.message, **error.detail) from error
         finally:
@@ -71,6 +75,5 @@ class WholeFetching:
             await lease.verify()
         except DigestInvalid as error:
             await lease.drop()
-            self._blobs.suspects.add(digest)
             raise StorageDamaged(f"the object of {digest} in the bucket is damaged", digest=digest) from error
         await lease.commit()

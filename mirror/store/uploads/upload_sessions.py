@@ -19,8 +19,7 @@ from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import in_thread
 from mirror.store.uploads.adoption import Adoption
-from mirror.store.uploads.cold_lease import ColdLease
-from mirror.store.uploads.download_leases import DownloadLeases
+from mirror.store.uploads.download_leases import DownloadLeases, StoreDownloadLease
 from mirror.store.uploads.rehashing import Rehashing
 from mirror.store.uploads.running_hashes import RunningHashes
 from mirror.store.uploads.session_file import UploadSessionFile
@@ -47,7 +46,6 @@ class UploadSessions:
     Attributes:
         expired: number of uploads and leftover files that this process has removed.
         downloads: the downloads from upstreams.
-        cold_downloads: the downloads of stored content from the bucket.
     """
 
     def __init__(
@@ -71,7 +69,10 @@ class UploadSessions:
             filesystem, room, clock, adoption, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
         )
         self.downloads = DownloadLeases(layout, self._parts)
-        self.cold_downloads = DownloadLeases(layout, self._parts, ColdLease)
+
+    def downloads_by(self, lease: type[StoreDownloadLease]) -> DownloadLeases:
+        """Return downloads with leases of another class."""
+        return DownloadLeases(self._layout, self._parts, lease)
 
     async def begin(self, repository: Repository, client: str | None = None, algorithm: str = "sha256") -> StoreUpload:
         """Begin an upload session.

@@ -13,13 +13,12 @@ from sqlalchemy import Connection, select
 from mirror.oci import Digest
 from mirror.records.lifecycle.damage import ExaminationResult, StoredContent
 from mirror.store.bucket import object_rows
-from mirror.store.bucket.stored_objects import ObjectGone, StoredObjects
+from mirror.store.bucket.stored_objects import StoredObjects
 from mirror.store.catalog import damage_rows
 from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.tables.collection_tables import damaged_content
 from mirror.store.content.blob_examination import ExaminedFile
 from mirror.store.content.blob_files import BlobStorage
-from mirror.store.store_services import StoreServices
 
 _LOG = structlog.get_logger(__name__)
 
@@ -37,12 +36,6 @@ class ObjectExamination:
     catalog: Catalog
     blobs: BlobStorage
     objects: StoredObjects
-
-    @classmethod
-    def of(cls, services: StoreServices) -> ObjectExamination | None:
-        """Return the examination for a store; None without a bucket."""
-        objects = services.adoption.objects
-        return None if objects is None else cls(services.catalog, services.blobs, objects)
 
     async def those_stored(self, found: Mapping[Digest, bytes]) -> dict[Digest, bytes]:
         """Return the content among some that an object holds."""
@@ -76,7 +69,7 @@ class ObjectExamination:
     async def _upload(self, digest: Digest, size_bytes: int) -> None:
         """Write whole content to the bucket that lacks it, such as content whose object was damaged."""
         key = await self.objects.put(digest, self.blobs.path(digest), size_bytes)
-        with suppress(ObjectGone):  # the next examination tries again
+        with suppress(object_rows.ObjectGone):  # the next examination tries again
             await self.catalog.write_uncached(lambda connection: self.objects.use(connection, key, digest))
             _LOG.warning("content written to the bucket again", digest=str(digest))
 

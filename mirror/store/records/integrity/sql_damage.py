@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exists, func, select, update
@@ -29,10 +29,12 @@ from mirror.store.content.blob_examination import ExaminedFile
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.records.integrity import sql_content_use
 from mirror.store.records.integrity.manifest_rows_check import with_right_rows
-from mirror.store.records.integrity.object_examination import ObjectExamination
 from mirror.store.records.lifecycle.work_rows import find_work, put_work
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
+
+if TYPE_CHECKING:  # imported with a bucket only
+    from mirror.store.records.integrity.object_examination import ObjectExamination
 
 _LOG = structlog.get_logger(__name__)
 
@@ -81,7 +83,11 @@ class SqlDamage:
         self._catalog = services.catalog
         self._blobs = services.blobs
         self._adoption = services.adoption
-        self._objects = ObjectExamination.of(services)
+        self._objects: ObjectExamination | None = None
+        if services.adoption.objects is not None:
+            from mirror.store.records.integrity.object_examination import ObjectExamination
+
+            self._objects = ObjectExamination(services.catalog, services.blobs, services.adoption.objects)
         self._clock = services.clock
 
     async def stored(self, after: str, most: int) -> Sequence[StoredContent]:
