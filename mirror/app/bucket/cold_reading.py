@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -25,6 +26,9 @@ from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.transfer.blob_request import BlobRequest, MakeRoom, Source
 from mirror.transfer.partial_store import PartialStore
 from mirror.wire.ranges import RangeRequest
+
+if TYPE_CHECKING:  # imported with a bucket only
+    from mirror.store.bucket.bucket import BucketAccess
 
 _LOG = structlog.get_logger(__name__)
 #: Name of the bucket where downloads name their upstream.
@@ -178,10 +182,18 @@ async def require_own_bucket(store: Store) -> None:
             _LOG.error("the bucket cannot be used; only cached content is served", error=str(error))
 
 
-def cache_chores(store: Store) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-    """Return the background work that keeps the budget of the cache; none without a bucket."""
-    budget = store.cache_budget
-    return [] if budget is None else [lambda: _keep_cache(budget)]
+def bucket_chores(store: Store) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """Return the background work on the bucket and its cache; none without a bucket."""
+    budget, objects = store.cache_budget, store.objects
+    if budget is None or objects is None:
+        return []
+    return [partial(_keep_cache, budget), partial(_look_at_rules, objects.bucket.access)]
+
+
+async def _look_at_rules(access: BucketAccess) -> None:
+    from mirror.app.bucket.lifecycle_check import warn_about_left_parts  # obstore is imported with a bucket only
+
+    await warn_about_left_parts(access)
 
 
 async def _keep_cache(budget: CacheBudget) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirror.app.bucket.bucket_metrics import bucket_updates
 from mirror.app.bucket.cold_reading import reading_cold, require_own_bucket
 from mirror.app.configuration.live_store import LiveImmutableTags, adapt_store
 from mirror.app.configuration.serving_plan import limits_of
@@ -75,4 +76,5 @@ async def shared_parts(
         activity, updates = Activity.within(limits_of(settings)), MetricUpdates()
         await require_own_bucket(store)
         updates.add(process_updates(slot, activity, store.monitoring, lines))
+        updates.add(bucket_updates(slot, store))
         yield SharedParts(store, activity, updates, immutable, lines)

@@ -15,6 +15,7 @@ from obstore.store import S3Store
 
 from mirror.oci.bucket_errors import BucketFault, BucketUnreachable
 from mirror.oci.errors import StorageDamaged
+from mirror.store.bucket.bucket_counts import BucketCounts
 from mirror.store.bucket.bucket_faults import ObjectMissing, bucket_faults, unreachable
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ _CONNECT_SECONDS: Final = 5
 _SILENCE_SECONDS: Final = 60
 #: Longest time of a request without a body.
 _SHORT_SECONDS: Final = 15
-#: Operations and failures, as labels of metrics.
-OPERATIONS: Final = ("put", "get", "head", "delete", "list")
-FAILURES: Final = (BucketFault.reason, BucketUnreachable.reason)
 _RETRIES: Final = 2
 _RETRY_FOR: Final = timedelta(seconds=20)
 
@@ -75,23 +73,6 @@ class ListedObject(NamedTuple):
     key: str
     size_bytes: int
     changed_at: datetime
-
-
-@dataclass(slots=True)
-class BucketCounts:
-    """Requests of this process to its bucket.
-
-    Attributes:
-        requests: number of requests by operation.
-        failures: number of failed requests by reason.
-        sent_bytes: bytes of objects written.
-        received_bytes: bytes of objects read.
-    """
-
-    requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OPERATIONS, 0))
-    failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURES, 0))
-    sent_bytes: int = 0
-    received_bytes: int = 0
 
 
 class Bucket:

@@ -40,7 +40,7 @@ class CacheBudget:
         limit_bytes: size of the cache; None for what the disk has.
 
     Attributes:
-        used_bytes: size of all files at the last look.
+        used_bytes: size of all files at the last look for the budget; 0 in processes that do not look.
         evicted_files: number of files that gave way in this process.
         evicted_bytes: their size.
     """
@@ -60,8 +60,10 @@ class CacheBudget:
         """Evict what exceeds the budget. Looks at all files. Raises CatalogFault, StorageFault."""
         async with self._evicting:
             files = await self._files()
+            self.used_bytes = sum(file.size_bytes for file in files)
             if self._limit_bytes is not None and self.used_bytes > self._limit_bytes:
-                await self._evict(files, self.used_bytes - self._limit_bytes + self._limit_bytes // _MARGIN)
+                surplus_bytes = self.used_bytes - self._limit_bytes
+                self.used_bytes -= await self._evict(files, surplus_bytes + self._limit_bytes // _MARGIN)
 
     async def relieve(self) -> None:
         """Evict on a disk that is nearly full. Raises CatalogFault, StorageFault."""
@@ -83,11 +85,10 @@ class CacheBudget:
         return not await self._volume.missing_bytes(size_bytes)
 
     async def _files(self) -> list[CachedFile]:
-        files = await in_thread("look at the cache", lambda: sorted(cached_files(self._layout), key=_order))
-        self.used_bytes = sum(file.size_bytes for file in files)
-        return files
+        return await in_thread("look at the cache", lambda: sorted(cached_files(self._layout), key=_order))
 
-    async def _evict(self, files: Sequence[CachedFile], wanted_bytes: int) -> None:
+    async def _evict(self, files: Sequence[CachedFile], wanted_bytes: int) -> int:
+        """Evict the first of some files, until enough is freed. Return the number of bytes freed."""
         left, freed_bytes = iter(files), 0
         while freed_bytes < wanted_bytes and (step := list(islice(left, _IN_A_STEP))):
             names = [str(file.digest) for file in step]
@@ -97,9 +98,9 @@ class CacheBudget:
                     await in_thread(f"evict {file.digest}", self._blobs.remove, file.digest)
                     freed_bytes += file.size_bytes
                     self.evicted_files += 1
-        self.used_bytes -= freed_bytes
         self.evicted_bytes += freed_bytes
         _LOG.info("cached files evicted", size_bytes=freed_bytes, wanted_bytes=wanted_bytes)
+        return freed_bytes
 
 
 def _order(file: CachedFile) -> tuple[bool, int]:

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import BinaryIO
 
+from mirror.app.bucket.data_folder_only import require_data_folder_only
 from mirror.app.services import open_store
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.changes.change import Change, ChangeKind
@@ -33,6 +34,9 @@ async def restore(settings: Settings, source: Path | BinaryIO, progress: Progres
         StorageDamaged: the backup is damaged or not complete. The data folder stays marked as unfinished.
         StorageFull, StorageFault: the data folder cannot be written, or the backup cannot be read.
     """
+    require_data_folder_only(
+        settings, "a backup is restored into the data folder", "remove storage.blobs, and restore into an empty folder"
+    )
     layout = DataLayout(settings.storage.path)
     with ExitStack() as stack, storage_faults("restore the backup"):
         restoration = Restoration(await in_thread(_opened, source, stack), layout, progress)
