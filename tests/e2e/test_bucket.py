@@ -42,7 +42,7 @@ def blobs(server: BucketServer, folder: Path, **more: Any) -> dict[str, Any]:
     key = folder / "key"
     key.write_text(f"{SECRET_KEY}\n")
     login = {"access_key_id": ACCESS_KEY_ID, "secret_key_file": str(key)}
-    return {"url": f"s3://{BUCKET}/{folder.name}", "endpoint": server.url, "region": "us-east-1", **login, **more}
+    return {"url": f"s3://{BUCKET}{folder}", "endpoint": server.url, "region": "us-east-1", **login, **more}
 
 
 def mirror_of(server: BucketServer, folder: Path, workers: int = 1, **more: Any) -> Mirror:
@@ -90,8 +90,10 @@ def counted(mirror: Mirror, series: str) -> float:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_sixteen_clients_of_a_cold_blob_cost_one_download(server: BucketServer, tmp_path: Path, workers: int) -> None:
-    with mirror_of(server, tmp_path, workers) as mirror:
+def test_sixteen_clients_of_a_cold_blob_cost_one_download(
+    bucket_server: BucketServer, tmp_path: Path, workers: int
+) -> None:
+    with mirror_of(bucket_server, tmp_path, workers) as mirror:
         push_blob(f"{mirror.url}/v2/{NAME}", CONTENT)
         drop_cache(mirror)
         with ThreadPoolExecutor(16) as clients:
@@ -113,7 +115,7 @@ def test_a_bucket_that_is_gone_for_a_while(server: BucketServer, tmp_path: Path)
         assert get(mirror, path)[:2] == (200, CONTENT)
         assert get(mirror, "/readyz")[0] == 200
         wait_until(lambda: get(mirror, "/readyz?for=writes")[0] == 503, "the server to notice")
-        assert json.loads(get(mirror, "/readyz?for=writes")[1])["bucket"] != "ok"
+        assert json.loads(get(mirror, "/readyz?for=writes")[1])["checks"]["bucket"] != "ok"
         drop_cache(mirror)
         status, body, headers = get(mirror, path)
         assert (status, headers["Retry-After"]) == (503, "5")
@@ -125,30 +127,30 @@ def test_a_bucket_that_is_gone_for_a_while(server: BucketServer, tmp_path: Path)
         assert counted(mirror, 'plugin_mirror_bucket_failures_total{reason="bucket_unreachable"}') > 0
 
 
-def test_the_cache_keeps_to_its_budget(server: BucketServer, tmp_path: Path) -> None:
-    with mirror_of(server, tmp_path, cache="30MiB") as mirror:
+def test_the_cache_keeps_to_its_budget(bucket_server: BucketServer, tmp_path: Path) -> None:
+    with mirror_of(bucket_server, tmp_path, cache="30MiB") as mirror:
         contents = [random.Random(number).randbytes(12 * 1024 * 1024) for number in range(4)]
         for content in contents:
             push_blob(f"{mirror.url}/v2/{NAME}", content)
     # The budget is kept at the start, and every minute.
-    with mirror_of(server, tmp_path, cache="30MiB") as mirror:
+    with mirror_of(bucket_server, tmp_path, cache="30MiB") as mirror:
         held = lambda: sum(file.stat().st_size for file in mirror.data.glob("blobs/*/*/*"))  # noqa: E731
         wait_until(lambda: held() <= 30 * 1024 * 1024, "the eviction")
         for content in contents:
             assert get(mirror, f"/v2/{NAME}/blobs/{digest_of(content)}")[:2] == (200, content)
 
 
-def test_a_lost_life_cycle_rule_is_told(server: BucketServer, tmp_path: Path) -> None:
+def test_a_lost_life_cycle_rule_is_told(bucket_server: BucketServer, tmp_path: Path) -> None:
     told = "the bucket keeps parts of writes that were interrupted"
-    with mirror_of(server, tmp_path) as mirror:
+    with mirror_of(bucket_server, tmp_path) as mirror:
         wait_until(lambda: any(line["event"] == told for line in mirror.log), "the warning")
         (line,) = [line for line in mirror.log if line["event"] == told]
         assert "AbortIncompleteMultipartUpload" in line["fix"]
 
 
 @pytest.mark.parametrize("command", ["backup", "restore", "recover"])
-def test_a_command_that_needs_all_files_refuses(server: BucketServer, tmp_path: Path, command: str) -> None:
-    with mirror_of(server, tmp_path) as mirror:
+def test_a_command_that_needs_all_files_refuses(bucket_server: BucketServer, tmp_path: Path, command: str) -> None:
+    with mirror_of(bucket_server, tmp_path) as mirror:
         words = [command] if command == "recover" else [command, str(tmp_path / "backup")]
         done = mirror.command(*words, check=False)
         assert done.exit_code == 2
@@ -156,24 +158,26 @@ def test_a_command_that_needs_all_files_refuses(server: BucketServer, tmp_path: 
         assert "fix: " in done.stderr
 
 
-def test_the_bucket_of_another_site_keeps_a_server_from_starting(server: BucketServer, tmp_path: Path) -> None:
-    with mirror_of(server, tmp_path) as mirror:
+def test_the_bucket_of_another_site_keeps_a_server_from_starting(bucket_server: BucketServer, tmp_path: Path) -> None:
+    with mirror_of(bucket_server, tmp_path) as mirror:
         push_blob(f"{mirror.url}/v2/{NAME}", b"content")
         shutil.copytree(mirror.data, tmp_path / "copy")
     (tmp_path / "data").rename(tmp_path / "old")
-    with pytest.raises(RuntimeError, match="belongs to site"), mirror_of(server, tmp_path):
+    with pytest.raises(RuntimeError, match="belongs to site"), mirror_of(bucket_server, tmp_path):
         pass
 
 
-def test_an_engine_installs_what_the_cache_has_lost(server: BucketServer, tmp_path: Path, engine: Engine) -> None:
+def test_an_engine_installs_what_the_cache_has_lost(
+    bucket_server: BucketServer, tmp_path: Path, engine: Engine
+) -> None:
     require(plugins.missing())
-    with mirror_of(server, tmp_path) as mirror:
+    with mirror_of(bucket_server, tmp_path) as mirror:
         reference = f"{mirror.host}/{NAME}:1"
         engine.docker("plugin", "create", reference, str(plugins.volume_plugin(tmp_path / "plugin")))
         engine.docker("plugin", "push", reference)
         engine.docker("plugin", "rm", reference)
         drop_cache(mirror)
-    with mirror_of(server, tmp_path) as mirror:
+    with mirror_of(bucket_server, tmp_path) as mirror:
         reference = f"{mirror.host}/{NAME}:1"
         engine.docker("plugin", "install", "--grant-all-permissions", reference)
         assert "true" in engine.docker("plugin", "inspect", "--format", "{{.Enabled}}", reference).stdout
