@@ -39,12 +39,11 @@
     │   ├── UpstreamBusy             429, 5xx; temporary
     │   │   └── UpstreamPaused       not asked again in this run after a 429 or 503
     │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar; TlsFault: no TLS, or no trust
-    ├── StorageFault                 the local disk or catalog failed
+    ├── StorageFault                 the local disk, the catalog or the bucket (:mod:`mirror.oci.bucket_errors`) failed
     │   ├── StorageFull
     │   │   └── DoesNotFit
     │   ├── TooManyOpenFiles         no file descriptor is left; temporary
     │   ├── StorageDamaged           stored bytes have changed since they were accepted
-    │   ├── BucketFault              the bucket of the blobs failed (:mod:`mirror.oci.bucket_errors`)
     │   └── CatalogFault             the catalog cannot be opened, read or written
     ├── EngineFault                  a Docker Engine failed (:mod:`mirror.hosts.engine_errors`)
     ├── BundleFault                  a bundle cannot be used (:mod:`mirror.bundle.bundle_errors`)
