@@ -2,8 +2,8 @@
 
 The mirror must judge a manifest exactly as every engine will read it. A manifest that an engine could read differently
 is *ambiguous* (:mod:`mirror.oci.strict_reading.manifest_ambiguity`). :meth:`Manifest.parse` refuses ambiguous manifests
-from outside. :meth:`Manifest.parse_stored` accepts them and sets ``ambiguity``, because an earlier version may have stored
-some.
+from outside. :meth:`Manifest.parse_stored` accepts them and sets ``ambiguity``, because an earlier version may have
+stored some.
 """
 
 from __future__ import annotations
