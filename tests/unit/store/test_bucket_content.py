@@ -20,6 +20,7 @@ from mirror.records.lifecycle.damage import ExaminationResult
 from mirror.records.lifecycle.reviews import CollectionRules, Grace
 from mirror.store.bucket import bucket as bucket_module
 from mirror.store.bucket.bucket import Bucket, BucketAccess
+from mirror.store.bucket.bucket_comparison import compare, doom_wrong
 from mirror.store.catalog.tables.object_tables import bucket_objects, doomed_objects
 from mirror.store.registry import Store
 from mirror.wire.ranges import RangeRequest
@@ -355,6 +356,31 @@ async def test_whole_content_without_an_object_is_written_to_the_bucket(store: S
     assert await examine(store, BLOB) is ExaminationResult.WHOLE
     drop_cache(folder)
     assert await read_blob(store, BLOB) == CONTENT
+
+
+async def test_a_list_of_the_bucket_tells_strays_and_what_is_missing(
+    store: Store, folder: Path, clock: HandClock
+) -> None:
+    for content in (CONTENT, b"second", b"third"):
+        await push_blob(store, content)
+    bucket, catalog = store.objects.bucket, store.services.catalog
+    await bucket.put("blobs/sha256/ab/abcd/stray", b"stray")
+    held = {each.size_bytes: each.key for each in await objects_of(store)}
+    await bucket.delete(held[len(CONTENT)])
+    await bucket.put(held[len(b"second")], b"sec")
+    now = datetime.now(UTC)
+    assert (await compare(catalog, bucket, now)).strays == []  # it may be on its way into the catalog
+    found = await compare(catalog, bucket, now + 2 * DAY)
+    assert [stray.key for stray in found.strays] == ["blobs/sha256/ab/abcd/stray"]
+    assert {stored.digest: problem for stored, problem in found.wrong} == {
+        BLOB: "the object is missing from the bucket",
+        Digest.of(b"second"): "the object in the bucket has 3 bytes, not 6",
+    }
+    assert set(await doom_wrong(catalog, found, clock.now())) == {BLOB, Digest.of(b"second")}
+    assert await examine(store, BLOB) is ExaminationResult.WHOLE  # its file is whole, and is written again
+    drop_cache(folder)
+    assert await read_blob(store, BLOB) == CONTENT
+    assert await examine(store, Digest.of(b"second")) is ExaminationResult.DAMAGED
 
 
 # Budget
