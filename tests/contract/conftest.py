@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from mirror.app.bucket.cold_reading import reading_cold
+from mirror.oci import Digest, Repository
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.port import Registry
+from mirror.registry.port import Blob, Registry
 from mirror.server.http_application import build
 from mirror.server.http_server import Listener, listen, serving
 from mirror.store.registry import Store
 from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.wire.ranges import RangeRequest
 from tests.harness.bucket_server import BucketServer
-from tests.support.buckets import bucket_store, new_bucket
+from tests.support.buckets import bucket_store, drop_cache, new_bucket
 from tests.support.builders import RECEIVING
 from tests.support.certificates import CertificateFiles, OneContext
 from tests.support.pull_through import pulling
@@ -66,8 +69,17 @@ async def pull_through(folder: Path) -> AsyncIterator[Registry]:
 
 @asynccontextmanager
 async def store_bucket(folder: Path, server: BucketServer) -> AsyncIterator[Registry]:
-    """A store whose content is in a bucket."""
-    async with bucket_store(folder / "data", new_bucket(server)) as opened:
+    """A store whose content is in a bucket, and whose cache has lost all files whenever a blob is read."""
+    async with bucket_store(folder / "data", new_bucket(server)) as opened, reading_cold(opened):
+        warm = opened.open_blob
+
+        def cold(
+            repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
+        ) -> AbstractAsyncContextManager[Blob]:
+            drop_cache(folder / "data")
+            return warm(repository, digest, part, size_bytes)
+
+        opened.open_blob = cold  # type: ignore[method-assign]
         yield opened
 
 

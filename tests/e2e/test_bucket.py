@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -182,3 +183,22 @@ def test_an_engine_installs_what_the_cache_has_lost(
         engine.docker("plugin", "install", "--grant-all-permissions", reference)
         assert "true" in engine.docker("plugin", "inspect", "--format", "{{.Enabled}}", reference).stdout
         engine.docker("plugin", "rm", "--force", reference)
+
+
+def listed(server: BucketServer, folder: Path) -> list[str]:
+    """Return the keys of all objects of a mirror."""
+    prefix = str(folder).strip("/")
+    answer = server.request("GET", f"/{BUCKET}?list-type=2&prefix={quote(prefix, safe='')}")
+    return [key.removeprefix(f"{prefix}/") for key in re.findall(r"<Key>([^<]*)</Key>", answer.decode())]
+
+
+def test_a_collection_deletes_objects_and_a_scrub_lists_them(bucket_server: BucketServer, tmp_path: Path) -> None:
+    with mirror_of(bucket_server, tmp_path) as mirror:
+        push_blob(f"{mirror.url}/v2/{NAME}", b"content")
+        drop_cache(mirror)
+        found = json.loads(mirror.command("scrub", "--bucket", "--json").stdout)
+        assert found["bucket"] == {"objects": 1, "size_bytes": 7, "strays": [], "wrong": []}
+        assert found["damaged"] == []
+        assert len(listed(bucket_server, tmp_path)) == 2
+        mirror.command("gc", "--grace", "0s")
+        assert listed(bucket_server, tmp_path) == ["plugin-mirror.json"]
