@@ -7,8 +7,10 @@ import json
 import random
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -202,3 +204,36 @@ def test_a_collection_deletes_objects_and_a_scrub_lists_them(bucket_server: Buck
         assert len(listed(bucket_server, tmp_path)) == 2
         mirror.command("gc", "--grace", "0s")
         assert listed(bucket_server, tmp_path) == ["plugin-mirror.json"]
+
+
+def test_kills_of_both_servers_lose_nothing_that_was_acknowledged(server: BucketServer, tmp_path: Path) -> None:
+    acknowledged: list[bytes] = []
+    is_over = threading.Event()
+
+    def push(mirror: Mirror, number: int) -> None:
+        contents = random.Random(number)
+        while not is_over.is_set():
+            content = contents.randbytes(contents.choice([100, 300_000, 9_000_000]))
+            with suppress(OSError, http.client.HTTPException):  # killed meanwhile
+                if begin(mirror, content)[0] == 201:
+                    acknowledged.append(content)
+
+    with mirror_of(server, tmp_path) as mirror:
+        pushers = [threading.Thread(target=push, args=(mirror, number)) for number in range(3)]
+        for pusher in pushers:
+            pusher.start()
+        try:
+            for killed in (server, mirror, server, mirror):
+                before = len(acknowledged)
+                wait_until(lambda before=before: len(acknowledged) >= before + 3, "pushes")
+                killed.kill()
+                killed.start()
+        finally:
+            is_over.set()
+            for pusher in pushers:
+                pusher.join()
+        drop_cache(mirror)
+        for content in acknowledged:
+            assert get(mirror, f"/v2/{NAME}/blobs/{digest_of(content)}")[:2] == (200, content)
+        found = json.loads(mirror.command("scrub", "--bucket", "--json").stdout)
+        assert found["bucket"]["wrong"] == []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def unusable_files(settings: Settings, path: Path | None) -> list[str]:
-    """Return one sentence for each file of upstreams, ``admission.token_file`` or ``storage.blobs`` that cannot be read.
+    """Return one sentence for each unreadable file of upstreams, ``admission.token_file`` and ``storage.blobs``.
 
     Args:
         settings: the settings.
