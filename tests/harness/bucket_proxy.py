@@ -44,7 +44,7 @@ class BucketProxy:
         fault: returns the fault for a method and a path; None for none.
         requests: method and path of each request.
         sent_bytes: bytes of answers to GETs that clients were sent.
-        hold: cleared to let answers to GETs wait in the middle.
+        hold: cleared to let answers to GETs wait after their headers.
     """
 
     def __init__(self, url: str) -> None:

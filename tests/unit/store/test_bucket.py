@@ -102,6 +102,20 @@ async def test_an_answer_that_is_lost_or_comes_twice(
     assert await read(bucket, "a/b") == content
 
 
+async def test_an_answer_that_stops_in_the_middle_ends(
+    access: BucketAccess, proxy: BucketProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_module, "_SILENCE_SECONDS", 3)
+    monkeypatch.setattr(bucket_module, "_RETRIES", 0)
+    bucket = Bucket(through(access, proxy.url))
+    await bucket.put_file("a/b", written(tmp_path, LARGE[:100_000]), 100_000)
+    proxy.hold.clear()
+    _, pieces = await bucket.read("a/b")
+    with pytest.raises(BucketUnreachable):
+        async for _ in pieces:
+            pass
+
+
 async def test_an_answer_that_ends_early_is_no_content(bucket: Bucket, proxy: BucketProxy, tmp_path: Path) -> None:
     await bucket.put_file("a/b", written(tmp_path, LARGE), len(LARGE))
     proxy.fault = lambda method, _path: Fault.TRUNCATED if method == "GET" else None
