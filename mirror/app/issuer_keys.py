@@ -51,7 +51,7 @@ async def issuer_keys(
             timeouts=Timeouts(),
             guard=DestinationGuard(),
             proxies=Proxies(environment=os.environ),
-            tls=Tls(ca_file=settings.ca_file),
+            tls=Tls(ca_file=settings.ca_file, ca_setting="server.token_issuer.ca_file"),
             clock=clock,
         ) as connections,
         BackgroundTasks() as tasks,
@@ -79,7 +79,7 @@ async def fetch(connections: UpstreamConnections, url: str) -> bytes:
     except TimeoutError as error:
         raise UpstreamUnreachable(f"{url} did not answer within {_FETCH_SECONDS:.0f} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        kind, what = connection_fault(error)
+        kind, what = connection_fault(error, ca_setting=connections.ca_setting)
         raise kind(f"{url}: {what}") from error
     if status != 200:
         raise UpstreamProtocolError(f"{url} answered {status}, and not 200 with a key set")

@@ -128,7 +128,8 @@ async def posting(endpoint: EventSettings) -> AsyncIterator[Post]:
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
                 late = f"no answer within {_TIMEOUT.total:.0f} s"
-                raise PostFailed(late if is_late else connection_fault(error)[1]) from error
+                why = connection_fault(error, ca_setting=f"events[{endpoint.shown_name}].ca")[1]
+                raise PostFailed(late if is_late else why) from error
 
         yield post
 
