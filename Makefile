@@ -63,7 +63,7 @@ man: $(READY)        ## make the manual pages from the help of the commands, in 
 
 docs: $(READY)       ## make the site of all pages in dist/docs, and docs/SETTINGS.md from the schema
 	$(BIN)/python -m tests.docs.settings_page
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . dist/docs
+	$(BIN)/python -m deploy.release.html_pages
 
 deb: $(READY)        ## build the Debian packages in dist/
 	$(BIN)/python -m deploy.release.debian_package

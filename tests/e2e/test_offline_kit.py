@@ -131,6 +131,7 @@ def test_the_sums_name_each_file(site: Site) -> None:
     named = {line.partition("  ")[2] for line in (site.kit / "SHA256SUMS").read_text().splitlines()}
     files = {str(path.relative_to(site.kit)) for path in site.kit.rglob("*") if path.is_file()}
     assert files == named | {"SHA256SUMS"}
+    assert {"html/index.html", "html/searchindex.js"} <= files
     assert not [file for file in files if "deploy/release" in file or "__pycache__" in file]
 
 
