@@ -36,7 +36,7 @@ test: $(READY)       ## run all tests; as root, also those with real engines and
 coverage: SPREAD += --cov --cov-report=term
 coverage: test       ## run all tests, and list the lines that no test reaches
 
-matrix: $(READY)     ## run all tests in all combinations, with many more generated examples (20 minutes)
+matrix: $(READY)     ## run what make test leaves out: all combinations, long forms, many more generated examples
 	@tests/install-programs test
 	@$(BIN)/python -m tests.harness.trixie
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(SPREAD) --matrix $(TESTS)

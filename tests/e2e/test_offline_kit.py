@@ -75,12 +75,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def content(request: pytest.FixtureRequest) -> Content:
+def content(whole: bool) -> Content:
     """Content of the kit: what this machine can run, or everything in ``make matrix``."""
-    whole = Content(base=release_image.BASE)
-    if request.config.getoption("--matrix"):
-        return whole
-    return replace(whole, targets=[Target("3.11", os.uname().machine)], releases=[BOOKWORM])
+    everything = Content(base=release_image.BASE)
+    if whole:
+        return everything
+    return replace(everything, targets=[Target("3.11", os.uname().machine)], releases=[BOOKWORM])
 
 
 @pytest.fixture(scope="module")
