@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 # The program alone, and with the tools of developers.
 PROGRAM := $(VENV)/.program
 READY   := $(VENV)/.ready
+# The base of the container image, and the version of its Python.
+BASE_OPTIONS = $(if $(BASE),--base $(BASE)) $(if $(BASE_PYTHON),--python $(BASE_PYTHON))
 # More processes than two cores, because many tests wait for engines. Tests that share fixtures stay in one process.
 SPREAD := -n 4 --no-loadscope-reorder
 
@@ -34,7 +36,7 @@ test: $(READY)       ## run all tests; as root, also those with real engines and
 coverage: SPREAD += --cov --cov-report=term
 coverage: test       ## run all tests, and list the lines that no test reaches
 
-matrix: $(READY)     ## run all tests in all combinations, with many more generated examples (20 minutes)
+matrix: $(READY)     ## run what make test leaves out: all combinations, long forms, many more generated examples
 	@tests/install-programs test
 	@$(BIN)/python -m tests.harness.trixie
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(SPREAD) --matrix $(TESTS)
@@ -61,16 +63,16 @@ man: $(READY)        ## make the manual pages from the help of the commands, in 
 
 docs: $(READY)       ## make the site of all pages in dist/docs, and docs/SETTINGS.md from the schema
 	$(BIN)/python -m tests.docs.settings_page
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . dist/docs
+	$(BIN)/python -m deploy.release.html_pages
 
 deb: $(READY)        ## build the Debian packages in dist/
 	$(BIN)/python -m deploy.release.debian_package
 
-image: $(READY)      ## build the container image with docker or podman; BASE=IMAGE for another base
-	$(BIN)/python -m deploy.release.container_image $(if $(BASE),--base $(BASE))
+image: $(READY)      ## build the container image with docker or podman; BASE=IMAGE for another base, with BASE_PYTHON=3.13 its Python
+	$(BIN)/python -m deploy.release.container_image $(BASE_OPTIONS)
 
 offline-kit: $(READY) ## put wheels, packages, image and documents into one archive in dist/; KIT=--without-image
-	$(BIN)/python -m deploy.release.offline_kit $(if $(BASE),--base $(BASE)) $(KIT)
+	$(BIN)/python -m deploy.release.offline_kit $(BASE_OPTIONS) $(KIT)
 
 lock: $(READY)       ## lock the packages of a release with their hashes, in the versions of constraints.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-annotate --custom-compile-command "make lock" \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -13,7 +14,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from mirror.access import passwords
+from tests.harness.bucket_server import BucketServer
+from tests.harness.requirement import require
 from tests.support import databases, quick_catalogs
+from tests.support.selection import WHOLE, is_selected
 
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,7 +46,13 @@ quick_catalogs.make_quickly()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgresql", action="store_true", help="stores of tests have their catalogs in PostgreSQL")
-    parser.addoption("--matrix", action="store_true", help="each engine release; two workers in all of conformance")
+    parser.addoption("--matrix", action="store_true", help="run what is left out, or done in a short form, without it")
+
+
+@pytest.fixture(scope="session", name=WHOLE)
+def _whole(request: pytest.FixtureRequest) -> bool:
+    """True in ``make matrix``, where a test with this fixture runs in its long form."""
+    return bool(request.config.getoption("--matrix"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,10 +60,23 @@ def pytest_configure(config: pytest.Config) -> None:
         databases.use_postgresql()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    selected = [item for item in items if is_selected(item, matrix=config.getoption("--matrix"))]
+    if len(selected) < len(items):
+        kept = set(selected)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = selected
     # Long files begin first, so that no process is left with one at the end. End-to-end tests wait for engines: the
     # others fill the time between.
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("e2e") is None))
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[BucketServer]:
+    """A real S3 server. Each test makes a bucket of its own."""
+    require(BucketServer.missing())
+    with BucketServer() as server:
+        yield server
 
 
 class _FileScheduling(LoadScopeScheduling):

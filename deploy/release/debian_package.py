@@ -177,11 +177,11 @@ def _add_program(tree: Path, target: Target, wheels: Sequence[Path]) -> None:
 def _add_service(tree: Path) -> None:
     for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.timer")]:
         text = unit.read_text().replace(f"/opt/{NAME}/bin/", "/usr/bin/")
-        # The comment at the top is about an installation by hand.
-        text = text[text.index("[Unit]") :]
+        # The comment at the top is about an installation by hand, which has no manual pages.
+        text = text[text.index("[Unit]") :].replace("[Unit]\n", f"[Unit]\nDocumentation=man:{NAME}(1)\n", 1)
         _file(tree, f"lib/systemd/system/{unit.name}").write_text(text)
     shutil.copy(UNITS / f"{NAME}.sysusers", _file(tree, f"usr/lib/sysusers.d/{NAME}.conf"))
-    shutil.copy(FILES / "config.yaml", _file(tree, f"etc/{NAME}/config.yaml"))
+    shutil.copy(ROOT / "config/service.yaml", _file(tree, f"etc/{NAME}/config.yaml"))
     for shell, place in COMPLETIONS.items():
         script = run_program([str(Path(sys.executable).with_name(NAME)), "completion", shell])
         _file(tree, place).write_text(script)

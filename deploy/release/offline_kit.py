@@ -1,7 +1,7 @@
 """Put all that a machine without a network needs into one archive. Run it with `make offline-kit`.
 
 The archive has the wheels of each supported Python and machine, the Debian packages, the container image, the units,
-examples of configurations, the documents, the SBOM, and the SHA-256 of each file.
+examples of configurations, the documents as text and as a site, the SBOM, and the SHA-256 of each file.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from deploy.release.checkout import (
 )
 from deploy.release.container_image import BASE, IMAGE, add_options, build_image, find_builder, save_image
 from deploy.release.debian_package import BOOKWORM, TRIXIE, DebianRelease, build_package
+from deploy.release.html_pages import build_pages
 from deploy.release.image_archive import write_archive
 from deploy.release.wheels import TARGETS, Target, collect, release_lock
 from mirror import __version__
@@ -49,12 +50,14 @@ class Content:
         releases: Debian releases that get a package.
         base: base of the image, or None for a kit without an image.
         python: version of Python in the base.
+        pages: True for a kit with the documents as a site, too.
     """
 
     targets: Sequence[Target] = tuple(TARGETS)
     releases: Sequence[DebianRelease] = (BOOKWORM, TRIXIE)
     base: str | None = BASE
     python: str = "3.11"
+    pages: bool = True
 
 
 def build_kit(content: Content, folder: Path, made_at: datetime) -> Path:
@@ -89,6 +92,10 @@ def build_kit(content: Content, folder: Path, made_at: datetime) -> Path:
         for name in DOCUMENTS:
             # The programs of this folder need a checkout.
             copy_files(name, kit / name, without="deploy/release")
+        if content.pages:
+            tell("making the site of the documents")
+            build_pages(kit / "html", parsed := Path(made) / "parsed")
+            shutil.rmtree(parsed)
         (kit / "INSTALL.md").write_text(_from_the_top((ROOT / GUIDE).read_text()))
         _write_sums(kit)
         tell(f"writing {NAME}.tar")

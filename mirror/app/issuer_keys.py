@@ -23,7 +23,7 @@ from mirror.upstream.http.forbidden_destinations import DestinationGuard
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.http.upstream_connections import UpstreamConnections
-from mirror.upstream.http.upstream_errors import connection_fault
+from mirror.upstream.http.upstream_errors import connection_fault, redacted
 from mirror.upstream.limits.upstream_policy import Timeouts
 
 _FETCH_SECONDS: Final = 10.0
@@ -51,7 +51,7 @@ async def issuer_keys(
             timeouts=Timeouts(),
             guard=DestinationGuard(),
             proxies=Proxies(environment=os.environ),
-            tls=Tls(ca_file=settings.ca_file),
+            tls=Tls(ca_file=settings.ca_file, ca_setting="server.token_issuer.ca_file"),
             clock=clock,
         ) as connections,
         BackgroundTasks() as tasks,
@@ -67,7 +67,7 @@ async def fetch(connections: UpstreamConnections, url: str) -> bytes:
     Raises:
         UpstreamFault: no answer within ten seconds, another status than 200, or a larger answer than a key set may be.
     """
-    content, status = b"", 0
+    content, status, shown = b"", 0, redacted(URL(url))
     try:
         async with (
             asyncio.timeout(_FETCH_SECONDS),
@@ -77,12 +77,12 @@ async def fetch(connections: UpstreamConnections, url: str) -> bytes:
             while piece := await response.content.read(MOST_BYTES + 1 - len(content)):
                 content += piece
     except TimeoutError as error:
-        raise UpstreamUnreachable(f"{url} did not answer within {_FETCH_SECONDS:.0f} s") from error
+        raise UpstreamUnreachable(f"{shown} did not answer within {_FETCH_SECONDS:.0f} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        kind, what = connection_fault(error)
-        raise kind(f"{url}: {what}") from error
+        kind, what = connection_fault(error, ca_setting=connections.ca_setting)
+        raise kind(f"{shown}: {what}") from error
     if status != 200:
-        raise UpstreamProtocolError(f"{url} answered {status}, and not 200 with a key set")
+        raise UpstreamProtocolError(f"{shown} answered {status}, and not 200 with a key set")
     if len(content) > MOST_BYTES:
-        raise UpstreamProtocolError(f"{url} answered more than {MOST_BYTES} bytes")
+        raise UpstreamProtocolError(f"{shown} answered more than {MOST_BYTES} bytes")
     return content

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from mirror.filters.room_for_pushes import RoomForPushes
+from mirror.filters.room_for_pushes import RoomForPushes, RoomMaker
 from mirror.lifecycle.collector import Collector
 from mirror.lifecycle.pull_budget import PullBudget, StorageRoom
 from mirror.oci import Digest, Repository, Tag
@@ -81,8 +81,10 @@ async def pulling_through(
         outcomes: counter of the outcomes of pulls.
         clock: source of the current time.
     """
+    cache = store.cache_budget
+    content: Registry = store if cache is None else RoomForPushes(store, cache)
     if not settings.proxy:
-        yield PullingThrough(store)
+        yield PullingThrough(content)
         return
     known = {
         name: Upstream(name, registry, offline=settings.offline or settings.upstreams[name].offline)
@@ -110,10 +112,10 @@ async def pulling_through(
             outcomes,
             store.records.incomplete.arrived,
             finish=settings.pull_through.unattended is Unattended.FINISH,
-            make_room=budget.make_room,
+            make_room=budget.make_room if cache is None else partial(_make_room, (cache, budget)),
         )
         registry = PullThroughRegistry(
-            store,
+            content,
             PullRecords(store.records.origins, store.records.incomplete, store.records.absent),
             routes,
             downloads,
@@ -124,6 +126,14 @@ async def pulling_through(
         )
         chores = [] if settings.server.read_only else [partial(keep_budget, budget)]
         yield PullingThrough(RoomForPushes(registry, budget), begin, chores)
+
+
+async def _make_room(makers: Sequence[RoomMaker], size_bytes: int) -> bool:
+    """Let each maker of room try, until the content fits."""
+    for maker in makers:
+        if await maker.make_room(size_bytes):
+            return True
+    return False
 
 
 def _refetchable(routes: Routes, repository: Repository) -> frozenset[str]:

@@ -66,12 +66,17 @@ async def open_store(
         immutable: the tags that may not move; None for those of the settings.
 
     Raises:
-        ConfigurationFault: the data folder must exist and does not.
+        ConfigurationFault: the data folder must exist and does not, or its content is not where the settings say.
         StorageFault: the store cannot be opened.
     """
-    path = settings.storage.path
+    path, blobs = settings.storage.path, settings.storage.blobs
     if must_exist or only_reads:
         require_data_folder(path)
+    bucket = None
+    if blobs is not None:
+        from mirror.app.bucket.bucket_opening import open_bucket
+
+        bucket = open_bucket(blobs)
     limits, kept_free = settings.server.limits.of_sessions(), settings.storage.kept_free
     async with AsyncExitStack() as stack:
         if only_reads and not can_write(path):
@@ -86,6 +91,8 @@ async def open_store(
                 private_state=private_state,
                 immutable=immutable_tags(settings.repositories) if immutable is None else immutable,
                 keeps_changes=settings.keeps_changes and not only_reads,
+                bucket=bucket,
+                cache_limit_bytes=None if blobs is None else blobs.cache,
             )
         )
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from mirror.app.bucket.data_folder_only import require_data_folder_only
 from mirror.app.bundles.bundle_serving import BundleToServe, ServedBundle, open_served, settings_for_bundle
 from mirror.app.configuration.configuration_state import ConfigurationHolder
 from mirror.app.configuration.process_parts import shared_parts
@@ -77,6 +78,7 @@ def serve(read: Callable[[], Settings], file: Path | None = None, wanted: Bundle
         if settings.server.read_only:
             path = settings.storage.path
             require_data_folder(path)
+            require_data_folder_only(settings, "server.read_only serves the data folder as it is", "remove read_only")
             # All workers share one copy, which must not change under them.
             state = stack.enter_context(private_state(path, catalog_copier(settings)))
             # No upstream is asked and no rule runs: there is no place to keep what they bring.

@@ -33,7 +33,12 @@ async def open_upstream(settings: Settings, name: str) -> AsyncIterator[Upstream
         url=section.url,
         plain_http=section.plain_http,
         login=_login(section),
-        tls=Tls(section.tls.ca_file, section.tls.certificate_file, section.tls.key_file),
+        tls=Tls(
+            section.tls.ca_file,
+            section.tls.certificate_file,
+            section.tls.key_file,
+            ca_setting=f"upstreams.{name}.tls.ca_file",
+        ),
         proxies=Proxies(section.proxy, os.environ),
         policy=_policy(settings, section),
     ) as registry:

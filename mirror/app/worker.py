@@ -24,6 +24,7 @@ from mirror.app.access_control import (
     operators,
 )
 from mirror.app.api_reports import ApiReports
+from mirror.app.bucket.cold_reading import bucket_chores
 from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.app.configuration.configuration_state import ConfigurationHolder
 from mirror.app.configuration.process_parts import SharedParts, shared_parts
@@ -225,6 +226,7 @@ async def build_service(
             *certificate_chores(settings, worker.place),
             *(_admission_chores(services, worker, content) if pulls else []),
             *upkeep_chores(services, changes=is_changing),
+            *(bucket_chores(store) if is_changing and not worker.place else []),
             *(change_chores(settings, store) if is_changing else []),
         ]
         flushes: list[Chore] = [

@@ -14,7 +14,7 @@ from mirror.hosts.engine_errors import EngineProtocolError
 from mirror.oci import Digest
 from mirror.oci.errors import DigestInvalid, MirrorError
 from mirror.oci.printable_text import printable
-from mirror.oci.strict_json import json_words
+from mirror.oci.strict_reading.strict_json import json_words
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege
 from mirror.plugin.config.secret_values import masked_text

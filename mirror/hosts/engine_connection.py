@@ -17,9 +17,8 @@ from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_answers import read_json, read_message, read_step, read_stream_error
 from mirror.hosts.engine_api import PullProgress, RegistryLogin
 from mirror.hosts.engine_errors import EngineAccessDenied, EngineProtocolError, EngineRefused, EngineUnreachable
-from mirror.oci.printable_text import printable
 from mirror.runtime.concurrency.threads import in_thread
-from mirror.runtime.system_errors import connection_words
+from mirror.runtime.system_errors import connection_words, distrust_words
 
 #: Largest answer that is read, in bytes. A hundred plugins with large configs have 1 MiB.
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
@@ -197,6 +196,5 @@ class EngineConnection:
 def _tls_words(error: aiohttp.ClientSSLError) -> str:
     """Return the reason of a failed handshake."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = getattr(error.certificate_error, "verify_message", "")
-        return printable(f"its certificate is not trusted: {why}", 300)
+        return f"its certificate is not trusted: {distrust_words(error.certificate_error)}"
     return connection_words(error)

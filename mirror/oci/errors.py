@@ -39,7 +39,7 @@
     │   ├── UpstreamBusy             429, 5xx; temporary
     │   │   └── UpstreamPaused       not asked again in this run after a 429 or 503
     │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar; TlsFault: no TLS, or no trust
-    ├── StorageFault                 the local disk or catalog failed
+    ├── StorageFault                 the local disk, the catalog or the bucket (:mod:`mirror.oci.bucket_errors`) failed
     │   ├── StorageFull
     │   │   └── DoesNotFit
     │   ├── TooManyOpenFiles         no file descriptor is left; temporary

@@ -1,8 +1,9 @@
 """Manifests: parsed views of immutable bytes (OCI image-spec manifest.md and image-index.md; Docker schema 2).
 
 The mirror must judge a manifest exactly as every engine will read it. A manifest that an engine could read differently
-is *ambiguous* (:mod:`mirror.oci.manifest_ambiguity`). :meth:`Manifest.parse` refuses ambiguous manifests from outside.
-:meth:`Manifest.parse_stored` accepts them and sets ``ambiguity``, because an earlier version may have stored some.
+is *ambiguous* (:mod:`mirror.oci.strict_reading.manifest_ambiguity`). :meth:`Manifest.parse` refuses ambiguous manifests
+from outside. :meth:`Manifest.parse_stored` accepts them and sets ``ambiguity``, because an earlier version may have
+stored some.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor, string_map
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge, DigestInvalid, ManifestInvalid
-from mirror.oci.manifest_ambiguity import ambiguity_of
 from mirror.oci.printable_text import quoted
-from mirror.oci.strict_json import Document, read_object
+from mirror.oci.strict_reading.manifest_ambiguity import ambiguity_of
+from mirror.oci.strict_reading.strict_json import Document, read_object
 
 #: Size limit of a manifest from a client or an upstream. Engines since 20.10 read at most 4 393 216 bytes.
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
+from mirror.oci.timestamps import machine_time
 
 #: Beginning of the names under which bundles own tags. No rule and no upstream has such a name.
 BUNDLE_OWNER: Final = "bundle:"
@@ -217,6 +218,17 @@ class TagEvent:
     after: Digest | None
     source: str
     difference: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as plain values, without the name of the tag."""
+        return {
+            "at": machine_time(self.at),
+            "change": self.change.value,
+            "before": self.before and str(self.before),
+            "after": self.after and str(self.after),
+            "source": self.source,
+            "privileges": list(self.difference),
+        }
 
 
 @dataclass(frozen=True, slots=True)

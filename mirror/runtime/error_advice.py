@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mirror.oci import errors
+from mirror.oci.bucket_errors import BucketFault
 from mirror.oci.errors import MirrorError
 from mirror.runtime.system_errors import how_to_fix
 
@@ -26,6 +27,7 @@ _ADVICE: Final[dict[type[MirrorError], str]] = {
     errors.UpstreamFault: "try again later",
     errors.StorageFull: "free some space on the disk",
     errors.StorageDamaged: "find and heal what is damaged: plugin-mirror scrub",
+    BucketFault: "check storage.blobs, and the server of the bucket",
     errors.StorageFault: "check the disk and the owner of the data folder",
     errors.TagConflict: "let one owner only have the tag, or delete it here",
     errors.Busy: "try again when the other process has ended",

@@ -15,10 +15,34 @@ from typing import Final
 from mirror.oci.errors import MirrorError
 
 _TLS_REASON: Final = re.compile(r"\[SSL: (\w{1,80})\]")
+#: The name or address that a certificate does not have, in the words of Python.
+_NAMED: Final = re.compile(r"is not valid for '([^'\s]{1,253})'")
 _RESOLVER_WORDS: Final = {
     socket.EAI_NONAME: "no such name",
     socket.EAI_AGAIN: "no name server answers",
     socket.EAI_FAIL: "the name server failed",
+}
+#: Reasons for which a certificate is not trusted, by the numbers of OpenSSL (x509_vfy.h).
+_DISTRUST: Final = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed",
+    19: "its authority is unknown here",
+    20: "its authority is unknown here",
+    21: "its authority is unknown here",
+    23: "it was revoked",
+    26: "it was issued for another use",
+    62: "it is for another name",
+    64: "it is for another address",
+}
+#: What helps, by the same numbers.
+_TRUST: Final = {
+    9: "set the clock of this machine",
+    10: "renew the certificate there; if it is valid, set the clock of this machine",
+    23: "replace the certificate there",
+    26: "replace the certificate there by one for servers",
+    62: "use a name that the certificate has",
+    64: "use an address that the certificate has",
 }
 #: Reasons of OpenSSL for a file without any certificate or key.
 _NO_PEM: Final = frozenset({"", "pem lib", "no start line", "no certificate or crl found", "asn1 lib", "bad end line"})
@@ -95,6 +119,25 @@ def certificate_words(error: Exception) -> str:
         return "the key belongs to another certificate"
     named = (error.reason or "").replace("_", " ").lower()
     return "it is not PEM, or damaged" if named in _NO_PEM else f"OpenSSL refuses it ({named or 'no reason given'})"
+
+
+def distrust_words(error: Exception) -> str:
+    """Return the reason for which OpenSSL does not trust a certificate, without its words."""
+    code = getattr(error, "verify_code", 0)
+    named = _NAMED.search(getattr(error, "verify_message", ""))
+    told = _DISTRUST.get(code, f"OpenSSL refuses it (reason {code})" if code else "it cannot be verified")
+    return told if named is None else f"{told} than {named[1]}"
+
+
+def how_to_trust(error: Exception, ca_setting: str) -> str:
+    """Return what helps if the certificate of a server is not trusted.
+
+    Args:
+        error: the error.
+        ca_setting: the setting that names the file of the authority.
+    """
+    needs_authority = f"let this machine trust its authority, or name the file of the authority in {ca_setting}"
+    return _TRUST.get(getattr(error, "verify_code", 0), needs_authority)
 
 
 def _who(place: Path | None) -> str:

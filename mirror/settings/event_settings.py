@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from mirror.settings.section import Mistakes, Section
 from mirror.settings.section_values import FilePath, TextForm
@@ -18,6 +18,7 @@ _NAME: Final = TextForm(
 
 #: Names, and addresses of IPv6 with their zone.
 _HOST: Final = re.compile(r"[\w.-]+|[0-9a-f.]*:[0-9a-f:.]*(%[\w.-]+)?")
+_PATH: Final = re.compile(r"(://[^/?]*[/?]).+")
 _MOST_NAME: Final = 64
 
 
@@ -40,6 +41,11 @@ def _check_url(text: str) -> str:
     return text
 
 
+def _without_path(url: str) -> str:
+    # The path of a webhook, or its query, is mostly its secret.
+    return _PATH.sub(r"\1(hidden)", url)
+
+
 def _check_kind(text: str) -> str:
     from mirror.records.changes.change import ChangeKind
 
@@ -51,8 +57,9 @@ def _check_kind(text: str) -> str:
 class EventSettings(Section):
     """An endpoint that receives a CloudEvent for each change."""
 
-    url: Annotated[str, AfterValidator(_check_url)] = Field(
-        description="URL that receives POST requests, such as https://hooks.example/plugins"
+    url: Annotated[str, AfterValidator(_check_url), PlainSerializer(_without_path, return_type=str)] = Field(
+        description="URL that receives POST requests, such as https://hooks.example/plugins; its path and query are "
+        "shown nowhere, because they are mostly a secret"
     )
     secret_file: FilePath = Field(
         description="file with the secrets that sign requests, one on each line: whsec_BASE64, or whsk_BASE64 for "

@@ -174,19 +174,22 @@ PlatformText = Annotated[str, checked_by(_check_platform)]
 TagPatternText = Annotated[str, checked_by(_check_tag_pattern)]
 
 
-def _check_length(text: str) -> str:
-    if (match := _DURATION.fullmatch(text)) and int(match[1]) * _SECONDS[match[2]] > LONGEST_DAYS * _SECONDS["d"]:
-        raise ValueError(f"is too long; fix: write {LONGEST_DAYS}d or less")
-    return text
+def not_longer(days: int) -> AfterValidator:
+    """Return a validator that refuses durations of more days. Other words, such as forever, are accepted."""
+
+    def check(text: str) -> str:
+        if (match := _DURATION.fullmatch(text)) and int(match[1]) * _SECONDS[match[2]] > days * _SECONDS["d"]:
+            raise ValueError(f"is too long; fix: write {days}d or less")
+        return text
+
+    return AfterValidator(check)
 
 
-#: Refuses lengths of time that calendars cannot add to a date. Accepts other words, such as forever.
-NOT_TOO_LONG: Final = AfterValidator(_check_length)
+#: Refuses lengths of time that calendars cannot add to a date.
+NOT_TOO_LONG: Final = not_longer(LONGEST_DAYS)
+#: The form of a length of time of at least a second.
+DURATION_FORM: Final = TextForm(
+    r"^[1-9][0-9]{0,19}[smhd]$", "is not a duration; fix: write it without spaces, such as 90s, 30m, 6h or 7d"
+)
 #: A length of time of at least a second, such as 6h.
-Duration = Annotated[
-    str,
-    TextForm(
-        r"^[1-9][0-9]{0,19}[smhd]$", "is not a duration; fix: write it without spaces, such as 90s, 30m, 6h or 7d"
-    ),
-    NOT_TOO_LONG,
-]
+Duration = Annotated[str, DURATION_FORM, NOT_TOO_LONG]

@@ -12,7 +12,7 @@ from mirror.oci import Digest, Repository
 from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import ClientFault
 from mirror.oci.names import Reference
-from mirror.oci.strict_json import read_object
+from mirror.oci.strict_reading.strict_json import read_object
 
 #: Predicate type of the statements of ``cosign sign``. Statements of other types are no signatures: a list of parts, or
 #: a scan, does not say who stands for the content.

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mirror.oci import Digest, Manifest, Tag
 from mirror.oci.errors import ClientFault
-from mirror.oci.strict_json import read_object
+from mirror.oci.strict_reading.strict_json import read_object
 from mirror.signing.claim import STATEMENT_TYPE, SignatureUnreadable, SignedClaim
 from mirror.signing.dsse import pre_authentication_encoding
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, select
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci.bucket_errors import NotCached
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown, StorageDamaged
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.records.absent_content import AbsenceReason, AbsentContent
@@ -91,6 +92,7 @@ class StoreReader:
         self._cache = services.cache
         self._blobs = services.blobs
         self._manifests = services.manifests
+        self._cold = services.cold
         self._renewals = Renewals(services)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
@@ -123,7 +125,21 @@ class StoreReader:
             except StorageDamaged:
                 # It may have been collected, or even stored again, between the look-up and the opening.
                 held = await self._read_blob(repository, digest)
-                blob = await stack.enter_async_context(self._blobs.open(digest, held.found, part))
+                blob = await stack.enter_async_context(self._open(repository, digest, held.found, part))
+            yield blob
+
+    @asynccontextmanager
+    async def _open(
+        self, repository: Repository, digest: Digest, size_bytes: int, part: RangeRequest | None
+    ) -> AsyncIterator[Blob]:
+        async with AsyncExitStack() as stack:
+            try:
+                blob = await stack.enter_async_context(self._blobs.open(digest, size_bytes, part))
+            except NotCached:
+                if self._cold.content is None:
+                    raise
+                cold = self._cold.content.open(repository, digest, size_bytes, part)
+                blob = await stack.enter_async_context(cold)
             yield blob
 
     async def _read_manifest(self, repository: Repository, target: Tag | Digest) -> Held[Manifest]:

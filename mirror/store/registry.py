@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,6 +14,7 @@ from mirror.records.lifecycle.pushed_tags import ImmutableTags, none_immutable
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.files import private_files
 from mirror.store.backfill import Backfill
+from mirror.store.bucket.bucket_site import require_migrated, require_no_bucket
 from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.databases.catalog_database import CatalogDatabase
@@ -20,6 +22,7 @@ from mirror.store.catalog.databases.sqlite_database import SqliteDatabase
 from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.manifest_loader import ManifestLoader
 from mirror.store.content.blob_files import FilesystemBlobStorage
+from mirror.store.content.cold_content import ColdReads
 from mirror.store.content.data_layout import DataLayout, is_ours
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
@@ -34,9 +37,16 @@ from mirror.store.reader import StoreReader
 from mirror.store.records.sql_records import SqlRecords
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
+from mirror.store.uploads.adoption import Adoption
 from mirror.store.uploads.session_limits import SessionLimits
 from mirror.store.uploads.upload_sessions import UploadSessions
 from mirror.store.writer import StoreWriter
+
+if TYPE_CHECKING:  # imported with a bucket only
+    from mirror.store.bucket.bucket import Bucket
+    from mirror.store.bucket.cache_budget import CacheBudget
+    from mirror.store.bucket.stored_objects import StoredObjects
+    from mirror.store.uploads.download_leases import DownloadLeases
 
 _LOG = structlog.get_logger(__name__)
 _CACHE_BYTES = 64 * 1024 * 1024
@@ -53,10 +63,16 @@ class Store:
         monitoring: the state of the store for its operator.
         uploads: the upload sessions of clients.
         downloads: the downloads from upstreams; a :class:`mirror.transfer.partial_store.PartialStore`.
+        cold_downloads: the same for stored content that is in the bucket only; None without a bucket.
+        objects: the objects of the bucket; None without a bucket.
+        cache_budget: makes room in the data folder as the cache of the bucket; None without a bucket.
     """
 
     def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
         self.services = services
+        self.objects = services.adoption.objects
+        self.cache_budget: CacheBudget | None = None
+        self.cold_downloads: DownloadLeases | None = None
         self._volume = volume
         self.records = SqlRecords(services)
         self.monitoring = Monitoring(services, uploads, volume)
@@ -77,6 +93,18 @@ class Store:
         self.delete_blob, self.check_deletable = deleter.delete_blob, deleter.check_deletable
         self.list_repositories, self.list_tags = lister.list_repositories, lister.list_tags
         self.list_referrers = lister.list_referrers
+
+    def _use_cache(self, layout: DataLayout, objects: StoredObjects, limit_bytes: int | None) -> None:
+        """Use the data folder as the cache of a bucket, and read cold content as a command does."""
+        from mirror.store.bucket.cache_budget import CacheBudget
+        from mirror.store.bucket.object_source import ObjectSource
+        from mirror.store.uploads.cold_fetching import WholeFetching
+        from mirror.store.uploads.cold_lease import ColdLease
+
+        blobs, catalog = self.services.blobs, self.services.catalog
+        self.cold_downloads = self.uploads.downloads_by(ColdLease)
+        self.cache_budget = CacheBudget(layout, blobs, catalog, self._volume, limit_bytes)
+        self.services.cold.content = WholeFetching(blobs, self.cold_downloads, ObjectSource(objects))
 
     def adapt(self, *, session_limits: SessionLimits, kept_free: KeptFree, keeps_changes: bool) -> None:
         """Work with other settings from now on. The arguments are those of :meth:`open`."""
@@ -100,6 +128,8 @@ class Store:
         immutable: ImmutableTags = none_immutable,
         keeps_changes: bool = False,
         database: Callable[[DataLayout], CatalogDatabase] = SqliteDatabase,
+        bucket: Bucket | None = None,
+        cache_limit_bytes: int | None = None,
     ) -> AsyncIterator[Store]:
         """Open the store in a data folder. Create the store or update its tables, if needed.
 
@@ -117,9 +147,12 @@ class Store:
             immutable: the tags that may not move.
             keeps_changes: True to record who changes what, for the readers of changes.
             database: opens the database of the catalog.
+            bucket: the bucket that holds the content; the data folder is its cache then. None for the data folder.
+            cache_limit_bytes: size of the cache; None for what the disk has.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
+            ConfigurationFault: the content of the folder is in a bucket and none is given, or the other way round.
         """
         layout = DataLayout(path, private_state)
         clock = clock or SystemClock()
@@ -130,7 +163,7 @@ class Store:
         except BaseException:
             tables.close()
             raise
-        blobs = FilesystemBlobStorage(layout, filesystem)
+        blobs = FilesystemBlobStorage(layout, filesystem, is_cache=bucket is not None)
         async with (
             _shared(layout),
             Generation.open(layout.generation) as generation,
@@ -138,21 +171,31 @@ class Store:
         ):
             # The names of the catalog and its log must be as durable as the changes acknowledged in them.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.state)
+            objects: StoredObjects | None = None
+            if private_state is None:
+                await (require_no_bucket(catalog) if bucket is None else require_migrated(catalog))
+            if private_state is None and bucket is not None:
+                from mirror.store.bucket.stored_objects import StoredObjects
+
+                objects = StoredObjects(catalog, bucket, clock)
+            adoption, cold = Adoption(catalog, blobs, objects), ColdReads()
             room = DiskRoom(path, kept_free or KeptFree())
             uploads = UploadSessions(
                 layout,
                 filesystem=filesystem,
                 room=room,
                 clock=clock,
-                blobs=blobs,
-                catalog=catalog,
+                adoption=adoption,
                 max_blob_bytes=max_blob_bytes,
                 limits=session_limits or SessionLimits(),
             )
             volume = Volume(layout, filesystem, room)
             cache = CatalogCache(generation, cache_bytes)
-            services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock, immutable)
+            manifests = ManifestLoader(catalog, blobs, cache, cold)
+            services = StoreServices(catalog, cache, blobs, manifests, clock, adoption, cold, immutable)
             store = cls(services, uploads, volume)
+            if objects is not None:
+                store._use_cache(layout, objects, cache_limit_bytes)
             await Backfill(services, store.records).run()
             yield store
 

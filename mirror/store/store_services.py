@@ -10,6 +10,8 @@ from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.manifest_loader import ManifestLoader
 from mirror.store.content.blob_files import BlobStorage
+from mirror.store.content.cold_content import ColdReads
+from mirror.store.uploads.adoption import Adoption
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class StoreServices:
         blobs: the files of blobs and manifests.
         manifests: loads manifests for their rows.
         clock: the time of day.
+        adoption: stores finished files.
+        cold: reads content that is in the bucket only.
         immutable: the tags that may not move.
     """
 
@@ -30,4 +34,6 @@ class StoreServices:
     blobs: BlobStorage
     manifests: ManifestLoader
     clock: Clock
+    adoption: Adoption
+    cold: ColdReads
     immutable: ImmutableTags = none_immutable

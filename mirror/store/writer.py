@@ -21,7 +21,6 @@ from mirror.store.catalog.tables.content_tables import tags as tags_table
 from mirror.store.catalog.tag_guards import require_movable
 from mirror.store.records.admission.arrival_rows import note_arrival
 from mirror.store.store_services import StoreServices
-from mirror.store.uploads.adoption import adopt
 
 _HELD_SOMEWHERE = (
     select(blobs.c.size_bytes)
@@ -50,6 +49,7 @@ class StoreWriter:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._blobs = services.blobs
+        self._adoption = services.adoption
         self._clock = services.clock
         self._immutable = services.immutable
 
@@ -108,7 +108,7 @@ class StoreWriter:
 
         async with self._blobs.staged(manifest.content) as file:
             size_bytes = manifest.size_bytes
-            await adopt(self._catalog, self._blobs, file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
+            await self._adoption.adopt(file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
         return ()
 
 

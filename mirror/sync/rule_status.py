@@ -111,7 +111,7 @@ class RuleStatus:
             "pinned_behind": [_tag_as_json(tag) for tag in self.behind],
             "runs": [_run_as_json(run) for run in self.runs],
             "last_entries": [_record_as_json(record) for record in self.records],
-            "events": [event_as_json(event) for event in self.events],
+            "events": [_event_as_json(event) for event in self.events],
         }
 
 
@@ -176,18 +176,8 @@ def _seen(run: Run, *, running: bool) -> Run:
     return run
 
 
-def event_as_json(event: TagEvent) -> dict[str, Any]:
-    """Return an event of a tag's history as plain values."""
-    return {
-        "name": event.repository.name,
-        "tag": event.tag.name,
-        "at": machine_time(event.at),
-        "change": event.change.value,
-        "before": event.before and str(event.before),
-        "after": event.after and str(event.after),
-        "source": event.source,
-        "privileges": list(event.difference),
-    }
+def _event_as_json(event: TagEvent) -> dict[str, Any]:
+    return {"name": event.repository.name, "tag": event.tag.name, **event.to_json()}
 
 
 def _run_as_json(run: Run) -> dict[str, Any]:

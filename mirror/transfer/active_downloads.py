@@ -20,9 +20,9 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from mirror.oci import Digest, Repository
-from mirror.registry.port import Blob, ReadWriter
+from mirror.registry.port import Blob
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.transfer.blob_request import BlobRequest, DownloadObserver, MakeRoom, Stored, no_room
+from mirror.transfer.blob_request import BlobRequest, DownloadObserver, LocalBlobs, MakeRoom, Stored, no_room
 from mirror.transfer.download_progress import GrowingBlob
 from mirror.transfer.partial_store import PartialStore
 from mirror.transfer.shared_download import SharedDownload
@@ -50,7 +50,7 @@ class ActiveDownloads:
 
     def __init__(
         self,
-        local: ReadWriter,
+        local: LocalBlobs,
         partials: PartialStore,
         tasks: asyncio.TaskGroup,
         observer: DownloadObserver,

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from mirror.oci import Digest, Repository
+from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import MirrorError
-from mirror.registry.port import Reader
+from mirror.registry.port import Blob
+from mirror.wire.ranges import RangeRequest
+
+
+class BlobReader(Protocol):
+    """The part of :class:`mirror.registry.port.Reader` that a download needs."""
+
+    def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        """Open a blob as the port defines."""
+        ...
+
+
+class LocalBlobs(BlobReader, Protocol):
+    """The part of :class:`mirror.registry.port.ReadWriter` that a download needs of the store."""
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        """Mount a blob as the port defines."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +42,7 @@ class Source:
     """
 
     upstream: str
-    registry: Reader
+    registry: BlobReader
     repository: Repository
 
 

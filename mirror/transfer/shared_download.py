@@ -8,10 +8,9 @@ from typing import Final
 import structlog
 
 from mirror.oci import Repository, errors
-from mirror.registry.port import ReadWriter
 from mirror.runtime.error_advice import without_fix
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.transfer.blob_request import BlobRequest, DownloadObserver, MakeRoom, Stored
+from mirror.transfer.blob_request import BlobRequest, DownloadObserver, LocalBlobs, MakeRoom, Stored
 from mirror.transfer.download_progress import DownloadProgress
 from mirror.transfer.partial_store import DownloadLease, PartialBlob, PartialStore
 from mirror.transfer.source_fetcher import SourceFetcher
@@ -49,7 +48,7 @@ class SharedDownload:
     def __init__(
         self,
         request: BlobRequest,
-        local: ReadWriter,
+        local: LocalBlobs,
         partials: PartialStore,
         *,
         observer: DownloadObserver,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror.oci import errors
+from mirror.oci.bucket_errors import BucketFault
 from mirror.oci.errors import MirrorError
 
 #: Largest part of an upstream's error body that is read, in bytes.
@@ -44,6 +45,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.StorageFull: ("UNKNOWN", 507),
     errors.TooManyOpenFiles: ("UNKNOWN", 503),
     errors.CatalogUnreachable: ("UNKNOWN", 503),
+    BucketFault: ("UNKNOWN", 503),
     errors.Busy: ("UNKNOWN", 503),
     MirrorError: ("UNKNOWN", 500),
 }

@@ -1,7 +1,7 @@
 """The servers under test: one in this process for every test, and the program with two workers for some.
 
 The marker ``two_workers`` selects the tests in which one request reads the state that an earlier request has left: with
-two workers, different processes may answer them. ``--matrix`` runs every test against all servers, also over TLS.
+two workers, different processes may answer them. ``make matrix`` runs every test against all servers, also over TLS.
 """
 
 from __future__ import annotations
@@ -21,21 +21,6 @@ from tests.harness.tls_files import TlsFiles
 
 INSIDE, TWO_WORKERS, TLS = "inside", "two-workers", "tls"
 _numbers = count(1)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the runs over TLS, and of tests without the marker with two workers, unless ``--matrix`` is given."""
-    if config.getoption("--matrix"):
-        return
-    left_out = {item for item in items if not _is_wanted(item)}
-    config.hook.pytest_deselected(items=list(left_out))
-    items[:] = [item for item in items if item not in left_out]
-
-
-def _is_wanted(item: pytest.Item) -> bool:
-    callspec = getattr(item, "callspec", None)
-    server = None if callspec is None else callspec.params.get("server")
-    return server != TLS and (server != TWO_WORKERS or item.get_closest_marker("two_workers") is not None)
 
 
 @pytest.fixture(scope="session", params=[INSIDE, TWO_WORKERS, TLS])

@@ -8,14 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from mirror.app.bucket.cold_reading import reading_cold
+from mirror.oci import Digest, Repository
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.port import Registry
+from mirror.registry.port import Blob, Registry
 from mirror.server.http_application import build
 from mirror.server.http_server import Listener, listen, serving
 from mirror.store.catalog.databases.postgresql_database import PostgresqlDatabase
 from mirror.store.registry import Store
 from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.wire.ranges import RangeRequest
+from tests.harness.bucket_server import BucketServer
+from tests.support.buckets import bucket_store, drop_cache, new_bucket
 from tests.support.builders import RECEIVING
 from tests.support.certificates import CertificateFiles, OneContext
 from tests.support.databases import new_postgresql
@@ -70,6 +75,22 @@ async def pull_through(folder: Path) -> AsyncIterator[Registry]:
         yield world.registry
 
 
+@asynccontextmanager
+async def store_bucket(folder: Path, server: BucketServer) -> AsyncIterator[Registry]:
+    """A store whose content is in a bucket, and whose cache has lost all files whenever a blob is read."""
+    async with bucket_store(folder / "data", new_bucket(server)) as opened, reading_cold(opened):
+        warm = opened.open_blob
+
+        def cold(
+            repository: Repository, digest: Digest, part: RangeRequest | None = None, size_bytes: int | None = None
+        ) -> AbstractAsyncContextManager[Blob]:
+            drop_cache(folder / "data")
+            return warm(repository, digest, part, size_bytes)
+
+        opened.open_blob = cold  # type: ignore[method-assign]
+        yield opened
+
+
 REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] = {
     "bundle": bundle,
     "memory": records,
@@ -81,8 +102,17 @@ REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] =
 }
 
 
-@pytest.fixture(params=sorted(REGISTRIES))
+#: This registry needs a server.
+BUCKET = "store-bucket"
+
+
+@pytest.fixture(params=sorted([*REGISTRIES, BUCKET]))
 async def registry(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Registry]:
     """An empty registry of each kind."""
+    if request.param == BUCKET:
+        server = request.getfixturevalue("bucket_server")
+        async with store_bucket(tmp_path, server) as opened:
+            yield opened
+        return
     async with REGISTRIES[request.param](tmp_path) as opened:
         yield opened

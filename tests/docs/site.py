@@ -41,6 +41,17 @@ CONTENT_OF_THE_HUB = (
 MIRRORS = ("mirror.example", "mirror")
 TREES = ("/srv", "/mnt", "/media", "/opt", "/var/lib")
 PASSWORD = "correct-horse-battery"
+CONFIG = "/etc/plugin-mirror/config.yaml"
+#: A server for everybody, whose content the commands of a page make.
+OPEN = f"""
+mkdir -p /etc/plugin-mirror
+cat >{CONFIG} <<'END'
+server: {{listen: "0.0.0.0:5000", anonymous: [pull, push]}}
+storage: {{path: /var/lib/plugin-mirror}}
+END
+plugin-mirror serve
+"""
+CONTIV = "plugin-mirror pack contiv -t store/contiv/v2plugin:1.0\n"
 #: A command that takes longer hangs, also on a busy machine.
 PATIENCE_SECONDS = 280
 _SERVE = re.compile(r"^plugin-mirror serve\b")

@@ -1,4 +1,4 @@
-"""The commands of the README and the guides run, as they stand in the pages, at a site of their own.
+"""The commands of the README, the guides and some pages for operators run as they stand, at a site of their own.
 
 A command that is not run has its reason here. `test_commands_exist.py` checks its name and its options.
 """
@@ -11,27 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import ROOT, blocks
-from tests.docs.site import HUB, PASSWORD, Page, Site, site
+from tests.docs.pages_of_operators import PAGES_OF_OPERATORS
+from tests.docs.site import CONFIG, CONTIV, HUB, OPEN, PASSWORD, Page, Site, site
 from tests.harness import plugins
 from tests.harness.engine import Engine
 from tests.harness.requirement import require
 
-CONFIG = "/etc/plugin-mirror/config.yaml"
 THE_SUITE = "is the suite itself"
 NO_NETWORK_DRIVER = "needs a network driver: the plugin of the test is a volume driver"
 
-#: A server for everybody, whose content the commands of a page make.
-OPEN = f"""
-mkdir -p /etc/plugin-mirror
-cat >{CONFIG} <<'END'
-server: {{listen: "0.0.0.0:5000", anonymous: [pull, push]}}
-storage: {{path: /var/lib/plugin-mirror}}
-END
-plugin-mirror serve
-"""
-CONTIV = "plugin-mirror pack contiv -t store/contiv/v2plugin:1.0\n"
-
 PAGES = [
+    *PAGES_OF_OPERATORS,
     Page(
         "README.md",
         files={CONFIG: "- name: contiv"},

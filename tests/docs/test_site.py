@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -12,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from deploy.release.html_pages import build_pages
 from tests.docs.settings_page import PAGE, settings_page
-from tests.harness.command import run
 
 ROOT = Path(__file__).parents[2]
 #: Elements that load something, with the attribute that names it. An image of its own content is `data:`.
@@ -56,8 +55,7 @@ class Links(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, made as `make docs` makes it: a warning is an error."""
     folder = tmp_path_factory.mktemp("site")
-    arguments = ("--quiet", "--fail-on-warning", "--keep-going", "-c", "docs", "-d", str(folder / "doctrees"))
-    run([sys.executable, "-m", "sphinx", *arguments, ".", str(folder / "html")], folder=ROOT, timeout_seconds=280)
+    build_pages(folder / "html", folder / "parsed")
     return folder / "html"
 
 

@@ -28,39 +28,19 @@ def mirror() -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def kills(request: pytest.FixtureRequest) -> int:
+def kills(whole: bool) -> int:
     """How often a command is killed: the short form in ``make test``, the long one in ``make matrix``."""
-    return 50 if request.config.getoption("--matrix") else 3
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without ``--matrix``, deselect tests marked `matrix_only`, and half of the combinations marked `pairwise`."""
-    if config.getoption("--matrix"):
-        return
-    left_out = {
-        item
-        for item in items
-        if item.get_closest_marker("matrix_only") or (item.get_closest_marker("pairwise") and _is_odd(item))
-    }
-    config.hook.pytest_deselected(items=list(left_out))
-    items[:] = [item for item in items if item not in left_out]
-
-
-def _is_odd(item: pytest.Item) -> bool:
-    # Half of all combinations have an even sum of positions, and any pair of values is in one of them.
-    return isinstance(item, pytest.Function) and sum(item.callspec.indices.values()) % 2 == 1
+    return 50 if whole else 3
 
 
 ENGINES = (None, trixie.ENGINE_BINARIES)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests with each engine, those marked `newest_engine` with the last one."""
+    """Run tests with each engine. `make test` has the last one alone for those marked `newest_engine`."""
     if "binaries" in metafunc.fixturenames:
-        every = metafunc.config.getoption("--matrix") or not metafunc.definition.get_closest_marker("newest_engine")
-        engines = ENGINES if every else ENGINES[-1:]
-        names = [engine_release(engine) or "absent" for engine in engines]
-        metafunc.parametrize("binaries", engines, ids=names, indirect=True, scope="module")
+        names = [engine_release(engine) or "absent" for engine in ENGINES]
+        metafunc.parametrize("binaries", ENGINES, ids=names, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -146,9 +146,9 @@ class TestBelowAPath:
                 [PROGRAM, "user", "add", "anna", "--password-stdin", "--config", str(mirror.config)],
                 input_text=PASSWORD,
             )
-            mirror._sections["server"]["anonymous"] = []
-            mirror._sections["access"] = access
+            mirror.configure(server={"anonymous": []}, access=access)
             mirror.start()
+            assert ask(f"{mirror.url}/v2/")[0] == 401
             (tmp_path / "password").write_text(PASSWORD)
             chained = sections(f"{front.url}{BELOW}/")
             login = {"username": "anna", "password_file": str(tmp_path / "password")}

@@ -1,7 +1,8 @@
-"""The file for Docker Compose, run by a real engine. Only the network and the image are those of the test."""
+"""The file for Docker Compose, run by a real engine with the image of `make image`. The network is that of the test."""
 
 import json
 import os
+import re
 import shutil
 import urllib.error
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness import plugins
-from tests.harness.compose import MACHINE_FOLDERS, USER, compose, import_image, missing
+from tests.harness import plugins, release_image
+from tests.harness.command import run
+from tests.harness.compose import compose, missing
 from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror
 from tests.harness.packing import PackedPlugin, digest_of, pack
@@ -19,10 +21,15 @@ from tests.harness.ports import free_port
 from tests.harness.pulling import manifest, take
 from tests.harness.pushing import push
 from tests.harness.requirement import require
+from tests.harness.trixie import COMPOSE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
+# The first run builds the image.
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine, pytest.mark.timeout(900)]
 
-SOURCE = Path(__file__).parents[2] / "deploy/compose"
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "deploy/compose"
+#: The user of the image.
+USER = 10001
 NAME, TAG = "vieux/sshfs", "latest"
 PASSWORD = "the password"
 
@@ -47,7 +54,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory, plugin: PackedPlugin) -> 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, upstream: Mirror) -> tuple[Path, int]:
     """The folder of the project, and the port of the mirror on this machine's network."""
-    require(missing())
+    require(missing(), release_image.missing())
     folder = tmp_path_factory.mktemp("project") / "compose"
     shutil.copytree(SOURCE, folder)
     secret = folder / "secrets/hub-password"
@@ -56,7 +63,6 @@ def project(tmp_path_factory: pytest.TempPathFactory, upstream: Mirror) -> tuple
     secret.chmod(0o400)
     os.chown(secret, USER, USER)
     port = free_port()
-    mounts = "".join(f"      - {path}:{path}:ro\n" for path in MACHINE_FOLDERS)
     (folder / "compose.override.yaml").write_text(f"""\
 services:
   plugin-mirror:
@@ -66,8 +72,7 @@ services:
       PLUGIN_MIRROR_SERVER__LISTEN: 127.0.0.1:{port}
       PLUGIN_MIRROR_UPSTREAMS__HUB__URL: {upstream.url}
       PLUGIN_MIRROR_UPSTREAMS__HUB__PLAIN_HTTP: "true"
-    volumes:
-{mounts}""")
+""")
     return folder, port
 
 
@@ -75,7 +80,7 @@ services:
 def running(engine: Engine, project: tuple[Path, int]) -> Iterator[dict[str, Any]]:
     """What the engine says about the container, which is healthy."""
     folder, _ = project
-    import_image(engine)
+    release_image.load_image(engine)
     try:
         compose(engine, "up", "--detach", "--wait", folder=folder)
         container = compose(engine, "ps", "--quiet", folder=folder).stdout.strip()
@@ -133,3 +138,21 @@ def test_a_changed_configuration_is_read_again(
     compose(engine, "exec", "--no-TTY", "plugin-mirror", "plugin-mirror", "reload", folder=folder)
     push(plugin, f"http://127.0.0.1:{port}", "acme/driver", TAG)
     assert manifest(f"http://127.0.0.1:{port}", "acme/driver", TAG)[2] == plugin.manifest
+
+
+def test_a_backup_is_restored_into_a_new_volume(
+    engine: Engine, project: tuple[Path, int], running: dict[str, Any], plugin: PackedPlugin, upstream: Mirror
+) -> None:
+    """The commands are those of docs/BACKUP.md."""
+    folder, port = project
+    section = (ROOT / "docs/BACKUP.md").read_text().partition("### Docker Compose\n")[2].partition("\n### ")[0]
+    back_up, restore = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    as_plugin = f'docker() {{ [ "$1" = compose ] && shift && {COMPOSE} "$@"; }}\n'
+    upstream.stop()
+    try:
+        for commands in (back_up, restore):
+            run(["sh", "-ec", as_plugin + commands], environment=engine.client_environment, folder=folder)
+        assert manifest(f"http://127.0.0.1:{port}", NAME, TAG)[2] == plugin.manifest
+        assert digest_of(take(port, plugin.layer_digest, name=NAME).content) == plugin.layer_digest
+    finally:
+        upstream.start()

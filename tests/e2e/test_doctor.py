@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.harness import plugins, trixie
+from tests.harness.command import run
 from tests.harness.engine import Engine
 from tests.harness.far_line import FarLine
-from tests.harness.mirror import Mirror, plugin_mirror
+from tests.harness.mirror import PROGRAM, Mirror, plugin_mirror
+from tests.harness.no_network import no_network
 from tests.harness.packing import pack
 from tests.harness.ports import free_port
 from tests.harness.pushing import push
@@ -95,6 +97,26 @@ def test_plain_http_that_the_engine_refuses(mirror: Mirror, held: str) -> None:
         assert code == 1
         assert all(words in install(newer, reference) for words in quoted_words(checks))
         assert any("insecure-registries" in (check["fix"] or "") for check in checks)
+
+
+def test_a_registry_mirror_is_asked_for_a_name_of_docker_hub(tmp_path: Path) -> None:
+    require(Engine.missing(), plugins.missing())
+    made = pack(plugins.volume_plugin(tmp_path, network="bridge"))
+    with no_network(), Mirror() as mirror:
+        push(made, mirror.url, "doctor/mirrored", "1")
+        daemon_json = {"registry-mirrors": [mirror.url]}
+        with Engine(daemon_json=daemon_json, own_etc={"docker/daemon.json": json.dumps(daemon_json)}) as engine:
+            command = [PROGRAM, "doctor", "docker.io/doctor/mirrored:1", "--socket", str(engine.socket), "--json"]
+            checks = json.loads(run([*engine.on_the_host, *command]).stdout)["checks"]
+            assert [check["text"] for check in checks if check["check"] == "mirrors"] == [
+                f"engines ask {mirror.host} first for doctor/mirrored:1, because of registry-mirrors in daemon.json, "
+                f"and {mirror.host} has the plugin"
+            ]
+            # The engine agrees: nothing but the mirror can be reached here.
+            engine.docker("plugin", "install", "--disable", "--grant-all-permissions", "doctor/mirrored:1")
+        fix = next(check["fix"] for check in checks if check["check"] == "warnings")
+        assert fix.startswith("plugin-mirror lint ")
+        assert "network type 'bridge'" in plugin_mirror(*fix.split()[1:]).stdout
 
 
 def test_people_get_lines_and_programs_json(engine: Engine, held: str, tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def move(connection: Connection, tag: str, name: str, manifests: str = MANIFESTS
 
 
 class TestKilled:
-    def test_many_kills_under_load(self, pytestconfig: pytest.Config) -> None:
-        rounds = 12 if pytestconfig.getoption("--matrix") else 4
+    def test_many_kills_under_load(self, whole: bool) -> None:
+        rounds = 12 if whole else 4
         seed = random.SystemRandom().randrange(10**6)
         with Mirror(workers=2) as mirror:
             campaign = Campaign(mirror, clients=4, seed=seed)

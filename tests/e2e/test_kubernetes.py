@@ -1,6 +1,7 @@
 """The files for Kubernetes, as kubectl renders them: valid for the API, and in agreement with each other."""
 
 import os
+import re
 import stat
 from base64 import b64decode
 from itertools import groupby
@@ -11,9 +12,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.release.container_image import IMAGE
 from mirror.settings.server.server_settings import ServerSettings
+from tests.harness import release_image
 from tests.harness.command import run
-from tests.harness.compose import IMAGE, MACHINE_FOLDERS, import_image
 from tests.harness.engine import Engine
 from tests.harness.mirror import plugin_mirror
 from tests.harness.ports import free_port
@@ -23,7 +25,9 @@ from tests.harness.trixie import ENGINE_BINARIES, KUBECTL, missing
 
 pytestmark = pytest.mark.e2e
 
-SOURCE = Path(__file__).parents[2] / "deploy/kubernetes"
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "deploy/kubernetes"
+BACKUP = (ROOT / "docs/BACKUP.md").read_text().partition("### Kubernetes\n")[2].partition("\n## ")[0]
 PASSWORD = "the password"
 #: The oldest release that the files are for, and the newest one whose schemas are known.
 RELEASES = ("1.27", kubernetes_validate.latest_version())
@@ -31,19 +35,21 @@ RELEASES = ("1.27", kubernetes_validate.latest_version())
 Resources = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=["base", "example"])
-def resources(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Resources:
-    """The rendered resources by kind, of which there is one each."""
+def rendered(name: str, folder: Path) -> Resources:
+    """Return what kubectl makes of a folder of the files, by kind. There is one resource of each kind."""
     require(missing(KUBECTL))
-    source = tmp_path_factory.mktemp("kubernetes")
-    run(["cp", "-r", str(SOURCE), str(source)])
-    folder = source / "kubernetes" / request.param
-    (folder / "hub-password").write_text(f"{PASSWORD}\n")
-    rendered = run([str(KUBECTL), "kustomize", str(folder)])
-    assert rendered.stderr == ""
-    found = sorted(yaml.safe_load_all(rendered.stdout), key=lambda one: str(one["kind"]))
+    run(["cp", "-r", str(SOURCE), str(folder)])
+    (folder / "kubernetes/example/hub-password").write_text(f"{PASSWORD}\n")
+    done = run([str(KUBECTL), "kustomize", str(folder / "kubernetes" / name)])
+    assert done.stderr == ""
+    found = sorted(yaml.safe_load_all(done.stdout), key=lambda one: str(one["kind"]))
     assert [len(list(same)) for _, same in groupby(found, lambda one: one["kind"])] == [1] * len(found)
     return {one["kind"]: one for one in found}
+
+
+@pytest.fixture(scope="module", params=["base", "example"])
+def resources(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Resources:
+    return rendered(request.param, tmp_path_factory.mktemp("kubernetes"))
 
 
 @pytest.fixture
@@ -156,35 +162,90 @@ def test_the_container_runs_as_the_pod_says(
     resources: Resources, pod: dict[str, Any], container: dict[str, Any], tmp_path: Path
 ) -> None:
     """A Docker Engine stands for the kubelet: same user, rights and mounts, and a volume as `fsGroup` leaves it."""
-    require(Engine.missing(ENGINE_BINARIES))
-    whole, port = pod["spec"]["securityContext"], free_port()
-    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    for name in ("config", "secrets", "data/lost+found"):
-        (tmp_path / name).mkdir(parents=True)
-    for name, text in resources["ConfigMap"]["data"].items():
-        (tmp_path / "config" / name).write_text(text)
-    for name, encoded in resources.get("Secret", {}).get("data", {}).items():
-        file = tmp_path / "secrets" / name
-        file.write_bytes(b64decode(encoded))
-        os.chown(file, 0, whole["fsGroup"])
-        file.chmod(0o440)
-    os.chown(tmp_path / "data", 0, whole["fsGroup"])
-    (tmp_path / "data").chmod(0o2775)
-    (tmp_path / "data/lost+found").chmod(0o700)
-    volumes = [f"{tmp_path / name}:{mounts[name]}" for name in ("config", "secrets", "data")]
-    volumes += [f"{folder}:{folder}:ro" for folder in MACHINE_FOLDERS]
+    require(Engine.missing(ENGINE_BINARIES), release_image.missing())
+    port = free_port()
+    options = written(resources, container, pod["spec"]["securityContext"], tmp_path)
     with Engine(binaries=ENGINE_BINARIES) as engine:
-        import_image(engine)
-        engine.docker(
-            *("run", "--detach", "--network", "host", "--read-only", "--cap-drop", "ALL", "--tmpfs", mounts["tmp"]),
-            *("--security-opt", "no-new-privileges", "--user", f"{whole['runAsUser']}:{whole['runAsGroup']}"),
-            *("--env", f"PLUGIN_MIRROR_SERVER__LISTEN=127.0.0.1:{port}"),
-            *("--env", "PLUGIN_MIRROR_UPSTREAMS__HUB__OFFLINE=true"),
-            *(word for volume in volumes for word in ("--volume", volume)),
-            IMAGE,
-            *container["args"],
-        )
+        release_image.load_image(engine)
+        listen = f"PLUGIN_MIRROR_SERVER__LISTEN=127.0.0.1:{port}"
+        engine.docker("run", "--detach", "--env", listen, *options, IMAGE, *container["args"])
         ready = http_answers(f"http://127.0.0.1:{port}{container['readinessProbe']['httpGet']['path']}")
         wait_until(ready, "the server to be ready")
         data = (tmp_path / "data/mirror").stat()
-    assert (data.st_uid, stat.S_IMODE(data.st_mode) & 0o777) == (whole["runAsUser"], 0o700)
+    user = pod["spec"]["securityContext"]["runAsUser"]
+    assert (data.st_uid, stat.S_IMODE(data.st_mode) & 0o777) == (user, 0o700)
+
+
+def written(resources: Resources, container: dict[str, Any], security: dict[str, Any], folder: Path) -> list[str]:
+    """Write the volumes of a pod into a folder. Return the options of `docker run` for its container."""
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    for name in ("config", "secrets", "data/lost+found"):
+        (folder / name).mkdir(parents=True)
+    for name, text in resources["ConfigMap"]["data"].items():
+        (folder / "config" / name).write_text(text)
+    for name, encoded in resources.get("Secret", {}).get("data", {}).items():
+        file = folder / "secrets" / name
+        file.write_bytes(b64decode(encoded))
+        os.chown(file, 0, security["fsGroup"])
+        file.chmod(0o440)
+    os.chown(folder / "data", 0, security["fsGroup"])
+    (folder / "data").chmod(0o2775)
+    (folder / "data/lost+found").chmod(0o700)
+    volumes = [f"{folder / name}:{mounts[name]}" for name in ("config", "secrets", "data")]
+    return [
+        *("--network", "host", "--read-only", "--cap-drop", "ALL", "--tmpfs", mounts["tmp"]),
+        *("--security-opt", "no-new-privileges", "--user", f"{security['runAsUser']}:{security['runAsGroup']}"),
+        *("--env", "PLUGIN_MIRROR_UPSTREAMS__HUB__OFFLINE=true"),
+        *(word for volume in volumes for word in ("--volume", volume)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Resources:
+    return rendered("restore", tmp_path_factory.mktemp("restore"))
+
+
+class TestRestore:
+    """The pod that waits for commands in place of the server, and the commands of docs/BACKUP.md."""
+
+    @pytest.mark.parametrize("release", RELEASES)
+    def test_the_schemas_allow_each_resource(self, waiting: Resources, release: str) -> None:
+        for resource in waiting.values():
+            kubernetes_validate.validate(resource, release, strict=True)
+
+    def test_the_pod_is_that_of_the_server_without_its_probes(
+        self, waiting: Resources, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        served = rendered("example", tmp_path_factory.mktemp("example"))
+        spec, expected = (each["StatefulSet"]["spec"]["template"]["spec"] for each in (waiting, served))
+        (container,), (server,) = spec.pop("containers"), expected.pop("containers")
+        probes = {"startupProbe", "livenessProbe", "readinessProbe"}
+        assert container.pop("command") == ["sleep", "infinity"]
+        assert container == {key: value for key, value in server.items() if key not in {*probes, "args"}}
+        assert spec == expected
+
+    @pytest.mark.long
+    @pytest.mark.timeout(900)  # the first run builds the image
+    def test_a_backup_is_restored_in_place_of_a_damaged_folder(self, waiting: Resources, tmp_path: Path) -> None:
+        require(Engine.missing(ENGINE_BINARIES), release_image.missing())
+        spec = waiting["StatefulSet"]["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        options = written(waiting, container, spec["securityContext"], tmp_path)
+        program, *arguments = container["command"]
+        with Engine(binaries=ENGINE_BINARIES) as engine:
+            release_image.load_image(engine)
+            begin = ("run", "--detach", "--name", "plugin-mirror-0", "--entrypoint", program)
+            engine.docker(*begin, *options, IMAGE, *arguments)
+            engine.docker(
+                *("exec", "--interactive", "plugin-mirror-0", "plugin-mirror", "user", "add", "anna"),
+                "--password-stdin",
+                input_text=f"{PASSWORD}\n",
+            )
+            commands = [line for line in BACKUP.splitlines() if " exec " in line]
+            assert len(commands) == 3
+            # Docker has no namespaces, and no `--` before the command.
+            script = [re.sub(r"^kubectl -n \S+ exec (-i )?(\S+) --", r"docker exec \1\2", line) for line in commands]
+            engine.shell("\n".join([f"cd {tmp_path}", *script]))
+            listed = engine.docker("exec", "plugin-mirror-0", "plugin-mirror", "user", "ls")
+            assert "anna" in listed.stdout
+            assert (tmp_path / "data/mirror.old").exists()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from configparser import ConfigParser
 from contextlib import contextmanager
@@ -18,17 +19,19 @@ import pytest
 
 from deploy.release import offline_kit
 from deploy.release.checkout import ROOT, ReleaseError, release_time
-from deploy.release.debian_package import BOOKWORM, TRIXIE, DebianRelease, build_package
+from deploy.release.debian_package import BOOKWORM, TRIXIE, DebianRelease
 from deploy.release.offline_kit import Content, build_kit
 from deploy.release.wheels import Target, collect
-from tests.harness import debian_base, plugins, skopeo
+from tests.harness import debian_base, plugins, release_image, skopeo
 from tests.harness.command import run
 from tests.harness.engine import Engine
 from tests.harness.no_network import has_no_route, no_network
 from tests.harness.process import Service
 from tests.harness.readiness import http_answers, wait_until
 from tests.harness.requirement import require
+from tests.harness.systemd_host import SystemdHost
 from tests.harness.throwaway_root import ThrowawayRoot
+from tests.support.release_build import build_elsewhere
 
 # The first run downloads wheels and Debian packages.
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine, pytest.mark.timeout(1800)]
@@ -36,7 +39,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine, pyte
 URL = "http://127.0.0.1:5000"
 PLUGIN = "127.0.0.1:5000/acme/volumes:1.0"
 DEBIAN = {12: "bookworm", 13: "trixie"}
-BASE = "debian-python:12"
 PUSH_ALLOWED = "PLUGIN_MIRROR_SERVER__ANONYMOUS=pull,push"
 GUIDE = (ROOT / offline_kit.GUIDE).read_text()
 
@@ -73,12 +75,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def content(request: pytest.FixtureRequest) -> Content:
+def content(whole: bool) -> Content:
     """Content of the kit: what this machine can run, or everything in ``make matrix``."""
-    whole = Content(base=BASE)
-    if request.config.getoption("--matrix"):
-        return whole
-    return replace(whole, targets=[Target("3.11", os.uname().machine)], releases=[BOOKWORM])
+    everything = Content(base=release_image.BASE)
+    if whole:
+        return everything
+    return replace(everything, targets=[Target("3.11", os.uname().machine)], releases=[BOOKWORM])
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +104,7 @@ def offline(content: Content) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def site(content: Content, offline: None, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Site:
     folder = tmp_path_factory.mktemp("site")
-    engine.docker("import", str(debian_base.extracted()), BASE)
+    release_image.import_base(engine)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in engine.client_environment.items():
             patch.setenv(name, value)
@@ -113,10 +115,10 @@ def site(content: Content, offline: None, engine: Engine, tmp_path_factory: pyte
 
 
 @contextmanager
-def unit_started(root: ThrowawayRoot, folder: Path) -> Iterator[None]:
+def unit_started(root: ThrowawayRoot, folder: Path, units: str = "lib/systemd/system") -> Iterator[None]:
     """Run the server as its unit does: the same user, folder and command."""
     unit = ConfigParser(strict=False, interpolation=None)
-    unit.read(root.path / "lib/systemd/system/plugin-mirror.service")
+    unit.read(root.path / units / "plugin-mirror.service")
     service = unit["Service"]
     user, state = service["User"], f"/var/lib/{service['StateDirectory']}"
     root.run("install", "-d", "-m", service["StateDirectoryMode"], "-o", user, "-g", user, state)
@@ -129,6 +131,7 @@ def test_the_sums_name_each_file(site: Site) -> None:
     named = {line.partition("  ")[2] for line in (site.kit / "SHA256SUMS").read_text().splitlines()}
     files = {str(path.relative_to(site.kit)) for path in site.kit.rglob("*") if path.is_file()}
     assert files == named | {"SHA256SUMS"}
+    assert {"html/index.html", "html/searchindex.js"} <= files
     assert not [file for file in files if "deploy/release" in file or "__pycache__" in file]
 
 
@@ -139,6 +142,10 @@ def test_the_debian_package(site: Site, tmp_path: Path) -> None:
     with ThrowawayRoot(site.kit) as root:
         root.run("sh", "-ec", "\n".join([f"cd {site.kit}", *steps]))
         assert root.run("dpkg", "--verify", "plugin-mirror").stdout == ""
+        data = root.run("stat", "--format", "%U:%G %a", "/var/lib/plugin-mirror")
+        assert data.stdout.strip() == "plugin-mirror:plugin-mirror 700"
+        # Before the first start, too.
+        root.run("sh", "-ec", as_user.replace("ls", "user add anna --password-stdin <<'END'\nthe password\nEND"))
         with unit_started(root, tmp_path):
             site.exchange_plugins()
             assert "acme/volumes" in root.run("sh", "-ec", as_user).stdout
@@ -172,12 +179,53 @@ def test_the_debian_package_in_a_small_debian(site: Site, release: DebianRelease
             site.exchange_plugins()
 
 
+def test_a_package_that_never_ran_leaves_nothing(site: Site) -> None:
+    install = commands("With the Debian package")[0].splitlines()[0]
+    with ThrowawayRoot(site.kit) as root:
+        root.run("sh", "-ec", f"cd {site.kit}\n{install}")
+        assert root.run("dpkg", "--purge", "plugin-mirror").stderr == ""
+        assert not (root.path / "var/lib/plugin-mirror").exists()
+
+
+def test_a_removal_stops_the_server_the_commands_and_the_timers(site: Site) -> None:
+    require(SystemdHost.missing())
+    timers, units = ["plugin-mirror-sync.timer", "plugin-mirror-backup.timer"], ["plugin-mirror.service"]
+    oneshots = ["plugin-mirror-sync.service", "plugin-mirror-backup.service"]
+    with SystemdHost() as host:
+        # A machine that is a container may forbid packages to stop services.
+        host.run("rm", "-f", "/usr/sbin/policy-rc.d")
+        package = shutil.copy(site.kit / "debian" / BOOKWORM.file, host.root / "tmp")
+        host.run("dpkg", "--install", f"/tmp/{Path(package).name}")
+        for name in oneshots:
+            drop_in = host.root / f"etc/systemd/system/{name}.d/slow.conf"
+            drop_in.parent.mkdir()
+            drop_in.write_text("[Unit]\nRequiresMountsFor=\n[Service]\nExecStart=\nExecStart=/bin/sleep infinity\n")
+        (host.root / "mnt/backup/plugin-mirror").mkdir(parents=True)
+        host.run("systemctl", "daemon-reload")
+        host.run("systemctl", "start", *timers, *units)
+        host.run("systemctl", "start", "--no-block", *oneshots)
+
+        def states() -> list[str]:
+            return host.run("systemctl", "is-active", *timers, *units, *oneshots, check=False).stdout.split()
+
+        wait_until(lambda: states() == ["active"] * 3 + ["activating"] * 2, "everything to run")
+        host.run("dpkg", "--remove", "plugin-mirror")
+        assert not {"active", "activating", "deactivating"} & set(states())
+
+
 def test_pip(site: Site, tmp_path: Path) -> None:
-    install, serve = commands("With pip")
+    install, serve, service = commands("With pip")
+    *steps, reload, start = service.splitlines()
+    assert (reload, start) == ("systemctl daemon-reload", "systemctl enable --now plugin-mirror.service")
     with ThrowawayRoot(site.kit) as root:
         assert "plugin-mirror" in root.run("sh", "-ec", f"cd {site.kit}\n{install}").stdout
         argv = [*root.entering(), *serve.split()]
         with Service(argv, log=tmp_path / "server.log", ready=http_answers(f"{URL}/readyz")):
+            site.exchange_plugins()
+        # The units have a user of their own.
+        root.run("rm", "-r", "/var/lib/plugin-mirror")
+        root.run("sh", "-ec", "\n".join([f"cd {site.kit}", *steps]))
+        with unit_started(root, tmp_path, "etc/systemd/system"):
             site.exchange_plugins()
 
 
@@ -213,7 +261,10 @@ def health(engine: Engine) -> str:
     return state
 
 
-def test_two_builds_of_a_package_are_equal(site: Site, tmp_path: Path) -> None:
+def test_another_process_builds_an_equal_package(site: Site, tmp_path: Path) -> None:
     (wheel,) = site.kit.glob("wheels/docker_plugin_mirror-*.whl")
-    again = build_package(BOOKWORM, wheel, tmp_path, release_time())
-    assert again.read_bytes() == (site.kit / "debian" / BOOKWORM.file).read_bytes()
+    build_elsewhere(
+        "from deploy.release.debian_package import BOOKWORM, build_package\n"
+        f"build_package(BOOKWORM, Path({str(wheel)!r}), Path({str(tmp_path)!r}), release_time())"
+    )
+    assert (tmp_path / BOOKWORM.file).read_bytes() == (site.kit / "debian" / BOOKWORM.file).read_bytes()

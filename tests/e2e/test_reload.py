@@ -51,15 +51,6 @@ def events(mirror: Mirror, event: str) -> int:
     return sum(line["event"] == event for line in mirror.log)
 
 
-def configure(mirror: Mirror, **sections: Any) -> None:
-    """Change sections of the configuration. None removes a key."""
-    found = json.loads(mirror.config.read_text())
-    for name, values in sections.items():
-        changed = found.get(name, {}) | values
-        found[name] = {key: value for key, value in changed.items() if value is not None}
-    mirror.config.write_text(json.dumps(found))
-
-
 def state(mirror: Mirror) -> Any:
     with urllib.request.urlopen(f"{mirror.url}/api/v1/config", timeout=120) as answer:
         return json.load(answer)
@@ -116,7 +107,7 @@ def test_no_request_fails_during_twenty_reloads() -> None:
             upload.sendall(head.encode() + other[:MIB])
             for number in range(1, 21):
                 before = len(outcomes)
-                configure(mirror, log={"level": "info"}, server={"reserved": [f"acme{number}/**"]})
+                mirror.configure(log={"level": "info"}, server={"reserved": [f"acme{number}/**"]})
                 os.kill(mirror.pid or 0, signal.SIGHUP)
                 wait_until(lambda: events(mirror, RELOADED) == 2 * number, "both workers to reload")  # noqa: B023
                 wait_until(lambda: len(outcomes) > before + 3, "further requests")  # noqa: B023
@@ -131,7 +122,7 @@ def test_no_request_fails_during_twenty_reloads() -> None:
 
 def test_the_command_waits_and_a_wrong_file_changes_nothing(tmp_path: Path) -> None:
     with Mirror(workers=2) as mirror:
-        configure(mirror, server={"anonymous": ["pull"]})
+        mirror.configure(server={"anonymous": ["pull"]})
         assert mirror.command("reload").stdout == f"{mirror.host}: configuration reloaded\n"
         assert push(mirror, SMALL) == 403
 
@@ -150,11 +141,11 @@ def test_the_command_waits_and_a_wrong_file_changes_nothing(tmp_path: Path) -> N
 
         # A file that only the workers use is found to be wrong before any of them uses the others.
         mirror.config.write_text(right)
-        configure(mirror, admission={"token_file": str(tmp_path / "missing")}, server={"anonymous": ["pull", "push"]})
+        mirror.configure(admission={"token_file": str(tmp_path / "missing")}, server={"anonymous": ["pull", "push"]})
         assert "missing" in mirror.command("reload", check=False).stderr
         assert push(mirror, SMALL) == 403
 
-        configure(mirror, admission={"token_file": None}, server={"anonymous": ["pull", "push"], "workers": 3})
+        mirror.configure(admission={"token_file": None}, server={"anonymous": ["pull", "push"], "workers": 3})
         done = mirror.command("reload")
         assert "server.workers: the change waits for a restart" in done.stderr
         assert push(mirror, SMALL) == 201
@@ -163,7 +154,7 @@ def test_the_command_waits_and_a_wrong_file_changes_nothing(tmp_path: Path) -> N
 
 def test_a_worker_that_is_replaced_begins_with_the_settings_in_use() -> None:
     with Mirror(workers=2) as mirror:
-        configure(mirror, server={"anonymous": ["pull"]})
+        mirror.configure(server={"anonymous": ["pull"]})
         mirror.command("reload")
         for pid in Path(f"/proc/{mirror.pid}/task/{mirror.pid}/children").read_text().split():
             os.kill(int(pid), signal.SIGKILL)
@@ -176,7 +167,7 @@ def test_health(workers: int) -> None:
     with Mirror(workers=workers) as mirror:
         assert mirror.command("health").stdout == "ok\n"
         assert mirror.command("health", "--ready", "--writes").stdout == "ok\n"
-        configure(mirror, server={"listen": "127.0.0.1:0"})
+        mirror.configure(server={"listen": "127.0.0.1:0"})
         assert mirror.command("health").exit_code == 0  # found by the data folder
         mirror.stop()
         assert mirror.command("health", check=False).exit_code == 2

@@ -44,18 +44,18 @@ LONG_LAYER = random.Random(1).randbytes(32 * MIB)
 
 
 @pytest.fixture(scope="module")
-def seconds(request: pytest.FixtureRequest) -> float:
-    return 180.0 if request.config.getoption("--matrix") else 10.0
+def seconds(whole: bool) -> float:
+    return 180.0 if whole else 10.0
 
 
 @pytest.fixture(scope="module")
-def layer(request: pytest.FixtureRequest) -> bytes:
-    return LONG_LAYER if request.config.getoption("--matrix") else SHORT_LAYER
+def layer(whole: bool) -> bytes:
+    return LONG_LAYER if whole else SHORT_LAYER
 
 
 @pytest.fixture(scope="module")
-def limits(request: pytest.FixtureRequest) -> Mapping[str, Any]:
-    return {} if request.config.getoption("--matrix") else {"idle_seconds": 4, "keep_alive_seconds": 4}
+def limits(whole: bool) -> Mapping[str, Any]:
+    return {} if whole else {"idle_seconds": 4, "keep_alive_seconds": 4}
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ Each module covers one part:
 - `image`: a container image built without an engine.
 - `process`: any program as a service. `systemd_host`: a host with systemd as its first process.
 - `throwaway_root`: the machine's root file system under a layer for changes. `debian_base`: small ones of Debian.
+- `release_image`: the container image of `make image`, on such a root file system.
 - `trixie`: programs from the next Debian release.
 
 Only `requirement` imports pytest.

@@ -100,6 +100,21 @@ class Mirror(Server):
             probes.append(tcp_accepts(host, int(port)))
         return lambda: all(probe() for probe in probes)
 
+    def configure(self, **sections: Mapping[str, Any] | Sequence[Any]) -> None:
+        """Change the configuration file. The server reads it at its next start or reload.
+
+        Args:
+            sections: Keys of a section to change, or a list in place of the one before. None removes a key.
+        """
+        found = json.loads(self.config.read_text())
+        for name, values in sections.items():
+            if isinstance(values, Mapping):
+                changed = found.get(name, {}) | values
+                found[name] = {key: value for key, value in changed.items() if value is not None}
+            else:
+                found[name] = values
+        self.config.write_text(json.dumps(found))
+
     def command(self, *arguments: str, check: bool = True, input_text: str | None = None) -> CompletedRun:
         """Run a plugin-mirror command with this server's configuration, and text for its standard input."""
         return run([PROGRAM, *arguments, "--config", str(self.config)], check=check, input_text=input_text)

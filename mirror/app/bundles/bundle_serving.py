@@ -144,6 +144,7 @@ def settings_for_bundle(settings: Settings) -> Iterator[Settings]:
     """
     with ExitStack() as stack:
         server, storage = settings.server.model_copy(update={"read_only": True}), settings.storage
+        storage = storage.model_copy(update={"blobs": None})  # the bundle has all content
         if not has_data_folder(storage.path):
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="plugin-mirror-"))
             storage = storage.model_copy(update={"path": Path(made)})

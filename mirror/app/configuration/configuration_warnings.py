@@ -27,8 +27,21 @@ def configuration_warnings(settings: Settings, path: Path | None) -> list[str]:
         settings: the settings.
         path: the file that they were read from, or None.
     """
-    found = [*_tls(settings), *_issuer(settings), *_keys(settings), *_endpoints(settings), *_rules(settings)]
-    lines = [*with_origins(found, settings, path), *unusable_files(settings, path)]
+    found = [*_tls(settings), *_issuer(settings), *_keys(settings), *_rules(settings)]
+    lines = [without_secret_paths(settings, line) for line in with_origins(found, settings, path)]
+    return [*lines, *file_warnings(settings, path)]
+
+
+def file_warnings(settings: Settings, path: Path | None) -> list[str]:
+    """Return the warnings about files that a server first reads when it needs them. Blocks.
+
+    They are the files of upstreams and of endpoints of events, and ``admission.token_file``.
+
+    Args:
+        settings: the settings.
+        path: the file that they were read from, or None.
+    """
+    lines = [*with_origins([*_endpoints(settings)], settings, path), *unusable_files(settings, path)]
     return [without_secret_paths(settings, line) for line in lines]
 
 

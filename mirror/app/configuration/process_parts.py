@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirror.app.bucket.bucket_metrics import bucket_updates
+from mirror.app.bucket.cold_reading import reading_cold, require_own_bucket
 from mirror.app.configuration.live_store import LiveImmutableTags, adapt_store
 from mirror.app.configuration.serving_plan import limits_of
 from mirror.app.metrics import process_updates
@@ -64,9 +66,15 @@ async def shared_parts(
 
     Raises:
         StorageFault: the store cannot be opened.
+        ConfigurationFault: the bucket is that of another site.
     """
     immutable = LiveImmutableTags(settings.repositories)
-    async with open_store(settings, private_state=private_state, immutable=immutable) as store:
+    async with (
+        open_store(settings, private_state=private_state, immutable=immutable) as store,
+        reading_cold(store),
+    ):
         activity, updates = Activity.within(limits_of(settings)), MetricUpdates()
+        await require_own_bucket(store)
         updates.add(process_updates(slot, activity, store.monitoring, lines))
+        updates.add(bucket_updates(slot, store))
         yield SharedParts(store, activity, updates, immutable, lines)

@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 #: Keys of sections that are used once, at the start: sockets, processes, and what all of them share.
 _FIXED: Final[Mapping[str, tuple[str, ...]]] = {
     "server": ("listen", "workers", "read_only"),
-    "storage": ("path", "catalog"),
+    "storage": ("path", "catalog", "blobs"),
     "log": ("format",),
 }
 

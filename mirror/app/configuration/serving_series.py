@@ -6,6 +6,7 @@ from mirror.access.issuer.issuer_metrics import KEY_FETCHES
 from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS
 from mirror.app import metrics
+from mirror.app.bucket.bucket_metrics import BUCKET_FAMILIES
 from mirror.app.configuration.serving_plan import opened_upstreams
 from mirror.app.storage.quota_wiring import metrics_of_quotas
 from mirror.filters.engine_tracking import PULLS
@@ -27,6 +28,7 @@ def series_of(settings: Settings) -> tuple[MetricFamily, ...]:
         *rule_families(rule.name for rule in settings.mirrors),
         *pull_families(settings.upstreams),
         *metrics_of_quotas(settings),
+        *(() if settings.storage.blobs is None else BUCKET_FAMILIES),
         *UpstreamMetrics(opened_upstreams(settings), settings.server.workers).families,
     )
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirror.app.configuration.configuration_state import ConfigurationState
+from mirror.app.configuration.configuration_warnings import file_warnings
 from mirror.app.configuration.restart_needs import usable_now
 from mirror.app.tls.tls_listening import server_contexts
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.runtime.clock import Clock
 from mirror.settings import Settings
-from mirror.settings.loading.unusable_files import unusable_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class SettingsSource:
     def _require_files(self, settings: Settings) -> None:
         """Raise ConfigurationFault if the settings name files that cannot be used, unless those in use do so too."""
         file = Path(self.state.file) if self.state.file else None
-        known = unusable_files(self.state.settings, file)
-        if new := [sentence for sentence in unusable_files(settings, file) if sentence not in known]:
+        known = file_warnings(self.state.settings, file)
+        if new := [sentence for sentence in file_warnings(settings, file) if sentence not in known]:
             raise ConfigurationFault("\n".join(new))
 
     def end(self, reading: Reading, refusal: str) -> ConfigurationState:

@@ -27,6 +27,7 @@ from mirror.runtime.files.reloading_file import ReloadingFile
 from mirror.runtime.system_errors import certificate_words
 from mirror.settings import Settings
 from mirror.settings.event_settings import EventSettings
+from mirror.settings.loading.unusable_files import without_secret_paths
 from mirror.store.registry import Store
 from mirror.store.work_locks import StorageLocks
 from mirror.upstream.http.forbidden_destinations import DestinationGuard, kind_of
@@ -74,10 +75,13 @@ def endpoint_faults(endpoints: Sequence[EventSettings]) -> Iterator[tuple[int, s
 async def _send_events(settings: Settings, endpoint: EventSettings, store: Store) -> None:
     """Send events to an endpoint until cancelled. One process at a time does so."""
     locks, name = StorageLocks(settings.storage.path), endpoint.shown_name
-    records = store.records
+    records, is_first = store.records, True
     while True:
         try:
             async with locks(f"events.{name}"), posting(endpoint) as post:
+                if is_first:  # a fault would otherwise be known at the first event only
+                    await asyncio.to_thread(_log_faults, settings, endpoint)
+                    is_first = False
                 sender = EventSender(
                     _endpoint(endpoint),
                     records.changes,
@@ -97,6 +101,12 @@ async def _send_events(settings: Settings, endpoint: EventSettings, store: Store
             _LOG.error("events could not be sent", endpoint=name, error=str(error))
             await asyncio.sleep(10 * _PERIOD_SECONDS)
         await asyncio.sleep(_PERIOD_SECONDS)
+
+
+def _log_faults(settings: Settings, endpoint: EventSettings) -> None:
+    for _, key, told in endpoint_faults([endpoint]):
+        reason = without_secret_paths(settings, f"{key}: {told}")
+        _LOG.error("endpoint of events cannot be used", endpoint=endpoint.shown_name, reason=reason)
 
 
 @asynccontextmanager
@@ -128,7 +138,8 @@ async def posting(endpoint: EventSettings) -> AsyncIterator[Post]:
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
                 late = f"no answer within {_TIMEOUT.total:.0f} s"
-                raise PostFailed(late if is_late else connection_fault(error)[1]) from error
+                why = connection_fault(error, ca_setting=f"events[{endpoint.shown_name}].ca")[1]
+                raise PostFailed(late if is_late else why) from error
 
         yield post
 

@@ -16,7 +16,7 @@ from mirror.hosts.checks.file_checks import needed_paths
 from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, problem, unknown
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
-from mirror.hosts.checks.wanted_plugin import WantedPlugin
+from mirror.hosts.checks.wanted_plugin import WantedPlugin, source_arguments
 from mirror.hosts.desired_plugin import name_on_host
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_api import EngineReader, RegistryLogin
@@ -174,7 +174,7 @@ class _PluginDoctor:
         """
         manifest = None if facts.content is None else facts.content.read
         if self.engine is None:
-            return await self._without_engine(reference, manifest, client)
+            return await self._without_engine(reference, manifest, facts, client)
         self.patient.tell(f"letting the engine ask for {reference}")
         try:
             async with asyncio.timeout(_QUESTION_SECONDS):
@@ -187,7 +187,7 @@ class _PluginDoctor:
             content = await self._read(reference, manifest, client)
         except MirrorError as error:
             return [_unread(error), *_engine_says(host_facts)]
-        wanted = _wanted(reference, manifest, content)
+        wanted = _wanted(reference, manifest, content, facts)
         if self.asked.address.is_socket:
             host_facts = await with_files(host_facts, () if wanted.config is None else needed_paths(wanted.config))
         found = check_host(host_facts, wanted).checks
@@ -197,7 +197,7 @@ class _PluginDoctor:
         return [*_engine_says(host_facts), *(check for check in found if check.name != "registry")]
 
     async def _without_engine(
-        self, reference: Reference, manifest: Manifest | None, client: RouteClient | None
+        self, reference: Reference, manifest: Manifest | None, facts: RouteFacts, client: RouteClient | None
     ) -> list[HostCheck]:
         """Return what is known about all engines."""
         fix = "run doctor on the Docker host"
@@ -208,7 +208,7 @@ class _PluginDoctor:
             content = await self._read(reference, manifest, client)
         except MirrorError as error:
             return [_unread(error), unsure]
-        return [*any_engine_checks(_wanted(reference, manifest, content)), unsure]
+        return [*any_engine_checks(_wanted(reference, manifest, content, facts)), unsure]
 
     async def _read(self, reference: Reference, manifest: Manifest, client: RouteClient) -> PluginContent:
         """Read the plugin as far as it can be read in time."""
@@ -227,13 +227,15 @@ def _unread(error: MirrorError) -> HostCheck:
     return unknown("content", Step.ENABLE, printable(told, 300), printable(fix, 300))
 
 
-def _wanted(reference: Reference, manifest: Manifest, content: PluginContent) -> WantedPlugin:
+def _wanted(reference: Reference, manifest: Manifest, content: PluginContent, facts: RouteFacts) -> WantedPlugin:
     tag = None if reference.tag is None else reference.tag.name
     name = None if tag is None else local_name(reference.repository.name, tag)
     if reference.host is None:
         raise AssertionError("the question has a host")
     return WantedPlugin(
         remote=str(reference),
+        # A registry mirror has the plugin, and the reference names Docker Hub.
+        source=source_arguments(replace(reference, host=facts.place.authority), plain_http=facts.speaks_plain_http),
         host=reference.host,
         name=name_on_host(reference),
         digest=manifest.digest,

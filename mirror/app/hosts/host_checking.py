@@ -13,7 +13,7 @@ from mirror.hosts.checks.file_checks import needed_paths
 from mirror.hosts.checks.host_check import HostPrediction
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
-from mirror.hosts.checks.wanted_plugin import WantedPlugin
+from mirror.hosts.checks.wanted_plugin import WantedPlugin, source_arguments
 from mirror.hosts.desired_plugin import name_on_host
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_client import EngineClient
@@ -64,11 +64,12 @@ async def check_reference(
     remote = str(replace(reference, host=host))
     async with EngineClient.open(asked.address) as engine:
         facts = await ask_engine(engine, remote, host)
-    found = await _read_alike(settings, asked, facts, progress)
+    found, plain_http = await _read_alike(settings, asked, facts, progress)
     if found.plugin is None:
         raise ManifestInvalid(f"{reference} is not a plugin: its content is of kind {found.kind}")
     wanted = WantedPlugin(
         remote=remote,
+        source=source_arguments(reference, plain_http=plain_http and reference.host is not None),
         host=host,
         name=name_on_host(asked.alias or replace(reference, host=host)),
         digest=found.manifest.digest,
@@ -84,17 +85,17 @@ async def check_reference(
 
 async def _read_alike(
     settings: Settings, asked: HostQuestion, facts: HostFacts, progress: Progress | None
-) -> Inspection:
-    """Read the plugin over HTTP or HTTPS, as the engine does."""
+) -> tuple[Inspection, bool]:
+    """Read the plugin over HTTP or HTTPS, as the engine does. Return it, and True for HTTP."""
     host = asked.reference.host
     if asked.plain_http or HTTP_REFUSED in facts.registry.refused:
-        return await _read(settings, asked, facts, progress, plain_http=True)
+        return await _read(settings, asked, facts, progress, plain_http=True), True
     if host is not None and may_use_http(facts.info, host, facts.registry_addresses):
         try:
-            return await _read(settings, asked, facts, progress, plain_http=True)
+            return await _read(settings, asked, facts, progress, plain_http=True), True
         except UpstreamFault:
             pass  # the registry has a certificate that the engine need not know
-    return await _read(settings, asked, facts, progress, plain_http=False)
+    return await _read(settings, asked, facts, progress, plain_http=False), False
 
 
 async def _read(

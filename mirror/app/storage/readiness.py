@@ -8,8 +8,8 @@ from mirror.app.bundles.bundle_serving import ServedBundle
 from mirror.server.api.health import Check
 from mirror.store.registry import Store
 
-#: Checks without which content can be read all the same, as on a full disk.
-WRITE_CHECKS: Final = ("store", "space", "changes")
+#: Checks without which content can be read all the same, as on a full disk, or while the bucket is gone.
+WRITE_CHECKS: Final = ("store", "space", "changes", "bucket")
 
 
 def readiness_checks(store: Store, bundle: ServedBundle | None, *, is_read_only: bool) -> dict[str, Check]:
@@ -25,4 +25,5 @@ def readiness_checks(store: Store, bundle: ServedBundle | None, *, is_read_only:
         "catalog": monitoring.probe_catalog,
         "changes": monitoring.probe_changes,
         "files": monitoring.probe_files,
+        **({} if store.objects is None else {"bucket": store.objects.probe}),
     }

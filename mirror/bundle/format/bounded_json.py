@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mirror.bundle.bundle_errors import BundleInvalid
 from mirror.oci.errors import ManifestInvalid
-from mirror.oci.strict_json import read_object
+from mirror.oci.strict_reading.strict_json import read_object
 
 #: Approximate limit of values, because parsed values take many times the memory of their text. Commas and opening
 #: brackets are counted, also in strings. A statement with 200 000 members has 600 000; notes about 50 000 names have

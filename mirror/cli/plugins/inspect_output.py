@@ -75,17 +75,7 @@ def _as_json(found: Inspection) -> dict[str, Any]:
     if found.derivation is not None:
         value["derivation"] = _derivation_as_json(found.derivation)
     if found.history:
-        value["history"] = [
-            {
-                "at": machine_time(event.at),
-                "change": event.change.value,
-                "before": event.before and str(event.before),
-                "after": event.after and str(event.after),
-                "source": event.source,
-                "privileges": list(event.difference),
-            }
-            for event in found.history
-        ]
+        value["history"] = [event.to_json() for event in found.history]
     if found.admission is not None:
         value["admission"] = found.admission.to_json()
     if found.signatures is not None:

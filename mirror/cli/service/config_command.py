@@ -80,6 +80,7 @@ def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption 
     """Print the effective settings.
 
     They are the defaults, overridden by the file, the environment and flags.
+    Logins in URLs, and the paths of webhooks, are replaced by (hidden).
     """
     import yaml  # late: the check of a configuration does not write one
 

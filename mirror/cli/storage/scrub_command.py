@@ -16,6 +16,7 @@ from mirror.cli.printing import MESSAGES, RESULTS, counted, print_json, size, wr
 if TYPE_CHECKING:
     from mirror.app.storage.integrity.scrubbing import ScrubResult
     from mirror.lifecycle.healing import HealingResult
+    from mirror.store.bucket.bucket_comparison import BucketComparison
 
 _TAGS_SHOWN = 10
 
@@ -30,6 +31,9 @@ def run(
     bundle: Annotated[
         Path | None, typer.Option("--from", metavar="BUNDLE", help="Heal from this bundle first, then from upstreams.")
     ] = None,
+    bucket: Annotated[
+        bool, typer.Option("--bucket", help="List the bucket first, and name objects that nothing knows.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Read every byte in the store, and heal what is damaged.
@@ -49,13 +53,17 @@ def run(
     bytes_per_second = None if rate is None else parse_rate(rate)
     with ByteBar(MESSAGES, "scrub") as bar:
         result = run_to_the_end(
-            scrubbing.scrub(settings, bytes_per_second=bytes_per_second, bundle=bundle, progress=bar)
+            scrubbing.scrub(
+                settings, bytes_per_second=bytes_per_second, bundle=bundle, progress=bar, lists_bucket=bucket
+            )
         )
     if json:
         print_json(_as_json(result))
     else:
         _print(result)
-    raise typer.Exit(exit_codes.ANSWER_IS_NO if result.healing or result.state.damaged else exit_codes.DONE)
+    is_wrong = result.bucket is not None and (result.bucket.strays or result.bucket.wrong)
+    found = result.healing or result.state.damaged or is_wrong
+    raise typer.Exit(exit_codes.ANSWER_IS_NO if found else exit_codes.DONE)
 
 
 def _print(result: ScrubResult) -> None:
@@ -70,6 +78,17 @@ def _print(result: ScrubResult) -> None:
         RESULTS.out(f"wrong entries of {counted(state.corrected, 'file')} corrected in the catalog", highlight=False)
     for each in result.healing:
         _print_one(each)
+    if result.bucket is not None:
+        _print_bucket(result.bucket)
+
+
+def _print_bucket(found: BucketComparison) -> None:
+    RESULTS.out(f"{counted(found.objects, 'object')} in the bucket, {size(found.size_bytes)}", highlight=False)
+    for stored, problem in found.wrong:
+        RESULTS.out(f"{stored.digest}\n  {problem}", highlight=False)
+    for stray in found.strays:
+        told = f"no row of the catalog knows this object, {size(stray.size_bytes)}"
+        RESULTS.out(f"{stray.key}\n  {told}; fix: delete it, if no copy of the catalog names it", highlight=False)
 
 
 def _print_one(each: HealingResult) -> None:
@@ -107,4 +126,14 @@ def _as_json(result: ScrubResult) -> dict[str, Any]:
             }
             for each in result.healing
         ],
+        **({} if result.bucket is None else {"bucket": _bucket_as_json(result.bucket)}),
+    }
+
+
+def _bucket_as_json(found: BucketComparison) -> dict[str, Any]:
+    return {
+        "objects": found.objects,
+        "size_bytes": found.size_bytes,
+        "strays": [{"key": stray.key, "size_bytes": stray.size_bytes} for stray in found.strays],
+        "wrong": [{"digest": str(stored.digest), "problem": problem} for stored, problem in found.wrong],
     }

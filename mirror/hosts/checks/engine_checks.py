@@ -60,7 +60,7 @@ def any_engine_checks(wanted: WantedPlugin) -> Iterator[HostCheck]:
     if not serious:
         yield ok("lint", f"engines {verdicts[0].first} to {verdicts[-1].last} have no known problem with the plugin")
     rest = (finding for finding in wanted.findings if finding.severity is Severity.WARNING and finding not in serious)
-    yield from _named(rest, wanted.remote)
+    yield from _named(rest, wanted.source)
 
 
 def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
@@ -82,10 +82,10 @@ def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
         yield ok("engine", f"{shown} has no known problem with the plugin")
     yield from found
     rest = [finding for finding in findings if finding.severity is Severity.WARNING and finding not in reasons]
-    yield from _warnings(rest, facts.version.version, wanted.remote)
+    yield from _warnings(rest, facts.version.version, wanted.source)
 
 
-def _warnings(findings: Iterable[Finding], version: str, remote: str) -> Iterator[HostCheck]:
+def _warnings(findings: Iterable[Finding], version: str, source: str) -> Iterator[HostCheck]:
     """Yield the warnings of lint that are about enabling or finding, and one line that names the others."""
     others = []
     for finding in findings:
@@ -101,13 +101,13 @@ def _warnings(findings: Iterable[Finding], version: str, remote: str) -> Iterato
             yield warning("lint", step, f"{finding.text}: {finding.seen}", finding.fix)
         else:
             others.append(finding)
-    yield from _named(others, remote)
+    yield from _named(others, source)
 
 
-def _named(findings: Iterable[Finding], remote: str) -> Iterator[HostCheck]:
+def _named(findings: Iterable[Finding], source: str) -> Iterator[HostCheck]:
     """Yield one line that names findings; none if there are none."""
     if codes := ", ".join(dict.fromkeys(finding.code for finding in findings)):
-        yield warning("warnings", None, f"lint warns of {codes}", f"plugin-mirror lint {printable(remote)}")
+        yield warning("warnings", None, f"lint warns of {codes}", f"plugin-mirror lint {printable(source)}")
 
 
 def verdict_of(verdicts: tuple[EngineVerdict, ...], version: str) -> EngineVerdict | None:

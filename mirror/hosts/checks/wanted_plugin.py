@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from mirror.oci import Digest
+from mirror.oci import Digest, Reference
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.settable import SETTABLE_FIELDS, settings_by_item
 from mirror.plugin.findings.finding import Finding
@@ -19,6 +19,7 @@ class WantedPlugin:
 
     Attributes:
         remote: reference for ``docker plugin install``.
+        source: arguments by which commands of this program read the plugin, such as ``HOST/NAME:TAG --plain-http``.
         host: registry in the reference, as ``HOST[:PORT]``.
         name: local name with its tag, see :func:`mirror.plugin.config.own_name.local_name`.
         digest: digest of the manifest.
@@ -29,6 +30,7 @@ class WantedPlugin:
     """
 
     remote: str
+    source: str
     host: str
     name: str
     digest: Digest
@@ -55,6 +57,16 @@ class WantedPlugin:
         """Yield the keys that are no settings of the plugin."""
         known = {key for setting in self.view.settings for key in _spellings(setting.kind, setting.key)}
         yield from (key for key in self.settings if key not in known)
+
+
+def source_arguments(reference: Reference, *, plain_http: bool) -> str:
+    """Return the arguments by which commands read a plugin.
+
+    Args:
+        reference: reference to the plugin.
+        plain_http: True if its registry was read over plain HTTP.
+    """
+    return f"{reference} --plain-http" if plain_http else str(reference)
 
 
 def with_settings(config: PluginConfig, settings: Mapping[str, str]) -> PluginConfig:

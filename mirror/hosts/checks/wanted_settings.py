@@ -29,7 +29,7 @@ def _not_settings(wanted: WantedPlugin) -> Iterator[HostCheck]:
             "settings",
             Step.ENABLE,
             f"{printable(key, 100)} is not a setting of the plugin: it is installed, but stays disabled",
-            f"list the settings with 'plugin-mirror inspect {printable(wanted.remote)}'",
+            f"list the settings with 'plugin-mirror inspect {printable(wanted.source)}'",
         )
 
 

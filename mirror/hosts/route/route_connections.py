@@ -16,7 +16,7 @@ from mirror.access.certificates.certificate_names import CertificateNames
 from mirror.hosts.route.docker_files import TrustFolder
 from mirror.hosts.route.route_facts import RegistryPlace, ShownCertificate, TcpAttempt, TlsAnswer, TlsOutcome
 from mirror.oci.printable_text import printable
-from mirror.runtime.system_errors import connection_words
+from mirror.runtime.system_errors import connection_words, distrust_words
 
 #: Most seconds for one attempt at a step.
 STEP_SECONDS: Final = 10.0
@@ -93,7 +93,7 @@ async def shake_hands(place: RegistryPlace, attempt: TcpAttempt, context: ssl.SS
             version, certificate = await _handshake(place, attempt, unverified_tls())
         except OSError:
             version, certificate = "", None
-        return TlsAnswer(outcome, version, printable(error.verify_message, 200), certificate)
+        return TlsAnswer(outcome, version, distrust_words(error), certificate)
     except TimeoutError:
         return TlsAnswer(TlsOutcome.FAILED, why=f"no answer within {STEP_SECONDS:.0f} s")
     except OSError as error:  # ssl.SSLError is an OSError

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
 from mirror.oci.errors import ContentTooLarge, ManifestInvalid
-from mirror.oci.strict_json import fold, json_words
+from mirror.oci.strict_reading.strict_json import fold, json_words
 
 #: Largest plugin configuration that is read, in bytes. Engines have no limit; real configurations have 1 to 10 KiB.
 MAX_CONFIG_BYTES = 4 * 1024 * 1024

@@ -9,6 +9,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
+from mirror.runtime.system_errors import distrust_words
 from mirror.server.tls.server_certificates import ContextSource
 
 #: Longest time for a handshake, which takes a few packets.
@@ -168,5 +169,5 @@ async def _say_farewell(connection: socket.socket, words: bytes) -> None:
 
 def _reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of the client is refused: {error.verify_message}"
+        return f"the certificate of the client is refused: {distrust_words(error)}"
     return _ADVICE.get(error.reason, error.reason or str(error))

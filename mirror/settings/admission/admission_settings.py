@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
@@ -15,7 +14,7 @@ from mirror.plugin.policy.policy_action import PolicyAction
 from mirror.runtime.durations import parse_duration
 from mirror.settings.late_sections import late_section
 from mirror.settings.section import Mistakes, PlaceBelow, Section
-from mirror.settings.section_values import Duration, FilePath, TextForm
+from mirror.settings.section_values import DURATION_FORM, FilePath, TextForm, not_longer
 
 if TYPE_CHECKING:
     from mirror.plugin.policy.admission_policy import Policy
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 else:
     AdmissionRuleSettings = late_section("admission.admission_rule_settings:AdmissionRuleSettings")
 
-_LONGEST_COOLDOWN: Final = timedelta(days=3650)
+_LONGEST_COOLDOWN_DAYS: Final = 3650
 _VERSION: Final = TextForm(
     r"^[A-Za-z0-9._+~:-]{1,64}$", "is no version of an engine; fix: write it as 'docker version' shows it"
 )
@@ -60,7 +59,7 @@ class AdmissionSettings(Section):
         (), description="the first matching rule whose action is not warn decides"
     )
     default: PolicyAction = Field(PolicyAction.ALLOW, description="action if no rule decides")
-    cooldown: Duration | None = Field(
+    cooldown: Annotated[str, DURATION_FORM, not_longer(_LONGEST_COOLDOWN_DAYS)] | None = Field(
         None,
         description="time such as 7d for which a plugin that is new from an upstream is held, counted from when this "
         "mirror first saw its digest there; an approval ends it",
@@ -83,13 +82,6 @@ class AdmissionSettings(Section):
             second = len(names) - 1 - names[::-1].index(min(twice))
             raise Mistakes((("rules", second, "name"), "another rule has this name too; fix: choose another one"))
         return self
-
-    @field_validator("cooldown")
-    @classmethod
-    def _cooldown_is_bounded(cls, text: str | None) -> str | None:
-        if text is not None and parse_duration(text) > _LONGEST_COOLDOWN:
-            raise ValueError(f"is too long; fix: write {_LONGEST_COOLDOWN.days}d or less")
-        return text
 
     @model_validator(mode="after")
     def _signatures_can_come(self) -> Self:

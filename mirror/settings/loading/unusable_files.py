@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def unusable_files(settings: Settings, path: Path | None) -> list[str]:
-    """Return one sentence for each file of an upstream, or of ``admission.token_file``, that cannot be read.
+    """Return one sentence for each unreadable file of upstreams, ``admission.token_file`` and ``storage.blobs``.
 
     Args:
         settings: the settings.
@@ -62,6 +62,7 @@ def _paths(value: object, key: str) -> Iterator[tuple[str, Path]]:
 
 def _files(settings: Settings) -> Iterator[tuple[Place, Path]]:
     sections: list[tuple[Place, BaseModel | None]] = [(("admission",), settings.admission)]
+    sections.append((("storage", "blobs"), settings.storage.blobs))
     for name, upstream in settings.upstreams.items():
         sections += [
             (("upstreams", name, "credentials"), upstream.credentials),

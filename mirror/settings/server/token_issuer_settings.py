@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainSerializer
 
 from mirror.settings.section import Section
 from mirror.settings.section_values import FilePath, TextForm, expanded
@@ -18,6 +18,7 @@ _TEXT: Final = TextForm(
 )
 _REALM: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(/[!#-\[\]-~]*)?")
 _JWKS_URL: Final = re.compile(r"https://[A-Za-z0-9._:\[\]-]+(/[!#-\[\]-~]*)?")
+_QUERY: Final = re.compile(r"(://[^?]*\?).+")
 
 
 def _check_realm(url: str) -> str:
@@ -32,6 +33,11 @@ def _check_jwks(value: str) -> str:
     return value if "://" in value else str(expanded(Path(value)))
 
 
+def _without_query(value: str) -> str:
+    # A query may have a secret, as those of private links do.
+    return _QUERY.sub(r"\1(hidden)", value)
+
+
 class TokenIssuerSettings(Section):
     """A server that issues the bearer tokens for this one, such as docker_auth, GitLab or Harbor."""
 
@@ -42,7 +48,9 @@ class TokenIssuerSettings(Section):
         description="name of this server for the issuer: the service of requests, and the audience (aud) of tokens"
     )
     issuer: Annotated[str, _TEXT] = Field(description="name of the issuer in its tokens (iss)")
-    jwks: Annotated[str, Field(min_length=1), AfterValidator(_check_jwks)] = Field(
+    jwks: Annotated[
+        str, Field(min_length=1), AfterValidator(_check_jwks), PlainSerializer(_without_query, return_type=str)
+    ] = Field(
         description="public keys of the issuer, as a JSON Web Key Set: a file, which is read again when it changes, or "
         "an https:// URL, which is fetched every five minutes"
     )

@@ -15,8 +15,10 @@ from mirror.settings.storage.scrub_settings import ScrubSettings
 from mirror.store.content.kept_free import KeptFree
 
 if TYPE_CHECKING:
+    from mirror.settings.storage.blob_settings import BlobSettings
     from mirror.settings.storage.catalog_settings import CatalogSettings
 else:
+    BlobSettings = late_section("storage.blob_settings:BlobSettings")
     CatalogSettings = late_section("storage.catalog_settings:CatalogSettings")
 
 
@@ -66,6 +68,9 @@ class StorageSettings(Section):
     )
 
     scrub: ScrubSettings = ScrubSettings.model_construct()
+    blobs: BlobSettings | None = Field(
+        None, description="a bucket that holds the blobs, with the data folder as its cache; omitted: the data folder"
+    )
 
     @property
     def kept_free(self) -> KeptFree:

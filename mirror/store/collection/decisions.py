@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, selec
 from mirror.oci import Digest, Repository
 from mirror.records.lifecycle.review_causes import ReviewCause
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewKind
+from mirror.store.bucket.object_rows import doom_objects_of
 from mirror.store.catalog import child_rows, review_rows, rows
 from mirror.store.catalog.manifest_rows import remove_manifest, review_left_behind
 from mirror.store.catalog.tables.collection_tables import doomed_files, reviews
@@ -193,6 +194,7 @@ class Deciding:
             return
         row = {"digest": digest, "size_bytes": size_bytes, "cause": cause.value, "doomed_at": self.now}
         self.connection.execute(_DOOMED, row)
+        doom_objects_of(self.connection, [digest], self.now)
         review = {"of_kind": ReviewKind.CONTENT.value, "of_repository": "", "of_digest": digest}
         self.connection.execute(_DONE, review)
         self._removed += 1

@@ -101,6 +101,7 @@ class SqlReviews:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._blobs = services.blobs
+        self._objects = services.adoption.objects
         self._clock = services.clock
         self._has_unshown = False
 
@@ -141,6 +142,7 @@ class SqlReviews:
         # that fails would bring the rows back without their files.
         doomed = await self._catalog.read(lambda connection: connection.execute(_TO_REMOVE, wanted).all())
         if not doomed:
+            await self._remove_objects(grace, most)
             return FreedBytes()
         committed = {row.digest for row in doomed}
 
@@ -157,6 +159,11 @@ class SqlReviews:
             return sum(by_cause.values(), FreedBytes())
 
         return await self._catalog.write_uncached(work)
+
+    async def _remove_objects(self, grace: timedelta, most: int) -> None:
+        """Delete the objects of the bucket that were doomed long enough ago."""
+        while self._objects is not None and await self._objects.remove_doomed(grace, most):
+            pass
 
     async def removable(self, grace: timedelta) -> FreedBytes:
         now = self._clock.now()

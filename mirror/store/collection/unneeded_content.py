@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, insert, select
 
 from mirror.records.lifecycle.reviews import CollectionRules, DecidedReviews, ReviewKind
+from mirror.store.bucket.object_rows import doom_objects_of
 from mirror.store.catalog.tables.collection_tables import doomed_files, reviews
 from mirror.store.catalog.tables.content_tables import blobs, repositories, repository_blobs
 from mirror.store.collection.protectors import is_unprotected
@@ -108,6 +109,7 @@ def _doom(connection: Connection, causes: dict[str, str], now: datetime) -> dict
                 for digest, size_bytes in doomed.items()
             ],
         )
+        doom_objects_of(connection, doomed, now)
         _done(connection, ReviewKind.CONTENT, [("", digest) for digest in doomed])
     return doomed
 

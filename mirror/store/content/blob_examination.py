@@ -146,6 +146,23 @@ class BlobExamination:
         self._unsynced |= {blob.parent, aside.parent}
         return True
 
+    def drop(self, digest: Digest, examined: ExaminedFile) -> bool:
+        """Remove a damaged file whose content the bucket holds. Blocks; only inside :meth:`Catalog.write`.
+
+        Returns:
+            False if the file is no longer the one that was examined. Nothing is removed then.
+        """
+        blob = self._layout.blob(digest)
+        with storage_faults(f"remove damaged {digest}"):
+            try:
+                present = blob.stat()
+            except FileNotFoundError:
+                return True
+            if (present.st_ino, present.st_mtime_ns) != examined.identity:
+                return False
+            self._filesystem.remove(blob)
+        return True
+
     def aside(self) -> Iterator[Digest]:
         """Yield the digests of the files that were set aside. Blocks."""
         with storage_faults("list damaged files"):

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from mirror.oci import Digest
-from mirror.oci.digest import ALGORITHMS, Hasher, new_hasher
+from mirror.oci.bucket_errors import NotCached
+from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import DigestInvalid, StorageDamaged, StorageFault
 from mirror.registry.port import Blob
 from mirror.store.content.blob_examination import BlobExamination, Suspects
 from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.file_blob import FileBlob
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_errors import storage_faults
 from mirror.store.storage_threads import in_thread
 from mirror.wire.ranges import RangeRequest, Span
 
-_CHUNK_BYTES = 1024 * 1024
 #: Files that could not be opened, kept for the readiness check.
 _MOST_REFUSED = 16
+#: Time between two notes of the use of a file in a cache.
+_USE_IS_NOTED_AFTER_NS = 10 * 10**9
 
 
 class BlobStorage(Protocol):
@@ -82,6 +86,18 @@ class BlobStorage(Protocol):
         """
         ...
 
+    def path(self, digest: Digest) -> Path:
+        """Return the path of the file of ``digest``."""
+        ...
+
+    def find_size(self, digest: Digest) -> int | None:
+        """Return the size of the file of ``digest`` in bytes; None if there is none."""
+        ...
+
+    def keep(self, file: Path, digest: Digest) -> None:
+        """Move a verified file to its place in a data folder that is a cache. Durable or not, it can come again."""
+        ...
+
     def list_files(self, prefix: str) -> Sequence[tuple[str, int, datetime]]:
         """List the files whose digests begin with two hexadecimal digits, of every algorithm. Other files are left out.
 
@@ -94,6 +110,7 @@ class BlobStorage(Protocol):
         """Read all bytes of small content without verifying the digest.
 
         Raises:
+            NotCached: the file is missing from a data folder that is a cache.
             StorageDamaged: the file is missing or has another size.
         """
         ...
@@ -102,6 +119,7 @@ class BlobStorage(Protocol):
         """Open content of ``size_bytes`` bytes, or the range ``part`` of the content.
 
         Raises:
+            NotCached: the file is missing from a data folder that is a cache.
             StorageDamaged: the file is missing or has another size. Iterating over the whole content raises this too if
                 the digest differs.
             RangeInvalid: ``part`` lies outside the content.
@@ -110,10 +128,17 @@ class BlobStorage(Protocol):
 
 
 class FilesystemBlobStorage:
-    """Implements :class:`BlobStorage` in a data folder."""
+    """Implements :class:`BlobStorage` in a data folder.
 
-    def __init__(self, layout: DataLayout, filesystem: Filesystem) -> None:
+    Args:
+        layout: the data folder.
+        filesystem: changes the files.
+        is_cache: True if a bucket holds the content. The times of access then tell what was read least recently.
+    """
+
+    def __init__(self, layout: DataLayout, filesystem: Filesystem, *, is_cache: bool = False) -> None:
         self._layout = layout
+        self._is_cache = is_cache
         self._filesystem = filesystem
         self._unsynced: set[Path] = set()
         self.refused: deque[Path] = deque(maxlen=_MOST_REFUSED)
@@ -156,6 +181,18 @@ class FilesystemBlobStorage:
         with storage_faults(f"remove {digest}"):
             self._filesystem.remove(self._layout.blob(digest))
 
+    def path(self, digest: Digest) -> Path:
+        return self._layout.blob(digest)
+
+    def find_size(self, digest: Digest) -> int | None:
+        with suppress(FileNotFoundError):
+            return self._layout.blob(digest).stat().st_size
+        return None
+
+    def keep(self, file: Path, digest: Digest) -> None:
+        with storage_faults(f"store {digest}"):
+            self._filesystem.rename(file, self._layout.blob(digest))
+
     def list_files(self, prefix: str) -> Sequence[tuple[str, int, datetime]]:
         found = []
         with storage_faults("list the blobs"):
@@ -190,16 +227,22 @@ class FilesystemBlobStorage:
             raise
         except FileNotFoundError as error:
             raise self._missing(digest) from error
-        actual_bytes = os.fstat(descriptor).st_size
-        if actual_bytes != size_bytes:
+        found = os.fstat(descriptor)
+        if found.st_size != size_bytes:
             os.close(descriptor)
             self.suspects.add(digest)
             raise StorageDamaged(
-                f"the file of {digest} has {actual_bytes} bytes, not {size_bytes}", digest=digest, size_bytes=size_bytes
+                f"the file of {digest} has {found.st_size} bytes, not {size_bytes}",
+                digest=digest,
+                size_bytes=size_bytes,
             )
+        if self._is_cache:
+            _note_use(descriptor, found)
         return descriptor
 
     def _missing(self, digest: Digest) -> StorageDamaged:
+        if self._is_cache:
+            return NotCached(f"{digest} is in the bucket, and not in this data folder", digest=digest)
         if self._layout.set_aside(digest).exists():
             return StorageDamaged(
                 f"{digest} was damaged and has been set aside; fix: push it again, or see 'plugin-mirror scrub'",
@@ -212,43 +255,9 @@ class FilesystemBlobStorage:
         )
 
 
-class FileBlob:
-    """An open blob file. Iterating over the whole blob verifies its digest.
-
-    The blob stays readable after its file is removed, because the descriptor keeps the bytes.
-    """
-
-    def __init__(self, file: IO[bytes], digest: Digest, size_bytes: int, span: Span, suspects: Suspects) -> None:
-        self.file = file
-        self.size_bytes = size_bytes
-        self.span = span
-        self._digest = digest
-        self._suspects = suspects
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        whole = self.span.size_bytes == self.size_bytes
-        hasher = new_hasher(self._digest.algorithm) if whole else None
-        for start in range(self.span.start, self.span.stop, _CHUNK_BYTES):
-            stop = min(start + _CHUNK_BYTES, self.span.stop)
-            chunk = await in_thread(f"read {self._digest}", self._read, start, stop, hasher)
-            # The last chunk is held back until the digest of the whole is verified, so that no client gets a
-            # complete wrong blob.
-            if hasher is not None and stop == self.size_bytes and hasher.hexdigest() != self._digest.hex:
-                self._suspects.add(self._digest)
-                raise StorageDamaged(
-                    f"the file of {self._digest} is damaged: its bytes have another digest", digest=self._digest
-                )
-            yield chunk
-
-    def _read(self, start: int, stop: int, hasher: Hasher | None) -> bytes:
-        try:
-            chunk = os.pread(self.file.fileno(), stop - start, start)
-        except OSError:
-            self._suspects.add(self._digest)
-            raise
-        if len(chunk) < stop - start:
-            self._suspects.add(self._digest)
-            raise StorageDamaged(f"the file of {self._digest} ends at byte {start + len(chunk)}", digest=self._digest)
-        if hasher is not None:
-            hasher.update(chunk)
-        return chunk
+def _note_use(descriptor: int, found: os.stat_result) -> None:
+    """Set the time of access, which most mounts keep only roughly. The time of the last change stays."""
+    now_ns = time.time_ns()
+    if now_ns - found.st_atime_ns >= _USE_IS_NOTED_AFTER_NS:
+        with suppress(OSError):  # the file belongs to another user
+            os.utime(descriptor, ns=(now_ns, found.st_mtime_ns))

@@ -33,7 +33,6 @@ from mirror.store.records.admission.arrival_rows import note_arrival
 from mirror.store.records.sql_absent_content import add_absent, put_absent
 from mirror.store.records.sql_origins import origin_of, put_origin
 from mirror.store.store_services import StoreServices
-from mirror.store.uploads.adoption import adopt
 
 _NAME: BindParameter[str] = bindparam("name")
 _WANTED: BindParameter[str] = bindparam("wanted")
@@ -82,6 +81,7 @@ class SqlIncompleteManifests:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._blobs = services.blobs
+        self._adoption = services.adoption
         self._cache = services.cache
         self._clock = services.clock
         self._manifests = services.manifests
@@ -125,7 +125,7 @@ class SqlIncompleteManifests:
 
         async with self._blobs.staged(manifest.content) as file:
             size_bytes = manifest.size_bytes
-            await adopt(self._catalog, self._blobs, file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
+            await self._adoption.adopt(file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
 
     async def incomplete(self, repository: Repository, digest: Digest) -> Manifest | None:
         wanted = {"name": repository.name, "wanted": str(digest)}

@@ -21,7 +21,6 @@ from mirror.store.catalog import rows
 from mirror.store.content.data_layout import DataLayout, UploadLayout
 from mirror.store.storage_errors import storage_faults
 from mirror.store.storage_threads import begin_in_thread, in_thread
-from mirror.store.uploads.adoption import adopt
 from mirror.store.uploads.download_flow import DownloadFlow
 from mirror.store.uploads.partial_file import PartialFile
 from mirror.store.uploads.running_hashes import RunningHash
@@ -122,11 +121,7 @@ class StoreDownloadLease:
             StorageFull: the disk is full. The bytes are dropped at the release.
             StorageFault: the disk failed. The bytes are kept unless the sync of the file failed.
         """
-        size_bytes, now = self.offset, self._parts.clock.now()
-
-        def hold(connection: Connection) -> None:
-            rows.add_blob(connection, self._repository, self._digest, now, cause=ReviewCause.FETCHED)
-
+        size_bytes = self.offset
         try:
             await in_thread(f"store {self._digest}", self._receiving.sync)
         except StorageFault:
@@ -134,12 +129,19 @@ class StoreDownloadLease:
             # must not be committed: the next holder of the lease fetches them again.
             await self._discard()
             raise
-        parts, file = self._parts, self._files.data
         with self._noting_a_full_disk():
-            await adopt(parts.catalog, parts.blobs, file, self._digest, size_bytes=size_bytes, now=now, hold=hold)
+            await self._store(size_bytes)
         with suppress(StorageFault):  # the blob is stored; the rest of the download expires
             await self.drop()
         return Descriptor(OCTET_STREAM, self._digest, size_bytes)
+
+    async def _store(self, size_bytes: int) -> None:
+        now = self._parts.clock.now()
+
+        def hold(connection: Connection) -> None:
+            rows.add_blob(connection, self._repository, self._digest, now, cause=ReviewCause.FETCHED)
+
+        await self._parts.adoption.adopt(self._files.data, self._digest, size_bytes=size_bytes, now=now, hold=hold)
 
     async def _discard(self) -> None:
         """Drop the bytes. If the disk refuses the removal, empty the file, so that nobody commits these bytes."""
@@ -188,11 +190,15 @@ class DownloadLeases:
     Args:
         layout: the data folder.
         parts: the objects that uploads and downloads share.
+        lease: class of the leases.
     """
 
-    def __init__(self, layout: DataLayout, parts: UploadParts) -> None:
+    def __init__(
+        self, layout: DataLayout, parts: UploadParts, lease: type[StoreDownloadLease] = StoreDownloadLease
+    ) -> None:
         self._layout = layout
         self._parts = parts
+        self._lease = lease
 
     async def claim_download(self, repository: Repository, digest: Digest) -> StoreDownloadLease | None:
         """Take the lease of a blob. Its holder continues where the last one stopped.
@@ -208,9 +214,7 @@ class DownloadLeases:
         session = UploadSessionFile(repository, self._parts.clock.now())
         opening = begin_in_thread("begin a download", self._claim, files, session)
         receiving = await await_or_release(opening, release=_close)
-        return (
-            None if receiving is None else StoreDownloadLease(self._parts, self._layout, receiving, repository, digest)
-        )
+        return None if receiving is None else self._lease(self._parts, self._layout, receiving, repository, digest)
 
     async def require_room(self, blobs: Sequence[Descriptor]) -> None:
         """Check that the bytes which are missing of these blobs fit on the disk.

@@ -16,15 +16,13 @@ from mirror.registry.upload import UploadBody
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
-from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.pushes.charged_push import PUSH, pusher
 from mirror.store.catalog.pushes.push_rows import charge_blob
-from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import UploadLayout
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import begin_in_thread, in_thread
-from mirror.store.uploads.adoption import adopt
+from mirror.store.uploads.adoption import Adoption
 from mirror.store.uploads.rehashing import Rehashing
 from mirror.store.uploads.running_hashes import RunningHash, RunningHashes
 from mirror.store.uploads.session_file import UploadSessionFile
@@ -39,8 +37,7 @@ class UploadParts:
     filesystem: Filesystem
     room: DiskRoom
     clock: Clock
-    blobs: BlobStorage
-    catalog: Catalog
+    adoption: Adoption
     running: RunningHashes
     rehashing: Rehashing
     sizes: PieceSizes
@@ -201,8 +198,8 @@ class StoreUpload:
             charge_blob(connection, charged, repository, digest, now)
             rows.add_blob(connection, repository, digest, now, pusher(charged))
 
-        parts, file = self._parts, self._upload.data
-        await adopt(parts.catalog, parts.blobs, file, digest, size_bytes=size_bytes, now=now, hold=hold)
+        file, adoption = self._upload.data, self._parts.adoption
+        await adoption.adopt(file, digest, size_bytes=size_bytes, now=now, hold=hold)
 
     async def _discard(self, receiving: UploadWriter) -> None:
         """Remove the upload. If the disk refuses the removal, empty the file, so that nobody commits these bytes."""

@@ -14,13 +14,12 @@ from mirror.oci import Repository
 from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
 from mirror.runtime.clock import Clock
 from mirror.runtime.clock_jumps import ClockJumps
-from mirror.store.catalog.database import Catalog
-from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.data_layout import DataLayout, UploadLayout, is_upload_id
 from mirror.store.content.disk_room import DiskRoom
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import in_thread
-from mirror.store.uploads.download_leases import DownloadLeases
+from mirror.store.uploads.adoption import Adoption
+from mirror.store.uploads.download_leases import DownloadLeases, StoreDownloadLease
 from mirror.store.uploads.rehashing import Rehashing
 from mirror.store.uploads.running_hashes import RunningHashes
 from mirror.store.uploads.session_file import UploadSessionFile
@@ -40,8 +39,7 @@ class UploadSessions:
         filesystem: changes the files.
         room: space on the disk.
         clock: the time of day, for the start and the expiry of sessions.
-        blobs: the storage that gets finished uploads.
-        catalog: the catalog that gets the rows of finished uploads.
+        adoption: stores finished uploads.
         max_blob_bytes: largest blob accepted; None for no limit.
         limits: limits on the number of open sessions.
 
@@ -57,8 +55,7 @@ class UploadSessions:
         filesystem: Filesystem,
         room: DiskRoom,
         clock: Clock,
-        blobs: BlobStorage,
-        catalog: Catalog,
+        adoption: Adoption,
         max_blob_bytes: int | None,
         limits: SessionLimits,
     ) -> None:
@@ -69,9 +66,13 @@ class UploadSessions:
         self._clock = clock
         self._jumps = ClockJumps(clock)
         self._parts = UploadParts(
-            filesystem, room, clock, blobs, catalog, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
+            filesystem, room, clock, adoption, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
         )
         self.downloads = DownloadLeases(layout, self._parts)
+
+    def downloads_by(self, lease: type[StoreDownloadLease]) -> DownloadLeases:
+        """Return downloads with leases of another class."""
+        return DownloadLeases(self._layout, self._parts, lease)
 
     async def begin(self, repository: Repository, client: str | None = None, algorithm: str = "sha256") -> StoreUpload:
         """Begin an upload session.

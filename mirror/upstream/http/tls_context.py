@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.system_errors import certificate_words, no_passphrase
+
+#: The setting for a server that is not in the configuration.
+NO_SETTING: Final = "tls.ca_file of an upstream with its URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +22,13 @@ class Tls:
         ca_file: PEM file of authorities that are trusted in addition to those of the system.
         certificate_file: PEM file with the client certificate and its chain. Sent only to the upstream's own host.
         key_file: PEM file with the key of the certificate, without a passphrase.
+        ca_setting: the setting with the name of ``ca_file``, for messages.
     """
 
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    ca_setting: str = field(default=NO_SETTING, compare=False)
 
     @property
     def files(self) -> list[Path]:

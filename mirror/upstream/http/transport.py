@@ -244,7 +244,7 @@ class Transport:
             if isinstance(error, OSError) and error.errno in errors.TooManyOpenFiles.ERRNOS:
                 breaker.record_abandoned(permit)  # the fault is on this side
                 raise errors.TooManyOpenFiles.while_doing(f"connect to {url.host}") from error
-            kind, what = connection_fault(error, plain=url.scheme == "http")
+            kind, what = connection_fault(error, ca_setting=self._connections.ca_setting, plain=url.scheme == "http")
             failure = self.error_for_request(asked, kind, what)
             if kind is errors.UpstreamUnreachable:
                 self._record_failure(

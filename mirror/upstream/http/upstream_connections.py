@@ -93,6 +93,11 @@ class UpstreamConnections:
                 opened._context(own=True)
             yield opened
 
+    @property
+    def ca_setting(self) -> str:
+        """The setting that names the file of the authority that the hosts' certificates need."""
+        return self._tls.ca_setting
+
     async def request(
         self, method: str, url: URL, headers: Mapping[str, str], data: Data, *, own: bool
     ) -> aiohttp.ClientResponse:

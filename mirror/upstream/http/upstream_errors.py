@@ -12,22 +12,15 @@ from yarl import URL
 from mirror.oci import errors
 from mirror.oci.printable_text import printable
 from mirror.runtime.error_advice import split_fix
-from mirror.runtime.system_errors import connection_words
+from mirror.runtime.system_errors import connection_words, distrust_words, how_to_trust
 from mirror.upstream.http.forbidden_destinations import ForbiddenAddressError
 from mirror.upstream.http.response_guard import FloodError
+from mirror.upstream.http.tls_context import NO_SETTING
 from mirror.wire import error_body, retry_after
 
 _MOST_SHOWN_CHARACTERS = 300
 # The only 5xx that never passes.
 _NOT_IMPLEMENTED = 501
-_TRUST = "let this machine trust its authority, or name the file of the authority in tls.ca_file of the upstream"
-#: What helps if a certificate is not trusted, by the number that OpenSSL has for the reason.
-_CERTIFICATE_FIXES = {
-    9: "set the clock of this machine",
-    10: "renew the certificate there; if it is valid, set the clock of this machine",
-    62: "use a name that the certificate has",
-    64: "use an address that the certificate has",
-}
 #: Parts of aiohttp's reasons, and the same in words of HTTP. The first that occurs counts.
 _NOT_HTTP = {
     "status": "its first line is not a status line",
@@ -57,17 +50,20 @@ def may_pass_soon(error: errors.MirrorError) -> bool:
     return error.temporary and not isinstance(error, errors.CircuitOpen)
 
 
-def connection_fault(error: Exception, *, plain: bool = False) -> tuple[type[errors.UpstreamFault], str]:
+def connection_fault(
+    error: Exception, *, ca_setting: str = NO_SETTING, plain: bool = False
+) -> tuple[type[errors.UpstreamFault], str]:
     """Map an exception of aiohttp or a socket to an error class and a message.
 
     Args:
         error: the exception.
+        ca_setting: the setting that names the file of the server's authority.
         plain: True if a request over plain HTTP got no answer, which is what some servers with TLS do.
     """
     kind: type[errors.UpstreamFault] = errors.UpstreamUnreachable
     match error:
         case aiohttp.ClientConnectorError():
-            kind, what = _no_connection(error)
+            kind, what = _no_connection(error, ca_setting)
         case aiohttp.ConnectionTimeoutError():
             what = "no connection within the connect timeout"
         case FloodError():
@@ -105,11 +101,10 @@ def _broken(error: aiohttp.ClientError | OSError, *, plain: bool) -> str:
             return str(error) or type(error).__name__
 
 
-def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[errors.UpstreamFault], str]:
+def _no_connection(error: aiohttp.ClientConnectorError, ca_setting: str) -> tuple[type[errors.UpstreamFault], str]:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
-            fix = _CERTIFICATE_FIXES.get(getattr(error.certificate_error, "verify_code", 0), _TRUST)
+            why, fix = distrust_words(error.certificate_error), how_to_trust(error.certificate_error, ca_setting)
             return TlsFault, f"its certificate is not trusted: {why}; fix: {fix}"
         case aiohttp.ClientConnectorSSLError():
             return TlsFault, f"{_words(error)}; the server may expect plain http; fix: check the address and the port"

@@ -448,6 +448,14 @@ async def test_an_engine_uses_the_scheme_of_a_registry_mirror(
     assert fixes == ([""] if scheme == "http" else [f"write http://{mirror} in its place, and restart the engine"])
 
 
+async def test_lint_reads_the_plugin_of_the_registry_mirror(host: Host, closed: str) -> None:
+    async with with_plugin(Network={"Type": "bridge"}) as mirror:
+        host.mirrors(f"http://{mirror}")
+        found = await host.asks(closed, f"{NAME}:{TAG}", is_of_hub=True)
+    fixes = [check.fix for check in found.prediction.checks if check.name == "warnings"]
+    assert fixes == [f"plugin-mirror lint {mirror}/{NAME}:{TAG} --plain-http"]
+
+
 @pytest.mark.parametrize("is_of_hub", [True, False])
 async def test_another_name_does_not_go_through_a_registry_mirror(host: Host, closed: str, is_of_hub: bool) -> None:
     async with with_plugin() as registry:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
 from mirror.app.events import event_sending
 from mirror.app.events.event_sending import endpoint_faults, event_chores, posting
@@ -171,8 +172,9 @@ async def test_redirects_are_not_followed(status: int) -> None:
 async def test_what_is_no_answer_is_a_failure(content: bytes) -> None:
     async with listening(answering(content)) as (port, _):
         with pytest.raises(PostFailed) as failure:
-            await ask(f"http://127.0.0.1:{port}/")
+            await ask(f"http://127.0.0.1:{port}/services/{SECRET}?token={SECRET}")
     assert str(failure.value)
+    assert SECRET[:8] not in str(failure.value)
 
 
 async def endless(writer: asyncio.StreamWriter, begin: bytes, piece: bytes) -> None:
@@ -227,7 +229,7 @@ async def test_tls_with_a_ca_of_its_own(tmp_path: Path) -> None:
     ca.issue_cert("127.0.0.1").configure_cert(context)
     async with listening(answering(OK), context) as (port, _):
         url = f"https://127.0.0.1:{port}/"
-        with pytest.raises(PostFailed, match="certificate"):
+        with pytest.raises(PostFailed, match=r"its authority is unknown here; fix: .* events\[127\.0\.0\.1\]\.ca$"):
             await ask(url)
         with pytest.raises(ConfigurationFault, match=r"cannot be used: No such file"):
             await ask(url, ca=file)
@@ -237,7 +239,7 @@ async def test_tls_with_a_ca_of_its_own(tmp_path: Path) -> None:
         ca.cert_pem.write_to_path(str(file))
         assert await ask(url, ca=file) == 204
         trustme.CA().cert_pem.write_to_path(str(file))
-        with pytest.raises(PostFailed, match="certificate"):
+        with pytest.raises(PostFailed, match=r"its authority is unknown here; fix: .* events\[127\.0\.0\.1\]\.ca$"):
             await ask(url, ca=file)
 
 
@@ -321,6 +323,18 @@ async def test_the_secrets_may_vanish_and_come_back(tmp_path: Path, monkeypatch:
         listening(answering(OK)) as (port, asked),
         Store.open(tmp_path / "data", keeps_changes=True) as store,
     ):
+        with capture_logs() as lines:
+            (send, _) = event_chores(settings_with(tmp_path, {"hook": port}), store)
+            chore = asyncio.create_task(send())
+            while not lines:
+                await asyncio.sleep(0.02)
+            chore.cancel()
+            await asyncio.gather(chore, return_exceptions=True)
+        # No change has happened yet.
+        assert [(line["event"], line["endpoint"]) for line in lines] == [("endpoint of events cannot be used", "hook")]
+        assert lines[0]["reason"].startswith(
+            f"secret_file: {secret} cannot be read: No such file or directory, so hook"
+        )
         await push_image(store, "one", "1")
         (send, _) = event_chores(settings_with(tmp_path, {"hook": port}), store)
         chore = asyncio.create_task(send())

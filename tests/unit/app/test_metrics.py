@@ -18,6 +18,7 @@ from mirror.access.certificates.certificate_metrics import EXPIRES
 from mirror.access.issuer.issuer_metrics import KEY_FETCHES
 from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, STANDING
+from mirror.app.bucket.bucket_metrics import BUCKET_FAMILIES
 from mirror.app.configuration.configuration_state import CONFIGURATION_GAUGES
 from mirror.app.metrics import FAMILIES, Metrics, process_updates, request_updates
 from mirror.app.storage.collection_metrics import FAMILIES as COLLECTION_FAMILIES
@@ -70,6 +71,7 @@ OTHER_FAMILIES = [
     KEY_FETCHES,
     STANDING,
     *CONFIGURATION_GAUGES,
+    *BUCKET_FAMILIES,
 ]
 
 

@@ -27,6 +27,7 @@ def settings(**sections: Any) -> Settings:
         ({}, {"server": {"listen": "127.0.0.1:5001"}}, ("server.listen",)),
         ({}, {"server": {"workers": 2, "read_only": True}}, ("server.workers", "server.read_only")),
         ({}, {"storage": {"path": "elsewhere"}}, ("storage.path",)),
+        ({}, {"storage": {"blobs": {"url": "s3://plugins/site"}}}, ("storage.blobs",)),
         ({}, {"log": {"format": "json", "level": "debug"}}, ("log.format",)),
         ({}, {"server": {"tls": TLS}}, ("server.tls",)),
         ({"server": {"tls": TLS}}, {}, ("server.tls",)),

@@ -142,5 +142,12 @@ def test_an_empty_file_and_new_files_that_cannot_be_used_are_refused(tmp_path: P
     )
     source.end(Reading(load(file)), "")
     assert source.look().fault == ""
+    file.write_text(f"events: [{{url: 'https://hooks.example/', secret_file: {tmp_path}/none}}]\n")
+    fault = (
+        f"{file}:1: events[1].secret_file: {tmp_path}/none cannot be read: No such file or directory, so hooks.example "
+    )
+    assert source.look().fault.startswith(f"{fault}gets no events, fix: ")
+    source.end(Reading(load(file)), "")
+    assert source.look().fault == ""
     file.write_text(f"server: {{tls: {{certificate: {tmp_path}/no.crt, key: {tmp_path}/no.key}}}}\n")
     assert "/no.crt cannot be read: No such file or directory; fix: " in source.look().fault

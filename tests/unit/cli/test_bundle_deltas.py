@@ -290,10 +290,10 @@ def test_content_under_another_name_comes_without_its_bytes(capsys: pytest.Captu
 
 
 def test_an_empty_delta_is_at_most_64_kib_and_one_of_a_changed_plugin_adds_its_blobs(
-    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    capsys: pytest.CaptureFixture[str], whole: bool
 ):
     """In ``make matrix``, with 200 plugins."""
-    count = 200 if request.config.getoption("--matrix") else 30
+    count = 200 if whole else 30
     HQ.push(**{f"plugin-{number}": plugin(f"plugin {number}") for number in range(count)})
     asyncio.run(_push_index())
     HQ.export("1.tar")

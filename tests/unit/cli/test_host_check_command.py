@@ -25,7 +25,9 @@ FACTS = HostFacts(
     (),
     RegistryAnswer(None),
 )
-WANTED = WantedPlugin("mirror/x:1", "mirror", "x:1", DIGEST, False, 1, view_plugin(PluginContent(None, None)), {})
+WANTED = WantedPlugin(
+    "mirror/x:1", "mirror/x:1", "mirror", "x:1", DIGEST, False, 1, view_plugin(PluginContent(None, None)), {}
+)
 PREDICTION = HostPrediction(
     (
         ok("name", "no plugin is named x:1"),

@@ -61,6 +61,7 @@ def wanted(*findings: Finding, **members: Any) -> WantedPlugin:
     view = replace(view_plugin(PluginContent(config(**members), None)), findings=findings)
     return WantedPlugin(
         remote="mirror:5000/acme/x:1",
+        source="mirror:5000/acme/x:1 --plain-http",
         host="mirror:5000",
         name="acme/x:1",
         digest=DIGEST,
@@ -210,7 +211,10 @@ def test_warnings_of_lint_are_told_with_their_step() -> None:
         (Outcome.WARNING, None),
     ]
     assert found[0].text == "/x is missing: enabling fails after 13 s"
-    assert found[2].text == "lint warns of network-type"
+    assert (found[2].text, found[2].fix) == (
+        "lint warns of network-type",
+        "plugin-mirror lint mirror:5000/acme/x:1 --plain-http",
+    )
     assert unusual(FACTS, wanted(replace(guess, engines="before 17.05"))) == []
 
 

@@ -410,11 +410,11 @@ async def finish(walk: Walk) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_what_is_needed_stays_and_what_is_not_goes(folder: Path, seed: int, pytestconfig: pytest.Config) -> None:
+async def test_what_is_needed_stays_and_what_is_not_goes(folder: Path, seed: int, whole: bool) -> None:
     walk = Walk(folder, seed)
     await walk.open()
     try:
-        for _ in range(STEPS * (10 if pytestconfig.getoption("--matrix") else 1)):
+        for _ in range(STEPS * (10 if whole else 1)):
             await walk.step()
             walk.advance()
         await finish(walk)

@@ -10,7 +10,10 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.durations import duration_text, parse_duration
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("90s", 90), ("30m", 1800), ("6h", 21600), ("7d", 604800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1), ("90s", 90), ("30m", 1800), ("6h", 21600), ("7d", 604800), ("3153600000s", 3153600000)],
+)
 def test_durations(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 

@@ -11,7 +11,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from mirror.runtime.system_errors import certificate_words, how_to_fix, no_passphrase
+from mirror.runtime.system_errors import certificate_words, distrust_words, how_to_fix, how_to_trust, no_passphrase
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,11 @@ def test_a_file_of_authorities_that_openssl_does_not_take_has_our_words(tmp_path
     with pytest.raises(ssl.SSLError) as caught:
         ssl.create_default_context(cafile=tmp_path / "ca")
     assert certificate_words(caught.value) == "it is not PEM, or damaged"
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, "it cannot be verified"), (99, "OpenSSL refuses it (reason 99)")])
+def test_an_unknown_reason_not_to_trust_a_certificate_has_no_words_of_openssl(code: int, told: str) -> None:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = code, "what OpenSSL says"
+    assert distrust_words(error) == told
+    assert how_to_trust(error, "x.ca").endswith("name the file of the authority in x.ca")

@@ -430,10 +430,13 @@ DURATIONS = [
     ("storage", "scrub", "every"),
     ("storage", "collection", "grace"),
     ("pull_through", "keep", "unused_for"),
+    ("pull_through", "fresh_for"),
 ]
 
 
-@given(st.sampled_from(DURATIONS), st.integers(1, 10**20 - 1), st.sampled_from("smhd"))
+@given(
+    st.sampled_from(DURATIONS), st.integers(1, 10**20 - 1) | st.integers(1, 36_501 * 86_400), st.sampled_from("smhd")
+)
 def test_a_duration_fits_into_the_calendar_or_is_too_long(place: tuple[str, ...], number: int, unit: str) -> None:
     value: Any = f"{number}{unit}"
     flags: Any = value
@@ -448,6 +451,57 @@ def test_a_duration_fits_into_the_calendar_or_is_too_long(place: tuple[str, ...]
     else:
         assert days <= 36500
         assert datetime(2026, 1, 1, tzinfo=UTC) + parse_duration(value) > datetime(2026, 1, 1, tzinfo=UTC)
+
+
+#: Values at and beyond the ends of ranges.
+OUTERMOST = ["0", "-1", "1s", "3153600001s", "99999d", "1e300", "9" * 30]
+#: The place and the value of a mistake, and a fix that is a value, perhaps with a range that begins or ends there.
+VALUE_TO_WRITE = re.compile(r"[^ ]+: ([^ ]+): .* \((.+)\), fix: write (?![A-Z]+:)([^ ,']+)(?: or (?:more|less))?")
+
+
+def words_about(content: str) -> list[str]:
+    """Return the lines about a file, none if it is valid."""
+    Path("config.yaml").write_text(content)
+    try:
+        load(Path("config.yaml"))
+    except ConfigurationFault as fault:
+        return str(fault).splitlines()
+    return []
+
+
+def after_the_fix(content: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each line whose fix is a value, and what is said about the place with that value."""
+    for line in words_about(content):
+        match = VALUE_TO_WRITE.fullmatch(line)
+        if match is not None and content.count(match[2]) == 1:
+            again = words_about(content.replace(match[2], match[3]))
+            yield line, [one for one in again if f": {match[1]}: " in one]
+
+
+def test_the_value_of_a_fix_is_right_at_once() -> None:
+    found = dict(pair for _, content, _ in MISTAKES for pair in after_the_fix(content))
+    assert {line: again for line, again in found.items() if again} == {}
+    assert len(found) > 5
+
+
+@pytest.mark.parametrize("place", SETTINGS, ids=".".join)
+def test_the_bound_of_a_fix_is_right_at_once(place: tuple[str, ...]) -> None:
+    for value in OUTERMOST:
+        content: Any = value
+        for key in reversed(place):
+            content = {key: content}
+        found = dict(after_the_fix(yaml.safe_dump(content).replace("'", "")))
+        assert {line: again for line, again in found.items() if again} == {}
+
+
+def test_the_bound_of_a_fix_for_an_item_is_right_at_once() -> None:
+    amounts = {"bytes": "2GiB", "bytes_per_second": "1MiB", "cooldown": "7d", "newest": "3", "pulled_within": "90d"}
+    found: dict[str, list[str]] = {}
+    for key, amount in amounts.items():
+        for value in OUTERMOST:
+            found |= after_the_fix(VALID.replace(f"{key}: {amount}", f"{key}: {value}"))
+    assert {line: again for line, again in found.items() if again} == {}
+    assert {line.split(": ")[1].rpartition(".")[2] for line in found} == set(amounts)
 
 
 @given(st.data())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.app.configuration.configuration_state import ConfigurationHolder
 from mirror.cli.command_line import run
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import load
@@ -106,6 +107,30 @@ def test_the_schema_has_the_keys_and_what_is_shown_has_no_secret(
     shown = capsys.readouterr().out
     assert str(secret) in shown
     assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example/services/T/B/hunter2", "https://hooks.example/(hidden)"),
+        ("https://hooks.example:8443/?token=hunter2", "https://hooks.example:8443/(hidden)"),
+        ("https://hooks.example?hunter2/", "https://hooks.example?(hidden)"),
+        ("https://hooks.example/", "https://hooks.example/"),
+        ("https://hooks.example", "https://hooks.example"),
+    ],
+)
+def test_path_and_query_of_an_endpoint_are_not_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, url: str, shown: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps({"events": [GOOD | {"url": url}]}))
+    assert load(file).events[0].url == url
+    assert ConfigurationHolder.of(load(file)).state.to_json()["settings"]["events"][0]["url"] == shown  # type: ignore[index]
+    for command in (["show"], ["show", "--json"], ["check"]):
+        assert run(["config", *command, "--config", str(file)]) == 0
+        output = capsys.readouterr()
+        assert (shown in output.out) == (command[0] == "show")
+        assert "hunter2" not in output.out + output.err
 
 
 @given(st.text(max_size=80))

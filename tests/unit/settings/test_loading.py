@@ -389,11 +389,13 @@ def test_files_that_this_machine_cannot_read_are_named_with_their_lines(written,
         "upstreams:\n  hub:\n    url: https://r.example\n    credentials:\n      username: anna\n"
         "      password_file: ./gone/password\n"
         f"    tls: {{ca_file: {tmp_path}/config.yaml}}\n"
+        "storage:\n  blobs: {url: s3://plugins/site, access_key_id: key, secret_key_file: ./gone/key}\n"
     )
     file = written(text)
     fix = "fix: create the file, or correct the path"
     assert unusable_files(load(file), file) == [
         f"PLUGIN_MIRROR_ADMISSION__TOKEN_FILE: admission.token_file: is a folder or device ({tmp_path}), {fix}",
+        f"{file}:9: storage.blobs.secret_key_file: does not exist (gone/key), {fix}",
         f"{file}:6: upstreams.hub.credentials.password_file: does not exist (gone/password), {fix}",
     ]
 

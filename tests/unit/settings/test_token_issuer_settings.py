@@ -33,6 +33,13 @@ def test_keys_are_in_a_file_or_at_a_url() -> None:
     assert loaded(jwks="https://auth.example:8443/keys?v=1").server.token_issuer.jwks_file is None
 
 
+def test_the_query_of_the_url_is_not_shown() -> None:
+    settings = loaded(jwks="https://auth.example/keys?token=hunter2")
+    assert settings.server.token_issuer.jwks.endswith("hunter2")
+    assert settings.shown()["server"]["token_issuer"]["jwks"] == "https://auth.example/keys?(hidden)"
+    assert loaded(jwks="/etc/a?b").shown()["server"]["token_issuer"]["jwks"] == "/etc/a?b"
+
+
 @pytest.mark.parametrize(
     "realm", ["http://auth:5001/auth", "https://gitlab.example/jwt/auth", "https://[2001:db8::1]/t"]
 )

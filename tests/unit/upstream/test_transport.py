@@ -10,8 +10,10 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import structlog
@@ -373,10 +375,19 @@ async def test_secrets_are_never_logged(
 
 
 @asynccontextmanager
-async def https(ca: trustme.CA, names: list[str], *, client_ca: trustme.CA | None = None) -> AsyncIterator[int]:
-    """A server that holds the manifest and answers with the client certificate that it saw."""
+async def https(
+    ca: trustme.CA, names: list[str], *, client_ca: trustme.CA | None = None, **options: Any
+) -> AsyncIterator[int]:
+    """A server that holds the manifest and answers with the client certificate that it saw.
+
+    Without names, its certificate is that of the authority itself. `options` are those of `trustme.CA.issue_cert`.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    ca.issue_cert(*names).configure_cert(context)
+    if names:
+        ca.issue_cert(*names, **options).configure_cert(context)
+    else:
+        with trustme.Blob(ca.private_key_pem.bytes() + ca.cert_pem.bytes()).tempfile() as file:
+            context.load_cert_chain(file)
     if client_ca is not None:
         client_ca.configure_trust(context)
         context.verify_mode = ssl.CERT_REQUIRED
@@ -424,11 +435,33 @@ async def test_a_private_authority(tmp_path: Path) -> None:
             await get(other_port, Tls(ca_file))
 
 
-async def test_a_certificate_for_another_name(tmp_path: Path) -> None:
-    ca = trustme.CA()
-    async with https(ca, ["other.example"]) as port:
-        with pytest.raises(UpstreamProtocolError, match="certificate is not trusted"):
-            await get(port, Tls(written(tmp_path, "ca.pem", ca.cert_pem)))
+LAST_WEEK, NEXT_WEEK = (datetime.now(UTC) + timedelta(days=days) for days in (-7, 7))
+TRUST_IT = "let this machine trust its authority, or name the file of the authority in upstreams.hub.tls.ca_file"
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "options", "why", "fix"),
+    [
+        (["other.example"], "127.0.0.1", {}, "it is for another address than 127.0.0.1", "use an address that"),
+        (["other.example"], "localhost", {}, "it is for another name than localhost", "use a name that"),
+        (["localhost"], "localhost", {"not_before": NEXT_WEEK}, "it is not valid yet", "set the clock"),
+        (["localhost"], "localhost", {"not_after": LAST_WEEK}, "it has expired", "renew the certificate there"),
+        ([], "localhost", {}, "it is self-signed", TRUST_IT),
+        (["localhost"], "localhost", {"of": "others"}, "its authority is unknown here", TRUST_IT),
+    ],
+)
+async def test_the_reason_why_a_certificate_is_not_trusted(
+    names: list[str], host: str, options: dict[str, Any], why: str, fix: str, tmp_path: Path
+) -> None:
+    ca, others = trustme.CA(), trustme.CA()
+    trusted = others if not names or options.pop("of", "") else ca
+    tls = Tls(written(tmp_path, "ca.pem", trusted.cert_pem), ca_setting="upstreams.hub.tls.ca_file")
+    async with https(ca, names, **options) as port:
+        with pytest.raises(UpstreamProtocolError) as caught:
+            await get(port, tls, host)
+    told, _, helps = str(caught.value).partition("; fix: ")
+    assert told.endswith(f"its certificate is not trusted: {why}")
+    assert helps.startswith(fix)
 
 
 async def test_a_client_certificate(tmp_path: Path) -> None:

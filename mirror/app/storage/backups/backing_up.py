@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mirror import __version__
+from mirror.app.bucket.data_folder_only import require_data_folder_only
 from mirror.app.services import catalog_copier, open_store, require_data_folder
 from mirror.lifecycle.content_holding import holding
 from mirror.oci.errors import ConfigurationFault
@@ -55,6 +56,11 @@ async def back_up(
         CatalogFault: the catalog is damaged.
         StorageFull, StorageFault: the backup cannot be written. An earlier backup is as it was.
     """
+    require_data_folder_only(
+        settings,
+        "a backup copies content from the data folder",
+        "copy the catalog with sqlite3's .backup, and let the server of the bucket keep the objects (docs/STORAGE.md)",
+    )
     root = settings.storage.path
     request = BackupRequest(__version__, hard_link=hard_link, verify=verify, replace=replace)
     name = os.fspath(target) if isinstance(target, Path) else "-"

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirror.app.bucket.data_folder_only import require_data_folder_only
 from mirror.app.services import open_store, require_data_folder
 from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault
@@ -61,6 +62,11 @@ async def recover(settings: Settings, repository: Repository, *, dry_run: bool =
         Busy: a server or another command uses the data folder.
         CatalogFault, StorageFault: the catalog cannot be rebuilt. The data folder is as it was.
     """
+    require_data_folder_only(
+        settings,
+        "a catalog is rebuilt from the content of the data folder",
+        "put a copy of the catalog back (docs/STORAGE.md)",
+    )
     path = settings.storage.path
     require_data_folder(path)
     if settings.storage.catalog is not None or DataLayout(path).moved_catalog.exists():

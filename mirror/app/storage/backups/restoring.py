@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import BinaryIO
 
+from mirror.app.bucket.data_folder_only import require_data_folder_only
 from mirror.app.services import open_store
 from mirror.app.storage.migrating import migrate, require_new_catalog
 from mirror.oci.errors import ConfigurationFault
@@ -34,6 +35,9 @@ async def restore(settings: Settings, source: Path | BinaryIO, progress: Progres
         StorageDamaged: the backup is damaged or not complete. The data folder stays marked as unfinished.
         StorageFull, StorageFault: the data folder cannot be written, or the backup cannot be read.
     """
+    require_data_folder_only(
+        settings, "a backup is restored into the data folder", "remove storage.blobs, and restore into an empty folder"
+    )
     layout = DataLayout(settings.storage.path)
     if settings.storage.catalog is not None:
         await require_new_catalog(settings)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -16,7 +16,7 @@ from mirror.app.storage.integrity.healing_places import HealingPlaces
 from mirror.lifecycle.healing import Healer, HealingResult
 from mirror.lifecycle.scrub import Pacer, Scrubber
 from mirror.lifecycle.scrub_report import ScrubReport
-from mirror.oci.errors import Busy, MirrorError
+from mirror.oci.errors import Busy, ConfigurationFault, MirrorError
 from mirror.records.lifecycle.damage import ScrubState
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -24,6 +24,9 @@ from mirror.store.registry import Store
 from mirror.store.work_locks import StorageLocks
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.progress_reporting import Progress
+
+if TYPE_CHECKING:  # imported with a bucket only
+    from mirror.store.bucket.bucket_comparison import BucketComparison
 
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
@@ -53,15 +56,22 @@ class ScrubResult:
         state: what was read.
         healing: the damaged content, healed or not.
         went_on_after_bytes: bytes that an interrupted run had read before.
+        bucket: comparison with the list of the bucket; None if it was not asked for.
     """
 
     state: ScrubState
     healing: tuple[HealingResult, ...]
     went_on_after_bytes: int
+    bucket: BucketComparison | None = None
 
 
 async def scrub(
-    settings: Settings, *, bytes_per_second: int | None, bundle: Path | None, progress: Progress
+    settings: Settings,
+    *,
+    bytes_per_second: int | None,
+    bundle: Path | None,
+    progress: Progress,
+    lists_bucket: bool = False,
 ) -> ScrubResult:
     """Read everything in the store, and heal what is damaged. A server may be running on the same data folder.
 
@@ -72,10 +82,12 @@ async def scrub(
         bytes_per_second: most bytes to read in a second; None for no limit.
         bundle: a bundle to heal from; None for none.
         progress: receives the bytes to read and the bytes read.
+        lists_bucket: True to compare the list of the bucket with the catalog first.
 
     Raises:
         Busy: another command scrubs.
-        ConfigurationFault: there is no data folder or no such bundle.
+        ConfigurationFault: there is no data folder, no such bundle, or no bucket to list.
+        BucketUnreachable, BucketFault: the bucket failed.
         BundleInvalid, BundleIncomplete: the bundle cannot be read.
         StorageFault, CatalogFault: the store failed, or many files one after the other are damaged.
     """
@@ -83,6 +95,7 @@ async def scrub(
     path = settings.storage.path
     async with open_services(settings, must_exist=True) as services, StorageLocks(path)(_COMMAND_LOCK):
         records = services.store.records
+        compared = await _compared(services) if lists_bucket else None
         healer = _healer(services, HealingPlaces(services, reader))
         scrubber = Scrubber(
             records.damage, records.scrubs, _CLOCK, COMMAND, pacer=Pacer(bytes_per_second), progress=progress
@@ -92,7 +105,23 @@ async def scrub(
         state = await scrubber.run(begun)
         for each in await healer.heal_due():
             results[each.damaged.digest] = each
-        return ScrubResult(state, tuple(results.values()), begun.read_bytes)
+        return ScrubResult(state, tuple(results.values()), begun.read_bytes, compared)
+
+
+async def _compared(services: Services) -> BucketComparison:
+    """Compare the bucket with the catalog, and let content whose object is wrong get another one."""
+    store = services.store
+    if store.objects is None:
+        raise ConfigurationFault("storage.blobs is not configured, so there is no bucket; fix: leave out --bucket")
+    from mirror.store.bucket.bucket_comparison import compare, doom_wrong
+
+    await store.objects.require_site()
+    catalog = store.services.catalog
+    result = await compare(catalog, store.objects.bucket, _CLOCK.now())
+    for digest in await doom_wrong(catalog, result, _CLOCK.now()):
+        if found := await store.records.damage.find_stored(digest):
+            await store.records.damage.examine(found, Pacer().read)
+    return result
 
 
 async def scrub_in_background(settings: Settings, store: Store) -> None:

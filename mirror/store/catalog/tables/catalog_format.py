@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 #: The revision of the migration that makes the tables.
-HEAD: Final = "0017"
+HEAD: Final = "0018"
 #: Name of the finished work that writes the rows of ``manifest_children``. Until then, nothing may be collected.
 MANIFESTS_INDEXED: Final = "manifests indexed"

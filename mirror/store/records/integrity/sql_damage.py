@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exists, func, select, update
@@ -13,6 +13,7 @@ from mirror.oci import Digest
 from mirror.oci.errors import DigestInvalid, StorageDamaged
 from mirror.records.changes.change import Change, ChangeKind
 from mirror.records.lifecycle.damage import ContentUse, DamageCounts, DamagedContent, ExaminationResult, StoredContent
+from mirror.store.bucket.object_rows import doom_object
 from mirror.store.catalog import child_rows, damage_rows, rows
 from mirror.store.catalog.change_rows import note_change
 from mirror.store.catalog.child_rows import KEPT
@@ -31,7 +32,9 @@ from mirror.store.records.integrity.manifest_rows_check import with_right_rows
 from mirror.store.records.lifecycle.work_rows import find_work, put_work
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
-from mirror.store.uploads.adoption import adopt
+
+if TYPE_CHECKING:  # imported with a bucket only
+    from mirror.store.records.integrity.object_examination import ObjectExamination
 
 _LOG = structlog.get_logger(__name__)
 
@@ -79,6 +82,12 @@ class SqlDamage:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._blobs = services.blobs
+        self._adoption = services.adoption
+        self._objects: ObjectExamination | None = None
+        if services.adoption.objects is not None:
+            from mirror.store.records.integrity.object_examination import ObjectExamination
+
+            self._objects = ObjectExamination(services.catalog, services.blobs, services.adoption.objects)
         self._clock = services.clock
 
     async def stored(self, after: str, most: int) -> Sequence[StoredContent]:
@@ -100,6 +109,8 @@ class SqlDamage:
     async def find_whole(self, contents: Sequence[StoredContent]) -> Collection[Digest]:
         examination, sizes = self._blobs.examination, {each.digest: each.size_bytes for each in contents}
         found = await in_thread("read small blobs", examination.read_whole, sizes)
+        if self._objects is not None:
+            found = await self._objects.those_stored(found)
         manifests = {each.digest: found[each.digest] for each in contents if not each.is_plain and each.digest in found}
         if not manifests:
             return found.keys()
@@ -111,17 +122,24 @@ class SqlDamage:
         if examined.problem and examined.identity is not None:
             # A fault of memory or of a cable looks like damage once.
             examined = await self._blobs.examination.examine(content.digest, read)
+        key = ""
+        if self._objects is not None:
+            key, examined, result = await self._objects.examine(content, examined)
+            if result is not None:
+                return result
         if examined.problem:
-            return await self._set_aside(content.digest, examined)
+            return await self._set_aside(content.digest, examined, key)
         if content.is_plain and examined.size_bytes == content.size_bytes:
             return ExaminationResult.WHOLE
         return await self._correct(content, examined.size_bytes)
 
-    async def _set_aside(self, digest: Digest, examined: ExaminedFile) -> ExaminationResult:
+    async def _set_aside(self, digest: Digest, examined: ExaminedFile, key: str) -> ExaminationResult:
         now = self._clock.now()
 
         def work(connection: Connection) -> ExaminationResult:
             stored = connection.execute(_ONE, {"about": str(digest)}).one_or_none()
+            if key:  # the next bytes with this digest get another object
+                doom_object(connection, key, now)
             # In the writer's turn: no push can replace the file between the look and the move.
             if stored is None or not self._blobs.examination.set_aside(digest, examined):
                 return ExaminationResult.GONE
@@ -206,7 +224,7 @@ class SqlDamage:
             """Write no row: its repositories hold the manifest already."""
 
         async with self._blobs.staged(content) as file:
-            await adopt(self._catalog, self._blobs, file, digest, size_bytes=len(content), now=now, hold=hold)
+            await self._adoption.adopt(file, digest, size_bytes=len(content), now=now, hold=hold)
 
     async def note_attempt(self, digest: Digest, error: str) -> None:
         tried = {"about": str(digest), "at": self._clock.now(), "error": error}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mirror.oci import media_types
 from mirror.oci.printable_text import quoted
-from mirror.oci.strict_json import Document, misspelt
+from mirror.oci.strict_reading.strict_json import Document, misspelt
 
 _MANIFEST: Final = frozenset(
     {

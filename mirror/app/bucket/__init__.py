@@ -1,0 +1,1 @@
+"""The bucket of a process, from its settings."""

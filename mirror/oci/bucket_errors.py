@@ -1,0 +1,22 @@
+"""Exception classes of a bucket that holds the blobs, in the tree of :mod:`mirror.oci.errors`."""
+
+from __future__ import annotations
+
+from mirror.oci.errors import StorageDamaged, StorageFault
+
+
+class NotCached(StorageDamaged):
+    """Stored bytes are not in the data folder, which is the cache of a bucket."""
+
+
+class BucketFault(StorageFault):
+    """The bucket that holds the blobs refuses requests."""
+
+    reason = "bucket"
+
+
+class BucketUnreachable(BucketFault):
+    """The bucket that holds the blobs cannot be connected to, is too busy, or did not answer in time."""
+
+    temporary = True
+    reason = "bucket_unreachable"

@@ -1,0 +1,1 @@
+"""One reading of JSON: what two readers would read differently is refused."""
