@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.app.database.catalog_opening import catalog_copier, catalog_database
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.storage.repository_settings import immutable_tags
 from mirror.store.catalog.databases.sqlite_database import SqliteDatabase
-from mirror.store.content.data_layout import DataLayout
 from mirror.store.content.folder_access import can_write
 from mirror.store.private_state import opened_private_state
 from mirror.store.registry import Store
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from mirror.records.admission.verdicts import AdmissionRecords, PluginBlobs
     from mirror.records.lifecycle.pushed_tags import ImmutableTags
     from mirror.registry.port import Registry
-    from mirror.store.catalog.databases.catalog_database import CatalogDatabase
     from mirror.upstream.registry import UpstreamRegistry
 
 _LOG = structlog.get_logger(__name__)
@@ -95,34 +94,6 @@ async def open_store(
                 cache_limit_bytes=None if blobs is None else blobs.cache,
             )
         )
-
-
-def catalog_database(settings: Settings) -> Callable[[DataLayout], CatalogDatabase]:
-    """Return the function that opens the database of the catalog for a data folder."""
-    wanted = settings.storage.catalog
-    if wanted is None:
-        return SqliteDatabase
-    from mirror.store.catalog.databases.postgresql_database import PostgresqlAddress, PostgresqlDatabase
-
-    address = PostgresqlAddress.parse(wanted.url, wanted.password_file)
-    return PostgresqlDatabase.at(address, processes=settings.server.workers)
-
-
-def catalog_copier(settings: Settings) -> Callable[[Path], str] | None:
-    """Return a function that writes the catalog to a new file of SQLite, and returns its revision.
-
-    Returns:
-        None if the catalog is a file of the data folder itself.
-    """
-    if settings.storage.catalog is None:
-        return None
-    from mirror.store.backup.catalog_export import export_catalog
-
-    def copy(file: Path) -> str:
-        with closing(catalog_database(settings)(DataLayout(settings.storage.path))) as database:
-            return export_catalog(database, file)
-
-    return copy
 
 
 def has_data_folder(path: Path) -> bool:

@@ -24,8 +24,9 @@ from mirror.app.configuration.serving_plan import limits_of
 from mirror.app.configuration.serving_series import allocate_shared_metrics, series_of
 from mirror.app.configuration.settings_source import SettingsSource
 from mirror.app.configuration.supervision import Supervision
+from mirror.app.database.catalog_opening import catalog_copier
 from mirror.app.live_service import LiveService, follow_hangups, follow_parent
-from mirror.app.services import catalog_copier, open_store, require_data_folder
+from mirror.app.services import open_store, require_data_folder
 from mirror.app.tls.certificate_keeping import renew_before_start
 from mirror.app.tls.tls_listening import listeners_of, server_contexts
 from mirror.app.worker import Worker

@@ -30,7 +30,7 @@ def _by_family() -> dict[type[MirrorError], int]:
     # Imported late: most commands end without an error.
     from mirror.hosts import engine_errors
     from mirror.oci import errors
-    from mirror.oci.bucket_errors import BucketFault
+    from mirror.oci.remote_storage_errors import BucketFault
     from mirror.runtime.system_errors import LocalFault
 
     return {

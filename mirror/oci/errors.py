@@ -39,13 +39,12 @@
     │   ├── UpstreamBusy             429, 5xx; temporary
     │   │   └── UpstreamPaused       not asked again in this run after a 429 or 503
     │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar; TlsFault: no TLS, or no trust
-    ├── StorageFault                 the local disk, the catalog or the bucket (:mod:`mirror.oci.bucket_errors`) failed
+    ├── StorageFault                 disk, catalog or bucket failed (also in :mod:`mirror.oci.remote_storage_errors`)
     │   ├── StorageFull
     │   │   └── DoesNotFit
     │   ├── TooManyOpenFiles         no file descriptor is left; temporary
     │   ├── StorageDamaged           stored bytes have changed since they were accepted
     │   └── CatalogFault             the catalog cannot be opened, read or written
-    │       └── CatalogUnreachable   the database does not answer, or not now; temporary
     ├── EngineFault                  a Docker Engine failed (:mod:`mirror.hosts.engine_errors`)
     ├── BundleFault                  a bundle cannot be used (:mod:`mirror.bundle.bundle_errors`)
     ├── LocalFault                   this machine failed, apart from the store (:mod:`mirror.runtime.system_errors`)
@@ -279,12 +278,6 @@ class StorageDamaged(StorageFault):
 
 class CatalogFault(StorageFault):
     """The catalog cannot be opened, read or written."""
-
-
-class CatalogUnreachable(CatalogFault):
-    """The database of the catalog does not answer, or not now."""
-
-    temporary = True
 
 
 class TagConflict(MirrorError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from mirror.oci import errors
-from mirror.oci.bucket_errors import BucketFault
 from mirror.oci.errors import MirrorError
+from mirror.oci.remote_storage_errors import BucketFault
 from mirror.runtime.system_errors import how_to_fix
 
 _FIX: Final = "fix: "

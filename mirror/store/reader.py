@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, select
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
-from mirror.oci.bucket_errors import NotCached
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown, StorageDamaged
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.remote_storage_errors import NotCached
 from mirror.records.absent_content import AbsenceReason, AbsentContent
 from mirror.records.lifecycle.reviews import ReviewKind
 from mirror.registry.port import Blob

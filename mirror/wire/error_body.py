@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror.oci import errors
-from mirror.oci.bucket_errors import BucketFault
 from mirror.oci.errors import MirrorError
+from mirror.oci.remote_storage_errors import BucketFault, CatalogUnreachable
 
 #: Largest part of an upstream's error body that is read, in bytes.
 MAX_ERROR_BODY_BYTES = 64 * 1024
@@ -44,7 +44,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.StorageFault: ("UNKNOWN", 500),
     errors.StorageFull: ("UNKNOWN", 507),
     errors.TooManyOpenFiles: ("UNKNOWN", 503),
-    errors.CatalogUnreachable: ("UNKNOWN", 503),
+    CatalogUnreachable: ("UNKNOWN", 503),
     BucketFault: ("UNKNOWN", 503),
     errors.Busy: ("UNKNOWN", 503),
     MirrorError: ("UNKNOWN", 500),

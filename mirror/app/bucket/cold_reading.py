@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from mirror.oci import Descriptor, Digest, Repository
-from mirror.oci.bucket_errors import BucketFault, BucketUnreachable
 from mirror.oci.errors import MirrorError, StorageDamaged, UpstreamFault, UpstreamProtocolError, UpstreamUnreachable
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.remote_storage_errors import BucketFault, BucketUnreachable
 from mirror.registry.port import Blob
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.store.bucket.cache_budget import CacheBudget

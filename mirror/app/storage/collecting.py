@@ -13,7 +13,8 @@ from typing import Final
 
 import structlog
 
-from mirror.app.services import catalog_copier, open_store, require_data_folder
+from mirror.app.database.catalog_opening import catalog_copier
+from mirror.app.services import open_store, require_data_folder
 from mirror.app.storage.retiring import retire, retirement
 from mirror.lifecycle.catalog_checks import CatalogChecks
 from mirror.lifecycle.collector import CollectionProgress, CollectionResult, Collector

@@ -19,7 +19,7 @@ _ENOUGH: Final = 8
 #: A shorter secret is part of many words.
 _SHORTEST: Final = 4
 #: The login before a host, also of a URL that lacks its scheme. The colon may be that of the scheme.
-_LOGIN: Final = re.compile(r"((?:^|\s)[A-Za-z][A-Za-z0-9+.-]*://|^)(?=[^@]*:).*@", re.DOTALL)
+_LOGIN: Final = re.compile(r"((?:^|\s)[A-Za-z][A-Za-z0-9+.-]*://|^(?=[^@]*:)).*@", re.DOTALL)
 _QUERY: Final = re.compile(r"(://[^?#]*[?#]).+", re.DOTALL)
 _URL_PATH: Final = re.compile(r"(://[^/?#]*/)[^?#]+")
 #: What follows the colon of a host, and is neither a port nor a part of an IPv6 address: perhaps a password.

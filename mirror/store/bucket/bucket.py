@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import obstore
 from obstore.store import S3Store
 
-from mirror.oci.bucket_errors import BucketFault, BucketUnreachable
 from mirror.oci.errors import StorageDamaged
+from mirror.oci.remote_storage_errors import BucketFault, BucketUnreachable
 from mirror.store.bucket.bucket_counts import BucketCounts
 from mirror.store.bucket.bucket_faults import ObjectMissing, bucket_faults, unreachable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from mirror.oci.bucket_errors import BucketFault, BucketUnreachable
+from mirror.oci.remote_storage_errors import BucketFault, BucketUnreachable
 
 #: Operations and reasons of failures, as labels of metrics.
 OPERATIONS: Final = ("put", "get", "head", "delete", "list")

@@ -9,7 +9,7 @@ from typing import Final
 
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 
-from mirror.oci.bucket_errors import BucketFault, BucketUnreachable
+from mirror.oci.remote_storage_errors import BucketFault, BucketUnreachable
 
 #: Time after which a client may try again, in seconds.
 _RETRY_AFTER_SECONDS: Final = 5

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import IO
 
 from mirror.oci import Digest, Repository
-from mirror.oci.bucket_errors import BucketUnreachable
 from mirror.oci.errors import MirrorError, StorageDamaged, UpstreamProtocolError, UpstreamUnreachable
+from mirror.oci.remote_storage_errors import BucketUnreachable
 from mirror.registry.port import Blob
 from mirror.store.bucket.stored_objects import StoredObjects
 from mirror.wire.ranges import RangeRequest, Span

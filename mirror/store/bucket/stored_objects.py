@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy import Connection
 
 from mirror.oci import Digest
-from mirror.oci.bucket_errors import BucketFault
 from mirror.oci.digest import new_hasher
 from mirror.oci.errors import StorageDamaged
+from mirror.oci.remote_storage_errors import BucketFault
 from mirror.runtime.clock import Clock
 from mirror.store.bucket import object_rows
 from mirror.store.bucket.bucket_site import MARKER, require_site

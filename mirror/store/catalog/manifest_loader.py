@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Executable
 
 from mirror.oci import Digest, Manifest, Repository
-from mirror.oci.bucket_errors import NotCached
+from mirror.oci.remote_storage_errors import NotCached
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES, CpuOffload
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.store.catalog.catalog_cache import CatalogCache

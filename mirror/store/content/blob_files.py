@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from mirror.oci import Digest
-from mirror.oci.bucket_errors import NotCached
 from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import DigestInvalid, StorageDamaged, StorageFault
+from mirror.oci.remote_storage_errors import NotCached
 from mirror.registry.port import Blob
 from mirror.store.content.blob_examination import BlobExamination, Suspects
 from mirror.store.content.data_layout import DataLayout

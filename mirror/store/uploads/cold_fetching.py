@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from mirror.oci import Digest, Repository
-from mirror.oci.bucket_errors import BucketUnreachable
 from mirror.oci.errors import DigestInvalid, StorageDamaged, UpstreamUnreachable
+from mirror.oci.remote_storage_errors import BucketUnreachable
 from mirror.registry.port import Blob
 from mirror.store.bucket.object_source import ObjectSource
 from mirror.store.content.blob_files import BlobStorage

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.bucket_errors import BucketFault, BucketUnreachable
 from mirror.oci.errors import StorageDamaged
+from mirror.oci.remote_storage_errors import BucketFault, BucketUnreachable
 from mirror.store.bucket import bucket as bucket_module
 from mirror.store.bucket.bucket import Bucket, BucketAccess
 from tests.harness.bucket_proxy import BucketProxy, Fault

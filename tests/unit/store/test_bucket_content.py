@@ -14,8 +14,8 @@ import pytest
 from mirror.app.bucket.cold_reading import reading_cold
 from mirror.lifecycle.collector import Collector
 from mirror.oci import Digest, Tag
-from mirror.oci.bucket_errors import BucketUnreachable
 from mirror.oci.errors import BlobUnknown, ConfigurationFault, StorageDamaged, UpstreamProtocolError
+from mirror.oci.remote_storage_errors import BucketUnreachable
 from mirror.records.lifecycle.damage import ExaminationResult
 from mirror.records.lifecycle.reviews import CollectionRules, Grace
 from mirror.store.bucket import bucket as bucket_module

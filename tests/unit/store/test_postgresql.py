@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection, Engine, insert, select, text
 
 from mirror.oci import Repository
-from mirror.oci.errors import CatalogFault, CatalogUnreachable, ConfigurationFault
+from mirror.oci.errors import CatalogFault, ConfigurationFault
+from mirror.oci.remote_storage_errors import CatalogUnreachable
 from mirror.store.catalog.databases.postgresql_database import PostgresqlAddress, PostgresqlDatabase
 from mirror.store.catalog.databases.table_copy import all_tables
 from mirror.store.catalog.migrate import upgrade

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from mirror import __version__
 from mirror.app.bucket.data_folder_only import require_data_folder_only
-from mirror.app.services import catalog_copier, open_store, require_data_folder
+from mirror.app.database.catalog_opening import catalog_copier
+from mirror.app.services import open_store, require_data_folder
 from mirror.lifecycle.content_holding import holding
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.lifecycle.backups import LastBackup

@@ -154,7 +154,7 @@ class PostgresqlDatabase:
         names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"))
         for name in names.scalars().all():
             connection.exec_driver_sql(f'CREATE TABLE {schema}."{name}" (LIKE "{name}" INCLUDING ALL)')
-            connection.exec_driver_sql(f'INSERT INTO {schema}."{name}" SELECT * FROM "{name}"')  # noqa: S608
+            connection.exec_driver_sql(f'INSERT INTO {schema}."{name}" SELECT * FROM "{name}"')  # noqa: S608 - our names
         return f"schema {schema} of {self.place}"
 
     def way_back(self, revision: str) -> str:

@@ -8,7 +8,8 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from mirror.oci.errors import CatalogFault, CatalogUnreachable, StorageFault, StorageFull
+from mirror.oci.errors import CatalogFault, StorageFault, StorageFull
+from mirror.oci.remote_storage_errors import CatalogUnreachable
 from mirror.store.storage_errors import fault_of
 
 _RETRY_SECONDS: Final = 5

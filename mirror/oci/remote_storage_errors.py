@@ -1,8 +1,8 @@
-"""Exception classes of a bucket that holds the blobs, in the tree of :mod:`mirror.oci.errors`."""
+"""Exception classes of storage on other machines, in the tree of :mod:`mirror.oci.errors`."""
 
 from __future__ import annotations
 
-from mirror.oci.errors import StorageDamaged, StorageFault
+from mirror.oci.errors import CatalogFault, StorageDamaged, StorageFault
 
 
 class NotCached(StorageDamaged):
@@ -20,3 +20,9 @@ class BucketUnreachable(BucketFault):
 
     temporary = True
     reason = "bucket_unreachable"
+
+
+class CatalogUnreachable(CatalogFault):
+    """The database of the catalog does not answer, or not now."""
+
+    temporary = True

@@ -6,7 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.app.services import catalog_database, open_store
+from mirror.app.database.catalog_opening import catalog_database
+from mirror.app.services import open_store
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings
 from mirror.store.backup.catalog_export import export_catalog, import_catalog, require_new
@@ -20,7 +21,7 @@ from mirror.store.storage_threads import in_thread
 
 @dataclass(frozen=True)
 class Migration:
-    """What a migration did.
+    """Result of a migration.
 
     Attributes:
         source: place of the old catalog.
