@@ -30,7 +30,7 @@ def run(
     kept. A move that was interrupted changes nothing.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
-    from mirror.app.database.migrating import migrate
+    from mirror.app.storage.migrating import migrate
 
     source, target = settings_of(config, data), settings_of(to_config, data)
     work = migrate(source, target)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mirror.app.bucket.data_folder_only import require_data_folder_only
-from mirror.app.database.migrating import migrate, require_new_catalog
 from mirror.app.services import open_store
+from mirror.app.storage.migrating import migrate, require_new_catalog
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.changes.change import Change, ChangeKind
 from mirror.runtime.concurrency.threads import in_thread, stepped
