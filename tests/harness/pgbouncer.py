@@ -41,7 +41,7 @@ class PgBouncer(Server):
             f"[databases]\n* = host=127.0.0.1 port={self._server.port} user={USER}\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
             f"auth_type = trust\nauth_file = {users}\npool_mode = transaction\n"
-            f"default_pool_size = {self._connections}\nlogfile = {self.folder / 'pooler.log'}\n"
+            f"default_pool_size = {self._connections}\nserver_login_retry = 1\nlogfile = {self.folder / 'pooler.log'}\n"
         )
         if os.geteuid() == 0:  # PgBouncer refuses root
             for path in (self.folder, users, settings):

@@ -282,3 +282,15 @@ async def test_more_connections_than_the_server_allows_are_refused(folder: Path,
     with pytest.raises(ConfigurationFault, match=r"allows 197 connections, and 40 processes need 200; fix: raise"):
         async with Store.open(folder, database=PostgresqlDatabase.at(address, processes=40)):
             pass
+
+
+async def test_a_pooler_without_its_server_is_no_fault_of_the_catalog(folder: Path, own_server: Postgresql) -> None:
+    require(pgbouncer.missing())
+    url = own_server.new_database()
+    with PgBouncer(own_server) as pooler:
+        database = PostgresqlDatabase.at(at(url.replace(f":{own_server.port}/", f":{pooler.port}/")))
+        async with Store.open(folder, database=database) as store:
+            own_server.kill()
+            for _ in range(3):  # the connections of the pooler break, then it has none
+                with pytest.raises(CatalogUnreachable):
+                    await push_blob(store, b"refused")

@@ -14,6 +14,8 @@ from mirror.store.storage_errors import fault_of
 
 _RETRY_SECONDS: Final = 5
 _NO_SPACE: Final = "53100"
+#: SQLSTATE class of failed connections. PgBouncer has one of its codes while it cannot reach the server.
+_NO_CONNECTION: Final = "08"
 #: SQLSTATE of servers that will answer later: reason and fix.
 _LATER: Final = {
     "53300": ("it has no connection left", "raise its max_connections, or lower server.workers"),
@@ -83,6 +85,11 @@ def _of_database(error: psycopg.Error | SQLAlchemyError, doing: str, place: str)
         return CatalogFault(f"{told}: {reason}; fix: {fix}", code=code, path=place)
     if code in _LATER:
         reason, fix = _LATER[code]
+    elif code is not None and code.startswith(_NO_CONNECTION):
+        reason, fix = (
+            "the connection failed, or a pooler has none to the server",
+            "start the server, and look at its log",
+        )
     elif code is None and isinstance(cause, psycopg.OperationalError):
         reason, fix = _no_connection(str(cause)), "start the server, or correct storage.catalog"
     elif isinstance(error, PoolTimeout):
