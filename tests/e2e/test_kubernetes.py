@@ -23,7 +23,8 @@ from tests.harness.readiness import http_answers, wait_until
 from tests.harness.requirement import require
 from tests.harness.trixie import ENGINE_BINARIES, KUBECTL, missing
 
-pytestmark = pytest.mark.e2e
+#: The first run builds the image.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "deploy/kubernetes"
@@ -225,7 +226,6 @@ class TestRestore:
         assert spec == expected
 
     @pytest.mark.long
-    @pytest.mark.timeout(900)  # the first run builds the image
     def test_a_backup_is_restored_in_place_of_a_damaged_folder(self, waiting: Resources, tmp_path: Path) -> None:
         require(Engine.missing(ENGINE_BINARIES), release_image.missing())
         spec = waiting["StatefulSet"]["spec"]["template"]["spec"]
