@@ -86,7 +86,7 @@ COMMANDS = {
     "backup": Command("backup out/backup @", "ro"),
     "restore": Command("restore backup --data out/restored", "o"),
     "recover": Command("recover @", "w"),
-    "migrate": Command("migrate --to-config other.yaml @", "w"),
+    "migrate": Command("migrate --to-config other.yaml @", "w", 5),  # no database is there
     "pin": Command(f"pin {REF} @", "w"),
     "unpin": Command(f"unpin {REF} @", "w"),
     "stats": Command("stats @", "r"),
@@ -177,6 +177,7 @@ def site(base: Path, commands: ForkedCommands) -> Path:
     (site / "parts").mkdir()
     (site / "out").mkdir()
     (site / "config.yaml").write_text(SETTINGS)
+    (site / "other.yaml").write_text("storage: {path: data, catalog: {url: 'postgresql://127.0.0.1:9/plugins'}}\n")
     (site / "host.yaml").write_text("plugins: []\n")
     (site / "htpasswd").write_text("eve:$2y$05$abcdefghijklmnopqrstuuDEwCk0pq3Yc0UjEHvNbNnFcZQ9Zq3oC\n")
     (site / "folder/rootfs/bin/driver").write_bytes(DRIVER)

@@ -107,7 +107,7 @@ def test_variables_of_kubernetes_and_docker_are_ignored(name: str) -> None:
             "x",
             "write PLUGIN_MIRROR_UPSTREAMS__HUB__CREDENTIALS__PASSWORD_FILE, or unset it",
         ),
-        ("PASSWORD", "x", "unset it"),
+        ("TAPESTRY", "x", "unset it"),
         ("NO_PROXY", "x", "unset it"),
         ("PATH", "/srv", "write PLUGIN_MIRROR_STORAGE__PATH, or unset it"),
         ("NAME", "mirror", "unset it"),
