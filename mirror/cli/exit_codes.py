@@ -30,7 +30,7 @@ def _by_family() -> dict[type[MirrorError], int]:
     # Imported late: most commands end without an error.
     from mirror.hosts import engine_errors
     from mirror.oci import errors
-    from mirror.oci.remote_storage_errors import BucketFault
+    from mirror.oci.remote_storage_errors import BucketFault, CatalogUnreachable
     from mirror.runtime.system_errors import LocalFault
 
     return {
@@ -41,6 +41,7 @@ def _by_family() -> dict[type[MirrorError], int]:
         engine_errors.EngineFault: OTHER_SIDE_FAILED,
         engine_errors.EngineAccessDenied: LOCAL_TROUBLE,
         BucketFault: OTHER_SIDE_FAILED,
+        CatalogUnreachable: OTHER_SIDE_FAILED,
         errors.StorageFault: LOCAL_TROUBLE,
         LocalFault: LOCAL_TROUBLE,
         errors.MirrorError: ANSWER_IS_NO,  # all other errors: the request was understood and cannot be met

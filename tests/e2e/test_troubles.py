@@ -86,7 +86,7 @@ COMMANDS = {
     "backup": Command("backup out/backup @", "ro"),
     "restore": Command("restore backup --data out/restored", "o"),
     "recover": Command("recover @", "w"),
-    "migrate": Command("migrate --to-config other.yaml @", "w", 5),  # no database is there
+    "migrate": Command("migrate --to-config other.yaml @", "wn", 3),  # no database is there
     "pin": Command(f"pin {REF} @", "w"),
     "unpin": Command(f"unpin {REF} @", "w"),
     "stats": Command("stats @", "r"),

@@ -47,11 +47,11 @@ async def migrate(source: Settings, target: Settings) -> Migration:
         CatalogFault, StorageFault: a database or the disk failed.
     """
     _require_other(source, target)
-    if target.storage.catalog is not None:
-        await require_new_catalog(target)
     # Opened once, so that a catalog of an earlier version is updated and complete.
     async with open_store(source, must_exist=True):
         pass
+    if target.storage.catalog is not None:
+        await require_new_catalog(target)
     return await move_catalog(source, target)
 
 
