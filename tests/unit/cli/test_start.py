@@ -85,7 +85,7 @@ def imported_by(command: str, folder: Path) -> set[str]:
         ("config check", 313, FILE | STORE),
         ("ls", 336, {"mirror.app"} | FILE | STORE),
         (f"ls {NAME}", 336, {"mirror.app"} | FILE | STORE),
-        (f"inspect {NAME}:{TAG}", 757, INSPECT),
+        (f"inspect {NAME}:{TAG}", 764, INSPECT),
     ],
 )
 def test_a_command_imports_what_it_needs(command: str, most: int, left_out: set[str], data: Path) -> None:
