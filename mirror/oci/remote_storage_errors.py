@@ -1,4 +1,15 @@
-"""Exception classes of storage on other machines, in the tree of :mod:`mirror.oci.errors`."""
+"""Exception classes of storage on other machines, in the tree of :mod:`mirror.oci.errors`.
+
+::
+
+    StorageFault
+    ├── BucketFault                  the bucket refuses requests
+    │   └── BucketUnreachable        no connection to the bucket, or no answer in time; temporary
+    ├── StorageDamaged
+    │   └── NotCached                bytes that are in the bucket and not in the data folder
+    └── CatalogFault
+        └── CatalogUnreachable       the database does not answer, or not now; temporary
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 from mirror.bundle import bundle_errors
 from mirror.hosts import engine_errors
-from mirror.oci import errors
+from mirror.oci import errors, remote_storage_errors
 from mirror.oci.errors import MirrorError
 
 
@@ -9,7 +9,8 @@ def family(root):
 
 
 def test_the_drawing_shows_the_whole_tree():
-    drawn = f"{errors.__doc__}{engine_errors.__doc__}{bundle_errors.__doc__}"
+    modules = (errors, engine_errors, bundle_errors, remote_storage_errors)
+    drawn = "".join(str(module.__doc__) for module in modules)
     assert [member.__name__ for member in family(MirrorError) if member.__name__ not in drawn] == []
 
 
@@ -30,6 +31,8 @@ def test_only_what_may_pass_is_temporary():
         errors.TooManyRequests,
         errors.TooManyOpenFiles,
         errors.ContentTooSlow,
+        remote_storage_errors.BucketUnreachable,
+        remote_storage_errors.CatalogUnreachable,
     }
 
 
