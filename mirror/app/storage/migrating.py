@@ -35,7 +35,7 @@ class Migration:
 
 
 async def migrate(source: Settings, target: Settings) -> Migration:
-    """Move the catalog. No other process may use the data folder. An interrupted move changes nothing.
+    """Move the catalog. No other process may use the data folder. An interrupted move leaves the old catalog in use.
 
     Args:
         source: settings that name the present catalog.

@@ -27,7 +27,7 @@ def run(
     Stop the server first. The catalog moves from the file of the data folder
     to PostgreSQL, between two databases of PostgreSQL, or back. Blobs stay in
     the data folder. The new database must have no catalog. The old catalog is
-    kept. A move that was interrupted changes nothing.
+    kept. A move that was interrupted leaves the old catalog as it was.
     """
     # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.storage.migrating import migrate
