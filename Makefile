@@ -36,10 +36,11 @@ test: $(READY)       ## run all tests; as root, also those with real engines and
 coverage: SPREAD += --cov --cov-report=term
 coverage: test       ## run all tests, and list the lines that no test reaches
 
+# Five times as many examples take five times as long.
 matrix: $(READY)     ## run what make test leaves out: all combinations, long forms, many more generated examples
 	@tests/install-programs test
 	@$(BIN)/python -m tests.harness.trixie
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(SPREAD) --matrix $(TESTS)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(SPREAD) --timeout 1500 --matrix $(TESTS)
 
 bench: $(READY)      ## compare the performance with docker-registry and nginx; BENCH=--quick for a short run
 	@tests/install-programs bench
